@@ -1,0 +1,50 @@
+//! The numbers by which a plugin and its host speak of channels, timers and watches.
+
+use core::fmt;
+
+/// Makes a number that only the host hands out and that is never used twice.
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// A plugin instance never sees the same number twice.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub(crate) u64);
+
+        impl $name {
+            /// The number that the host gave.
+            #[must_use]
+            pub const fn number(self) -> u64 {
+                self.0
+            }
+
+            /// Makes one: for the host, which takes care that none comes twice.
+            #[cfg(feature = "host")]
+            #[must_use]
+            pub const fn new(number: u64) -> Self {
+                Self(number)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// One end of a two-way byte stream between two plugins.
+    Channel
+}
+
+number! {
+    /// A timer that was set and has not fired.
+    Timer
+}
+
+number! {
+    /// A file descriptor that the host watches for its plugin.
+    Watch
+}

@@ -1,0 +1,75 @@
+//! What a server does for one plugin.
+
+use std::os::fd::BorrowedFd;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::{Channel, Entry, Interest, Link, Reason, Server, Target, Timer, Watch};
+
+/// The server as one plugin instance reaches it: the counterpart of [`Host`](crate::Host).
+///
+/// Every method is called on the thread of the host loop, while a callback of the plugin is on the
+/// stack (from [`Module::create`](crate::host::Module::start) on). None may call the instance: what
+/// follows from it is told later. A plugin can pass any number for a channel, a timer or a watch.
+pub trait HostApi {
+    /// The name under which the plugin runs here.
+    fn name(&self) -> String;
+
+    /// This server.
+    fn server(&self) -> Server;
+
+    /// The plugin opens a channel. An error refuses it at once.
+    fn open(&self, target: &Target) -> Result<Channel, Reason>;
+
+    /// The plugin accepts a channel that it answered with `Later`.
+    fn accept(&self, channel: Channel);
+
+    /// The plugin refuses a channel that it answered with `Later`.
+    fn refuse(&self, channel: Channel, why: Reason);
+
+    /// The plugin writes; the answer is how many bytes were taken.
+    fn write(&self, channel: Channel, bytes: &[u8]) -> usize;
+
+    /// The plugin has consumed so many bytes of a channel that it holds.
+    fn credit(&self, channel: Channel, amount: u64);
+
+    /// The plugin gives credit for this channel by hand from now on.
+    fn hold(&self, channel: Channel);
+
+    /// The plugin writes no more.
+    fn close(&self, channel: Channel);
+
+    /// The plugin reads no more.
+    fn stop_read(&self, channel: Channel);
+
+    /// The plugin ends a channel at once.
+    fn abort(&self, channel: Channel, why: Reason);
+
+    /// The plugin joins two of its ends.
+    fn join(&self, a: Channel, b: Channel);
+
+    /// The plugin wants to be told after this time.
+    fn set_timer(&self, after: Duration) -> Timer;
+
+    /// The plugin takes a timer back.
+    fn cancel_timer(&self, timer: Timer);
+
+    /// The plugin wants to be told of this descriptor's edges. It stays the plugin's.
+    fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> Result<Watch, Reason>;
+
+    /// The plugin wants to be told no more. The descriptor may be closed by now.
+    fn unwatch(&self, watch: Watch);
+
+    /// Makes a waker, which may be used on any thread and outlive the instance.
+    fn waker(&self) -> Waker;
+
+    /// Every plugin that this one may see.
+    fn directory(&self) -> Vec<Entry>;
+
+    /// Every link that is up.
+    fn links(&self) -> Vec<Link>;
+
+    /// A method of this trait panicked with this message, while it served the plugin. The plugin
+    /// saw an error and goes on.
+    fn host_panicked(&self, message: &str);
+}

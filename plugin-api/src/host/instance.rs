@@ -1,0 +1,267 @@
+//! A running plugin: each callback as a safe method.
+
+use std::fmt;
+use std::ptr;
+use std::rc::Rc;
+
+use super::context::Context;
+use super::table::Table;
+use super::{Failure, StartError};
+use crate::abi::{self, Bytes, ModuleRef, ReasonView, Sink, Status};
+use crate::{Answer, By, Caller, Change, Channel, LinkChange, Readiness, Reason, Timer, Watch};
+
+/// A running plugin.
+///
+/// Each method runs the callback of [`Plugin`](crate::Plugin) with the same name, on this thread.
+/// After a [`Failure`] the instance should be dropped. Dropping it drops the plugin.
+pub struct Instance {
+    module: ModuleRef,
+    /// What the module's `start` gave; only the module looks into it.
+    plugin: *mut (),
+    context: Rc<Context>,
+}
+
+/// The functions of a module take the pointer of the instance, here always `self.plugin`.
+///
+/// That is what each `SAFETY: own pointer` below says: `start` of the same module gave it, it is
+/// dropped by `drop` only, and `&mut self` keeps a second callback out while one is running.
+impl Instance {
+    /// Starts the plugin.
+    pub(super) fn start(
+        module: ModuleRef,
+        context: Rc<Context>,
+        config: &str,
+    ) -> Result<Self, StartError> {
+        let (host, config) = (abi::host::<Table>(), Bytes::text(config));
+        let mut plugin = ptr::null_mut();
+        let mut refusal = None;
+        let mut take = |view: &ReasonView| refusal = reason_of(view);
+        let start = || {
+            let this = Rc::as_ptr(&context).cast();
+            // SAFETY: table and context belong together; the context outlives the instance, which
+            // owns it, and everything else is borrowed for the call.
+            unsafe { (module.start())(host, this, config, &raw mut plugin, Sink::new(&mut take)) }
+        };
+        match context.during(start) {
+            Status::DONE => Ok(Self { module, plugin, context }),
+            Status::REFUSED => Err(refusal.map_or_else(
+                || StartError::Failed(Failure::Misused(NO_REASON.to_owned())),
+                StartError::Refused,
+            )),
+            Status::PANICKED => Err(StartError::Failed(context.failure())),
+            status => Err(StartError::Failed(unknown(status))),
+        }
+    }
+
+    /// Another plugin opens a channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn open(&mut self, channel: Channel, caller: &Caller) -> Result<Answer, Failure> {
+        let caller = caller.view();
+        let mut refusal = None;
+        let mut take = |view: &ReasonView| refusal = reason_of(view);
+        let sink = Sink::new(&mut take);
+        let status = self.call(|module, plugin| {
+            // SAFETY: own pointer; the caller and the sink are borrowed for the call.
+            unsafe { (module.open())(plugin, channel.0, &raw const caller, sink) }
+        });
+        match status {
+            Status::DONE => Ok(Answer::Accept),
+            Status::LATER => Ok(Answer::Later),
+            Status::REFUSED => {
+                refusal.map(Answer::Refuse).ok_or_else(|| Failure::Misused(NO_REASON.to_owned()))
+            }
+            status => self.done(status).map(|()| Answer::Accept),
+        }
+    }
+
+    /// A channel that the plugin opened is up.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn opened(&mut self, channel: Channel) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.opened())(plugin, channel.0) })
+    }
+
+    /// There is room to write so many more bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn credit(&mut self, channel: Channel, room: u64) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.credit())(plugin, channel.0, room) })
+    }
+
+    /// Bytes from the other end; they are consumed when this returns, unless the plugin holds the
+    /// channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    #[inline]
+    pub fn write(&mut self, channel: Channel, bytes: &[u8]) -> Result<(), Failure> {
+        let bytes = Bytes::new(bytes);
+        // SAFETY: own pointer; the bytes are borrowed for the call.
+        self.tell(|module, plugin| unsafe { (module.write())(plugin, channel.0, bytes) })
+    }
+
+    /// The other end writes no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn close(&mut self, channel: Channel) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.close())(plugin, channel.0) })
+    }
+
+    /// The other end reads no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn stop_read(&mut self, channel: Channel) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.stop_read())(plugin, channel.0) })
+    }
+
+    /// A channel is gone: the last word about it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn ended(&mut self, channel: Channel, why: Option<&Reason>) -> Result<(), Failure> {
+        let view = why.map(Reason::view);
+        let why = view.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: own pointer; the reason is null or borrowed for the call.
+        self.tell(|module, plugin| unsafe { (module.ended())(plugin, channel.0, why) })
+    }
+
+    /// The directory changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn directory(&mut self, change: &Change) -> Result<(), Failure> {
+        let kind = match change {
+            Change::Appeared(_) => 0,
+            Change::Changed(_) => 1,
+            Change::Left(_) => 2,
+        };
+        let entry = change.entry().view();
+        // SAFETY: own pointer; the entry is borrowed for the call.
+        self.tell(|module, plugin| unsafe { (module.directory())(plugin, kind, &raw const entry) })
+    }
+
+    /// A link came up or went down.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn link(&mut self, change: &LinkChange) -> Result<(), Failure> {
+        let (link, why) = match change {
+            LinkChange::Up(link) => (link, None),
+            LinkChange::Down(link, why) => (link, Some(why.view())),
+        };
+        let peer = link.peer.view();
+        let why = why.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: own pointer; the peer is borrowed for the call, and the reason likewise or null.
+        self.tell(|module, plugin| unsafe { (module.link())(plugin, &raw const peer, why) })
+    }
+
+    /// A timer fired.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn timer(&mut self, timer: Timer) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.timer())(plugin, timer.0) })
+    }
+
+    /// A watched file descriptor became ready.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn ready(&mut self, watch: Watch, readiness: Readiness) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.ready())(plugin, watch.0, readiness.0) })
+    }
+
+    /// A waker of the plugin was used.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn wake(&mut self) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.wake())(plugin) })
+    }
+
+    /// The server ends, or removes the plugin.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn stop(&mut self) -> Result<(), Failure> {
+        // SAFETY: own pointer.
+        self.tell(|module, plugin| unsafe { (module.stop())(plugin) })
+    }
+
+    /// Runs a callback that answers nothing.
+    #[inline]
+    fn tell(&mut self, callback: impl FnOnce(ModuleRef, *mut ()) -> Status) -> Result<(), Failure> {
+        let status = self.call(callback);
+        self.done(status)
+    }
+
+    #[inline]
+    fn call(&mut self, callback: impl FnOnce(ModuleRef, *mut ()) -> Status) -> Status {
+        self.context.during(|| callback(self.module, self.plugin))
+    }
+
+    #[inline]
+    fn done(&self, status: Status) -> Result<(), Failure> {
+        match status {
+            Status::DONE => Ok(()),
+            Status::PANICKED => Err(self.context.failure()),
+            status => Err(unknown(status)),
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // SAFETY: own pointer, for the last time.
+        if let Err(failure) = self.tell(|module, plugin| unsafe { (module.drop())(plugin) }) {
+            log::error!(target: self.context.log_target(), "while it was dropped: {failure}");
+        }
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Instance").field(&self.context.log_target()).finish()
+    }
+}
+
+/// What a plugin did wrong that says no without a reason.
+const NO_REASON: &str = "it refused without a valid reason";
+
+/// The plugin's own reason; none when its code is not a code.
+fn reason_of(view: &ReasonView) -> Option<Reason> {
+    // SAFETY: a sink is shown what is alive.
+    let (code, text) = unsafe { (view.code.as_text(), view.text.as_text()) };
+    Reason::from_parts(By::Plugin, code, text)
+}
+
+#[cold]
+fn unknown(status: Status) -> Failure {
+    Failure::Misused(format!("it answered with the unknown status {}", status.0))
+}

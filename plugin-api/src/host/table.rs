@@ -1,0 +1,272 @@
+//! Makes the functions of a host's table out of [`HostApi`].
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::HostApi;
+use super::context::Context;
+use crate::abi::{
+    Bytes, EntryView, HostTable, IdentityView, Provides, ReasonView, ServerView, Sink, Status,
+    TargetView, WakerView,
+};
+use crate::guard::guard;
+use crate::{By, Channel, Interest, Reason, Target, Timer, Watch};
+
+/// Stands for the host of all instances of this process.
+///
+/// Each function is handed the context of an instance that is running a callback, and borrows what
+/// is behind its pointers for the call. That is what `SAFETY: lent` says below.
+pub(super) struct Table;
+
+impl Provides<HostTable> for Table {
+    const TABLE: HostTable = HostTable {
+        identity,
+        open,
+        accept,
+        refuse,
+        write,
+        credit,
+        hold,
+        close,
+        stop_read,
+        abort,
+        join,
+        set_timer,
+        cancel_timer,
+        watch,
+        unwatch,
+        waker,
+        directory,
+        links,
+        panicked,
+    };
+}
+
+unsafe extern "C" fn identity(context: *const (), out: Sink<IdentityView>) -> Status {
+    // SAFETY: lent.
+    unsafe {
+        serve(context, |api| {
+            let (name, server) = (api.name(), api.server());
+            out.put(&IdentityView { name: Bytes::text(&name), server: server.view() });
+        })
+    }
+}
+
+unsafe extern "C" fn open(
+    context: *const (),
+    target: *const TargetView,
+    channel: *mut u64,
+    refusal: Sink<ReasonView>,
+) -> Status {
+    // SAFETY: lent.
+    unsafe {
+        decide(context, refusal, |api| {
+            api.open(&target_of(&*target)).map(|opened| channel.write(opened.0))
+        })
+    }
+}
+
+unsafe extern "C" fn accept(context: *const (), channel: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.accept(Channel(channel))) }
+}
+
+unsafe extern "C" fn refuse(context: *const (), channel: u64, why: *const ReasonView) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.refuse(Channel(channel), reason_of(&*why))) }
+}
+
+unsafe extern "C" fn write(
+    context: *const (),
+    channel: u64,
+    bytes: Bytes,
+    taken: *mut usize,
+) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| taken.write(api.write(Channel(channel), bytes.as_slice()))) }
+}
+
+unsafe extern "C" fn credit(context: *const (), channel: u64, amount: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.credit(Channel(channel), amount)) }
+}
+
+unsafe extern "C" fn hold(context: *const (), channel: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.hold(Channel(channel))) }
+}
+
+unsafe extern "C" fn close(context: *const (), channel: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.close(Channel(channel))) }
+}
+
+unsafe extern "C" fn stop_read(context: *const (), channel: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.stop_read(Channel(channel))) }
+}
+
+unsafe extern "C" fn abort(context: *const (), channel: u64, why: *const ReasonView) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.abort(Channel(channel), reason_of(&*why))) }
+}
+
+unsafe extern "C" fn join(context: *const (), a: u64, b: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.join(Channel(a), Channel(b))) }
+}
+
+unsafe extern "C" fn set_timer(context: *const (), after: u64, timer: *mut u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| timer.write(api.set_timer(Duration::from_nanos(after)).0)) }
+}
+
+unsafe extern "C" fn cancel_timer(context: *const (), timer: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.cancel_timer(Timer(timer))) }
+}
+
+unsafe extern "C" fn watch(
+    context: *const (),
+    fd: i32,
+    interest: u8,
+    watch: *mut u64,
+    refusal: Sink<ReasonView>,
+) -> Status {
+    // SAFETY: lent, the descriptor too.
+    unsafe {
+        decide(context, refusal, |api| {
+            let watched = api.watch(BorrowedFd::borrow_raw(fd), Interest(interest));
+            watched.map(|number| watch.write(number.0))
+        })
+    }
+}
+
+unsafe extern "C" fn unwatch(context: *const (), watch: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.unwatch(Watch(watch))) }
+}
+
+unsafe extern "C" fn waker(context: *const (), out: Sink<WakerView>) -> Status {
+    // SAFETY: lent.
+    unsafe {
+        serve(context, |api| {
+            let data = Arc::into_raw(Arc::new(api.waker())).cast();
+            out.put(&WakerView {
+                data,
+                wake: wake_waker,
+                retain: retain_waker,
+                release: drop_waker,
+            });
+        })
+    }
+}
+
+unsafe extern "C" fn directory(context: *const (), out: Sink<EntryView>) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.directory().iter().for_each(|entry| out.put(&entry.view()))) }
+}
+
+unsafe extern "C" fn links(context: *const (), out: Sink<ServerView>) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.links().iter().for_each(|link| out.put(&link.peer.view()))) }
+}
+
+unsafe extern "C" fn panicked(context: *const (), message: Bytes) -> Status {
+    // SAFETY: lent.
+    unsafe { (*context.cast::<Context>()).panicked(message.as_text()) }
+    Status::DONE
+}
+
+unsafe extern "C" fn wake_waker(data: *const ()) {
+    // SAFETY: one of its owners calls, so the waker is alive.
+    let waker = unsafe { &*data.cast::<Waker>() };
+    // There is nobody to tell on a thread of the plugin's.
+    let _ = guard(|| waker.wake_by_ref());
+}
+
+unsafe extern "C" fn retain_waker(data: *const ()) {
+    // SAFETY: `waker` made the pointer of an `Arc`, and one of its owners calls.
+    unsafe { Arc::increment_strong_count(data.cast::<Waker>()) }
+}
+
+unsafe extern "C" fn drop_waker(data: *const ()) {
+    // SAFETY: `waker` made the pointer of an `Arc`, and one of its owners leaves.
+    let waker = unsafe { Arc::from_raw(data.cast::<Waker>()) };
+    let _ = guard(|| drop(waker));
+}
+
+/// Does what cannot be refused.
+///
+/// # Safety
+///
+/// `context` is that of an instance.
+unsafe fn serve(context: *const (), work: impl FnOnce(&dyn HostApi)) -> Status {
+    // SAFETY: the caller's promise; the instance owns its context.
+    let context = unsafe { &*context.cast::<Context>() };
+    match guard(|| work(context.api())) {
+        Ok(()) => Status::DONE,
+        Err(message) => host_panicked(context, &message),
+    }
+}
+
+/// Does what may be refused.
+///
+/// # Safety
+///
+/// `context` is that of an instance, and the sink came with the running call.
+unsafe fn decide(
+    context: *const (),
+    refusal: Sink<ReasonView>,
+    work: impl FnOnce(&dyn HostApi) -> Result<(), Reason>,
+) -> Status {
+    // SAFETY: the caller's promise; the instance owns its context.
+    let context = unsafe { &*context.cast::<Context>() };
+    match guard(|| work(context.api())) {
+        Ok(Ok(())) => Status::DONE,
+        Ok(Err(reason)) => {
+            // SAFETY: the caller's promise.
+            unsafe { refusal.put(&reason.view()) };
+            Status::REFUSED
+        }
+        Err(message) => host_panicked(context, &message),
+    }
+}
+
+/// Tells the server that it panicked, which it may do by panicking.
+#[cold]
+fn host_panicked(context: &Context, message: &str) -> Status {
+    if let Err(second) = guard(|| context.api().host_panicked(message)) {
+        log::error!(target: context.log_target(), "the server panicked, and again: {second}");
+    }
+    Status::PANICKED
+}
+
+/// What a plugin wants to reach.
+///
+/// # Safety
+///
+/// What the view borrows is alive.
+unsafe fn target_of(view: &TargetView) -> Target {
+    // SAFETY: the caller's promise.
+    let (name, server) = unsafe { (view.name.as_text(), view.server.as_text()) };
+    let target = Target::new(name).version(view.version);
+    match view.place {
+        0 => target,
+        1 => target.here(),
+        _ => target.on_server(server),
+    }
+}
+
+/// A plugin's reason. One without a valid code says so, since there is nobody to refuse it to.
+///
+/// # Safety
+///
+/// What the view borrows is alive.
+unsafe fn reason_of(view: &ReasonView) -> Reason {
+    // SAFETY: the caller's promise.
+    let (code, text) = unsafe { (view.code.as_text(), view.text.as_text()) };
+    Reason::from_parts(By::Plugin, code, text).unwrap_or_else(|| Reason::new("no-code", text))
+}

@@ -1,0 +1,258 @@
+//! What a plugin may ask of the place where it runs.
+
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use crate::abi::{
+    Bytes, EntryView, HostRef, IdentityView, ReasonView, ServerView, Sink, Status, TargetView,
+    WakerView,
+};
+use crate::target::Place;
+use crate::{By, Channel, Entry, Interest, Key, Link, Reason, Server, Target, Timer, Waker, Watch};
+
+/// The place where a plugin runs, as the plugin sees it.
+///
+/// Every callback of [`Plugin`](crate::Plugin) is handed one, which lives as long as the callback:
+/// it can be neither kept nor given to another thread (a [`Waker`] can). None of its methods
+/// blocks or calls the plugin back.
+///
+/// A method that names a channel which is not this plugin's, or is gone already, does nothing.
+pub struct Host {
+    /// The host's functions.
+    table: HostRef,
+    /// What they take first; being a pointer, it also keeps this type on its thread.
+    context: *const (),
+    name: String,
+    server: Server,
+}
+
+impl Host {
+    /// A handle for the instance with this context.
+    ///
+    /// # Safety
+    ///
+    /// `table` and `context` belong together and live as long as the handle, which stays on the
+    /// thread of the host loop.
+    pub(crate) unsafe fn new(table: HostRef, context: *const ()) -> Self {
+        let server = Server { key: Key([0; 32]), name: String::new() };
+        let mut host = Self { table, context, name: String::new(), server };
+        let mut take = |view: &IdentityView| {
+            // SAFETY: the host shows what is alive.
+            unsafe {
+                host.name = view.name.as_text().to_owned();
+                host.server = Server::of(&view.server);
+            }
+        };
+        // SAFETY: the caller's promise; the sink is used during the call only.
+        unsafe { (table.identity())(context, Sink::new(&mut take)) };
+        host
+    }
+
+    /// The name under which this plugin runs here: the configuration's, or its own.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server that this plugin belongs to.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Opens a channel to another plugin.
+    ///
+    /// It may be written to at once, within the credit that a new channel has. What becomes of it
+    /// is told by [`opened`](crate::Plugin::opened) or [`ended`](crate::Plugin::ended).
+    ///
+    /// # Errors
+    ///
+    /// When it is known already that it cannot be: no such plugin, or no channel left.
+    pub fn open(&self, target: &Target) -> Result<Channel, Reason> {
+        let (place, server) = match target.place() {
+            Place::Anywhere => (0, ""),
+            Place::Here => (1, ""),
+            Place::Server(server) => (2, server.as_str()),
+        };
+        let name = Bytes::text(target.name());
+        let version = target.least_version();
+        let target = TargetView { name, version, place, server: Bytes::text(server) };
+        let mut channel = 0;
+        // SAFETY: all pointers are borrowed for the call.
+        ask(|refusal| unsafe {
+            (self.table.open())(self.context, &raw const target, &raw mut channel, refusal)
+        })?;
+        Ok(Channel(channel))
+    }
+
+    /// Accepts a channel that was answered with [`Answer::Later`](crate::Answer::Later).
+    pub fn accept(&self, channel: Channel) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.accept())(self.context, channel.0) };
+    }
+
+    /// Refuses a channel that was answered with [`Answer::Later`](crate::Answer::Later).
+    pub fn refuse(&self, channel: Channel, why: Reason) {
+        let view = why.view();
+        // SAFETY: the reason is borrowed for the call.
+        unsafe { (self.table.refuse())(self.context, channel.0, &raw const view) };
+    }
+
+    /// Writes to the other end and tells how many bytes were taken: all of them or the first ones,
+    /// as far as there is room.
+    ///
+    /// When it took less than all, [`credit`](crate::Plugin::credit) tells when there is room
+    /// again. Nothing is taken after [`close`](Self::close).
+    #[must_use = "what was not taken has to be written again later"]
+    pub fn write(&self, channel: Channel, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        // SAFETY: the bytes and the place for the count are borrowed for the call.
+        unsafe { (self.table.write())(self.context, channel.0, Bytes::new(bytes), &raw mut taken) };
+        taken.min(bytes.len())
+    }
+
+    /// Says that so many bytes which were held back are consumed now, so that the other end may
+    /// write as many more. Only for a channel with [`hold`](Self::hold).
+    pub fn credit(&self, channel: Channel, amount: u64) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.credit())(self.context, channel.0, amount) };
+    }
+
+    /// From now on, the bytes of this channel count as consumed only when
+    /// [`credit`](Self::credit) says so, not when [`write`](crate::Plugin::write) returns.
+    pub fn hold(&self, channel: Channel) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.hold())(self.context, channel.0) };
+    }
+
+    /// Says that this end writes no more; what was taken still arrives.
+    pub fn close(&self, channel: Channel) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.close())(self.context, channel.0) };
+    }
+
+    /// Says that this end reads no more; the other end is told, and its bytes are dropped.
+    pub fn stop_read(&self, channel: Channel) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.stop_read())(self.context, channel.0) };
+    }
+
+    /// Ends a channel at once, whatever is under way; the other end is told the reason.
+    pub fn abort(&self, channel: Channel, why: Reason) {
+        let view = why.view();
+        // SAFETY: the reason is borrowed for the call.
+        unsafe { (self.table.abort())(self.context, channel.0, &raw const view) };
+    }
+
+    /// Joins two channel ends of this plugin: what one is told, the other is given.
+    ///
+    /// The plugin hears no more of them but [`ended`](crate::Plugin::ended). An end joined to
+    /// itself is an echo. An incoming channel may be joined before it is accepted.
+    pub fn join(&self, a: Channel, b: Channel) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.join())(self.context, a.0, b.0) };
+    }
+
+    /// Has [`timer`](crate::Plugin::timer) called once, after this time or a little later.
+    pub fn set_timer(&self, after: Duration) -> Timer {
+        // 64 bits of nanoseconds are 584 years.
+        let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let mut timer = 0;
+        // SAFETY: the place for the number is borrowed for the call.
+        unsafe { (self.table.set_timer())(self.context, after, &raw mut timer) };
+        Timer(timer)
+    }
+
+    /// Takes a timer back; nothing happens when it has fired.
+    pub fn cancel_timer(&self, timer: Timer) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.cancel_timer())(self.context, timer.0) };
+    }
+
+    /// Has [`ready`](crate::Plugin::ready) called when this file descriptor, which must not block,
+    /// becomes ready. A descriptor is watched at most once; [`unwatch`](Self::unwatch) it before
+    /// it is closed.
+    ///
+    /// # Errors
+    ///
+    /// When the descriptor cannot be watched, as a plain file cannot, or when there are too many.
+    pub fn watch(&self, fd: &impl AsFd, interest: Interest) -> Result<Watch, Reason> {
+        let fd = fd.as_fd().as_raw_fd();
+        let mut watch = 0;
+        // SAFETY: the descriptor is open for the time of the call, and all pointers are borrowed.
+        ask(|refusal| unsafe {
+            (self.table.watch())(self.context, fd, interest.0, &raw mut watch, refusal)
+        })?;
+        Ok(Watch(watch))
+    }
+
+    /// Watches a file descriptor no more.
+    pub fn unwatch(&self, watch: Watch) {
+        // SAFETY: context and table belong together.
+        unsafe { (self.table.unwatch())(self.context, watch.0) };
+    }
+
+    /// A handle with which other threads have [`wake`](crate::Plugin::wake) called.
+    ///
+    /// # Panics
+    ///
+    /// When the host failed to make one.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        let mut waker = None;
+        let mut take = |view: &WakerView| waker = Some(Waker::new(*view));
+        // SAFETY: the sink is used during the call only.
+        unsafe { (self.table.waker())(self.context, Sink::new(&mut take)) };
+        let Some(waker) = waker else { panic!("the host made no waker") };
+        waker
+    }
+
+    /// Every plugin that this one may see, on this server and on linked ones, as of now.
+    #[must_use]
+    pub fn directory(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        // SAFETY: the host shows what is alive.
+        let mut take = |view: &EntryView| entries.push(unsafe { Entry::of(view) });
+        // SAFETY: the sink is used during the call only.
+        unsafe { (self.table.directory())(self.context, Sink::new(&mut take)) };
+        entries
+    }
+
+    /// Every link that is up, as of now.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        let mut links = Vec::new();
+        // SAFETY: the host shows what is alive.
+        let mut take = |view: &ServerView| links.push(Link { peer: unsafe { Server::of(view) } });
+        // SAFETY: the sink is used during the call only.
+        unsafe { (self.table.links())(self.context, Sink::new(&mut take)) };
+        links
+    }
+
+    /// Tells the message of the panic for which the running callback will answer.
+    pub(crate) fn panicked(&self, message: &str) {
+        // SAFETY: the message is borrowed for the call.
+        unsafe { (self.table.panicked())(self.context, Bytes::text(message)) };
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, server, .. } = self;
+        f.debug_struct("Host").field("name", name).field("server", server).finish()
+    }
+}
+
+/// Asks for something that may be refused.
+fn ask(call: impl FnOnce(Sink<ReasonView>) -> Status) -> Result<(), Reason> {
+    let mut refusal = None;
+    // SAFETY: the host shows what is alive.
+    let mut take = |view: &ReasonView| refusal = Some(unsafe { Reason::of_host(view) });
+    match call(Sink::new(&mut take)) {
+        Status::DONE => Ok(()),
+        _ => Err(refusal.unwrap_or_else(|| {
+            Reason::received(By::Server, "host-failed", "the host failed while it was asked")
+        })),
+    }
+}

@@ -1,0 +1,75 @@
+//! Which plugin a channel should lead to.
+
+/// The plugin to open a channel to: a name, a least version, and where it may be.
+///
+/// ```
+/// use trunkline_plugin::Target;
+///
+/// let anywhere = Target::new("echo");
+/// let there = Target::new("echo").version(3).on_server("beta");
+/// # let _ = (anywhere, there);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    name: String,
+    version: u64,
+    place: Place,
+}
+
+/// Where the plugin may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// On this server if it is here, else on any linked server that has it.
+    Anywhere,
+    /// On this server only.
+    Here,
+    /// On the linked server with this key (in base64) or this name.
+    Server(String),
+}
+
+impl Target {
+    /// The plugin with this name, of any version, wherever it is.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), version: 0, place: Place::Anywhere }
+    }
+
+    /// Of this version or a later one.
+    #[must_use]
+    pub fn version(mut self, least: u64) -> Self {
+        self.version = least;
+        self
+    }
+
+    /// On this server only.
+    #[must_use]
+    pub fn here(mut self) -> Self {
+        self.place = Place::Here;
+        self
+    }
+
+    /// On the linked server with this key (in base64) or this name only.
+    #[must_use]
+    pub fn on_server(mut self, key_or_name: impl Into<String>) -> Self {
+        self.place = Place::Server(key_or_name.into());
+        self
+    }
+
+    /// The wanted name, as the plugin wrote it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The least version that will do.
+    #[must_use]
+    pub fn least_version(&self) -> u64 {
+        self.version
+    }
+
+    /// Where it may be.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+}

@@ -1,0 +1,229 @@
+//! One connection from its beginning to its end: which stage it is in, and what each event means
+//! there.
+
+use std::io;
+use std::mem;
+use std::net::TcpStream;
+use std::rc::Rc;
+
+use trunkline_plugin::{Channel, Host, Interest, Readiness, Reason, Watch};
+
+use crate::asking::{Asking, Destination};
+use crate::greeting::Reader;
+use crate::pump::{Pace, Pump};
+use crate::service::{self, Greeted, Services};
+use crate::tcp;
+
+/// What an event may use.
+pub(crate) struct Place<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) services: &'a Services,
+    /// Where a socket's bytes are read to.
+    pub(crate) chunk: &'a mut [u8],
+}
+
+/// How it goes on after an event; a reason means that both sides are reset.
+pub(crate) type Next = Result<Pace, Reason>;
+
+/// A channel and, but for the first moments of the serving side, a TCP connection.
+pub(crate) struct Connection {
+    /// What to call it in the log.
+    pub(crate) title: Rc<str>,
+    /// Its channel, which may be gone already while the socket still takes what came.
+    pub(crate) channel: Channel,
+    pub(crate) watch: Option<Watch>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Accepted here; a peer is asked for the service.
+    Asking(Box<Asking>),
+    /// Opened by a peer, whose greeting has not come whole.
+    Greeting(Reader),
+    /// The service's address is being connected. The channel may have brought its end already.
+    Connecting(Box<Pump>),
+    /// Both sides are up.
+    Carrying(Box<Pump>),
+    /// What stands here while one stage becomes the next.
+    Over,
+}
+
+impl Connection {
+    /// A connection that was accepted here. The socket is reset when there is a reason against it.
+    pub(crate) fn accepted(
+        host: &Host,
+        socket: TcpStream,
+        destination: &Rc<Destination>,
+    ) -> Result<Self, Reason> {
+        let (asking, channel) = Asking::start(host, socket, destination)?;
+        let watch = watch(host, asking.socket()).inspect_err(|reason| {
+            tcp::reset_on_drop(asking.socket());
+            host.abort(channel, reason.clone());
+        })?;
+        let title = Rc::clone(&destination.title);
+        Ok(Self { title, channel, watch: Some(watch), stage: Stage::Asking(Box::new(asking)) })
+    }
+
+    /// A connection that a peer opens.
+    pub(crate) fn opened(host: &Host, channel: Channel, title: String) -> Self {
+        host.hold(channel);
+        let stage = Stage::Greeting(Reader::default());
+        Self { title: title.into(), channel, watch: None, stage }
+    }
+
+    /// The channel brings bytes.
+    pub(crate) fn bytes(&mut self, place: &mut Place<'_>, bytes: &[u8]) -> Next {
+        match &mut self.stage {
+            Stage::Asking(_) => self.answered(place, bytes),
+            Stage::Greeting(_) => self.greeted(place, bytes),
+            Stage::Connecting(pump) => pump.give(bytes).map(|()| Pace::Waits).map_err(reset),
+            Stage::Carrying(pump) => {
+                pump.give(bytes).map_err(reset)?;
+                pump.advance_to_socket(&mut (place.host, self.channel)).map_err(reset)
+            }
+            Stage::Over => Ok(Pace::Waits),
+        }
+    }
+
+    /// The channel brings no more bytes.
+    pub(crate) fn closed(&mut self, place: &mut Place<'_>) -> Next {
+        match &mut self.stage {
+            Stage::Asking(_) => {
+                Err(Reason::new("bad-answer", "the peer closed and did not answer"))
+            }
+            Stage::Greeting(_) => Err(Reason::new("bad-greeting", "no service was named")),
+            Stage::Connecting(pump) => {
+                pump.close();
+                Ok(Pace::Waits)
+            }
+            Stage::Carrying(pump) => {
+                pump.close();
+                pump.advance_to_socket(&mut (place.host, self.channel)).map_err(reset)
+            }
+            Stage::Over => Ok(Pace::Waits),
+        }
+    }
+
+    /// The other end reads no more. After this end's close that is its answer; before it, it is
+    /// what TCP would answer with a reset.
+    pub(crate) fn stopped(&mut self) -> Next {
+        match &self.stage {
+            Stage::Carrying(pump) if pump.has_closed() => Ok(Pace::Waits),
+            _ => Err(Reason::new(TCP_RESET, "the other end reads no more")),
+        }
+    }
+
+    /// The channel is gone. After an orderly end, the socket may still have to take what came.
+    pub(crate) fn ended(&mut self, place: &mut Place<'_>, why: Option<&Reason>) -> Next {
+        match (&mut self.stage, why) {
+            (Stage::Asking(asking), Some(why)) => {
+                self.channel = asking.refused(place.host, why)?;
+                Ok(Pace::Waits)
+            }
+            (_, Some(why)) => Err(why.clone()),
+            (_, None) => self.closed(place),
+        }
+    }
+
+    /// The channel has room.
+    pub(crate) fn room(&mut self, place: &mut Place<'_>) -> Next {
+        match &mut self.stage {
+            Stage::Asking(asking) => {
+                asking.greet(place.host, self.channel);
+                Ok(Pace::Waits)
+            }
+            Stage::Carrying(_) => self.read_on(place),
+            Stage::Greeting(_) | Stage::Connecting(_) | Stage::Over => Ok(Pace::Waits),
+        }
+    }
+
+    /// The socket may be read on.
+    pub(crate) fn read_on(&mut self, place: &mut Place<'_>) -> Next {
+        let Stage::Carrying(pump) = &mut self.stage else { return Ok(Pace::Waits) };
+        let pipe = &mut (place.host, self.channel);
+        pump.advance_to_channel(pipe, place.chunk).map_err(reset)
+    }
+
+    /// The socket became ready.
+    pub(crate) fn ready(&mut self, place: &mut Place<'_>, readiness: Readiness) -> Next {
+        match &mut self.stage {
+            Stage::Asking(asking) => match asking.socket().take_error() {
+                Ok(None) => Ok(Pace::Waits),
+                Ok(Some(error)) | Err(error) => Err(reset(error)),
+            },
+            Stage::Connecting(pump) => match service::is_connected(pump, &self.title)? {
+                true => self.connected(place),
+                false => Ok(Pace::Waits),
+            },
+            Stage::Carrying(pump) => {
+                pump.ready(readiness).map_err(reset)?;
+                self.carry(place)
+            }
+            Stage::Greeting(_) | Stage::Over => Ok(Pace::Waits),
+        }
+    }
+
+    /// Has the TCP side see a reset when the connection is dropped.
+    pub(crate) fn reset_on_drop(&self) {
+        match &self.stage {
+            Stage::Asking(asking) => tcp::reset_on_drop(asking.socket()),
+            Stage::Connecting(pump) | Stage::Carrying(pump) => tcp::reset_on_drop(pump.socket()),
+            Stage::Greeting(_) | Stage::Over => {}
+        }
+    }
+
+    fn carry(&mut self, place: &mut Place<'_>) -> Next {
+        let Stage::Carrying(pump) = &mut self.stage else { return Ok(Pace::Waits) };
+        match pump.advance_to_socket(&mut (place.host, self.channel)).map_err(reset)? {
+            Pace::Over => Ok(Pace::Over),
+            _ => self.read_on(place),
+        }
+    }
+
+    fn answered(&mut self, place: &mut Place<'_>, bytes: &[u8]) -> Next {
+        let Some((answer, rest)) = bytes.split_first() else { return Ok(Pace::Waits) };
+        if let Stage::Asking(asking) = &self.stage {
+            asking.check(*answer)?;
+        }
+        if let Stage::Asking(asking) = mem::replace(&mut self.stage, Stage::Over) {
+            self.stage = Stage::Carrying(Box::new(asking.into_pump()));
+        }
+        match self.bytes(place, rest)? {
+            Pace::Over => Ok(Pace::Over),
+            _ => self.carry(place),
+        }
+    }
+
+    fn greeted(&mut self, place: &mut Place<'_>, bytes: &[u8]) -> Next {
+        let Stage::Greeting(reader) = &mut self.stage else { return Ok(Pace::Waits) };
+        let Greeted::Connecting(pump, title) = service::greet(place.services, reader, bytes)?
+        else {
+            return Ok(Pace::Waits);
+        };
+        self.watch = Some(watch(place.host, pump.socket())?);
+        self.title = title.into();
+        self.stage = Stage::Connecting(pump);
+        Ok(Pace::Waits)
+    }
+
+    fn connected(&mut self, place: &mut Place<'_>) -> Next {
+        if let Stage::Connecting(mut pump) = mem::replace(&mut self.stage, Stage::Over) {
+            pump.assume_ready();
+            self.stage = Stage::Carrying(pump);
+        }
+        self.carry(place)
+    }
+}
+
+/// Watches a socket in both directions from its beginning to its end.
+fn watch(host: &Host, socket: &TcpStream) -> Result<Watch, Reason> {
+    host.watch(socket, Interest::READABLE | Interest::WRITABLE)
+}
+
+/// What an error of the TCP connection is called at the other end.
+fn reset(error: io::Error) -> Reason {
+    Reason::new(TCP_RESET, error.to_string())
+}
+
+/// The code of what ends by a reset of the TCP connection, which nobody needs to be warned of.
+pub(crate) const TCP_RESET: &str = "tcp-reset";

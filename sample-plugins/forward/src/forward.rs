@@ -1,0 +1,215 @@
+//! The plugin itself: it hands each callback to the connection or listener that it is for, and
+//! takes turns between those that could go on for ever.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::time::Duration;
+
+use trunkline_plugin::prelude::*;
+
+use crate::CHUNK;
+use crate::config::Settings;
+use crate::connection::{Connection, Next, Place, TCP_RESET};
+use crate::connections::{Connections, Id};
+use crate::listener::{Accepted, Listener, REST};
+use crate::pump::Pace;
+use crate::service::Services;
+
+/// So many connections are accepted in one turn; then what they carry comes first.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Carries TCP connections through channels.
+pub(crate) struct Forward {
+    services: Services,
+    listeners: Vec<Listener>,
+    connections: Connections,
+    /// Where all sockets' bytes are read to.
+    chunk: Vec<u8>,
+    /// What has its next turn when the timer fires.
+    waiting: BTreeSet<Work>,
+    next_turn: Option<Timer>,
+    /// Set while listeners rest.
+    rest_over: Option<Timer>,
+}
+
+/// What was left undone so that others have their turn.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    /// Accept on the listener with this index.
+    Accept(usize),
+    /// Read on from this connection's socket.
+    Carry(Id),
+}
+
+impl Plugin for Forward {
+    const ABOUT: About = About::new("forward", 1).uses("forward", 1);
+
+    fn start(host: &Host, config: Config) -> Result<Self, Reason> {
+        let Settings { serve, listen } = config.read()?;
+        let listen = listen.into_iter().map(|settings| Listener::new(host, settings));
+        Ok(Self {
+            services: serve,
+            listeners: listen.collect::<Result<_, _>>()?,
+            connections: Connections::default(),
+            chunk: vec![0; CHUNK],
+            waiting: BTreeSet::new(),
+            next_turn: None,
+            rest_over: None,
+        })
+    }
+
+    fn open(&mut self, host: &Host, channel: Channel, caller: &Caller) -> Answer {
+        let title = format!("{} on {}", caller.name, caller.server);
+        self.connections.add(Connection::opened(host, channel, title));
+        Answer::Accept
+    }
+
+    fn credit(&mut self, host: &Host, channel: Channel, _room: u64) {
+        let id = self.connections.with_channel(channel);
+        self.tell(host, id, Connection::room);
+    }
+
+    fn write(&mut self, host: &Host, channel: Channel, bytes: &[u8]) {
+        let id = self.connections.with_channel(channel);
+        self.tell(host, id, |connection, place| connection.bytes(place, bytes));
+    }
+
+    fn close(&mut self, host: &Host, channel: Channel) {
+        let id = self.connections.with_channel(channel);
+        self.tell(host, id, Connection::closed);
+    }
+
+    fn stop_read(&mut self, host: &Host, channel: Channel) {
+        let id = self.connections.with_channel(channel);
+        self.tell(host, id, |connection, _| connection.stopped());
+    }
+
+    fn ended(&mut self, host: &Host, channel: Channel, why: Option<&Reason>) {
+        let id = self.connections.forget_channel(channel);
+        self.tell(host, id, |connection, place| connection.ended(place, why));
+    }
+
+    fn ready(&mut self, host: &Host, watch: Watch, readiness: Readiness) {
+        if let Some(index) = self.listeners.iter().position(|each| each.is_watched_by(watch)) {
+            return self.accept(host, index);
+        }
+        let id = self.connections.with_watch(watch);
+        self.tell(host, id, |connection, place| connection.ready(place, readiness));
+    }
+
+    fn timer(&mut self, host: &Host, timer: Timer) {
+        if self.next_turn == Some(timer) {
+            self.next_turn = None;
+            for work in mem::take(&mut self.waiting) {
+                match work {
+                    Work::Accept(index) => self.accept(host, index),
+                    Work::Carry(id) => self.tell(host, Some(id), Connection::read_on),
+                }
+            }
+        } else if self.rest_over == Some(timer) {
+            self.rest_over = None;
+            self.resume(host);
+        }
+    }
+
+    fn stop(&mut self, host: &Host) {
+        for id in self.connections.ids() {
+            self.fail(host, id, Reason::new(TCP_RESET, "the forward plugin stops"));
+        }
+        for listener in &mut self.listeners {
+            listener.unwatch(host);
+        }
+    }
+}
+
+impl Forward {
+    /// Tells a connection something, and does what follows from it.
+    fn tell(
+        &mut self,
+        host: &Host,
+        id: Option<Id>,
+        event: impl FnOnce(&mut Connection, &mut Place<'_>) -> Next,
+    ) {
+        let Some(id) = id else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let place = &mut Place { host, services: &self.services, chunk: &mut self.chunk };
+        let (channel, watch) = (connection.channel, connection.watch);
+        let next = event(connection, place);
+        if (channel, watch) != (connection.channel, connection.watch) {
+            self.connections.index(id);
+        }
+        match next {
+            Ok(Pace::Waits) => {}
+            Ok(Pace::MoreToDo) => self.later(host, Work::Carry(id)),
+            Ok(Pace::Over) => self.drop_connection(host, id),
+            Err(reason) => self.fail(host, id, reason),
+        }
+    }
+
+    fn drop_connection(&mut self, host: &Host, id: Id) {
+        let connection = self.connections.remove(id);
+        if let Some(watch) = connection.and_then(|connection| connection.watch) {
+            host.unwatch(watch);
+        }
+    }
+
+    /// Resets both sides of a connection.
+    fn fail(&mut self, host: &Host, id: Id, reason: Reason) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        log_end(&connection.title, &reason);
+        connection.reset_on_drop();
+        host.abort(connection.channel, reason);
+        self.drop_connection(host, id);
+    }
+
+    /// Accepts who waits, as many as one turn allows.
+    fn accept(&mut self, host: &Host, index: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.listeners.get_mut(index) else { return };
+            match listener.accept() {
+                Accepted::Nobody => return,
+                Accepted::Short(error) => return self.rest(host, index, &error),
+                Accepted::Connection(socket) => {
+                    match Connection::accepted(host, socket, &listener.destination) {
+                        Ok(connection) => drop(self.connections.add(connection)),
+                        Err(reason) => log_end(&listener.destination.title, &reason),
+                    }
+                }
+            }
+        }
+        self.later(host, Work::Accept(index));
+    }
+
+    /// Does this after what else the server has to do.
+    fn later(&mut self, host: &Host, work: Work) {
+        self.waiting.insert(work);
+        self.next_turn.get_or_insert_with(|| host.set_timer(Duration::ZERO));
+    }
+
+    /// Leaves a listener alone for a while.
+    fn rest(&mut self, host: &Host, index: usize, error: &std::io::Error) {
+        let Some(listener) = self.listeners.get_mut(index) else { return };
+        listener.rest(host, error);
+        self.rest_over.get_or_insert_with(|| host.set_timer(REST));
+    }
+
+    /// Watches the listeners that rested, and accepts who waits there.
+    fn resume(&mut self, host: &Host) {
+        for index in 0..self.listeners.len() {
+            match self.listeners[index].resume(host) {
+                Ok(true) => self.accept(host, index),
+                Ok(false) => {}
+                Err(reason) => {
+                    log::warn!("{}: {reason}", self.listeners[index].destination.title);
+                    self.rest_over.get_or_insert_with(|| host.set_timer(REST));
+                }
+            }
+        }
+    }
+}
+
+/// Records why a connection ended. A reset is everyday business, all else is for somebody to see.
+fn log_end(title: &str, reason: &Reason) {
+    let level = if reason.code() == TCP_RESET { log::Level::Debug } else { log::Level::Warn };
+    log::log!(level, "{title}: the connection is reset: {reason}");
+}

@@ -1,0 +1,100 @@
+//! The serving side of a connection, until the service's address is connected.
+
+use std::collections::BTreeMap;
+
+use trunkline_plugin::{Reason, log};
+
+use crate::candidates::UNKNOWN_SERVICE;
+use crate::config::Endpoint;
+use crate::greeting::{CONNECTED, Read, Reader, Service};
+use crate::pump::Pump;
+use crate::tcp;
+
+/// What this plugin serves, and where it is.
+pub(crate) type Services = BTreeMap<Service, Endpoint>;
+
+/// What became of a greeting.
+pub(crate) enum Greeted {
+    /// There is more to come.
+    Partly,
+    /// The service's address is being connected. The pump holds what came after the greeting.
+    Connecting(Box<Pump>, String),
+}
+
+/// Reads on in a greeting, and begins to connect the service that it names.
+///
+/// # Errors
+///
+/// Why the caller gets no connection: `bad-greeting`, `unknown-service` or `unreachable`.
+pub(crate) fn greet(
+    services: &Services,
+    reader: &mut Reader,
+    bytes: &[u8],
+) -> Result<Greeted, Reason> {
+    let (service, rest) = match reader.read(bytes) {
+        Read::Partly => return Ok(Greeted::Partly),
+        Read::Bad(why) => return Err(Reason::new("bad-greeting", why)),
+        Read::Whole(service, rest) => (service, rest),
+    };
+    let Some(Endpoint(address)) = services.get(&service) else {
+        return Err(Reason::new(UNKNOWN_SERVICE, format!("no service {service} is served here")));
+    };
+    let title = format!("{service} at {address}");
+    let socket = tcp::connect(*address).map_err(|error| unreachable(&title, &error))?;
+    // The answer waits in front of all that the service sends.
+    let mut pump = Box::new(Pump::new(socket, &[CONNECTED]));
+    pump.owe(service.greeting().len());
+    pump.give(rest).map_err(|error| unreachable(&title, &error))?;
+    Ok(Greeted::Connecting(pump, title))
+}
+
+/// Whether the connection that was begun is up.
+///
+/// # Errors
+///
+/// `unreachable`, with what the kernel says.
+pub(crate) fn is_connected(pump: &Pump, title: &str) -> Result<bool, Reason> {
+    match pump.socket().take_error() {
+        Ok(None) => Ok(pump.socket().peer_addr().is_ok()),
+        Ok(Some(error)) | Err(error) => Err(unreachable(title, &error)),
+    }
+}
+
+/// The peer learns which service it is, and not at which address.
+fn unreachable(title: &str, error: &std::io::Error) -> Reason {
+    log::warn!("{title}: {error}; is the service running?");
+    Reason::new("unreachable", format!("the service cannot be reached: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting(name: &str) -> Vec<u8> {
+        Service::try_from(name.to_owned()).unwrap().greeting()
+    }
+
+    fn refusal(services: &Services, greeting: &[u8]) -> String {
+        match greet(services, &mut Reader::default(), greeting) {
+            Err(reason) => reason.code().to_owned(),
+            Ok(_) => panic!("{greeting:?} was not refused"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused() {
+        let services = Services::new();
+        assert_eq!(refusal(&services, &greeting("web")), "unknown-service");
+        assert_eq!(refusal(&services, &[0]), "bad-greeting");
+    }
+
+    #[test]
+    fn a_service_that_is_served_is_connected() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let service = Service::try_from("web".to_owned()).unwrap();
+        let services = Services::from([(service, Endpoint(listener.local_addr().unwrap()))]);
+        let greeted = greet(&services, &mut Reader::default(), &greeting("web")).unwrap();
+        assert!(matches!(greeted, Greeted::Connecting(..)));
+        listener.accept().expect("somebody connects");
+    }
+}

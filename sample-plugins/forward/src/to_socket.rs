@@ -1,0 +1,106 @@
+//! One direction of a connection: what a channel brings goes to the socket.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::net::{Shutdown, TcpStream};
+
+use crate::pump::Pipe;
+
+/// Credit is given back in pieces of so many bytes or more, since each piece is a packet. It is a
+/// quarter of the smallest window, so that the other end can always write.
+const CREDIT_PIECE: u64 = 16 * 1024;
+
+/// The direction towards the socket.
+#[derive(Debug, Default)]
+pub(crate) struct ToSocket {
+    /// What the socket did not take, at most a window: the channel brings no more without credit.
+    held: VecDeque<u8>,
+    /// Bytes that were consumed, by the socket mostly, and for which no credit was given.
+    owed: u64,
+    /// Whether writing is worth a try.
+    writable: bool,
+    progress: Progress,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Progress {
+    #[default]
+    Open,
+    /// The channel brings no more; what is held comes first.
+    Closing,
+    /// The socket was told.
+    Over,
+}
+
+impl ToSocket {
+    /// The socket may take something.
+    pub(crate) fn writable(&mut self) {
+        self.writable = true;
+    }
+
+    /// The channel brings no more.
+    pub(crate) fn close(&mut self) {
+        if self.progress == Progress::Open {
+            self.progress = Progress::Closing;
+        }
+    }
+
+    /// Whether the socket was told that no more comes.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress == Progress::Over
+    }
+
+    /// So many bytes were consumed on their way to the socket.
+    pub(crate) fn owe(&mut self, count: usize) {
+        self.owed += count as u64;
+    }
+
+    /// Takes what the channel brought, which mostly goes right through.
+    pub(crate) fn give(&mut self, socket: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+        let taken = if self.held.is_empty() { self.write(socket, bytes)? } else { 0 };
+        self.held.extend(&bytes[taken..]);
+        Ok(())
+    }
+
+    /// Writes what is held, then ends the socket's direction when the channel's has ended.
+    pub(crate) fn advance(&mut self, socket: &TcpStream, pipe: &mut impl Pipe) -> io::Result<()> {
+        self.flush(socket)?;
+        if self.owed >= CREDIT_PIECE {
+            pipe.credit(std::mem::take(&mut self.owed));
+        }
+        if self.progress == Progress::Closing && self.held.is_empty() {
+            socket.shutdown(Shutdown::Write)?;
+            self.progress = Progress::Over;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, socket: &TcpStream) -> io::Result<()> {
+        while self.writable && !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            let taken = self.write(socket, held.as_slices().0);
+            self.held = held;
+            self.held.drain(..taken?);
+        }
+        if self.held.is_empty() {
+            // Who waits for nobody holds no memory.
+            self.held = VecDeque::new();
+        }
+        Ok(())
+    }
+
+    /// Writes until all is written or the socket takes no more, and tells how much it took.
+    fn write(&mut self, mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        while self.writable && taken < bytes.len() {
+            match socket.write(&bytes[taken..]) {
+                Ok(count) => taken += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.owe(taken);
+        Ok(taken)
+    }
+}

@@ -1,0 +1,268 @@
+//! Who is told of which plugins: hello, changes of the directory, and the streams that peers open.
+
+use super::connections::{ConnPhase, Opened};
+use super::{Broker, Caller, ConnId, Expose, LinkChange, PluginId, Told};
+use crate::bymux::StreamId;
+use crate::control::{
+    Announced, Answer, Hello, Message, PROTOCOL, Plugins, Preface, Role, Withdrawn,
+};
+use crate::directory::{Change, too_low};
+use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use crate::key::Key;
+use crate::limits::WINDOW;
+use crate::name::{Name, Version};
+use crate::reason::{Code, Reason};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+/// Plugins in one message. With names of 64 bytes, so many stay below 64 KiB.
+const PLUGINS_PER_MESSAGE: usize = 500;
+
+impl Broker {
+    /// Says hello. The peer's key is not known yet, so plugins that only some keys may see follow it.
+    pub(super) fn say_hello(&mut self, id: ConnId) {
+        let mut visible = self.visible(|expose| *expose == Expose::Peers);
+        let later = visible.split_off(visible.len().min(PLUGINS_PER_MESSAGE));
+        let hello = Hello {
+            protocol: PROTOCOL,
+            role: Role::Server,
+            key: self.settings.key,
+            name: self.settings.name.clone(),
+            machine: self.settings.machine,
+            plugins: visible,
+            software: Some(self.settings.software.clone()),
+        };
+        self.send(id, &Message::Hello(hello));
+        self.send_plugins(id, later);
+    }
+
+    fn send_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
+        for some in plugins.chunks(PLUGINS_PER_MESSAGE) {
+            self.send(id, &Message::Plugins(Plugins { plugins: some.to_vec() }));
+        }
+    }
+
+    fn visible(&self, shown: impl Fn(&Expose) -> bool) -> Vec<Announced> {
+        let running = self.names.values().filter_map(|id| self.plugins.get(id));
+        let running = running.filter(|record| record.state == super::PluginState::Running);
+        let shown = running.filter(|record| shown(&record.config.expose));
+        let announced = shown.map(|record| Announced {
+            name: record.config.name.clone(),
+            version: record.config.version,
+        });
+        announced.collect()
+    }
+
+    fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
+        self.plugins.get(&plugin).is_some_and(|record| match &record.config.expose {
+            Expose::Local => false,
+            Expose::Peers => true,
+            Expose::Keys(keys) => keys.contains(&peer),
+        })
+    }
+
+    /// A server said hello. Of two links to one server, the one that is dialled by the lower key
+    /// stays; of two that the same side dialled, the newer one, for the older one must be dead.
+    pub(super) fn server_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        let dialler = |broker: &Broker, id: &ConnId| match broker.conns.get(id) {
+            Some(conn) if conn.opening.how == Opened::Accepted => key,
+            _ => broker.settings.key,
+        };
+        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.opening.how) {
+            self.peer_found(peer, key);
+        }
+        let old = self.servers.get(&key).copied();
+        if let Some(old) = old
+            && dialler(self, &id) > dialler(self, &old)
+        {
+            self.drain(id);
+            return;
+        }
+        self.servers.insert(key, id);
+        let named: Vec<Name> = plugins.iter().map(|plugin| plugin.name.clone()).collect();
+        let left = self.directory.entries().filter(|e| e.server == key && !named.contains(&e.name));
+        let left: Vec<Name> = left.map(|entry| entry.name).collect();
+        self.withdraw_all(key, &left);
+        if let Some(old) = old {
+            self.drain(old);
+        } else {
+            let name = self.conns.get(&id).and_then(|conn| conn.peer_name()).unwrap_or_default();
+            log::info!("link to {name} ({}) is up", key.short());
+            let name = name.into();
+            self.tell_link(LinkChange { server: key, name, down: None });
+        }
+        self.peer_linked(key);
+        self.peer_plugins(id, plugins);
+        let keyed = self.visible(|e| matches!(e, Expose::Keys(keys) if keys.contains(&key)));
+        self.send_plugins(id, keyed);
+    }
+
+    /// A peer announced plugins that appeared or changed.
+    pub(super) fn peer_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
+        let Some(key) = self.serving(id) else { return };
+        let limit = self.settings.limits.announced;
+        let mut ignored = 0usize;
+        for Announced { name, version } in plugins {
+            if self.directory.count(key) >= limit && !self.directory.has(key, &name) {
+                ignored += 1;
+                continue;
+            }
+            if let Some(change) = self.directory.announce(key, &name, version) {
+                self.tell_change(&change);
+            }
+        }
+        if ignored > 0 {
+            log::warn!("{} announced {ignored} plugins over the limit of {limit}", key.short());
+        }
+    }
+
+    /// A peer's plugins left.
+    pub(super) fn peer_withdraws(&mut self, id: ConnId, names: &[Name]) {
+        if let Some(key) = self.serving(id) {
+            self.withdraw_all(key, names);
+        }
+    }
+
+    fn withdraw_all(&mut self, key: Key, names: &[Name]) {
+        for name in names {
+            if let Some(change) = self.directory.withdraw(key, name) {
+                self.tell_change(&change);
+            }
+        }
+    }
+
+    pub(super) fn forget_server(&mut self, key: Key) {
+        for change in self.directory.forget(key) {
+            self.tell_change(&change);
+        }
+    }
+
+    /// The server for which a connection is the link.
+    fn serving(&self, id: ConnId) -> Option<Key> {
+        let key = self.conns.get(&id)?.hello.as_ref()?.key;
+        (self.servers.get(&key) == Some(&id)).then_some(key)
+    }
+
+    /// A plugin of this server runs: everybody who may know is told.
+    pub(super) fn announce_local(&mut self, plugin: PluginId, name: &Name, version: Version) {
+        if let Some(change) = self.directory.announce(self.settings.key, name, version) {
+            self.tell_change(&change);
+        }
+        let plugins = [Announced { name: name.clone(), version }].to_vec();
+        self.tell_peers(plugin, &Message::Plugins(Plugins { plugins }));
+    }
+
+    /// A plugin of this server is gone.
+    pub(super) fn withdraw_local(&mut self, plugin: PluginId, name: &Name) {
+        if let Some(change) = self.directory.withdraw(self.settings.key, name) {
+            self.tell_change(&change);
+            let names = [name.clone()].to_vec();
+            self.tell_peers(plugin, &Message::Withdrawn(Withdrawn { names }));
+        }
+    }
+
+    /// Tells every peer that may see the plugin. One whose hello has not come is told as well if
+    /// its key does not matter: our own hello to it has been said.
+    fn tell_peers(&mut self, plugin: PluginId, message: &Message) {
+        let for_all = self.plugins.get(&plugin).is_some_and(|r| r.config.expose == Expose::Peers);
+        let may = |conn: &super::Conn| match (&conn.hello, conn.phase) {
+            (_, ConnPhase::Ending) => false,
+            (Some(peer), _) => peer.role == Role::Server && self.may_see(plugin, peer.key),
+            (None, _) => for_all,
+        };
+        let told: Vec<ConnId> =
+            self.conns.iter().filter(|(_, conn)| may(conn)).map(|(id, _)| *id).collect();
+        for id in told {
+            self.send(id, message);
+        }
+    }
+
+    fn tell_change(&mut self, change: &Change) {
+        for plugin in self.live_plugins() {
+            self.tell(plugin, Told::Directory(change.clone()));
+        }
+    }
+
+    pub(super) fn live_plugins(&self) -> Vec<PluginId> {
+        self.names.values().copied().collect()
+    }
+
+    /// A peer opened a stream and said what it is for.
+    pub(super) fn preface(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        preface: Preface,
+        used: u64,
+        rest: &[u8],
+    ) {
+        let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
+        let Ok(end) = self.add_end(End { allowance: WINDOW, ..end }) else { return };
+        if let Some(link) = self.link_of(id) {
+            link.mux().set_tag(stream, end);
+        }
+        let opened = match preface {
+            Preface::Channel { to, least, from } => {
+                let server = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
+                let server = server.map_or(self.settings.key, |hello| hello.key);
+                let caller = Caller { name: from.name, version: from.version, server };
+                self.incoming(end, id, &to, least, caller)
+            }
+            Preface::Command { name } => self.command(end, id, name),
+            Preface::Other(kind) => {
+                let text = format!("streams of kind {kind} are not known");
+                Err(Reason::server(Code::UnknownMessage, text))
+            }
+        };
+        match opened {
+            Ok(()) => {
+                self.frame_used(end, used);
+                if let super::Step::Write { plugin, channel, bytes } = self.stream_writes(end, rest)
+                {
+                    debug_assert!(false, "{plugin:?} {channel:?} {} is not asked", bytes.len());
+                }
+            }
+            Err(reason) => {
+                log::info!("a stream was refused: {reason}");
+                self.answer(Some(end), &Answer::Refuse(reason));
+                self.close_stream(end);
+                self.stop_stream(end);
+            }
+        }
+    }
+
+    fn incoming(
+        &mut self,
+        stream: EndId,
+        conn: ConnId,
+        to: &Name,
+        least: Version,
+        caller: Caller,
+    ) -> Result<(), Reason> {
+        if self.stopping {
+            return Err(Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+        let streams = self.conns.get(&conn).map_or(0, |conn| conn.link.streams());
+        if streams > self.settings.limits.streams {
+            let text = format!("at most {} streams share a link", self.settings.limits.streams);
+            return Err(Reason::server(Code::LimitReached, text));
+        }
+        // Who may not see a plugin gets the same answer as for a name that nobody has.
+        let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
+        let plugin = self.running(to).filter(|plugin| self.may_see(*plugin, caller.server));
+        let plugin = plugin.ok_or_else(unknown)?;
+        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        if version < least {
+            return Err(too_low(to, version, least));
+        }
+        let from = (caller.name.clone(), caller.server);
+        let info = ChannelInfo { from, to: (to.clone(), self.settings.key) };
+        let near = End::new(Owner::Plugin(plugin), Phase::Asked, WINDOW);
+        let near = self.add_end(End { info: Some(Box::new(info)), ..near })?;
+        self.count_channel(plugin, 1);
+        self.join_ends(near, stream);
+        self.tell(plugin, Told::Open(self.ends.handle(near), caller));
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! What must always hold inside a broker, checked for tests; nothing here decides anything.
+
+use super::{Broker, ConnId, PluginId};
+use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
+use crate::ends::{End, EndId, Owner};
+use crate::link::NO_TAG;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Headers and Closes of streams that the outbox may hold beside data, in bytes.
+const HEADERS_MAX: usize = 64 * 1024;
+
+/// First frames, which are no part of any window, that may wait for a stream, in bytes.
+const FRAMES_MAX: u64 = 8 * 1024;
+
+/// What one side of a link knows of a stream's credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamAccount {
+    /// The stream.
+    pub stream: StreamId,
+    /// Bytes that this side may write.
+    pub writable: u64,
+    /// Bytes that the other side may write, as this side has granted them.
+    pub granted: u64,
+}
+
+impl Broker {
+    /// The accounts of all streams of a connection, by their ids.
+    pub fn stream_accounts(&self, id: ConnId) -> Vec<StreamAccount> {
+        let Some(conn) = self.conns.get(&id) else { return Vec::new() };
+        let mux = conn.link.mux_ref();
+        let account = |(stream, _)| StreamAccount {
+            stream,
+            writable: mux.writable(stream),
+            granted: mux.granted(stream),
+        };
+        mux.open().map(account).collect()
+    }
+
+    /// Checks what must hold after every call: that ends name each other, that no queue is over its
+    /// bound, and that the sums agree. It costs time for each channel.
+    ///
+    /// # Errors
+    /// What does not hold, for people.
+    pub fn audit(&self) -> Result<(), String> {
+        for (id, end) in self.ends.iter() {
+            self.audit_end(id, end).map_err(|what| format!("end {id}: {what}: {end:?}"))?;
+        }
+        for (id, conn) in &self.conns {
+            self.audit_conn(*id).map_err(|what| format!("{id:?} in {:?}: {what}", conn.phase))?;
+        }
+        self.audit_counts()
+    }
+
+    fn audit_end(&self, id: EndId, end: &End) -> Result<(), String> {
+        if let Some(peer) = end.peer
+            && self.ends.get(peer).is_none_or(|peer| peer.peer != Some(id))
+        {
+            return Err(format!("its peer {peer} does not name it"));
+        }
+        match end.owner {
+            Owner::Plugin(plugin) => self.audit_plugin_end(plugin, end),
+            Owner::Stream(conn, stream) => self.audit_stream_end(id, end, conn, stream),
+        }
+    }
+
+    fn audit_plugin_end(&self, plugin: PluginId, end: &End) -> Result<(), String> {
+        if !self.is_live(plugin) {
+            return Err(format!("it belongs to {plugin:?}, which is over"));
+        }
+        let source = end.peer.and_then(|peer| self.ends.get(peer));
+        // Of a plugin whose peer is a stream, bymux keeps the allowance.
+        let allowance = source.map_or(0, |source| source.allowance);
+        let under_way = end.inbox.len() as u64 + end.owed + allowance;
+        if !end.flags.manual && under_way > end.window {
+            return Err(format!("{under_way} bytes may come, over its window"));
+        }
+        if end.peer.is_none() && !end.flags.ending && end.is_up() && !end.flags.closing {
+            return Err("it has nobody at the other side".into());
+        }
+        Ok(())
+    }
+
+    fn audit_stream_end(
+        &self,
+        id: EndId,
+        end: &End,
+        conn: ConnId,
+        stream: StreamId,
+    ) -> Result<(), String> {
+        let Some(conn) = self.conns.get(&conn) else { return Err("its link is gone".into()) };
+        if conn.link.mux_ref().tag(stream) != Some(id) {
+            return Err("its stream is gone, or belongs to another end".into());
+        }
+        let limits = &self.settings.limits;
+        let most = limits.window_max.max(limits.window) + limits.window + FRAMES_MAX;
+        match end.inbox.len() as u64 > most {
+            true => Err(format!("{} bytes wait for its stream", end.inbox.len())),
+            false => Ok(()),
+        }
+    }
+
+    fn audit_conn(&self, id: ConnId) -> Result<(), String> {
+        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+        let outbox = conn.link.outbox();
+        let data = outbox.len() - outbox.control_len();
+        if data > HIGH_WATER + QUANTUM + HEADERS_MAX {
+            return Err(format!("{data} bytes of data wait in its outbox"));
+        }
+        let ending = self.is_ending(id);
+        for (stream, tag) in conn.link.mux_ref().open().filter(|(_, tag)| *tag != NO_TAG) {
+            let owner = self.ends.get(tag).map(|end| end.owner);
+            if !ending && owner != Some(Owner::Stream(id, stream)) {
+                return Err(format!("stream {stream} has no end, but {owner:?}"));
+            }
+        }
+        let comes_from = |end: &&End| {
+            let source = end.peer.and_then(|peer| self.ends.get(peer));
+            source.is_some_and(|source| source.conn() == Some(id))
+        };
+        let ends = self.ends.iter().map(|(_, end)| end);
+        let grown: u64 = ends.filter(comes_from).map(|end| end.grown).sum();
+        match grown == conn.grown {
+            true => Ok(()),
+            false => Err(format!("windows grew by {grown}, {} are on its account", conn.grown)),
+        }
+    }
+
+    fn audit_counts(&self) -> Result<(), String> {
+        let mut counted: BTreeMap<PluginId, usize> = BTreeMap::new();
+        for (_, end) in self.ends.iter() {
+            for plugin in [end.plugin(), end.through].into_iter().flatten() {
+                *counted.entry(plugin).or_default() += 1;
+            }
+        }
+        for (id, record) in &self.plugins {
+            let found = counted.get(id).copied().unwrap_or(0);
+            if found != record.channels {
+                return Err(format!("{id:?} has {found} ends, {} are counted", record.channels));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deadlines that are set: of links, of redials, and of plugins.
+    pub fn timers_set(&self) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for key in self.timers.keys() {
+            counts[match key {
+                super::TimerKey::Link(_) => 0,
+                super::TimerKey::Redial(_) => 1,
+                super::TimerKey::Plugin(..) => 2,
+            }] += 1;
+        }
+        counts
+    }
+}

@@ -1,0 +1,107 @@
+//! What the broker asks the shell to do, as plain data.
+
+use super::{ConnId, PeerId, PluginId};
+use crate::address::Endpoint;
+use crate::directory::Change;
+use crate::ends::Handle;
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::Reason;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Something that the shell has to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Tell a plugin something.
+    Tell(PluginId, Told),
+    /// Dial a peer, then say [`connected`](super::Broker::connected) or
+    /// [`dial_failed`](super::Broker::dial_failed).
+    Dial(Dial),
+    /// Write what is left in the connection's outbox, then close it. The broker has forgotten all
+    /// else about it.
+    HangUp(ConnId),
+    /// The command line asks for something: answer with
+    /// [`answer_command`](super::Broker::answer_command).
+    Command {
+        /// What to name in the answer.
+        request: Handle,
+        /// `status` or `stop`.
+        name: String,
+    },
+}
+
+/// A peer to dial.
+#[derive(Debug)]
+pub struct Dial {
+    /// Which peer.
+    pub peer: PeerId,
+    /// Where it is, the best place first.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What a plugin is told.
+#[derive(Debug)]
+pub enum Told {
+    /// Another plugin opens a channel: accept or refuse it.
+    Open(Handle, Caller),
+    /// A channel that the plugin opened was accepted.
+    Opened(Handle),
+    /// There is room to write; ask [`room`](super::Broker::room) how much.
+    Credit(Handle),
+    /// Bytes are waiting: take them with [`take_inbox`](super::Broker::take_inbox).
+    Deliver(Handle),
+    /// The other end writes no more.
+    Close(Handle),
+    /// The other end reads no more.
+    StopRead(Handle),
+    /// The last word about a channel; without a reason, both ends closed it in order.
+    Ended(Handle, Option<Reason>),
+    /// The directory changed.
+    Directory(Change),
+    /// A link came up or went down.
+    Link(LinkChange),
+    /// A timer fired.
+    Timer(u64),
+}
+
+/// Who opens a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The calling plugin.
+    pub name: Name,
+    /// Its version.
+    pub version: Version,
+    /// The server where it is.
+    pub server: Key,
+}
+
+/// A link came up, or went down for a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkChange {
+    /// The server at the other end.
+    pub server: Key,
+    /// Its name.
+    pub name: String,
+    /// Why it went down; `None` when it came up.
+    pub down: Option<Reason>,
+}
+
+/// What one call of [`receive`](super::Broker::receive) came to.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// The input is used up.
+    Done,
+    /// There may be effects to perform before the next call.
+    More,
+    /// Tell a plugin these bytes, after the effects that are waiting, then say
+    /// [`consumed`](super::Broker::consumed).
+    Write {
+        /// The plugin.
+        plugin: PluginId,
+        /// Its end of the channel.
+        channel: Handle,
+        /// The bytes, borrowed from the input.
+        bytes: &'a [u8],
+    },
+}

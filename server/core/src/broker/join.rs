@@ -1,0 +1,295 @@
+//! How what one end is given becomes what the other is told: closing, stopping, ending, splicing.
+
+use super::{Broker, Misuse, PluginId, Told};
+use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
+use crate::reason::{Code, Reason};
+use alloc::boxed::Box;
+
+impl Broker {
+    /// The other end writes no more.
+    pub(super) fn give_close(&mut self, id: Option<EndId>) {
+        let Some(id) = id else { return };
+        match self.ends.get(id).map(|end| end.owner) {
+            Some(Owner::Stream(..)) => self.close_stream(id),
+            Some(Owner::Plugin(_)) => {
+                if let Some(end) = self.ends.get_mut(id) {
+                    end.flags.closing = true;
+                }
+                self.advance_close(id);
+            }
+            None => {}
+        }
+    }
+
+    /// Tells a plugin that the other end writes no more, behind the last byte.
+    pub(super) fn advance_close(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Some(plugin) = end.plugin() else { return };
+        let due = end.flags.closing && end.is_up() && end.inbox.is_empty();
+        if due && !end.flags.read_over && !end.flags.delivering {
+            end.flags.read_over = true;
+            self.tell(plugin, Told::Close(self.ends.handle(id)));
+            self.finish(id);
+        }
+    }
+
+    /// The other end reads no more.
+    pub(super) fn give_stop(&mut self, id: Option<EndId>) {
+        let Some(id) = id else { return };
+        let Some(end) = self.ends.get_mut(id) else { return };
+        match end.owner {
+            Owner::Stream(..) => self.stop_stream(id),
+            Owner::Plugin(plugin) => {
+                end.flags.stopped = true;
+                // A channel that is not up yet is told when it is.
+                let news = !core::mem::replace(&mut end.flags.write_over, true);
+                if news && end.is_up() {
+                    self.tell(plugin, Told::StopRead(self.ends.handle(id)));
+                }
+                self.finish(id);
+            }
+        }
+    }
+
+    /// Says the last word about a plugin's end that is over in both directions.
+    pub(super) fn finish(&mut self, id: EndId) {
+        let Some(end) = self.ends.get(id) else { return };
+        let may_end = end.phase != Phase::Asked && end.join_to.is_none();
+        if may_end && end.flags.write_over && end.flags.read_over {
+            self.end_plugin_end(id, None);
+        }
+    }
+
+    /// Says the last word about a plugin's end. The end is dropped when it has been said.
+    pub(super) fn end_plugin_end(&mut self, id: EndId, reason: Option<Reason>) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Some(plugin) = end.plugin() else { return };
+        if !core::mem::replace(&mut end.flags.ending, true) {
+            end.inbox.clear();
+            self.tell(plugin, Told::Ended(self.ends.handle(id), reason.clone()));
+            self.break_join(id, reason);
+        }
+    }
+
+    /// An end that waits to be joined to another one that is over is over as well.
+    pub(super) fn break_join(&mut self, id: EndId, reason: Option<Reason>) {
+        let other = self.ends.get_mut(id).and_then(|end| end.join_to.take());
+        let Some(Lookup::Live(other)) = other.map(|other| self.ends.lookup(other)) else { return };
+        if other != id {
+            self.end_from_within(other, reason.unwrap_or_else(nothing_behind));
+        }
+    }
+
+    /// Ends both a plugin's end and the one behind it.
+    fn end_from_within(&mut self, id: EndId, reason: Reason) {
+        let peer = self.part(id);
+        self.end_plugin_end(id, Some(reason.clone()));
+        self.abort_end(peer, reason);
+    }
+
+    /// Ends an end in both directions, because the other one was aborted.
+    pub(super) fn abort_end(&mut self, id: Option<EndId>, reason: Reason) {
+        let Some(id) = id else { return };
+        self.part(id);
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Owner::Stream(conn, stream) = end.owner else {
+            self.end_plugin_end(id, Some(reason));
+            return;
+        };
+        end.inbox.clear();
+        end.phase = Phase::Open;
+        if let Some(link) = self.link_of(conn) {
+            link.abort(stream, reason);
+        }
+    }
+
+    /// Ends every channel of a plugin that is over.
+    pub(super) fn abort_all_of(&mut self, plugin: PluginId, reason: &Reason) {
+        for id in self.ends.ids_where(|end| end.plugin() == Some(plugin)) {
+            let ending = self.ends.get(id).is_none_or(|end| end.flags.ending);
+            let peer = self.drop_end(id);
+            if !ending {
+                self.abort_end(peer, reason.clone());
+            }
+        }
+        for id in self.ends.ids_where(|end| end.through == Some(plugin)) {
+            let peer = self.part(id);
+            self.abort_end(Some(id), reason.clone());
+            self.abort_end(peer, reason.clone());
+        }
+    }
+
+    /// Parts an end from the one that it is joined to, and gives that one.
+    pub(super) fn part(&mut self, id: EndId) -> Option<EndId> {
+        let peer = self.ends.get(id)?.peer?;
+        self.forget_growth(id, peer);
+        self.forget_growth(peer, id);
+        for end in [id, peer] {
+            if let Some(end) = self.ends.get_mut(end) {
+                end.peer = None;
+            }
+        }
+        (peer != id).then_some(peer)
+    }
+
+    /// Takes an end out of the table, and gives the one that it was joined to.
+    pub(super) fn drop_end(&mut self, id: EndId) -> Option<EndId> {
+        let peer = self.part(id);
+        let end = self.ends.remove(id)?;
+        for plugin in [end.plugin(), end.through].into_iter().flatten() {
+            self.count_channel(plugin, -1);
+        }
+        peer
+    }
+
+    /// Drops effects that have become pointless between being queued and being performed.
+    pub(super) fn still_true(&mut self, plugin: PluginId, told: Told) -> Option<Told> {
+        let live = self.is_live(plugin);
+        let heard = |broker: &Broker, handle| match broker.ends.lookup(handle) {
+            Lookup::Live(id) => {
+                broker.ends.get(id).is_some_and(|end| !end.flags.muted && end.join_to.is_none())
+            }
+            _ => false,
+        };
+        match &told {
+            Told::Ended(handle, _) => {
+                let Lookup::Live(id) = self.ends.lookup(*handle) else { return None };
+                self.drop_end(id);
+                live.then_some(told)
+            }
+            Told::Open(handle, _) => {
+                let there = matches!(self.ends.lookup(*handle), Lookup::Live(_));
+                (live && there).then_some(told)
+            }
+            Told::Opened(handle)
+            | Told::Credit(handle)
+            | Told::Deliver(handle)
+            | Told::Close(handle)
+            | Told::StopRead(handle) => (live && heard(self, *handle)).then_some(told),
+            Told::Directory(_) | Told::Link(_) | Told::Timer(_) => live.then_some(told),
+        }
+    }
+
+    /// A plugin joins two of its ends, which may be the same: what one is told, the other is given.
+    /// The plugin hears no more of them. Ends that wait for an answer are joined once accepted. If
+    /// one of them is over, the other one is ended.
+    pub fn join(&mut self, plugin: PluginId, a: Handle, b: Handle) -> Result<(), Misuse> {
+        let unjoined = |id: &EndId| self.ends.get(*id).is_some_and(|end| end.join_to.is_none());
+        let ends = [self.end_of(plugin, a)?.filter(unjoined), self.end_of(plugin, b)?.filter(unjoined)];
+        let [Some(a), Some(b)] = ends else {
+            for id in ends.into_iter().flatten() {
+                self.end_from_within(id, nothing_behind());
+            }
+            return Ok(());
+        };
+        for id in [a, b] {
+            let closed = |end: &End| end.flags.write_over && !end.flags.stopped;
+            if self.ends.get(id).is_none_or(closed) {
+                return Err(Misuse::WriteAfterClose);
+            }
+        }
+        self.join_when(a, b);
+        self.join_when(b, a);
+        self.splice_if_accepted(plugin, a);
+        Ok(())
+    }
+
+    fn join_when(&mut self, id: EndId, other: EndId) {
+        let other = self.ends.handle(other);
+        if let Some(end) = self.ends.get_mut(id) {
+            end.join_to = Some(other);
+        }
+    }
+
+    /// Joins the ends behind two ends of a plugin, unless one of these still waits for the answer.
+    pub(super) fn splice_if_accepted(&mut self, plugin: PluginId, id: EndId) {
+        let Some(other) = self.ends.get(id).and_then(|end| end.join_to) else { return };
+        let Lookup::Live(other) = self.ends.lookup(other) else { return };
+        let asked = |id| self.ends.get(id).is_none_or(|end: &End| end.phase == Phase::Asked);
+        if !asked(id) && !asked(other) {
+            self.splice(plugin, id, other);
+        }
+    }
+
+    /// Takes two ends of a plugin out, and joins the ends behind them. One of these may be gone,
+    /// when it was closed in order.
+    fn splice(&mut self, plugin: PluginId, a: EndId, b: EndId) {
+        let of = |id| self.ends.get(id).map_or((None, 0), |end: &End| (end.peer, end.allowance));
+        let ((x, room_x), (y, room_y)) = (of(a), of(b));
+        self.take_place_of(plugin, a, x, y, room_y);
+        if a != b {
+            self.take_place_of(plugin, b, y, x, room_x);
+        }
+        for id in [x, y].into_iter().flatten() {
+            self.tell_room(Some(id));
+            self.flush_stream(id);
+        }
+    }
+
+    /// `source`, which was joined to the plugin's `old`, is joined to `sink` instead, to which the
+    /// plugin could write `room` bytes.
+    fn take_place_of(
+        &mut self,
+        plugin: PluginId,
+        old: EndId,
+        source: Option<EndId>,
+        sink: Option<EndId>,
+        room: u64,
+    ) {
+        let Some(end) = self.ends.get_mut(old) else { return };
+        let (info, waiting, flags) = (end.info.take(), end.inbox.take(), end.flags);
+        self.drop_end(old);
+        if let Some(source) = source {
+            self.join_to_sink(plugin, source, sink, info);
+        }
+        let Some(sink) = sink else { return };
+        match self.ends.get(sink).map(|end| end.owner) {
+            Some(Owner::Plugin(_)) => {
+                self.keep_for_plugin(sink, &waiting);
+                self.carry_room_over(source, sink, room.saturating_sub(waiting.len() as u64));
+            }
+            Some(Owner::Stream(..)) => self.give_to_stream(sink, &waiting),
+            None => {}
+        }
+        if flags.closing || flags.read_over || source.is_none() {
+            self.give_close(Some(sink));
+        }
+        if flags.stopped || source.is_none() {
+            self.give_stop(Some(sink));
+        }
+    }
+
+    fn join_to_sink(
+        &mut self,
+        plugin: PluginId,
+        source: EndId,
+        sink: Option<EndId>,
+        info: Option<Box<ChannelInfo>>,
+    ) {
+        let Some(end) = self.ends.get_mut(source) else { return };
+        end.peer = sink;
+        end.info = end.info.take().or(info);
+        // Of several relays in a row, the nearest one answers for each end.
+        if end.through.is_none() {
+            end.through = Some(plugin);
+            self.count_channel(plugin, 1);
+        }
+    }
+
+    /// The source may write what the plugin could. What it may write beyond that cannot be taken
+    /// back, and widens the sink's window.
+    fn carry_room_over(&mut self, source: Option<EndId>, sink: EndId, room: u64) {
+        let Some(id) = source else { return };
+        let Some(end) = self.ends.get(id) else { return };
+        self.grant(id, room.saturating_sub(end.allowance));
+        let allowance = self.ends.get(id).map_or(0, |end| end.allowance);
+        if let Some(end) = self.ends.get_mut(sink) {
+            let under_way = allowance + end.owed + end.inbox.len() as u64;
+            end.window = end.window.max(under_way);
+        }
+    }
+}
+
+fn nothing_behind() -> Reason {
+    Reason::server(Code::Refused, "the channel to which it was joined is over")
+}

@@ -1,0 +1,210 @@
+//! The broker: every decision of a server, as a pure state machine.
+//!
+//! The shell (or the simulator) drives it with four kinds of calls, and performs what it answers:
+//!
+//! 1. The time is *t*: [`Broker::tick`], first in each turn. [`Broker::deadline`] says when the next is due.
+//! 2. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::receive`],
+//!    [`Broker::disconnected`], [`Broker::dial_failed`].
+//! 3. Plugin *p* said *x*: the methods that take a [`PluginId`].
+//! 4. After each of them: perform [`Broker::next_effect`] until as many effects are done as there were
+//!    waiting, before [`Broker::receive`] is called again. Then write the outbox of each connection of
+//!    [`Broker::take_touched`], and call [`Broker::flushed`].
+//!
+//! Neither a peer's bytes nor a plugin's misuse can make it panic.
+
+mod announce;
+mod audit;
+mod channels;
+mod commands;
+mod connections;
+mod credit;
+mod effect;
+mod join;
+mod peers;
+mod plugins;
+mod status;
+mod streams;
+
+pub use crate::ends::Handle;
+pub use audit::StreamAccount;
+pub use connections::{Grants, Opened, Opening};
+pub use effect::{Caller, Dial, Effect, LinkChange, Step, Told};
+pub use peers::{PeerConfig, PeerId};
+pub use plugins::{Expose, Misuse, PluginConfig, PluginState, Target};
+pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status};
+
+use crate::directory::Directory;
+use crate::ends::Ends;
+use crate::key::Key;
+use crate::limits::Limits;
+use crate::name::Name;
+use crate::reason::Reason;
+use crate::timers::Timers;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use connections::Conn;
+use core::time::Duration;
+use peers::Peer;
+use plugins::PluginRecord;
+
+/// A connection, by the number that the broker gave it. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// A plugin of this process. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PluginId(pub u32);
+
+/// Who this server is and what it may hold.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This server's key.
+    pub key: Key,
+    /// Its name, for people.
+    pub name: String,
+    /// Equal for all processes that can reach each other's unix sockets.
+    pub machine: Key,
+    /// The release of the software, for people.
+    pub software: String,
+    /// Every bound.
+    pub limits: Limits,
+    /// Any number; it spreads redials, so that servers do not dial in step.
+    pub seed: u64,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum TimerKey {
+    Link(ConnId),
+    Redial(PeerId),
+    Plugin(PluginId, u64),
+}
+
+/// All of a server's state that decides anything.
+#[derive(Debug)]
+pub struct Broker {
+    settings: Settings,
+    now: Duration,
+    ends: Ends,
+    directory: Directory,
+    plugins: BTreeMap<PluginId, PluginRecord>,
+    next_plugin: u32,
+    /// The plugins that start or run, by name.
+    names: BTreeMap<Name, PluginId>,
+    conns: BTreeMap<ConnId, Conn>,
+    next_conn: u64,
+    /// Connections that may have something to write.
+    touched: Vec<ConnId>,
+    /// The link that serves each server.
+    servers: BTreeMap<Key, ConnId>,
+    peers: BTreeMap<PeerId, Peer>,
+    timers: Timers<TimerKey>,
+    effects: VecDeque<Effect>,
+    random: u64,
+    stopping: bool,
+}
+
+impl Broker {
+    /// A broker without plugins, connections and peers, at time zero.
+    pub fn new(settings: Settings) -> Broker {
+        Broker {
+            random: settings.seed,
+            settings,
+            now: Duration::ZERO,
+            ends: Ends::default(),
+            directory: Directory::new(),
+            plugins: BTreeMap::new(),
+            next_plugin: 0,
+            names: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            next_conn: 0,
+            touched: Vec::new(),
+            servers: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            timers: Timers::new(),
+            effects: VecDeque::new(),
+            stopping: false,
+        }
+    }
+
+    /// Who this server is.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Tells the time, which never goes back, and does what it asks for.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        while let Some(key) = self.timers.pop_due(self.now) {
+            match key {
+                TimerKey::Link(conn) => self.link_timer(conn),
+                TimerKey::Redial(peer) => self.dial(peer),
+                TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
+            }
+        }
+    }
+
+    /// When [`tick`](Broker::tick) has something to do.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    /// Whether nothing of any channel is left, as must be when all plugins and links are gone.
+    pub fn has_no_channels(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many effects are waiting.
+    pub fn effects_waiting(&self) -> usize {
+        self.effects.len()
+    }
+
+    /// Whether a connection may have something to write.
+    pub fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// The servers that are linked, with their names.
+    pub fn servers(&self) -> impl Iterator<Item = (Key, &str)> {
+        let name = |conn: &ConnId| self.conns.get(conn).and_then(Conn::peer_name);
+        self.servers.iter().map(move |(key, conn)| (*key, name(conn).unwrap_or_default()))
+    }
+
+    /// The next effect to perform. One that has become pointless is not given.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        loop {
+            match self.effects.pop_front()? {
+                Effect::Tell(plugin, told) => {
+                    if let Some(told) = self.still_true(plugin, told) {
+                        return Some(Effect::Tell(plugin, told));
+                    }
+                }
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// Begins to end in order: no new channels and links, goodbye to each peer. Plugins are stopped
+    /// by the shell, before this call.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        let reason =
+            Reason::server(crate::reason::Code::ServerStopping, "the server is going down");
+        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.goodbye(conn, reason.clone());
+        }
+    }
+
+    fn tell(&mut self, plugin: PluginId, told: Told) {
+        self.effects.push_back(Effect::Tell(plugin, told));
+    }
+
+    /// The next number of a small generator (xorshift64*), which need not be hard to guess.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+}

@@ -1,0 +1,159 @@
+//! The configured peers: when to dial, and when to dial again.
+
+use super::{Broker, ConnId, Dial, Effect, TimerKey};
+use crate::address::Endpoint;
+use crate::key::Key;
+use crate::reason::{Code, Reason};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A configured peer. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u32);
+
+/// What the configuration says of a peer.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// Who it is; `None` where only its address is known.
+    pub key: Option<Key>,
+    /// Where to dial it, the best place first; empty if it dials us.
+    pub endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) config: PeerConfig,
+    /// Who it turned out to be.
+    pub(super) key: Option<Key>,
+    pub(super) dialling: bool,
+    pub(super) conn: Option<ConnId>,
+    /// Dials since the last hello.
+    failures: u32,
+    /// Why it is not linked.
+    pub(super) reason: Option<Reason>,
+}
+
+impl Broker {
+    /// Adds a peer, and dials it if its address is known.
+    pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
+        let id = PeerId(self.peers.len() as u32);
+        let key = config.key;
+        let peer = Peer { config, key, dialling: false, conn: None, failures: 0, reason: None };
+        self.peers.insert(id, peer);
+        self.dial(id);
+        id
+    }
+
+    pub(super) fn dial(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let linked = peer.key.is_some_and(|key| self.servers.contains_key(&key));
+        if self.stopping || linked || peer.dialling || peer.conn.is_some() {
+            return;
+        }
+        let endpoints = peer.config.endpoints.clone();
+        if !endpoints.is_empty() {
+            peer.dialling = true;
+            self.effects.push_back(Effect::Dial(Dial { peer: id, endpoints }));
+        }
+    }
+
+    pub(super) fn peer_connected(&mut self, id: PeerId, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.dialling = false;
+            peer.conn = Some(conn);
+        }
+    }
+
+    /// No address of a peer could be reached; `text` says why.
+    pub fn dial_failed(&mut self, id: PeerId, text: &str) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.dialling = false;
+        if peer.failures == 0 {
+            log::warn!("cannot reach a peer: {text}; dialling again until it answers");
+        }
+        peer.reason = Some(Reason::server(Code::TransportLost, text));
+        self.redial(id);
+    }
+
+    /// A dialled peer said who it is, so that it is not dialled while another link serves it.
+    pub(super) fn peer_found(&mut self, id: PeerId, key: Key) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.key = Some(key);
+        }
+    }
+
+    /// A server is linked, whoever dialled.
+    pub(super) fn peer_linked(&mut self, key: Key) {
+        for (id, peer) in &mut self.peers {
+            if peer.key == Some(key) {
+                peer.failures = 0;
+                peer.reason = None;
+                self.timers.cancel(TimerKey::Redial(*id));
+            }
+        }
+    }
+
+    /// The connection that was dialled to a peer has ended.
+    pub(super) fn peer_disconnected(&mut self, id: PeerId, reason: Reason) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.conn = None;
+            peer.reason = Some(reason);
+            self.redial(id);
+        }
+    }
+
+    /// The link to a server has ended: whoever has its address dials again.
+    pub(super) fn redial_server(&mut self, key: Key, reason: &Reason) {
+        let known: Vec<PeerId> = self.peers_of(key).collect();
+        for id in known {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.reason = Some(reason.clone());
+            }
+            self.redial(id);
+        }
+    }
+
+    fn peers_of(&self, key: Key) -> impl Iterator<Item = PeerId> + '_ {
+        self.peers.iter().filter(move |(_, peer)| peer.key == Some(key)).map(|(id, _)| *id)
+    }
+
+    fn redial(&mut self, id: PeerId) {
+        let random = self.next_random();
+        let limits = &self.settings.limits;
+        let (least, most) = (limits.redial_min, limits.redial_max);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
+        if self.stopping || waits {
+            return;
+        }
+        let pause = pause(peer.failures, least, most, random);
+        peer.failures = peer.failures.saturating_add(1);
+        self.timers.set(TimerKey::Redial(id), self.now + pause);
+    }
+}
+
+/// The pause before a redial: it doubles with each failure, and a random half of it is left away, so
+/// that servers which lost each other at the same moment do not dial in step.
+fn pause(failures: u32, least: Duration, most: Duration, random: u64) -> Duration {
+    let doubled = least.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
+    let half = doubled.min(most) / 2;
+    let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
+    half + Duration::from_micros(random % spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_from_the_least_to_the_most() {
+        let (least, most) = (Duration::from_millis(250), Duration::from_secs(30));
+        for failures in [0, 1, 5, 7, 40, u32::MAX] {
+            let full = least.saturating_mul(1 << failures.min(10)).min(most);
+            for random in [0, 1, u64::MAX] {
+                let pause = pause(failures, least, most, random);
+                assert!(pause >= full / 2 && pause <= full, "{pause:?} after {failures} failures");
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The plugins of this process: their records, and what they ask for beside channels.
+
+use super::{Broker, PluginId, TimerKey};
+use crate::directory::{Entry, Wanted};
+use crate::ends::{Handle, Lookup};
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::{Code, Reason};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+/// Who may see and reach a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expose {
+    /// Plugins of this server.
+    Local,
+    /// Plugins of every linked server.
+    Peers,
+    /// Plugins of the servers with these keys.
+    Keys(Vec<Key>),
+}
+
+/// What the broker has to know of a plugin.
+#[derive(Clone, Debug)]
+pub struct PluginConfig {
+    /// The plugin's name, built in or configured.
+    pub name: Name,
+    /// Its version.
+    pub version: Version,
+    /// Who may see it.
+    pub expose: Expose,
+}
+
+/// What a plugin is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginState {
+    /// It was added and has not started.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was stopped in order.
+    Stopped,
+    /// It panicked, misused its host or did not start.
+    Failed(Reason),
+}
+
+#[derive(Debug)]
+pub(super) struct PluginRecord {
+    pub(super) config: PluginConfig,
+    pub(super) state: PluginState,
+    pub(super) channels: usize,
+    next_timer: u64,
+}
+
+/// What a plugin did that no plugin may do. It fails for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// It named a channel that it never had.
+    NoSuchChannel,
+    /// It answered a channel that was not waiting for its answer.
+    NothingToAnswer,
+    /// It wrote to a channel after it had closed it.
+    WriteAfterClose,
+    /// It gave credit for a channel that would sum up to more than 2^64 - 2.
+    CreditOverflow,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Misuse::NoSuchChannel => "it named a channel that it never had",
+            Misuse::NothingToAnswer => "it answered a channel that was not waiting for an answer",
+            Misuse::WriteAfterClose => "it wrote to a channel that it had closed",
+            Misuse::CreditOverflow => "it gave more credit than 2^64 - 2 in all",
+        })
+    }
+}
+
+/// Which plugin a channel is wanted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: Name,
+    /// The least version that will do.
+    pub least: Version,
+    /// The key or the name of the server where it shall be; `None` for any.
+    pub server: Option<String>,
+}
+
+impl Broker {
+    /// Adds a plugin that is about to start. A name that is taken is refused.
+    pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
+        if self.names.contains_key(&config.name) {
+            let text = format!("the name {} is taken by a plugin of this server", config.name);
+            return Err(Reason::server(Code::NotAllowed, text));
+        }
+        let id = PluginId(self.next_plugin);
+        self.next_plugin += 1;
+        self.names.insert(config.name.clone(), id);
+        let record =
+            PluginRecord { config, state: PluginState::Starting, channels: 0, next_timer: 0 };
+        self.plugins.insert(id, record);
+        Ok(id)
+    }
+
+    /// The plugin runs: it appears in the directory, here and at the peers that may see it.
+    pub fn plugin_started(&mut self, plugin: PluginId) {
+        if let Some(record) = self.plugins.get_mut(&plugin)
+            && record.state == PluginState::Starting
+        {
+            record.state = PluginState::Running;
+            let PluginConfig { name, version, .. } = record.config.clone();
+            self.announce_local(plugin, &name, version);
+        }
+    }
+
+    /// The plugin panicked, misused its host or did not start: its channels close with the reason
+    /// `plugin-failed`, and it leaves the directory.
+    pub fn plugin_failed(&mut self, plugin: PluginId, text: &str) {
+        let reason = Reason::server(Code::PluginFailed, text);
+        self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
+    }
+
+    /// The plugin was stopped in order.
+    pub fn plugin_stopped(&mut self, plugin: PluginId) {
+        let reason = Reason::server(Code::PluginStopped, "the plugin was stopped");
+        self.plugin_over(plugin, PluginState::Stopped, &reason);
+    }
+
+    fn plugin_over(&mut self, plugin: PluginId, state: PluginState, reason: &Reason) {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return };
+        if matches!(record.state, PluginState::Stopped | PluginState::Failed(_)) {
+            return;
+        }
+        record.state = state;
+        let name = record.config.name.clone();
+        self.names.remove(&name);
+        let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
+        self.timers.cancel_range(of_plugin);
+        self.abort_all_of(plugin, reason);
+        self.withdraw_local(plugin, &name);
+    }
+
+    /// What the plugin is doing.
+    pub fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
+        self.plugins.get(&plugin).map(|record| &record.state)
+    }
+
+    /// Whether the plugin may still be told anything.
+    pub fn is_live(&self, plugin: PluginId) -> bool {
+        let state = self.plugin_state(plugin);
+        matches!(state, Some(PluginState::Starting | PluginState::Running))
+    }
+
+    /// The plugin of this process that runs under a name.
+    pub(super) fn running(&self, name: &Name) -> Option<PluginId> {
+        let id = self.names.get(name)?;
+        (self.plugin_state(*id) == Some(&PluginState::Running)).then_some(*id)
+    }
+
+    /// Every plugin that the directory knows.
+    pub fn directory(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.directory.entries()
+    }
+
+    /// Sets a timer of a plugin; it fires once, `after` from now.
+    pub fn set_timer(&mut self, plugin: PluginId, after: Duration) -> u64 {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return 0 };
+        let timer = record.next_timer;
+        record.next_timer += 1;
+        self.timers.set(TimerKey::Plugin(plugin, timer), self.now.saturating_add(after));
+        timer
+    }
+
+    /// Cancels a timer of a plugin. One that has fired is no error.
+    pub fn cancel_timer(&mut self, plugin: PluginId, timer: u64) {
+        self.timers.cancel(TimerKey::Plugin(plugin, timer));
+    }
+
+    /// The end that a plugin means by a handle; `None` when the end is past.
+    pub(super) fn end_of(
+        &self,
+        plugin: PluginId,
+        handle: Handle,
+    ) -> Result<Option<crate::ends::EndId>, Misuse> {
+        match self.ends.lookup(handle) {
+            Lookup::Live(id) => match self.ends.get(id) {
+                Some(end) if end.plugin() == Some(plugin) => {
+                    Ok((!end.flags.ending && !end.flags.muted).then_some(id))
+                }
+                _ => Err(Misuse::NoSuchChannel),
+            },
+            Lookup::Past => Ok(None),
+            Lookup::Never => Err(Misuse::NoSuchChannel),
+        }
+    }
+
+    /// Where a plugin wants its channel: the server that it names by key or by name.
+    pub(super) fn wanted(&self, server: Option<&str>) -> Result<Wanted, Reason> {
+        let Some(text) = server else { return Ok(Wanted::Anywhere) };
+        if text == self.settings.name {
+            return Ok(Wanted::At(self.settings.key));
+        }
+        if let Ok(key) = text.parse::<Key>() {
+            return Ok(Wanted::At(key));
+        }
+        let named = self.servers.iter().find(|(_, conn)| {
+            self.conns.get(conn).is_some_and(|conn| conn.peer_name() == Some(text))
+        });
+        let unknown =
+            || Reason::server(Code::UnknownServer, format!("no server named {text} is linked"));
+        named.map(|(key, _)| Wanted::At(*key)).ok_or_else(unknown)
+    }
+}

@@ -1,0 +1,246 @@
+//! Streams of links as ends of channels: what their packets mean for the end that they are joined to.
+
+use super::{Broker, ConnId, Step, Told};
+use crate::control::Answer;
+use crate::ends::{End, EndId, Owner, Phase};
+use crate::limits::WINDOW;
+use crate::reason::{Code, Reason};
+use core::num::NonZeroU64;
+
+impl Broker {
+    /// Opens a stream that is joined to `near`, which may be told `window` bytes.
+    pub(super) fn open_stream(
+        &mut self,
+        conn: ConnId,
+        near: EndId,
+        window: u64,
+    ) -> Result<EndId, Reason> {
+        // The stream's id is known only when the link has the end's id for its tag.
+        let owner = Owner::Stream(conn, crate::bymux::StreamId::CONTROL);
+        let far = self.add_end(End::new(owner, Phase::Open, WINDOW))?;
+        let limit = self.settings.limits.streams;
+        let stream = self.link_of(conn).and_then(|link| match link.streams() < limit {
+            true => link.open(far),
+            false => None,
+        });
+        let Some(stream) = stream else {
+            self.ends.remove(far);
+            return Err(Reason::server(Code::LimitReached, "the link has no room for a stream"));
+        };
+        if let Some(end) = self.ends.get_mut(far) {
+            end.owner = Owner::Stream(conn, stream);
+        }
+        self.join_ends(near, far);
+        self.grant(far, window);
+        Ok(far)
+    }
+
+    /// Writes to a stream; what it does not take waits in its inbox.
+    pub(super) fn give_to_stream(&mut self, id: EndId, bytes: &[u8]) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Owner::Stream(conn, stream) = end.owner else { return };
+        let direct = end.inbox.is_empty();
+        let taken = match self.link_of(conn) {
+            Some(link) if direct => link.mux().write(stream, bytes),
+            _ => 0,
+        };
+        if let Some(end) = self.ends.get_mut(id) {
+            end.inbox.push(&bytes[taken..]);
+            end.told += bytes.len() as u64;
+        }
+    }
+
+    /// Writes the answer to the preface of a stream, once, in front of what waits for it.
+    pub(super) fn answer(&mut self, stream: Option<EndId>, answer: &Answer) {
+        let Some(stream) = stream else { return };
+        let Some(end) = self.ends.get_mut(stream) else { return };
+        if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
+            let early = end.inbox.take();
+            self.give_to_stream(stream, &answer.frame());
+            self.give_to_stream(stream, &early);
+        }
+    }
+
+    /// There may be room for a stream: writes what waits, then lets the other end go on.
+    pub(super) fn flush_stream(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Owner::Stream(conn, stream) = end.owner else { return };
+        if !end.inbox.is_empty() {
+            let Some(conn) = self.conns.get_mut(&conn) else { return };
+            let taken = conn.link.mux().write(stream, end.inbox.as_slice());
+            end.inbox.advance(taken);
+            if !end.inbox.is_empty() {
+                return;
+            }
+        }
+        let (closing, peer) = (end.flags.closing, end.peer);
+        if closing {
+            self.close_stream(id);
+        }
+        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+            Some(Owner::Plugin(_)) => self.tell_room(peer),
+            Some(Owner::Stream(..)) => self.pass_credit(id),
+            None => {}
+        }
+    }
+
+    /// Closes a stream, behind what waits for it.
+    pub(super) fn close_stream(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Owner::Stream(conn, stream) = end.owner else { return };
+        end.flags.closing = !end.inbox.is_empty();
+        if !end.flags.closing
+            && let Some(link) = self.link_of(conn)
+        {
+            link.mux().close(stream);
+        }
+    }
+
+    /// Reads no more from a stream, as soon as its preface is answered.
+    pub(super) fn stop_stream(&mut self, id: EndId) {
+        let Some(Owner::Stream(conn, stream)) = self.ends.get(id).map(|end| end.owner) else {
+            return;
+        };
+        let Some(link) = self.link_of(conn) else { return };
+        if !link.awaits_answer(stream) {
+            link.mux().stop_read(stream);
+        } else if let Some(end) = self.ends.get_mut(id) {
+            end.flags.stop_when_answered = true;
+        }
+    }
+
+    /// Bytes came on a stream.
+    pub(super) fn stream_writes<'a>(&mut self, id: EndId, bytes: &'a [u8]) -> Step<'a> {
+        let Some(end) = self.ends.get_mut(id) else { return Step::More };
+        let count = bytes.len() as u64;
+        end.allowance = end.allowance.saturating_sub(count);
+        end.given += count;
+        let Some(sink) = end.peer else { return Step::More };
+        // What effects that are waiting will do to the end must not come between it and its bytes.
+        let nothing_waits = self.effects.is_empty();
+        let Some(end) = self.ends.get_mut(sink) else { return Step::More };
+        match end.owner {
+            Owner::Plugin(plugin) => {
+                let direct = nothing_waits && end.is_up() && end.inbox.is_empty();
+                if direct && !end.flags.read_over && !end.flags.ending {
+                    end.told += count;
+                    return Step::Write { plugin, channel: self.ends.handle(sink), bytes };
+                }
+                self.keep_for_plugin(sink, bytes);
+            }
+            Owner::Stream(..) => {
+                self.give_to_stream(sink, bytes);
+                self.pass_credit(sink);
+            }
+        }
+        Step::More
+    }
+
+    /// The peer writes no more to a stream; bymux has answered StopRead.
+    pub(super) fn stream_closes(&mut self, id: EndId) {
+        let peer = self.ends.get(id).and_then(|end| end.peer);
+        self.give_close(peer);
+    }
+
+    /// The peer reads no more from a stream; bymux has answered Close.
+    pub(super) fn stream_stops(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        end.inbox.clear();
+        let peer = end.peer;
+        self.give_stop(peer);
+    }
+
+    /// The answer to a stream that we opened has come.
+    pub(super) fn stream_answers(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
+        self.frame_used(id, used);
+        let peer = self.ends.get(id).and_then(|end| end.peer);
+        match answer {
+            Answer::Accept => {
+                if self.ends.get(id).is_some_and(|end| end.flags.stop_when_answered) {
+                    self.stop_stream(id);
+                }
+                self.opened(peer);
+                // The plugin hears that the channel is up before it is told any byte.
+                if let Some(end) = self.ends.get_mut(id) {
+                    end.allowance = end.allowance.saturating_sub(rest.len() as u64);
+                    end.given += rest.len() as u64;
+                }
+                match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+                    Some(Owner::Plugin(_)) => peer.map(|peer| self.keep_for_plugin(peer, rest)),
+                    Some(Owner::Stream(..)) => peer.map(|peer| self.give_to_stream(peer, rest)),
+                    None => None,
+                };
+            }
+            Answer::Refuse(reason) => {
+                let peer = self.part(id);
+                self.close_stream(id);
+                self.stop_stream(id);
+                self.abort_end(peer, reason);
+            }
+        }
+    }
+
+    /// A first frame took credit of the end that is joined to the stream: it counts as consumed.
+    pub(super) fn frame_used(&mut self, id: EndId, used: u64) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        end.allowance = end.allowance.saturating_sub(used);
+        if let Some(sink) = end.peer.and_then(|peer| self.ends.get_mut(peer)) {
+            sink.owed += used;
+        }
+    }
+
+    /// The peer says why it ends a stream in both directions.
+    pub(super) fn stream_aborts(&mut self, id: EndId, reason: Reason) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        end.inbox.clear();
+        let peer = self.part(id);
+        self.close_stream(id);
+        self.abort_end(peer, reason);
+    }
+
+    /// Both sides are done with a stream.
+    pub(super) fn stream_gone(&mut self, id: EndId) {
+        self.drop_end(id);
+    }
+
+    /// Lets the source of a stream's bytes write as much as the stream may carry on.
+    pub(super) fn pass_credit(&mut self, sink: EndId) {
+        let Some(end) = self.ends.get(sink) else { return };
+        let (Owner::Stream(conn, stream), Some(source)) = (end.owner, end.peer) else { return };
+        let waiting = end.inbox.len() as u64;
+        let writable = self.conns.get_mut(&conn).map_or(0, |c| c.link.mux().writable(stream));
+        let Some(end) = self.ends.get(source) else { return };
+        let bound = self.settings.limits.window_max.min(writable.saturating_sub(waiting));
+        let more = bound.saturating_sub(end.allowance);
+        if more >= end.allowance.max(1) {
+            self.grant(source, more);
+        }
+    }
+
+    /// Lets the owner of an end give more bytes.
+    pub(super) fn grant(&mut self, source: EndId, amount: u64) {
+        let Some(end) = self.ends.get(source) else { return };
+        let granted = match (end.owner, NonZeroU64::new(amount)) {
+            (Owner::Stream(conn, stream), Some(amount)) => {
+                self.link_of(conn).map_or(0, |link| link.mux().credit(stream, amount))
+            }
+            (Owner::Plugin(_), Some(amount)) => amount.get(),
+            (_, None) => 0,
+        };
+        if let Some(end) = self.ends.get_mut(source) {
+            end.allowance = end.allowance.saturating_add(granted);
+            self.tell_room(Some(source));
+        }
+    }
+
+    /// Tells a plugin that its end has room, if it waits for that.
+    pub(super) fn tell_room(&mut self, id: Option<EndId>) {
+        let Some(id) = id else { return };
+        let Some(end) = self.ends.get_mut(id) else { return };
+        if let Some(plugin) = end.plugin()
+            && core::mem::take(&mut end.flags.wants_room)
+        {
+            self.tell(plugin, Told::Credit(self.ends.handle(id)));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! bymux packets as bytes: one header byte and at most two integers. It knows no stream.
+
+use super::{StreamId, Violation};
+
+/// The longest header in bytes: the header byte and two integers of 8 bytes.
+pub const HEADER_MAX: usize = 1 + 8 + 8;
+
+/// The first four bits of each packet: three of type, and the global bit.
+mod kind {
+    pub(super) const CREDIT: u8 = 0b0000;
+    pub(super) const GLOBAL_CREDIT: u8 = 0b0001;
+    pub(super) const WRITE: u8 = 0b0010;
+    pub(super) const CREATE: u8 = 0b0011;
+    pub(super) const PING: u8 = 0b0100;
+    pub(super) const GLOBAL_PING: u8 = 0b0101;
+    pub(super) const PONG: u8 = 0b0110;
+    pub(super) const GLOBAL_PONG: u8 = 0b0111;
+    pub(super) const CLOSE: u8 = 0b1000;
+    pub(super) const GLOBAL_CLOSE: u8 = 0b1001;
+    pub(super) const STOP_READ: u8 = 0b1010;
+    pub(super) const GLOBAL_STOP_READ: u8 = 0b1011;
+}
+
+/// A packet without its payload: all that a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// The sender takes `amount` bytes more; 0 means without an end.
+    Credit {
+        /// On which stream.
+        stream: StreamId,
+        /// Bytes.
+        amount: u64,
+    },
+    /// `length` bytes of payload follow.
+    Write {
+        /// On which stream.
+        stream: StreamId,
+        /// Bytes.
+        length: u64,
+    },
+    /// To be answered by a pong.
+    Ping(StreamId),
+    /// The answer to a ping.
+    Pong(StreamId),
+    /// The sender writes no more.
+    Close(StreamId),
+    /// The sender takes no more, and gives no more credit.
+    StopRead(StreamId),
+    /// The sender takes so many new streams more.
+    GlobalCredit(u64),
+    /// The sender creates a stream.
+    Create(StreamId),
+    /// To be answered by a global pong.
+    GlobalPing,
+    /// The answer to a global ping.
+    GlobalPong,
+    /// The sender creates no more streams.
+    GlobalClose,
+    /// The sender takes no more new streams, and gives no more global credit.
+    GlobalStopRead,
+}
+
+impl Packet {
+    /// Reads the header at the start of `bytes`: the packet and the header's length in bytes, or
+    /// `None` when bytes are missing. A type that bymux does not define is an error already at the
+    /// first byte.
+    #[inline]
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Violation> {
+        let Some(&first) = bytes.first() else { return Ok(None) };
+        let (id_width, amount_width) = widths(first)?;
+        let length = 1 + id_width + amount_width;
+        let Some(integers) = bytes.get(1..length) else { return Ok(None) };
+        let (id, amount) = integers.split_at(id_width);
+        let (stream, amount) = (StreamId(integer(id)), integer(amount));
+        let packet = match first >> 4 {
+            kind::CREDIT => Packet::Credit { stream, amount },
+            kind::GLOBAL_CREDIT => Packet::GlobalCredit(amount),
+            kind::WRITE => Packet::Write { stream, length: amount },
+            // The new id stands where the other packets have their amount.
+            kind::CREATE => Packet::Create(StreamId(amount)),
+            kind::PING => Packet::Ping(stream),
+            kind::GLOBAL_PING => Packet::GlobalPing,
+            kind::PONG => Packet::Pong(stream),
+            kind::GLOBAL_PONG => Packet::GlobalPong,
+            kind::CLOSE => Packet::Close(stream),
+            kind::GLOBAL_CLOSE => Packet::GlobalClose,
+            kind::STOP_READ => Packet::StopRead(stream),
+            kind::GLOBAL_STOP_READ => Packet::GlobalStopRead,
+            _ => return Err(Violation::UndefinedType { first }),
+        };
+        Ok(Some((packet, length)))
+    }
+
+    /// The packet's header, with each integer in its shortest form and unused bits 0.
+    #[inline]
+    pub fn encode(self) -> Header {
+        match self {
+            Packet::Credit { stream, amount } => Header::of_two(kind::CREDIT, stream, amount),
+            Packet::GlobalCredit(amount) => Header::of_amount(kind::GLOBAL_CREDIT, amount),
+            Packet::Write { stream, length } => Header::of_two(kind::WRITE, stream, length),
+            Packet::Create(stream) => Header::of_amount(kind::CREATE, stream.0),
+            Packet::Ping(stream) => Header::of_stream(kind::PING, stream),
+            Packet::GlobalPing => Header::new(kind::GLOBAL_PING),
+            Packet::Pong(stream) => Header::of_stream(kind::PONG, stream),
+            Packet::GlobalPong => Header::new(kind::GLOBAL_PONG),
+            Packet::Close(stream) => Header::of_stream(kind::CLOSE, stream),
+            Packet::GlobalClose => Header::new(kind::GLOBAL_CLOSE),
+            Packet::StopRead(stream) => Header::of_stream(kind::STOP_READ, stream),
+            Packet::GlobalStopRead => Header::new(kind::GLOBAL_STOP_READ),
+        }
+    }
+}
+
+/// The bytes of the id and of the second integer that follow a header byte.
+fn widths(first: u8) -> Result<(usize, usize), Violation> {
+    let id = 1 << (first >> 2 & 0b11);
+    let amount = 1 << (first & 0b11);
+    match first >> 4 {
+        kind::CREDIT | kind::WRITE => Ok((id, amount)),
+        kind::GLOBAL_CREDIT | kind::CREATE => Ok((0, amount)),
+        kind::PING | kind::PONG | kind::CLOSE | kind::STOP_READ => Ok((id, 0)),
+        kind::GLOBAL_PING | kind::GLOBAL_PONG | kind::GLOBAL_CLOSE | kind::GLOBAL_STOP_READ => {
+            Ok((0, 0))
+        }
+        _ => Err(Violation::UndefinedType { first }),
+    }
+}
+
+/// A big-endian integer of at most 8 bytes.
+fn integer(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |integer, &byte| integer << 8 | u64::from(byte))
+}
+
+/// An encoded header.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    bytes: [u8; HEADER_MAX],
+    length: usize,
+}
+
+impl Header {
+    /// The header as it is sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn new(kind: u8) -> Header {
+        let mut header = Header { bytes: [0; HEADER_MAX], length: 1 };
+        header.bytes[0] = kind << 4;
+        header
+    }
+
+    fn of_stream(kind: u8, stream: StreamId) -> Header {
+        let mut header = Header::new(kind);
+        header.bytes[0] |= header.append(stream.0) << 2;
+        header
+    }
+
+    fn of_amount(kind: u8, amount: u64) -> Header {
+        let mut header = Header::new(kind);
+        header.bytes[0] |= header.append(amount);
+        header
+    }
+
+    fn of_two(kind: u8, stream: StreamId, amount: u64) -> Header {
+        let mut header = Header::of_stream(kind, stream);
+        header.bytes[0] |= header.append(amount);
+        header
+    }
+
+    /// Appends an integer in its shortest form and gives its width code. All eight bytes are
+    /// stored, because a store of fixed size is one instruction; what is too much stays beyond
+    /// `length`.
+    fn append(&mut self, integer: u64) -> u8 {
+        let code = width_code(integer);
+        let width = 1 << code;
+        let aligned = integer << (64 - 8 * width);
+        self.bytes[self.length..self.length + 8].copy_from_slice(&aligned.to_be_bytes());
+        self.length += width;
+        code
+    }
+}
+
+/// The smallest code w for which 2^w bytes hold the integer.
+fn width_code(integer: u64) -> u8 {
+    match integer {
+        0..=0xff => 0,
+        0x100..=0xffff => 1,
+        0x1_0000..=0xffff_ffff => 2,
+        _ => 3,
+    }
+}
+
+/// Finds headers in input that may end anywhere: only a header that is cut is kept.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    kept: [u8; HEADER_MAX],
+    filled: usize,
+}
+
+impl Decoder {
+    /// The next packet, its header taken off the front of `input`; `None` when all input is used up
+    /// first.
+    #[inline]
+    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
+        if self.filled == 0
+            && let Some((packet, length)) = Packet::decode(input)?
+        {
+            *input = &input[length..];
+            return Ok(Some(packet));
+        }
+        self.complete(input)
+    }
+
+    /// Whether a part of a header is kept.
+    pub(super) fn in_header(&self) -> bool {
+        self.filled > 0
+    }
+
+    /// Byte by byte: it is rare and short. A header is complete at `HEADER_MAX` bytes at the
+    /// latest, so that `kept` is never overrun.
+    #[cold]
+    fn complete(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
+        while let Some((&byte, rest)) = input.split_first() {
+            *input = rest;
+            self.kept[self.filled] = byte;
+            self.filled += 1;
+            if let Some((packet, _)) = Packet::decode(&self.kept[..self.filled])? {
+                self.filled = 0;
+                return Ok(Some(packet));
+            }
+        }
+        Ok(None)
+    }
+}

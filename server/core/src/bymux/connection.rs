@@ -1,0 +1,169 @@
+//! One end of a bymux connection: its state, and what can be asked of it. What comes in is in
+//! `receive.rs`, what goes out in `send.rs`.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use super::codec::Decoder;
+use super::outbox::{Lane, Outbox};
+use super::stream::{Credit, Side, Stream};
+use super::{Profile, Role, StreamId, Violation};
+
+/// One end of a bymux connection. It makes no calls: bytes and calls go in, events and bytes come
+/// out.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) role: Role,
+    pub(super) creator_credit: Credit,
+    /// Our two facts of the global level.
+    pub(super) ours: Side,
+    /// The peer's two facts of the global level.
+    pub(super) theirs: Side,
+    /// Streams that we may still create.
+    pub(super) creatable: u64,
+    /// Streams that the peer may still create.
+    pub(super) granted: u64,
+    /// The id of the next stream that we create; `None` when all are used up.
+    pub(super) next_id: Option<StreamId>,
+    pub(super) streams: BTreeMap<StreamId, Stream>,
+    /// Streams that are gone, with their tags, and not yet told.
+    pub(super) gone: VecDeque<(StreamId, u32)>,
+    /// Streams whose write was cut short by room. It may name some that are no longer waiting.
+    pub(super) waiting: VecDeque<StreamId>,
+    pub(super) outbox: Outbox,
+    pub(super) decoder: Decoder,
+    pub(super) payload: Payload,
+    /// The peer's first violation; there is nothing to receive after it.
+    pub(super) violation: Option<Violation>,
+}
+
+/// The rest of a Write packet that has not come yet. While it is not empty its stream is active,
+/// because the peer cannot send Close within its own packet.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) stream: StreamId,
+    /// Bytes.
+    pub(super) left: u64,
+}
+
+impl Connection {
+    /// An end at the moment when the transport is up.
+    pub fn new(role: Role, profile: Profile) -> Connection {
+        let mut streams = BTreeMap::new();
+        if let Some(bytes) = profile.control_stream {
+            let credit = Credit::finite(bytes);
+            streams.insert(StreamId::CONTROL, Stream::new(Lane::Control, credit, credit));
+        }
+        let first = match (role, profile.control_stream) {
+            (Role::Proactive, None) => 0,
+            (Role::Reactive, _) => 1,
+            (Role::Proactive, Some(_)) => 2,
+        };
+        Connection {
+            role,
+            creator_credit: Credit::finite(profile.creator_credit),
+            ours: Side::default(),
+            theirs: Side::default(),
+            creatable: profile.global_credit,
+            granted: profile.global_credit,
+            next_id: Some(StreamId(first)),
+            streams,
+            gone: VecDeque::new(),
+            waiting: VecDeque::new(),
+            outbox: Outbox::default(),
+            decoder: Decoder::default(),
+            payload: Payload { stream: StreamId::CONTROL, left: 0 },
+            violation: None,
+        }
+    }
+
+    /// The bytes that wait to be sent.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The bytes that wait to be sent, to take them off when they are.
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// Whether a stream may be waiting for its turn; see [`Connection::next_ready`].
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Open streams, the control stream not counted.
+    pub fn streams(&self) -> usize {
+        let control = self.streams.get(&StreamId::CONTROL);
+        self.streams.len() - usize::from(control.is_some_and(|stream| stream.lane == Lane::Control))
+    }
+
+    /// The open streams with their tags, by id, the control stream not among them.
+    pub fn open(&self) -> impl Iterator<Item = (StreamId, u32)> {
+        let data = self.streams.iter().filter(|(_, stream)| stream.lane == Lane::Data);
+        data.map(|(&id, stream)| (id, stream.tag))
+    }
+
+    /// Bytes that we may still write on a stream: `u64::MAX` when that is without an end, and 0
+    /// when the stream is gone or our Close is sent.
+    pub fn writable(&self, id: StreamId) -> u64 {
+        match self.streams.get(&id) {
+            Some(stream) if !stream.ours.closed => stream.writable.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes that the peer may still write on a stream: what rule 18 weighs new credit against. 0
+    /// when the stream is gone or the peer's Close has come.
+    pub fn granted(&self, id: StreamId) -> u64 {
+        match self.streams.get(&id) {
+            Some(stream) if !stream.theirs.closed => stream.granted.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Streams that we may still create.
+    pub fn creatable(&self) -> u64 {
+        if self.ours.closed { 0 } else { self.creatable }
+    }
+
+    /// Sets the owner's own number of a stream, which each of its events hands back, so that the
+    /// owner needs no map from ids. Without effect when the stream is gone.
+    pub fn set_tag(&mut self, id: StreamId, tag: u32) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.tag = tag;
+        }
+    }
+
+    /// The owner's number of a stream, 0 until it is set; `None` when the stream is gone.
+    pub fn tag(&self, id: StreamId) -> Option<u32> {
+        self.streams.get(&id).map(|stream| stream.tag)
+    }
+
+    /// The next stream that is gone, with its tag. [`Connection::receive`] tells the same as an
+    /// event; this is for streams that ended by a call of our own, when no bytes come.
+    pub fn next_gone(&mut self) -> Option<(StreamId, u32)> {
+        self.gone.pop_front()
+    }
+
+    /// Whether the transport may end here: not within a packet, and not with open streams (rule
+    /// 12).
+    pub fn end_of_transport(&self) -> Result<(), Violation> {
+        if self.decoder.in_header() || self.payload.left > 0 {
+            return Err(Violation::EndedInPacket);
+        }
+        match self.streams() {
+            0 => Ok(()),
+            open => Err(Violation::EndedWithStreams { open }),
+        }
+    }
+
+    /// Forgets a stream when all four facts are true (rule 25), and keeps its end to be told.
+    pub(super) fn forget_if_ended(&mut self, id: StreamId) {
+        let ended = |stream: &Stream| stream.ours.ended() && stream.theirs.ended();
+        if self.streams.get(&id).is_some_and(ended)
+            && let Some(stream) = self.streams.remove(&id)
+        {
+            self.gone.push_back((id, stream.tag));
+        }
+    }
+}

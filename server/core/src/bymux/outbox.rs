@@ -1,0 +1,186 @@
+//! Bytes on their way out: control before data, and never into the middle of a data packet.
+
+use alloc::vec::Vec;
+
+use super::{Packet, StreamId};
+
+/// The longest payload of one packet in bytes. Control waits for at most one such packet: on a link
+/// of 10 Mbit/s that is 13 ms, while its header of at most 17 bytes costs a tenth of a percent.
+pub const PAYLOAD_MAX: usize = 16 * 1024;
+
+/// The most bytes that one stream puts in the outbox in one round: four packets make one `write(2)`
+/// worth its while, and the others wait for no more than that.
+pub const QUANTUM: usize = 64 * 1024;
+
+/// When less data than this many bytes is left, the next round begins: one quantum, so that the
+/// socket has something to send while the streams fill the outbox again.
+pub const LOW_WATER: usize = 64 * 1024;
+
+/// No stream adds data when so many bytes of it wait: four quanta are more than a socket takes at
+/// once, and still fit in a processor's cache. A turn that begins below it is a whole quantum,
+/// since a turn cut short would cheat the same streams in each round; so the data that waits is
+/// below `HIGH_WATER + QUANTUM`, and the headers and Closes with it.
+pub const HIGH_WATER: usize = 256 * 1024;
+
+/// Which of the two queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Credit, StopRead, pings, the global packets, and all of the control stream.
+    Control,
+    /// Writes, and each stream's Close, which must not overtake them.
+    Data,
+}
+
+/// Packets that wait to be sent. The two buffers are used again and again.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    control: Queue,
+    data: Queue,
+    /// Bytes at the front of `data` that belong to a packet whose beginning has been sent.
+    unfinished: usize,
+    /// Grows with each flush that leaves less than `LOW_WATER` of data.
+    round: u64,
+}
+
+impl Outbox {
+    /// What to send, in this order, for one vectored write. Some slices may be empty.
+    pub fn slices(&self) -> [&[u8]; 3] {
+        let (unfinished, data) = self.data.bytes().split_at(self.unfinished);
+        [unfinished, self.control.bytes(), data]
+    }
+
+    /// So many bytes of [`Outbox::slices`] were sent. More than there are counts as all.
+    pub fn advance(&mut self, sent: usize) {
+        let unfinished = sent.min(self.unfinished);
+        self.unfinished -= unfinished;
+        self.data.discard(unfinished);
+        let control = (sent - unfinished).min(self.control.len());
+        self.control.discard(control);
+        self.advance_data((sent - unfinished - control).min(self.data.len()));
+        if sent > 0 && self.data.len() < LOW_WATER {
+            self.round = self.round.wrapping_add(1);
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn len(&self) -> usize {
+        self.control.len() + self.data.len()
+    }
+
+    /// Whether nothing waits to be sent. It is the one source of "wants to write".
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of control that wait to be sent. Answers to a peer are not bound by credit, so that a
+    /// peer which pings and never reads makes this grow: the owner cuts such a connection at a
+    /// limit.
+    pub fn control_len(&self) -> usize {
+        self.control.len()
+    }
+
+    pub(super) fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Whether a stream's turn may begin.
+    #[inline]
+    pub(super) fn takes_data(&self) -> bool {
+        self.data.len() < HIGH_WATER
+    }
+
+    /// Bytes that the control stream may add. It has no turns, for it is the only stream of its
+    /// lane.
+    pub(super) fn control_room(&self) -> usize {
+        HIGH_WATER.saturating_sub(self.control.len())
+    }
+
+    /// Whether the control stream, once cut short, may go on.
+    pub(super) fn control_drained(&self) -> bool {
+        self.control.len() < LOW_WATER
+    }
+
+    /// Appends a packet that has no payload.
+    pub(super) fn push(&mut self, lane: Lane, packet: Packet) {
+        self.queue(lane).append(packet.encode().as_bytes());
+    }
+
+    /// Appends payload as packets of at most `PAYLOAD_MAX`; none when there is no payload.
+    #[inline]
+    pub(super) fn write(&mut self, lane: Lane, stream: StreamId, payload: &[u8]) {
+        let queue = self.queue(lane);
+        for piece in payload.chunks(PAYLOAD_MAX) {
+            let packet = Packet::Write { stream, length: piece.len() as u64 };
+            queue.append(packet.encode().as_bytes());
+            queue.append(piece);
+        }
+    }
+
+    fn queue(&mut self, lane: Lane) -> &mut Queue {
+        match lane {
+            Lane::Control => &mut self.control,
+            Lane::Data => &mut self.data,
+        }
+    }
+
+    /// `sent` bytes of whole packets were sent, but for the last, which may be cut. Where the
+    /// packets end is read from their own headers, and only when it matters: most often all data
+    /// goes out at once.
+    fn advance_data(&mut self, sent: usize) {
+        let all = self.data.len();
+        let mut end = if sent == all { all } else { 0 };
+        while end < sent {
+            end += packet_length(&self.data.bytes()[end..]);
+        }
+        if sent > 0 {
+            self.unfinished = end - sent;
+        }
+        self.data.discard(sent);
+    }
+}
+
+/// The length of the packet at the start of bytes that we encoded ourselves, payload included.
+fn packet_length(bytes: &[u8]) -> usize {
+    match Packet::decode(bytes) {
+        Ok(Some((Packet::Write { length, .. }, header))) => header + length as usize,
+        Ok(Some((_, header))) => header,
+        // Our own packets are whole and defined. Taking the rest as one packet would still be safe.
+        Ok(None) | Err(_) => bytes.len(),
+    }
+}
+
+/// A byte queue in one piece, so that a flush needs no more slices than there are lanes.
+#[derive(Debug, Default)]
+struct Queue {
+    buffer: Vec<u8>,
+    /// Bytes at the front of `buffer` that have been sent.
+    sent: usize,
+}
+
+impl Queue {
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[self.sent..]
+    }
+
+    fn len(&self) -> usize {
+        self.buffer.len() - self.sent
+    }
+
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Takes bytes off the front. The rest moves to the front only when it is no longer than what
+    /// has been sent before it: so no byte costs more than one move, and most often there is no
+    /// rest.
+    fn discard(&mut self, count: usize) {
+        self.sent += count;
+        let rest = self.len();
+        if rest <= self.sent {
+            self.buffer.copy_within(self.sent.., 0);
+            self.buffer.truncate(rest);
+            self.sent = 0;
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What our end says. Every call keeps the protocol by itself: what may not be sent is not sent.
+
+use core::num::NonZeroU64;
+
+use super::outbox::Lane;
+use super::stream::{Credit, Stream};
+use super::{Connection, Packet, StreamId};
+
+/// The streams.
+impl Connection {
+    /// Creates a stream. `None` when there is no global credit, or the global level is closed. Our
+    /// own ids are never used again.
+    pub fn create(&mut self) -> Option<StreamId> {
+        if self.ours.closed {
+            return None;
+        }
+        let id = self.next_id?;
+        self.creatable = self.creatable.checked_sub(1)?;
+        self.next_id = id.0.checked_add(2).map(StreamId);
+        self.outbox.push(Lane::Control, Packet::Create(id));
+        self.streams.insert(id, Stream::new(Lane::Data, self.creator_credit, Credit::finite(0)));
+        Some(id)
+    }
+
+    /// Queues bytes, and gives how many were taken: as many as there is credit and room for. Cut
+    /// short by credit, go on at `Event::Credit`; cut short by room, go on when
+    /// [`Connection::next_ready`] names the stream, and nothing is taken before. 0 when the stream
+    /// is gone or our Close is sent.
+    #[inline]
+    pub fn write(&mut self, id: StreamId, bytes: &[u8]) -> usize {
+        let Some(stream) = self.streams.get_mut(&id) else { return 0 };
+        if stream.ours.closed {
+            return 0;
+        }
+        let within_credit = stream.writable.limit(bytes.len());
+        let taken = within_credit.min(stream.room(&self.outbox));
+        self.outbox.write(stream.lane, id, &bytes[..taken]);
+        stream.charge(taken);
+        if taken < within_credit && !stream.waiting {
+            stream.waiting = true;
+            match stream.lane {
+                // Control never waits behind data.
+                Lane::Control => self.waiting.push_front(id),
+                Lane::Data => self.waiting.push_back(id),
+            }
+        }
+        taken
+    }
+
+    /// The next stream whose write was cut short by room and may now go on, with its tag. Streams
+    /// take turns: each is named once, and waits again behind the others when it is cut short
+    /// again.
+    pub fn next_ready(&mut self) -> Option<(StreamId, u32)> {
+        while let Some(&id) = self.waiting.front() {
+            match self.streams.get_mut(&id) {
+                Some(stream) if stream.waiting => {
+                    if !stream.has_turn(&self.outbox) {
+                        return None;
+                    }
+                    stream.waiting = false;
+                    self.waiting.pop_front();
+                    return Some((id, stream.tag));
+                }
+                // It ended while it waited.
+                _ => self.waiting.pop_front(),
+            };
+        }
+        None
+    }
+
+    /// Lets the peer write more bytes, and gives how many were granted: less than `amount` only
+    /// where the sum would be infinite. 0 when the stream is gone or our StopRead is sent.
+    pub fn credit(&mut self, id: StreamId, amount: NonZeroU64) -> u64 {
+        let Some(stream) = self.streams.get_mut(&id) else { return 0 };
+        if stream.ours.stopped {
+            return 0;
+        }
+        let amount = amount.get().min(stream.granted.headroom());
+        if amount > 0 {
+            stream.granted = Credit::finite(stream.granted.bytes().saturating_add(amount));
+            self.outbox.push(Lane::Control, Packet::Credit { stream: id, amount });
+        }
+        amount
+    }
+
+    /// Lets the peer write without an end, which cannot be undone. Trunkline does not do that to
+    /// itself; it is here because bymux has it. Without effect when the stream is gone or our
+    /// StopRead is sent.
+    pub fn credit_infinite(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.ours.stopped
+        {
+            stream.granted = Credit::INFINITE;
+            self.outbox.push(Lane::Control, Packet::Credit { stream: id, amount: 0 });
+        }
+    }
+
+    /// Ends our writing, behind what is queued. Without effect when it is ended already.
+    pub fn close(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.ours.closed
+        {
+            stream.ours.closed = true;
+            stream.waiting = false;
+            self.outbox.push(stream.lane, Packet::Close(id));
+            self.forget_if_ended(id);
+        }
+    }
+
+    /// Ends our reading: what still comes is dropped. Without effect when it is ended already.
+    pub fn stop_read(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && !stream.ours.stopped
+        {
+            stream.ours.stopped = true;
+            self.outbox.push(Lane::Control, Packet::StopRead(id));
+            self.forget_if_ended(id);
+        }
+    }
+
+    /// Pings the peer on a stream. Without effect when both our Close and our StopRead are sent
+    /// (rule 20).
+    pub fn ping(&mut self, id: StreamId) {
+        self.say_unless_ended(id, Packet::Ping(id));
+    }
+
+    pub(super) fn pong(&mut self, id: StreamId) {
+        self.say_unless_ended(id, Packet::Pong(id));
+    }
+
+    fn say_unless_ended(&mut self, id: StreamId, packet: Packet) {
+        if self.streams.get(&id).is_some_and(|stream| !stream.ours.ended()) {
+            self.outbox.push(Lane::Control, packet);
+        }
+    }
+}
+
+/// The global level.
+impl Connection {
+    /// Lets the peer create more streams, and gives how many were granted: less than `amount` only
+    /// where the sum would pass 2^64-1. 0 when our global StopRead is sent.
+    pub fn global_credit(&mut self, amount: NonZeroU64) -> u64 {
+        if self.ours.stopped {
+            return 0;
+        }
+        let amount = amount.get().min(u64::MAX - self.granted);
+        if amount > 0 {
+            self.granted += amount;
+            self.outbox.push(Lane::Control, Packet::GlobalCredit(amount));
+        }
+        amount
+    }
+
+    /// Creates no more streams; those that are open go on. Without effect when it is said already.
+    pub fn global_close(&mut self) {
+        if !self.ours.closed {
+            self.ours.closed = true;
+            self.outbox.push(Lane::Control, Packet::GlobalClose);
+        }
+    }
+
+    /// Grants no more streams; those already granted may still be created until the peer's global
+    /// Close. Without effect when it is said already.
+    pub fn global_stop_read(&mut self) {
+        if !self.ours.stopped {
+            self.ours.stopped = true;
+            self.outbox.push(Lane::Control, Packet::GlobalStopRead);
+        }
+    }
+
+    /// Pings the peer. Without effect when both our global Close and StopRead are sent (rule 20).
+    pub fn global_ping(&mut self) {
+        self.say_globally_unless_ended(Packet::GlobalPing);
+    }
+
+    pub(super) fn global_pong(&mut self) {
+        self.say_globally_unless_ended(Packet::GlobalPong);
+    }
+
+    fn say_globally_unless_ended(&mut self, packet: Packet) {
+        if !self.ours.ended() {
+            self.outbox.push(Lane::Control, packet);
+        }
+    }
+}

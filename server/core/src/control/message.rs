@@ -1,0 +1,217 @@
+//! The control messages of stream 0.
+
+use super::codec::{DecodeError, body, frame, open_envelope};
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::Reason;
+use alloc::string::String;
+use alloc::vec::Vec;
+use minicbor::{Decode, Encode};
+
+/// What a process is to the server that it speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Role {
+    /// Another server.
+    #[n(0)]
+    Server,
+    /// A process that runs plugins for this server.
+    #[n(1)]
+    Host,
+    /// The command line.
+    #[n(2)]
+    Command,
+}
+
+/// The first message from each side.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Hello {
+    /// Version of the protocol; see [`PROTOCOL`](super::PROTOCOL).
+    #[n(1)]
+    pub protocol: u64,
+    /// What the sender is.
+    #[n(2)]
+    pub role: Role,
+    /// Who the sender is. Proved by `shs`, a mere claim over `noauth`.
+    #[n(3)]
+    pub key: Key,
+    /// The sender's name, for people.
+    #[n(4)]
+    pub name: String,
+    /// Equal for all processes that can reach each other's unix sockets.
+    #[n(5)]
+    pub machine: Key,
+    /// The plugins that the receiver may see; more may follow in [`Plugins`] messages.
+    #[n(6)]
+    pub plugins: Vec<Announced>,
+    /// The release of the sender's software, for people.
+    #[n(7)]
+    pub software: Option<String>,
+}
+
+/// One plugin as a peer is told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Announced {
+    /// The plugin's name.
+    #[n(1)]
+    pub name: Name,
+    /// The plugin's version.
+    #[n(2)]
+    pub version: Version,
+}
+
+/// Plugins that appeared, or whose version changed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Plugins {
+    /// Each with its new version.
+    #[n(1)]
+    pub plugins: Vec<Announced>,
+}
+
+/// Plugins that left.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Withdrawn {
+    /// Their names.
+    #[n(1)]
+    pub names: Vec<Name>,
+}
+
+/// Why a stream is about to be ended in both directions.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Closing {
+    /// The stream's id.
+    #[n(1)]
+    pub stream: u64,
+    /// Why.
+    #[n(2)]
+    pub reason: Reason,
+}
+
+/// The last message of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Goodbye {
+    /// Why the link ends.
+    #[n(1)]
+    pub reason: Reason,
+}
+
+/// The answer to a message whose kind the receiver does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Unknown {
+    /// The kind that is not known.
+    #[n(1)]
+    pub kind: u64,
+}
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $kind:literal $variant:ident,)*) => {
+        /// A control message. Its kind is the first number of its envelope.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Message {
+            $($(#[$doc])* $variant($variant),)*
+            /// A kind that this version of the protocol does not have.
+            Other(u64),
+        }
+
+        impl Message {
+            /// The message as a frame, its length in front.
+            pub fn frame(&self) -> Vec<u8> {
+                match self {
+                    $(Message::$variant(inner) => frame($kind, inner),)*
+                    Message::Other(kind) => frame(*kind, &Withdrawn { names: Vec::new() }),
+                }
+            }
+
+            /// Reads the body of a frame.
+            pub fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
+                let (kind, decoder) = open_envelope(bytes)?;
+                match kind {
+                    $($kind => body(decoder).map(Message::$variant),)*
+                    other => Ok(Message::Other(other)),
+                }
+            }
+        }
+    };
+}
+
+messages! {
+    /// The first message from each side.
+    1 Hello,
+    /// Plugins that appeared or changed.
+    2 Plugins,
+    /// Plugins that left.
+    3 Withdrawn,
+    /// Why a stream ends.
+    4 Closing,
+    /// Why the link ends.
+    5 Goodbye,
+    /// A message of unknown kind was refused.
+    6 Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{FrameReader, MESSAGE_MAX};
+    use crate::reason::Code;
+    use alloc::vec;
+
+    fn all() -> Vec<Message> {
+        let echo = Announced { name: "echo".parse().expect("a name"), version: u64::MAX };
+        let reason = Reason::server(Code::Silent, "nothing for 30 s");
+        vec![
+            Message::Hello(Hello {
+                protocol: 1,
+                role: Role::Server,
+                key: Key([7; 32]),
+                name: "alpha".into(),
+                machine: Key([8; 32]),
+                plugins: vec![echo.clone()],
+                software: None,
+            }),
+            Message::Plugins(Plugins { plugins: vec![echo.clone()] }),
+            Message::Withdrawn(Withdrawn { names: vec![echo.name] }),
+            Message::Closing(Closing { stream: 300, reason: reason.clone() }),
+            Message::Goodbye(Goodbye { reason: Reason::plugin("mine", "é") }),
+            Message::Unknown(Unknown { kind: 99 }),
+        ]
+    }
+
+    #[test]
+    fn every_message_is_read_as_it_was_written() {
+        for message in all() {
+            let frame = message.frame();
+            let mut input = &frame[..];
+            let body = FrameReader::new(MESSAGE_MAX).read(&mut input).expect("short enough");
+            let body = body.expect("a whole frame");
+            assert_eq!(Message::decode(body.as_slice()).expect("our own message"), message);
+        }
+    }
+
+    #[test]
+    fn a_message_cut_short_is_an_error_and_never_a_panic() {
+        for message in all() {
+            let frame = message.frame();
+            for end in 0..frame.len() - 4 {
+                let cut = Message::decode(&frame[4..4 + end]);
+                assert!(cut.is_err(), "{message:?} cut at {end} was taken");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_skipped_and_unknown_kinds_are_told() {
+        // [6, {1: 99, 77: "new"}]
+        let newer = [0x82, 6, 0xa2, 1, 0x18, 99, 0x18, 77, 0x63, b'n', b'e', b'w'];
+        let message = Message::decode(&newer).expect("a newer message");
+        assert_eq!(message, Message::Unknown(Unknown { kind: 99 }));
+        assert_eq!(Message::decode(&[0x82, 0x18, 40, 0xa0]).expect("a map"), Message::Other(40));
+    }
+}

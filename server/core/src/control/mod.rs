@@ -1,0 +1,21 @@
+//! What servers say to each other beside the bytes of channels: frames, control messages and the
+//! first bytes of a stream. PROTOCOL.md describes the same for a second implementation.
+
+mod codec;
+mod frame;
+mod message;
+mod preface;
+
+pub use codec::DecodeError;
+pub use frame::{Frame, FrameReader, FrameTooLong, LENGTH_BYTES};
+pub use message::{Announced, Closing, Goodbye, Hello, Message, Plugins, Role, Unknown, Withdrawn};
+pub use preface::{Answer, Origin, Preface};
+
+/// Version of the link protocol that this crate speaks.
+pub const PROTOCOL: u64 = 1;
+
+/// Longest body of a control message in bytes. A longer one is a protocol violation.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+
+/// Longest preface or answer of a stream in bytes: two names, two versions, a key and a reason fit.
+pub const PREFACE_MAX: usize = 4 * 1024;

@@ -1,0 +1,18 @@
+//! The decisions of a Trunkline server.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+pub mod address;
+pub mod broker;
+pub mod bymux;
+pub mod control;
+pub mod directory;
+mod ends;
+pub mod key;
+pub mod limits;
+pub mod link;
+pub mod name;
+pub mod reason;
+pub mod route;
+mod timers;

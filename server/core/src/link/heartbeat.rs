@@ -1,0 +1,95 @@
+//! Whether a link is alive, and how long a round trip takes.
+
+use core::time::Duration;
+
+/// When the peer was last heard, and whether it owes us a pong.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    interval: Duration,
+    dead_after: Duration,
+    heard: Duration,
+    ping_sent: Option<Duration>,
+    rtt: Option<Duration>,
+}
+
+/// What the time asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Beat {
+    /// Nothing.
+    Nothing,
+    /// Send a ping.
+    Ping,
+    /// The peer has been silent for too long.
+    Dead,
+}
+
+impl Heartbeat {
+    pub(super) fn new(now: Duration, interval: Duration, dead_after: Duration) -> Heartbeat {
+        Heartbeat { interval, dead_after, heard: now, ping_sent: None, rtt: None }
+    }
+
+    pub(super) fn heard(&mut self, now: Duration) {
+        self.heard = now;
+    }
+
+    pub(super) fn ping_sent(&mut self, now: Duration) {
+        self.ping_sent = Some(now);
+    }
+
+    pub(super) fn pong(&mut self, now: Duration) {
+        if let Some(sent) = self.ping_sent.take() {
+            self.rtt = Some(now.saturating_sub(sent));
+        }
+    }
+
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Silence alone does not kill a link: a ping must have gone unanswered, so that a machine that
+    /// slept asks before it gives up.
+    pub(super) fn tick(&mut self, now: Duration) -> Beat {
+        if now < self.deadline() {
+            Beat::Nothing
+        } else if self.ping_sent.is_some() {
+            Beat::Dead
+        } else {
+            Beat::Ping
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        match self.ping_sent {
+            None => self.heard + self.interval,
+            Some(sent) => self.heard.max(sent) + self.dead_after.saturating_sub(self.interval),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: fn(u64) -> Duration = Duration::from_secs;
+
+    #[test]
+    fn a_silent_peer_is_pinged_then_dead() {
+        let mut heartbeat = Heartbeat::new(SECOND(0), SECOND(10), SECOND(30));
+        assert_eq!(heartbeat.tick(SECOND(9)), Beat::Nothing);
+        assert_eq!(heartbeat.tick(SECOND(10)), Beat::Ping);
+        heartbeat.ping_sent(SECOND(10));
+        assert_eq!(heartbeat.tick(SECOND(29)), Beat::Nothing);
+        assert_eq!(heartbeat.tick(SECOND(30)), Beat::Dead);
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_asks_before_it_gives_up() {
+        let mut heartbeat = Heartbeat::new(SECOND(0), SECOND(10), SECOND(30));
+        assert_eq!(heartbeat.tick(SECOND(3600)), Beat::Ping);
+        heartbeat.ping_sent(SECOND(3600));
+        heartbeat.heard(SECOND(3601));
+        heartbeat.pong(SECOND(3601));
+        assert_eq!(heartbeat.rtt(), Some(SECOND(1)));
+        assert_eq!(heartbeat.deadline(), SECOND(3611));
+    }
+}

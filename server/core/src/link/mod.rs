@@ -1,0 +1,403 @@
+//! One link: bymux with our profile, control messages on stream 0, the first frame of each other
+//! stream, and heartbeats. It knows nothing of plugins, and decides nothing about them.
+
+mod fault;
+mod heartbeat;
+mod young;
+
+pub use fault::Fault;
+
+use crate::bymux::{self, Connection, HIGH_WATER, Outbox, Profile, QUANTUM, Role, StreamId};
+use crate::control::{Answer, Closing, FrameReader, MESSAGE_MAX, Message, Preface};
+use crate::limits::{Limits, WINDOW};
+use crate::reason::{Code, Reason};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::num::NonZeroU64;
+use core::time::Duration;
+use heartbeat::{Beat, Heartbeat};
+use young::YoungStreams;
+
+const CONTROL: StreamId = StreamId::CONTROL;
+
+/// Credit of the control stream in each direction: two of the longest messages, so that one can be
+/// read while the next is on its way.
+const CONTROL_CREDIT: u64 = 2 * (MESSAGE_MAX as u64 + 4);
+
+/// Streams that each side may open at the start.
+pub const GLOBAL_CREDIT: u64 = 65_536;
+
+/// Control messages that may wait for the peer's credit, and packets without credit (pongs, grants)
+/// that may wait for its socket, in bytes. A peer that lets more pile up does not read its link.
+const CONTROL_WAITING_MAX: usize = 1 << 20;
+
+/// The profile of bymux that every link uses; PROTOCOL.md gives the same numbers.
+pub const PROFILE: Profile = Profile {
+    control_stream: Some(CONTROL_CREDIT),
+    global_credit: GLOBAL_CREDIT,
+    creator_credit: WINDOW,
+};
+
+/// What a link's bytes meant.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Control messages that became complete together.
+    Messages(Vec<Message>),
+    /// The peer opened a stream and said what it is for.
+    Preface {
+        /// The stream.
+        stream: StreamId,
+        /// What it is for.
+        preface: Preface,
+        /// Bytes of credit that the preface used up.
+        used: u64,
+        /// The bytes behind it.
+        rest: &'a [u8],
+    },
+    /// The peer answered the preface of a stream that we opened.
+    Answer {
+        /// The stream's tag.
+        tag: u32,
+        /// Its answer.
+        answer: Answer,
+        /// Bytes of credit that the answer used up.
+        used: u64,
+        /// The bytes behind it.
+        rest: &'a [u8],
+    },
+    /// Bytes of a stream.
+    Write {
+        /// The stream's tag.
+        tag: u32,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// There is more credit for a stream.
+    Credit {
+        /// The stream's tag.
+        tag: u32,
+    },
+    /// The peer writes no more to a stream.
+    Close {
+        /// The stream's tag.
+        tag: u32,
+    },
+    /// The peer reads no more from a stream.
+    StopRead {
+        /// The stream's tag.
+        tag: u32,
+    },
+    /// A stream is over in both directions; its tag is free.
+    Gone {
+        /// The stream's tag.
+        tag: u32,
+    },
+}
+
+/// The tag of a stream that nobody owns: one that was opened and has not said what it is for.
+pub const NO_TAG: u32 = u32::MAX;
+
+/// One link to a peer.
+#[derive(Debug)]
+pub struct Link {
+    role: Role,
+    mux: Connection,
+    control: FrameReader,
+    /// Credit of the control stream: what the peer still has, and what is to be given back.
+    control_left: u64,
+    control_owed: u64,
+    /// Control messages that wait for the peer's credit.
+    control_waiting: Vec<u8>,
+    /// The stream whose abortion is the last of `control_waiting`, and those that come behind it.
+    aborting: Option<StreamId>,
+    to_abort: VecDeque<(StreamId, Reason)>,
+    young: YoungStreams,
+    heartbeat: Heartbeat,
+    /// Streams that the peer may still open, and that it may open again because one has gone.
+    streams_left: u64,
+    streams_owed: u64,
+}
+
+impl Link {
+    /// A link over a connection that is open.
+    pub fn new(role: Role, now: Duration, limits: &Limits) -> Link {
+        Link {
+            role,
+            mux: Connection::new(role, PROFILE),
+            control: FrameReader::new(MESSAGE_MAX),
+            control_left: CONTROL_CREDIT,
+            control_owed: 0,
+            control_waiting: Vec::new(),
+            aborting: None,
+            to_abort: VecDeque::new(),
+            young: YoungStreams::default(),
+            heartbeat: Heartbeat::new(now, limits.heartbeat, limits.dead_after),
+            streams_left: GLOBAL_CREDIT,
+            streams_owed: 0,
+        }
+    }
+
+    /// The next event out of `input`, which is advanced; `None` when it is used up.
+    pub fn receive<'a>(
+        &mut self,
+        now: Duration,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Event<'a>>, Fault> {
+        if !input.is_empty() {
+            self.heartbeat.heard(now);
+        }
+        while let Some(event) = self.mux.receive(input)? {
+            if let Some(event) = self.translate(now, event)? {
+                return Ok(Some(event));
+            }
+        }
+        match self.mux.outbox().control_len() > CONTROL_WAITING_MAX {
+            true => Err(Fault::ControlNotRead),
+            false => Ok(None),
+        }
+    }
+
+    fn translate<'a>(
+        &mut self,
+        now: Duration,
+        event: bymux::Event<'a>,
+    ) -> Result<Option<Event<'a>>, Fault> {
+        Ok(match event {
+            bymux::Event::Write { stream, bytes, .. } if stream == CONTROL => {
+                return self.control_bytes(bytes);
+            }
+            bymux::Event::Write { stream, tag, bytes } if self.young.holds(stream) => {
+                return self.first_frame(stream, tag, bytes);
+            }
+            bymux::Event::Write { tag, .. } if tag == NO_TAG => None,
+            bymux::Event::Write { tag, bytes, .. } => Some(Event::Write { tag, bytes }),
+            bymux::Event::Credit { stream, .. } if stream == CONTROL => {
+                self.pump_control();
+                None
+            }
+            bymux::Event::Credit { tag, .. } => owned(tag, Event::Credit { tag }),
+            bymux::Event::Close { stream, .. } | bymux::Event::StopRead { stream, .. }
+                if stream == CONTROL =>
+            {
+                return Err(Fault::ControlClosed);
+            }
+            bymux::Event::Close { stream, tag } => self.closed(stream, tag),
+            bymux::Event::StopRead { stream, tag } if tag == NO_TAG => {
+                self.ignore(stream);
+                None
+            }
+            bymux::Event::StopRead { tag, .. } => Some(Event::StopRead { tag }),
+            bymux::Event::Opened { stream } => {
+                self.opened(stream);
+                None
+            }
+            bymux::Event::Gone { stream, tag } => {
+                self.gone(stream);
+                Some(Event::Gone { tag })
+            }
+            bymux::Event::GlobalPong => {
+                self.heartbeat.pong(now);
+                None
+            }
+            _ => None,
+        })
+    }
+
+    fn control_bytes<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Event<'a>>, Fault> {
+        self.control_credit(bytes.len() as u64);
+        let mut messages = Vec::new();
+        let mut rest = bytes;
+        while let Some(frame) = self.control.read(&mut rest)? {
+            messages.push(Message::decode(frame.as_slice())?);
+        }
+        Ok((!messages.is_empty()).then_some(Event::Messages(messages)))
+    }
+
+    /// Gives credit back for control bytes when there is at least as much to give as the peer has.
+    fn control_credit(&mut self, used: u64) {
+        self.control_owed += used;
+        self.control_left = self.control_left.saturating_sub(used);
+        if self.control_owed >= self.control_left
+            && let Some(amount) = NonZeroU64::new(core::mem::take(&mut self.control_owed))
+        {
+            self.control_left += self.mux.credit(CONTROL, amount);
+        }
+    }
+
+    fn first_frame<'a>(
+        &mut self,
+        stream: StreamId,
+        tag: u32,
+        bytes: &'a [u8],
+    ) -> Result<Option<Event<'a>>, Fault> {
+        let mut rest = bytes;
+        let Some((frame, used)) = self.young.read(stream, &mut rest)? else { return Ok(None) };
+        Ok(Some(match tag {
+            NO_TAG => {
+                let preface = Preface::decode(frame.as_slice())?;
+                Event::Preface { stream, preface, used, rest }
+            }
+            _ => Event::Answer { tag, answer: Answer::decode(frame.as_slice())?, used, rest },
+        }))
+    }
+
+    fn opened(&mut self, stream: StreamId) {
+        self.streams_left = self.streams_left.saturating_sub(1);
+        self.mux.set_tag(stream, NO_TAG);
+        self.young.add(stream);
+    }
+
+    /// A stream that ends before it said what it is for is simply over; one that ends before it was
+    /// answered is refused.
+    fn closed<'a>(&mut self, stream: StreamId, tag: u32) -> Option<Event<'a>> {
+        if tag == NO_TAG {
+            self.ignore(stream);
+            return None;
+        }
+        if self.awaits_answer(stream) {
+            self.young.remove(stream);
+            let reason = Reason::server(Code::Refused, "the channel was closed without an answer");
+            return Some(Event::Answer { tag, answer: Answer::Refuse(reason), used: 0, rest: &[] });
+        }
+        Some(Event::Close { tag })
+    }
+
+    /// Wants no more of a stream that has not said what it is for.
+    pub fn ignore(&mut self, stream: StreamId) {
+        self.young.remove(stream);
+        self.mux.close(stream);
+        self.mux.stop_read(stream);
+    }
+
+    /// Whether a stream that we opened has not been answered.
+    pub fn awaits_answer(&self, stream: StreamId) -> bool {
+        self.role.creates(stream) && self.young.holds(stream)
+    }
+
+    /// Lets the peer open another stream for each of its own that has gone, many at a time.
+    fn gone(&mut self, stream: StreamId) {
+        self.young.remove(stream);
+        if self.role.creates(stream) {
+            return;
+        }
+        self.streams_owed += 1;
+        if self.streams_owed >= self.streams_left
+            && let Some(amount) = NonZeroU64::new(core::mem::take(&mut self.streams_owed))
+        {
+            self.streams_left += self.mux.global_credit(amount);
+        }
+    }
+
+    /// Queues a control message.
+    pub fn send(&mut self, message: &Message) -> Result<(), Fault> {
+        self.control_waiting.extend_from_slice(&message.frame());
+        self.pump_control();
+        match self.control_waiting.len() > CONTROL_WAITING_MAX {
+            true => Err(Fault::ControlNotRead),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends a stream in both directions, and says why. The stream ends behind the reason, so that the
+    /// peer cannot take it for one that was closed in order.
+    pub fn abort(&mut self, stream: StreamId, reason: Reason) {
+        self.to_abort.push_back((stream, reason));
+        self.pump_control();
+    }
+
+    fn pump_control(&mut self) {
+        loop {
+            let taken = self.mux.write(CONTROL, &self.control_waiting);
+            self.control_waiting.drain(..taken);
+            if !self.control_waiting.is_empty() {
+                return;
+            }
+            if let Some(stream) = self.aborting.take() {
+                self.mux.close(stream);
+                self.mux.stop_read(stream);
+            }
+            let Some((stream, reason)) = self.to_abort.pop_front() else { return };
+            let closing = Message::Closing(Closing { stream: stream.0, reason });
+            self.control_waiting = closing.frame();
+            self.aborting = Some(stream);
+        }
+    }
+
+    /// Opens a stream, whose first frame the caller writes next; `None` when the peer allows no more.
+    pub fn open(&mut self, tag: u32) -> Option<StreamId> {
+        let stream = self.mux.create()?;
+        self.mux.set_tag(stream, tag);
+        self.young.add(stream);
+        Some(stream)
+    }
+
+    /// The multiplexer, for all that concerns single streams.
+    pub fn mux(&mut self) -> &mut Connection {
+        &mut self.mux
+    }
+
+    /// How many streams that waited for room may go on now: as many as fit with a whole quantum each,
+    /// for what they write comes later. `None` when no stream waits for its turn.
+    pub fn turns(&self) -> Option<usize> {
+        let free = HIGH_WATER.saturating_sub(self.outbox().len() - self.outbox().control_len());
+        self.mux.has_waiting().then_some(free / QUANTUM)
+    }
+
+    /// The next stream that waited for room and may go on, the control stream not counted.
+    pub fn next_ready(&mut self) -> Option<(StreamId, u32)> {
+        loop {
+            match self.mux.next_ready()? {
+                (CONTROL, _) => self.pump_control(),
+                ready => return Some(ready),
+            }
+        }
+    }
+
+    /// The multiplexer, to look at.
+    pub fn mux_ref(&self) -> &Connection {
+        &self.mux
+    }
+
+    /// The multiplexer's outbox.
+    pub fn outbox(&self) -> &Outbox {
+        self.mux.outbox()
+    }
+
+    /// Streams that are open, the control stream not counted.
+    pub fn streams(&self) -> usize {
+        self.mux.streams()
+    }
+
+    /// The last round-trip time that was measured.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.heartbeat.rtt()
+    }
+
+    /// Sends a ping to measure the round-trip time.
+    pub fn ping(&mut self, now: Duration) {
+        self.heartbeat.ping_sent(now);
+        self.mux.global_ping();
+    }
+
+    /// Does what the time asks for.
+    pub fn tick(&mut self, now: Duration) -> Result<(), Fault> {
+        match self.heartbeat.tick(now) {
+            Beat::Nothing => Ok(()),
+            Beat::Ping => {
+                self.ping(now);
+                Ok(())
+            }
+            Beat::Dead => Err(Fault::Silent),
+        }
+    }
+
+    /// When [`tick`](Link::tick) has something to do.
+    pub fn deadline(&self) -> Duration {
+        self.heartbeat.deadline()
+    }
+}
+
+/// The event, unless nobody owns its stream.
+fn owned(tag: u32, event: Event<'_>) -> Option<Event<'_>> {
+    (tag != NO_TAG).then_some(event)
+}

@@ -1,0 +1,148 @@
+//! Why something was refused, closed or ended: one table of the server's codes, with their meaning.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::fmt;
+
+/// Longest text of a reason in bytes; a longer one is cut at a character boundary.
+pub const TEXT_MAX: usize = 1024;
+
+/// Longest code of a reason in bytes.
+pub const CODE_MAX: usize = 64;
+
+/// Who gave a reason. A plugin cannot speak as a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A server decided it; the code is one of [`Code`].
+    Server,
+    /// A plugin decided it; the code is the plugin's own.
+    Plugin,
+}
+
+/// Why something was refused, closed or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Who says so.
+    pub by: By,
+    /// A kebab-case code, at most [`CODE_MAX`] bytes.
+    pub code: String,
+    /// A sentence for people, at most [`TEXT_MAX`] bytes.
+    pub text: String,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// The codes that a server gives. PROTOCOL.md lists the same.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// All codes, in the order of PROTOCOL.md.
+            pub const ALL: &[Code] = &[$(Code::$variant,)*];
+
+            /// The code as it is written in messages and logs.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No plugin of that name is here, or the asker may not see it.
+    UnknownPlugin = "unknown-plugin",
+    /// The plugin is here, but its version is lower than the asker needs.
+    VersionTooLow = "version-too-low",
+    /// No linked server has the key or name that was asked for.
+    UnknownServer = "unknown-server",
+    /// The plugin did not want this channel and gave no reason of its own.
+    Refused = "refused",
+    /// The plugin panicked, misused its host or is not running.
+    PluginFailed = "plugin-failed",
+    /// The plugin stopped, because it or its server was told to.
+    PluginStopped = "plugin-stopped",
+    /// The link under the channel ended.
+    LinkLost = "link-lost",
+    /// The server is going down.
+    ServerStopping = "server-stopping",
+    /// The peer broke the protocol; the text names the rule.
+    ProtocolViolation = "protocol-violation",
+    /// The peer speaks another version of the protocol.
+    ProtocolVersion = "protocol-version",
+    /// Nothing was heard from the peer for too long.
+    Silent = "silent",
+    /// The connection was not a working link in time.
+    HandshakeTimeout = "handshake-timeout",
+    /// The transport ended: closed by the peer, reset, or not to be reached.
+    TransportLost = "transport-lost",
+    /// Two servers dialled each other; the other connection is kept.
+    DuplicateLink = "duplicate-link",
+    /// A server reached itself.
+    SelfLink = "self-link",
+    /// A configured limit is reached; the text names it.
+    LimitReached = "limit-reached",
+    /// A plugin asked for what its configuration does not allow.
+    NotAllowed = "not-allowed",
+    /// A control message of a kind that this server does not know.
+    UnknownMessage = "unknown-message",
+    /// A command of the command line that this server does not know.
+    UnknownCommand = "unknown-command",
+}
+
+impl Reason {
+    /// A reason given by the server itself.
+    pub fn server(code: Code, text: impl AsRef<str>) -> Reason {
+        Reason {
+            by: By::Server,
+            code: code.as_str().to_owned(),
+            text: cut(text.as_ref(), TEXT_MAX),
+        }
+    }
+
+    /// A reason given by a plugin, cut to the limits.
+    pub fn plugin(code: &str, text: &str) -> Reason {
+        Reason { by: By::Plugin, code: cut(code, CODE_MAX), text: cut(text, TEXT_MAX) }
+    }
+
+    /// Whether a server gave this reason with this code.
+    pub fn is(&self, code: Code) -> bool {
+        self.by == By::Server && self.code == code.as_str()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.by, self.text.is_empty()) {
+            (By::Server, false) => write!(f, "{}: {}", self.code, self.text),
+            (By::Server, true) => f.write_str(&self.code),
+            (By::Plugin, false) => write!(f, "plugin says {}: {}", self.code, self.text),
+            (By::Plugin, true) => write!(f, "plugin says {}", self.code),
+        }
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        let long = "é".repeat(TEXT_MAX);
+        assert_eq!(Reason::plugin("x", &long).text.len(), TEXT_MAX);
+        assert_eq!(Reason::plugin("x", &long[..2046]).text.chars().last(), Some('é'));
+    }
+
+    #[test]
+    fn a_plugin_cannot_speak_as_the_server() {
+        let reason = Reason::plugin("plugin-failed", "");
+        assert!(!reason.is(Code::PluginFailed));
+    }
+}

@@ -1,0 +1,152 @@
+//! One request of the command line to a running server: a link over its unix socket, with one stream.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::num::NonZeroU64;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use trunkline_core::bymux::{Role as MuxRole, StreamId};
+use trunkline_core::control::{Answer, Goodbye, Hello, Message, PROTOCOL, Preface, Role};
+use trunkline_core::key::Key;
+use trunkline_core::limits::{Limits, WINDOW};
+use trunkline_core::link::{Event, Link};
+use trunkline_core::reason::Code;
+
+/// How long a server may be silent: as long as it may take to end in order, and some more.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// The tag of the one stream.
+const REQUEST: u32 = 0;
+
+/// Sends a command (`status`, `stop`) and waits for the whole answer. After `stop`, it waits until
+/// the server has hung up.
+pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
+    let at = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            format!("{}: no server runs there; start one with `trunkline run`", socket.display())
+        }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("{}: the server did not answer in time", socket.display())
+        }
+        _ => format!("{}: {error}", socket.display()),
+    };
+    let stream = UnixStream::connect(socket).map_err(at)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(at)?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(at)?;
+    let mut client = Client::new(stream, command);
+    loop {
+        client.flush().map_err(at)?;
+        if let Some(outcome) = client.outcome.take() {
+            return outcome.map_err(|why| format!("{}: {why}", socket.display()));
+        }
+        client.read().map_err(at)?;
+    }
+}
+
+struct Client<'a> {
+    command: &'a str,
+    socket: UnixStream,
+    link: Link,
+    stream: Option<StreamId>,
+    reply: Vec<u8>,
+    outcome: Option<Result<Vec<u8>, String>>,
+}
+
+impl Client<'_> {
+    fn new(socket: UnixStream, command: &str) -> Client<'_> {
+        let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
+        let mut client =
+            Client { command, socket, link, stream: None, reply: Vec::new(), outcome: None };
+        client.ask();
+        client
+    }
+
+    fn ask(&mut self) {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            role: Role::Command,
+            // Over a unix socket the peer is whoever may open it.
+            key: Key([0; 32]),
+            name: "trunkline".into(),
+            machine: Key([0; 32]),
+            plugins: Vec::new(),
+            software: Some(concat!("trunkline ", env!("CARGO_PKG_VERSION")).into()),
+        };
+        if let Err(fault) = self.link.send(&Message::Hello(hello)) {
+            self.outcome = Some(Err(fault.to_string()));
+        }
+        self.stream = self.link.open(REQUEST);
+        if let Some(stream) = self.stream {
+            let preface = Preface::Command { name: self.command.into() }.frame();
+            self.link.mux().write(stream, &preface);
+            self.link.mux().close(stream);
+        }
+        self.grant(WINDOW);
+    }
+
+    fn grant(&mut self, bytes: u64) {
+        if let (Some(stream), Some(bytes)) = (self.stream, NonZeroU64::new(bytes)) {
+            self.link.mux().credit(stream, bytes);
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let bytes = self.link.outbox().slices().concat();
+        // A server that has said its last word may have closed already.
+        match self.socket.write_all(&bytes) {
+            Err(error) if self.outcome.is_none() => return Err(error),
+            _ => {}
+        }
+        self.link.mux().outbox_mut().advance(bytes.len());
+        Ok(())
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 64 * 1024];
+        let count = self.socket.read(&mut buffer)?;
+        if count == 0 {
+            let why = "the server hung up without an answer";
+            self.outcome =
+                Some(if self.command == "stop" { Ok(Vec::new()) } else { Err(why.into()) });
+            return Ok(());
+        }
+        let mut input = &buffer[..count];
+        while self.outcome.is_none() {
+            let event = self.link.receive(Duration::ZERO, &mut input);
+            match event.map_err(|fault| io::Error::other(fault.to_string()))? {
+                Some(event) => self.event(event),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Messages(messages) => messages.into_iter().for_each(|m| self.message(m)),
+            Event::Answer { answer: Answer::Accept, rest, used, .. } => {
+                self.reply.extend_from_slice(rest);
+                self.grant(used + rest.len() as u64);
+            }
+            Event::Answer { answer: Answer::Refuse(reason), .. } => {
+                self.outcome = Some(Err(reason.to_string()));
+            }
+            Event::Write { bytes, .. } => {
+                self.reply.extend_from_slice(bytes);
+                self.grant(bytes.len() as u64);
+            }
+            // The server of a stop hangs up when it has ended.
+            Event::Close { .. } if self.command != "stop" => {
+                self.outcome = Some(Ok(std::mem::take(&mut self.reply)));
+            }
+            _ => {}
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        let Message::Goodbye(Goodbye { reason }) = message else { return };
+        if !(self.command == "stop" && reason.is(Code::ServerStopping)) {
+            self.outcome = Some(Err(reason.to_string()));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! `trunkline key`: makes a key if there is none, prints the public key.
+
+use super::{Failed, print};
+use crate::key::{Origin, SecretKey};
+use std::path::Path;
+
+pub(super) fn key(file: &Path) -> Result<(), Failed> {
+    let (secret, origin) =
+        SecretKey::read_or_make(file).map_err(|error| Failed::from(error.to_string()))?;
+    if origin == Origin::Made {
+        super::tell(&format!("{}: a new key was made; keep it secret", file.display()));
+    }
+    print(&format!("{}\n", secret.public()))
+}

@@ -1,0 +1,176 @@
+//! The command line: what was asked for, and how it ended; each command has its own file.
+
+mod check;
+mod client;
+mod key;
+mod run;
+mod status;
+mod stop;
+mod table;
+mod usage;
+
+use crate::config::Problem;
+use clap::{Parser, Subcommand};
+use status::{Form, Times};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A server whose whole function comes from native plugins.
+#[derive(Parser)]
+#[command(name = "trunkline", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server, in the foreground
+    Run {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+    /// Runs plugins for a server on this or another machine (does not work yet)
+    #[command(group = clap::ArgGroup::new("what").required(true).args(["server", "config"]))]
+    Host {
+        /// The server's address
+        #[arg(long, value_name = "ADDRESS", requires = "plugin")]
+        server: Option<String>,
+        /// The file with the host's secret key
+        #[arg(long, value_name = "FILE", requires = "server")]
+        key: Option<PathBuf>,
+        /// A plugin file to load; may be given several times
+        #[arg(long, value_name = "FILE.so", num_args = 1.., requires = "server")]
+        plugin: Vec<PathBuf>,
+        /// The host's configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Validates a configuration or plugin files; starts nothing
+    Check {
+        /// The configuration file; the default is ./trunkline.toml if no plugin file is named
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Plugin files
+        #[arg(value_name = "FILE.so")]
+        plugins: Vec<PathBuf>,
+    },
+    /// Shows what a running server does
+    Status {
+        #[command(flatten)]
+        server: Server,
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+        /// Prints again each second, until SIGINT
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Tells why two plugins are, or are not, connected (does not work yet)
+    Explain {
+        /// The plugin that opens the channel
+        from: String,
+        /// The plugin that it opens the channel to
+        to: String,
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes a secret key if there is none, prints its public key
+    Key {
+        /// The file with the secret key
+        #[arg(value_name = "FILE", default_value = "trunkline.key")]
+        file: PathBuf,
+    },
+    /// Stops a running server
+    Stop {
+        /// The server's configuration file
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        config: PathBuf,
+    },
+}
+
+/// How to find a running server.
+#[derive(clap::Args)]
+struct Server {
+    /// The server's configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "server")]
+    config: PathBuf,
+    /// The address of the server's unix socket, such as unix:alpha.sock
+    #[arg(long, value_name = "ADDRESS")]
+    server: Option<String>,
+}
+
+const DEFAULT_CONFIG: &str = "trunkline.toml";
+
+/// Why a command failed: the lines for stderr, `what: why` each.
+#[derive(Debug)]
+struct Failed(Vec<String>);
+
+impl From<String> for Failed {
+    fn from(line: String) -> Failed {
+        Failed(vec![line])
+    }
+}
+
+impl From<Vec<Problem>> for Failed {
+    fn from(problems: Vec<Problem>) -> Failed {
+        Failed(problems.iter().map(Problem::to_string).collect())
+    }
+}
+
+/// Runs the command line of this process. Exit codes: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::tell(&error),
+    };
+    match command(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(lines)) => {
+            for line in lines {
+                tell(&line);
+            }
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn command(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Run { config } => run::run(&config),
+        Command::Check { config, plugins } => check::check(config.as_deref(), &plugins),
+        Command::Status { server, json, watch } => {
+            let form = if json { Form::Json } else { Form::Tables };
+            let times = if watch { Times::UntilInterrupted } else { Times::Once };
+            status::status(&server, form, times)
+        }
+        Command::Key { file } => key::key(&file),
+        Command::Stop { config } => stop::stop(&config),
+        Command::Host { .. } => Err(not_yet("host", "load the plugins with `trunkline run`")),
+        Command::Explain { .. } => Err(not_yet("explain", "see `trunkline status`")),
+    }
+}
+
+fn not_yet(command: &str, instead: &str) -> Failed {
+    Failed::from(format!("{command}: does not work yet; {instead}"))
+}
+
+/// One line about what went wrong. Line ends inside it are flattened.
+fn tell(line: &str) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "trunkline: {}", line.replace('\n', " "));
+}
+
+/// Prints to stdout. A reader that has gone away, such as `head`, is no failure.
+fn print(text: &str) -> Result<(), Failed> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failed::from(format!("stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,21 @@
+//! `trunkline run`: reads the configuration and the key, then hands over to the server.
+
+use super::Failed;
+use crate::config::Config;
+use crate::key::{Origin, SecretKey};
+use crate::serve::serve;
+use std::path::Path;
+
+pub(super) fn run(file: &Path) -> Result<(), Failed> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let config = Config::load(file)?;
+    for note in &config.notes {
+        log::warn!("{note}");
+    }
+    let (secret, origin) =
+        SecretKey::read_or_make(&config.key).map_err(|error| Failed::from(error.to_string()))?;
+    if origin == Origin::Made {
+        log::info!("{}: a new key was made: {}", config.key.display(), secret.public());
+    }
+    serve(&config, &secret).map_err(Failed::from)
+}

@@ -1,0 +1,103 @@
+//! `trunkline status`: asks a running server what it does, and shows it as tables or as JSON.
+
+use super::{Failed, Server, client, print, table};
+use crate::config::Config;
+use mio::{Events, Poll, Token};
+use signal_hook_mio::v1_0::Signals;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use trunkline_core::address::{Address, Transport};
+
+/// How often `--watch` looks.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+const SIGINT: i32 = 2;
+/// Clears a terminal and goes to its upper left corner.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// How a status is shown.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    Tables,
+    Json,
+}
+
+/// How often a status is shown.
+#[derive(Clone, Copy)]
+pub(super) enum Times {
+    Once,
+    UntilInterrupted,
+}
+
+pub(super) fn status(server: &Server, form: Form, times: Times) -> Result<(), Failed> {
+    let socket = socket(server)?;
+    match times {
+        Times::Once => print(&shown(&socket, form)?),
+        Times::UntilInterrupted => watch(&socket, form),
+    }
+}
+
+/// The unix socket of the server that is meant.
+fn socket(server: &Server) -> Result<PathBuf, Failed> {
+    let Some(text) = &server.server else {
+        let config = Config::load(&server.config)?;
+        let none = || Failed::from(format!("{}: no unix socket", server.config.display()));
+        return config.control_socket().map(Into::into).ok_or_else(none);
+    };
+    let wrong = |why: &str| Failed::from(format!("--server: {text:?}: {why}"));
+    let address: Address = text.parse().map_err(|error| wrong(&format!("{error}")))?;
+    let (endpoints, skipped) = address.endpoints();
+    let path = endpoints.into_iter().find_map(|endpoint| match endpoint.transport {
+        Transport::Unix { path } => Some(PathBuf::from(path)),
+        Transport::Net { .. } => None,
+    });
+    path.ok_or_else(|| match skipped.first() {
+        Some(skipped) => wrong(&skipped.why.to_string()),
+        None => wrong("only a unix address works so far, such as unix:alpha.sock"),
+    })
+}
+
+fn shown(socket: &std::path::Path, form: Form) -> Result<String, Failed> {
+    let answer = client::request(socket, "status").map_err(|why| format!("status: {why}"))?;
+    let wrong = |error: &dyn std::fmt::Display| {
+        format!("status: {}: an answer that is not understood: {error}", socket.display())
+    };
+    match form {
+        Form::Json => {
+            let text = String::from_utf8(answer).map_err(|error| wrong(&error))?;
+            Ok(format!("{}\n", text.trim_end()))
+        }
+        Form::Tables => {
+            let status = serde_json::from_slice(&answer).map_err(|error| wrong(&error))?;
+            Ok(table::render(&status))
+        }
+    }
+}
+
+/// Shows the status each second, until SIGINT. A server that is not there is shown as such: it may
+/// come back.
+fn watch(socket: &std::path::Path, form: Form) -> Result<(), Failed> {
+    let failed = |error: std::io::Error| Failed::from(format!("status: {error}"));
+    let mut poll = Poll::new().map_err(failed)?;
+    let mut signals = Signals::new([SIGINT]).map_err(failed)?;
+    let registry = poll.registry();
+    registry.register(&mut signals, Token(0), mio::Interest::READABLE).map_err(failed)?;
+    let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+    let mut events = Events::with_capacity(1);
+    loop {
+        match shown(socket, form) {
+            Ok(text) => print(&format!("{clear}{text}"))?,
+            Err(Failed(lines)) => lines.iter().for_each(|line| super::tell(line)),
+        }
+        let next = Instant::now() + WATCH_EVERY;
+        while let Some(left) = next.checked_duration_since(Instant::now()) {
+            match poll.poll(&mut events, Some(left)) {
+                Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                    return Err(failed(error));
+                }
+                _ if signals.pending().next().is_some() => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}

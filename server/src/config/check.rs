@@ -1,0 +1,206 @@
+//! What only the plugin files can tell: whether they load, their built-in names, what they use.
+
+use super::problem::{Problem, Report};
+use super::server::Draft;
+use super::{Accept, Config, PluginConfig, Required};
+use crate::loader;
+use std::path::Path;
+use trunkline_plugin::About;
+
+/// What was found out about a configuration file and its plugin files.
+#[derive(Debug)]
+pub struct Checked {
+    /// What is wrong, in the order of the lines.
+    pub problems: Vec<Problem>,
+    /// What the reader should know, in the order of the lines.
+    pub notes: Vec<Problem>,
+    /// The configuration, when it has no problems of its own.
+    pub config: Option<Config>,
+}
+
+/// Checks a configuration file and loads its plugin files, without starting any plugin.
+///
+/// All that is wrong is found at once: also what is wrong with the plugin files of a configuration
+/// that itself has problems.
+pub fn check_file(file: &Path) -> Checked {
+    let text = match super::syntax::read_file(file) {
+        Ok(text) => text,
+        Err(problem) => {
+            return Checked { problems: vec![problem], notes: Vec::new(), config: None };
+        }
+    };
+    let mut report = Report::new(file, &text);
+    let draft = super::server::read(&mut report);
+    let mut found = Found { file, problems: Vec::new(), notes: Vec::new() };
+    found.check_plugins(&draft);
+    let Found { mut problems, mut notes, .. } = found;
+    let config = match report.finish() {
+        Ok(own) => {
+            notes.extend(own.iter().cloned());
+            draft.config(own)
+        }
+        Err(own) => {
+            problems.extend(own);
+            None
+        }
+    };
+    problems.sort_by_key(|problem| problem.line);
+    notes.sort_by_key(|note| note.line);
+    Checked { problems, notes, config }
+}
+
+struct Found<'a> {
+    file: &'a Path,
+    problems: Vec<Problem>,
+    notes: Vec<Problem>,
+}
+
+/// A plugin file that could be loaded, for a table of the configuration.
+struct Loaded<'a> {
+    table: &'a PluginConfig,
+    about: About,
+}
+
+impl Loaded<'_> {
+    fn name(&self) -> &str {
+        self.table.name.as_ref().map_or(self.about.name(), |name| name.as_str())
+    }
+}
+
+impl Found<'_> {
+    fn check_plugins(&mut self, draft: &Draft) {
+        let mut loaded: Vec<Loaded<'_>> = Vec::new();
+        for table in &draft.plugins {
+            // That a required file is missing is a problem of the configuration, and told there.
+            if table.required == Required::Yes && !table.path.is_file() {
+                continue;
+            }
+            match loader::load(&table.path, table.sha256) {
+                Ok(module) => loaded.push(Loaded { table, about: *module.about() }),
+                Err(error) => self.problem(table, error.to_string()),
+            }
+        }
+        self.check_names(&loaded);
+        // A file that does not load may be the one that is used.
+        if loaded.len() == draft.plugins.len() {
+            let anyone = draft.server.as_ref().is_some_and(|s| s.accept == Accept::Anyone);
+            let others =
+                if anyone || !draft.peers.is_empty() { Others::Some } else { Others::None };
+            self.check_uses(&loaded, others);
+        }
+    }
+
+    /// Names that are given in the file itself have been compared already.
+    fn check_names(&mut self, loaded: &[Loaded<'_>]) {
+        for (index, plugin) in loaded.iter().enumerate() {
+            let built_in = |other: &&Loaded<'_>| {
+                other.name() == plugin.name()
+                    && (other.table.name.is_none() || plugin.table.name.is_none())
+            };
+            if let Some(earlier) = loaded[..index].iter().find(built_in) {
+                let (name, line) = (plugin.name(), earlier.table.line);
+                let message = format!("[[plugin]]: the name `{name}` is that of line {line}");
+                self.problem(plugin.table, format!("{message}; give one of them another `name`"));
+            }
+        }
+    }
+
+    fn check_uses(&mut self, loaded: &[Loaded<'_>], others: Others) {
+        for plugin in loaded {
+            for wanted in plugin.about.used() {
+                let (used, least) = (wanted.name, wanted.version);
+                let serving = loaded.iter().filter(|other| other.name() == used);
+                let best = serving.map(|other| other.about.version()).max();
+                if best.is_some_and(|version| version >= least) {
+                    continue;
+                }
+                let here = match best {
+                    Some(version) => format!("here is version {version}"),
+                    None => "no plugin here has that name".into(),
+                };
+                let name = plugin.name();
+                let message = format!("`{name}` uses `{used}`, version {least} or later; {here}");
+                match others {
+                    Others::Some => self.note(plugin, format!("{message}, so a peer must have it")),
+                    Others::None => self.problem(
+                        plugin.table,
+                        format!("{message}, and no [[peer]] is listed; add the plugin or a peer"),
+                    ),
+                }
+            }
+        }
+    }
+
+    fn problem(&mut self, table: &PluginConfig, message: String) {
+        self.problems.push(Problem { file: self.file.into(), line: Some(table.line), message });
+    }
+
+    fn note(&mut self, plugin: &Loaded<'_>, message: String) {
+        let line = Some(plugin.table.line);
+        self.notes.push(Problem { file: self.file.into(), line, message });
+    }
+}
+
+/// Whether other servers may have what is missing here.
+#[derive(Clone, Copy)]
+enum Others {
+    Some,
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Expose, Restart};
+
+    fn table(line: usize) -> PluginConfig {
+        PluginConfig {
+            path: "libx.so".into(),
+            name: None,
+            config_json: "{}".into(),
+            required: Required::No,
+            sha256: None,
+            expose: Expose::Local,
+            allow: Vec::new(),
+            restart: Restart::Never,
+            line,
+        }
+    }
+
+    /// The problems and notes about plugins of which the first uses `store` at version 3 or later.
+    fn found(store: Option<u64>, others: Others) -> (Vec<String>, Vec<String>) {
+        let tables = [table(4), table(6)];
+        let user = About::new("user", 1).uses("store", 3).uses("user", 1);
+        let mut loaded = vec![Loaded { table: &tables[0], about: user }];
+        let store = store.map(|version| About::new("store", version));
+        loaded.extend(store.map(|about| Loaded { table: &tables[1], about }));
+        let file = Path::new("a.toml");
+        let mut found = Found { file, problems: Vec::new(), notes: Vec::new() };
+        found.check_uses(&loaded, others);
+        let lines = |list: &[Problem]| list.iter().map(Problem::to_string).collect();
+        (lines(&found.problems), lines(&found.notes))
+    }
+
+    #[test]
+    fn a_used_plugin_must_be_here_at_its_least_version_or_later() {
+        assert_eq!(found(Some(3), Others::None), (vec![], vec![]));
+        assert_eq!(found(Some(9), Others::None), (vec![], vec![]));
+        let (problems, _) = found(Some(2), Others::None);
+        let start = "a.toml:4: `user` uses `store`, version 3 or later; ";
+        let end = ", and no [[peer]] is listed; add the plugin or a peer";
+        assert_eq!(problems, [format!("{start}here is version 2{end}")]);
+        let (problems, _) = found(None, Others::None);
+        assert_eq!(problems, [format!("{start}no plugin here has that name{end}")]);
+    }
+
+    #[test]
+    fn what_a_peer_may_have_is_only_noted() {
+        let (problems, notes) = found(None, Others::Some);
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(
+            notes,
+            ["a.toml:4: `user` uses `store`, version 3 or later; no plugin here has that name, \
+                 so a peer must have it"]
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! The shell around the broker: the only place with sockets, clocks, files and signals.
+
+pub mod cli;
+pub mod config;
+pub mod key;
+pub mod loader;
+mod serve;

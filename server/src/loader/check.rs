@@ -1,0 +1,147 @@
+//! Whether an opened library is a plugin of our API: its version, then the layout of its types.
+//!
+//! This is the only place of the server that knows `abi_stable`, whose own loading functions give
+//! two files the same module, refuse a plugin that is older than its host, and let two plugins
+//! refuse each other.
+
+use std::fmt::Display;
+
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::abi_checking::{
+    AbiInstability, AbiInstabilityErrors, CheckingGlobals, ExpectedFound,
+    check_layout_compatibility_with_globals,
+};
+use abi_stable::library::{
+    AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME, ROOT_MODULE_LOADER_NAME_WITH_NUL,
+};
+use abi_stable::sabi_types::VersionNumber;
+use abi_stable::type_layout::{TLFieldOrFunction, TypeLayout};
+use libloading::os::unix::Library;
+use trunkline_plugin::abi::{ModuleRef, VERSION};
+
+use super::Problem;
+
+/// At most so many characters of a type's name are shown.
+const LONGEST_TYPE: usize = 80;
+
+/// The name of what each plugin exports.
+pub(super) fn symbol() -> &'static str {
+    ROOT_MODULE_LOADER_NAME
+}
+
+/// The module of a library that stays open for ever.
+pub(super) fn module(library: &'static Library) -> Result<ModuleRef, Problem> {
+    // SAFETY: a file that exports this name exports abi_stable's header, which begins with a magic
+    // string; nothing else is looked at before it was compared.
+    let header =
+        unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
+    let header = header.map_err(|_| Problem::NotAPlugin)?;
+    let header = header.upgrade().map_err(|_| Problem::Checks)?;
+    check_layout(header, check_version(header)?)?;
+    // SAFETY: the layout was checked.
+    unsafe { header.unchecked_layout::<ModuleRef>() }
+        .map_err(|_| Problem::Refused("its module cannot be made; build it again".to_owned()))
+}
+
+/// Which of the two sides knows fewer functions.
+#[derive(Clone, Copy)]
+enum Older {
+    Server,
+    Plugin,
+}
+
+fn check_version(header: &LibHeader) -> Result<Older, Problem> {
+    let found = header.version_strings();
+    let problem = || Problem::Api { expected: VERSION.to_string(), found: found.to_string() };
+    let ours = VersionNumber::new(VERSION).map_err(|_| problem())?;
+    let theirs = VersionNumber::new(found).map_err(|_| problem())?;
+    match theirs.major == ours.major {
+        true if theirs.minor < ours.minor => Ok(Older::Plugin),
+        true => Ok(Older::Server),
+        false => Err(problem()),
+    }
+}
+
+/// Compares the layouts of all types that cross the boundary.
+///
+/// A table may have more fields at its end, and the check wants to have the shorter one first. It
+/// remembers all layouts that it has seen in the globals: they are new each time, since two
+/// plugins with different additions do not know each other.
+fn check_layout(header: &LibHeader, older: Older) -> Result<(), Problem> {
+    let ours: &'static TypeLayout = <ModuleRef as StableAbi>::LAYOUT;
+    let theirs = header.layout().ok_or(Problem::Checks)?;
+    let globals = &CheckingGlobals::new();
+    let checked = match older {
+        Older::Server => check_layout_compatibility_with_globals(ours, theirs, globals),
+        Older::Plugin => check_layout_compatibility_with_globals(theirs, ours, globals),
+    };
+    checked.map_err(|errors| first_difference(&errors, older))
+}
+
+/// The first difference of what may be hundreds of lines.
+fn first_difference(errors: &AbiInstabilityErrors, older: Older) -> Problem {
+    let first = errors.errors.iter().find_map(|error| Some((error, error.errs.first()?)));
+    let Some((error, what)) = first else {
+        let (expected, found) = ("the same types".to_owned(), "others".to_owned());
+        return Problem::Layout { place: "plugin".to_owned(), expected, found };
+    };
+    let place = place_of(error.stack_trace.iter().map(|step| name_of(&step.expected)));
+    let (shorter, longer) = sides(what);
+    let (expected, found) = match older {
+        Older::Server => (shorter, longer),
+        Older::Plugin => (longer, shorter),
+    };
+    Problem::Layout { place, expected, found }
+}
+
+/// The way to the difference. The checks name a function pointer and its function alike, and wrap
+/// each table in a struct whose only field is called 0.
+fn place_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut place: Vec<&str> = Vec::new();
+    for name in names.map(|name| name.trim_matches(',')) {
+        if place.last() != Some(&name) && name != "0" {
+            place.push(name);
+        }
+    }
+    place.join(".")
+}
+
+fn name_of(step: &TLFieldOrFunction) -> &str {
+    match step {
+        TLFieldOrFunction::Field(field) => field.name(),
+        TLFieldOrFunction::Function(function) => function.name.as_str(),
+    }
+}
+
+/// What the first and the second layout have where they differ.
+fn sides(what: &AbiInstability) -> (String, String) {
+    use AbiInstability as A;
+    match what {
+        A::Name(sides) | A::GenericParamCount(sides) => show("type", sides),
+        A::Package(sides) => show("a type of", sides),
+        A::PackageVersion(sides) => show("a type of version", sides),
+        A::Size(sides) => show("bytes:", sides),
+        A::Alignment(sides) => show("alignment", sides),
+        A::FieldCountMismatch(sides) => show("fields:", sides),
+        A::MismatchedPrefixSize(sides) => show("fields of version 1.0:", sides),
+        A::UnexpectedField(sides) => {
+            let ExpectedFound { expected, found } = sides;
+            let names = ExpectedFound { expected: expected.name(), found: found.name() };
+            show("field", &names)
+        }
+        other => {
+            let name = format!("{other:?}");
+            let name = name.split(['(', ' ', '{']).next().unwrap_or_default();
+            ("the same".to_owned(), format!("another ({name})"))
+        }
+    }
+}
+
+fn show<T: Display>(label: &str, sides: &ExpectedFound<T>) -> (String, String) {
+    let show = |side: &T| {
+        let text = side.to_string();
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("{label} {}", words.chars().take(LONGEST_TYPE).collect::<String>())
+    };
+    (show(&sides.expected), show(&sides.found))
+}

@@ -1,0 +1,147 @@
+//! Why a plugin's file cannot be loaded: one line for each cause.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A file that is not loaded, and why.
+///
+/// It is shown as one line: file, what is wrong, what to do.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a plugin's file.
+#[derive(Debug)]
+pub enum Problem {
+    /// There is no such file.
+    Missing,
+    /// The file cannot be read.
+    Unreadable(io::Error),
+    /// It is a folder.
+    Folder,
+    /// It is a device, a pipe or a socket, or larger than 1 GiB.
+    NotAFile,
+    /// It is not the file that the configuration wants.
+    Hash {
+        /// The hash in the configuration.
+        expected: [u8; 32],
+        /// The hash of the file.
+        found: [u8; 32],
+    },
+    /// It has no bytes.
+    Empty,
+    /// It is not an ELF file at all.
+    NotElf,
+    /// It is an ELF file, but not a shared library.
+    NotShared,
+    /// It is for another kind of machine.
+    Machine {
+        /// This machine's kind.
+        expected: &'static str,
+        /// The file's kind.
+        found: String,
+    },
+    /// Its end is missing.
+    Truncated {
+        /// The least length that its headers ask for, in bytes.
+        expected: u64,
+        /// Its length in bytes.
+        found: u64,
+    },
+    /// No memory could be had for it.
+    Copy(io::Error),
+    /// The dynamic linker refuses it, and says this.
+    Open(String),
+    /// It exports no plugin.
+    NotAPlugin,
+    /// It is built with another release of the layout checks.
+    Checks,
+    /// It is built for an API that this server does not have.
+    Api {
+        /// The server's version of the API.
+        expected: String,
+        /// The plugin's.
+        found: String,
+    },
+    /// It says that it is built for the same API, but a type differs.
+    Layout {
+        /// The field or function, as a path from the table.
+        place: String,
+        /// What the server has there.
+        expected: String,
+        /// What the plugin has there.
+        found: String,
+    },
+    /// It is a plugin that the server cannot run: one sentence.
+    Refused(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.problem)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such file; build the plugin, or correct `path`"),
+            Self::Unreadable(error) => write!(f, "it cannot be read ({error}); check its permissions"),
+            Self::Folder => f.write_str("it is a folder; name the plugin's .so file in it"),
+            Self::NotAFile => f.write_str("it is not a plain file of at most 1 GiB; name a .so file"),
+            Self::Hash { expected, found } => write!(
+                f,
+                "its SHA-256 is {}, not {}; correct `sha256` if the file is the right one",
+                Hex(found),
+                Hex(expected)
+            ),
+            Self::Empty => f.write_str("it is empty; copy or build it again"),
+            Self::NotElf => f.write_str("it is not a shared library; name a plugin's .so file"),
+            Self::NotShared => {
+                f.write_str("it is an ELF file but no shared library; build it as a `cdylib`")
+            }
+            Self::Machine { expected, found } => {
+                write!(f, "it is built for {found}, this machine is {expected}; build it for this one")
+            }
+            Self::Truncated { expected, found } => write!(
+                f,
+                "it is cut off: {found} bytes of at least {expected}; copy or build it again"
+            ),
+            Self::Copy(error) => write!(f, "it cannot be copied to memory ({error}); free some"),
+            Self::Open(cause) => write!(f, "the dynamic linker refuses it: {cause}; build it again"),
+            Self::NotAPlugin => f.write_str(
+                "it is a shared library but no Trunkline plugin; use `trunkline_plugin::export_plugin!`",
+            ),
+            Self::Checks => f.write_str(
+                "it is built with another release of abi_stable; build it with trunkline-plugin as it is",
+            ),
+            Self::Api { expected, found } => write!(
+                f,
+                "it is built for plugin API {found}, this server has {expected}; build it with \
+                 trunkline-plugin {expected}"
+            ),
+            Self::Layout { place, expected, found } => write!(
+                f,
+                "its API differs at `{place}`: expected {expected}, found {found}; build it with an \
+                 unchanged trunkline-plugin"
+            ),
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Bytes as hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

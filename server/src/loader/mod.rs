@@ -1,0 +1,98 @@
+//! Turns a plugin's file into a [`Module`], or into one line that says why not.
+//!
+//! Copy the file to sealed memory ([`memfd`]), so that nobody changes it under its checks or under
+//! a running plugin; check that it can be mapped ([`elf`]); open it; check API version and type
+//! layout ([`check`]). None of its code runs before it is known to export a plugin.
+//!
+//! What was opened stays open for ever: a plugin may have left threads and thread-locals behind,
+//! and the C library would give a later file the code of an earlier one whose number it reuses.
+//! The same file loaded twice is two modules, each with its own statics and its own log.
+
+mod check;
+mod elf;
+mod error;
+mod memfd;
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use sha2::{Digest, Sha256};
+use trunkline_plugin::host::Module;
+
+pub use error::{LoadError, Problem};
+use memfd::Sealed;
+
+/// At most so many bytes in a plugin's file. One with all debug information has tens of
+/// megabytes; what is larger is no plugin, and would fill the memory before that is seen.
+const LARGEST_FILE: u64 = 1 << 30;
+
+/// Loads the plugin in this file; with `sha256`, only if its content has this hash.
+///
+/// The code stays in memory until the process ends, 0.3 to 0.8 MB of it for most plugins.
+///
+/// # Errors
+///
+/// One line that names the file, what is wrong with it and what to do.
+pub fn load(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, LoadError> {
+    load_steps(path, sha256).map_err(|problem| LoadError { path: path.to_owned(), problem })
+}
+
+fn load_steps(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, Problem> {
+    let copy = copy(path)?;
+    check_hash(copy.bytes(), sha256)?;
+    elf::check(copy.bytes())?;
+    if !elf::exports(copy.bytes(), check::symbol()) {
+        return Err(Problem::NotAPlugin);
+    }
+    let library = open(copy)?;
+    let table = check::module(library)?;
+    // SAFETY: the layout was checked, and `open` gives what is never closed.
+    unsafe { Module::from_file(table) }.map_err(Problem::Refused)
+}
+
+/// Copies a plain file. Anything else might never end.
+fn copy(path: &Path) -> Result<Sealed, Problem> {
+    let metadata = fs::metadata(path).map_err(read_problem)?;
+    if metadata.is_dir() {
+        return Err(Problem::Folder);
+    }
+    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
+        return Err(Problem::NotAFile);
+    }
+    let file = File::open(path).map_err(read_problem)?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    Sealed::copy(name, file, LARGEST_FILE).map_err(Problem::Copy)
+}
+
+fn read_problem(error: io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::NotFound => Problem::Missing,
+        _ => Problem::Unreadable(error),
+    }
+}
+
+fn check_hash(content: &[u8], expected: Option<[u8; 32]>) -> Result<(), Problem> {
+    let Some(expected) = expected else { return Ok(()) };
+    let found: [u8; 32] = Sha256::digest(content).into();
+    if found == expected { Ok(()) } else { Err(Problem::Hash { expected, found }) }
+}
+
+/// Opens the copy, for ever.
+fn open(copy: Sealed) -> Result<&'static Library, Problem> {
+    // SAFETY: this runs the file's initialisers. The file says that it is a plugin, and a plugin
+    // may do here what it may do in all its callbacks.
+    let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| Problem::Open(cause(&error)))?;
+    copy.keep_for_ever();
+    Ok(Box::leak(Box::new(library)))
+}
+
+/// What the C library says, without the path of the copy, which nobody knows.
+fn cause(error: &libloading::Error) -> String {
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let said = text.strip_prefix("/proc/self/fd/").and_then(|rest| rest.split_once(": "));
+    said.map_or(text.as_str(), |(_, what)| what).to_owned()
+}

@@ -1,0 +1,5 @@
+//! The binary: hands everything to the library.
+
+fn main() -> std::process::ExitCode {
+    trunkline::cli::main()
+}

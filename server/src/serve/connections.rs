@@ -1,0 +1,208 @@
+//! The sockets of connections: cached readiness, reading within a budget, writing what is there.
+
+use super::socket::Stream;
+use super::token::Ready;
+use mio::event::Event;
+use mio::{Interest, Registry};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::time::Duration;
+use trunkline_core::broker::{Broker, ConnId};
+
+/// How long a connection that ends may take to write its last bytes, and the peer to read them.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most bytes that one connection writes in one turn, so that it cannot starve the others.
+const WRITE_BUDGET: usize = 1 << 20;
+
+/// What reading from a connection came to.
+#[derive(Debug)]
+pub(super) enum ReadResult {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// No more bytes will come: how it ended.
+    End(String),
+}
+
+#[derive(Debug)]
+struct Socket {
+    stream: Stream,
+    readable: bool,
+    writable: bool,
+    /// The poll has told that no more bytes will come; it does not tell it again.
+    read_closed: bool,
+    /// The broker is done with it: what is left is written until then.
+    closing: Option<Duration>,
+    /// All is written, and the peer has been told so.
+    shut: bool,
+}
+
+/// The sockets of all connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    registry: Registry,
+    sockets: BTreeMap<ConnId, Socket>,
+    /// Connections that may be readable, in the order in which they became so.
+    readable: Vec<ConnId>,
+    closing: Vec<ConnId>,
+}
+
+impl Connections {
+    pub(super) fn new(registry: Registry) -> Connections {
+        Connections {
+            registry,
+            sockets: BTreeMap::new(),
+            readable: Vec::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry.register(&mut stream, Ready::Conn(id.0).token(), interest)?;
+        let socket = Socket {
+            stream,
+            readable: true,
+            writable: true,
+            read_closed: false,
+            closing: None,
+            shut: false,
+        };
+        self.sockets.insert(id, socket);
+        self.readable.push(id);
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sockets.is_empty()
+    }
+
+    /// A socket became ready.
+    pub(super) fn ready(&mut self, id: ConnId, event: &Event) {
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        socket.writable |= event.is_writable() || event.is_write_closed();
+        socket.read_closed |= event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || socket.read_closed;
+        if readable && !std::mem::replace(&mut socket.readable, true) {
+            self.readable.push(id);
+        }
+    }
+
+    /// Connections that may be readable, each once; those that stay readable are asked for again.
+    pub(super) fn take_readable(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.readable)
+    }
+
+    pub(super) fn has_readable(&self) -> bool {
+        !self.readable.is_empty()
+    }
+
+    /// A connection had more than its budget: it goes on in the next turn.
+    pub(super) fn still_readable(&mut self, id: ConnId) {
+        if self.sockets.get(&id).is_some_and(|socket| socket.readable) {
+            self.readable.push(id);
+        }
+    }
+
+    pub(super) fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadResult {
+        let Some(socket) = self.sockets.get_mut(&id).filter(|socket| socket.readable) else {
+            return ReadResult::Nothing;
+        };
+        loop {
+            match socket.stream.read(buffer) {
+                Ok(0) => return ReadResult::End("the peer closed the connection".into()),
+                Ok(count) => {
+                    // Fewer bytes than fit: the socket is empty, and the poll tells of new ones. It
+                    // has told of an end already if that came with these bytes.
+                    socket.readable = count == buffer.len() || socket.read_closed;
+                    return ReadResult::Bytes(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    socket.readable = false;
+                    return ReadResult::Nothing;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return ReadResult::End(error.to_string()),
+            }
+        }
+    }
+
+    /// Writes what is in a connection's outbox, as far as the socket takes it.
+    pub(super) fn flush(&mut self, id: ConnId, broker: &mut Broker) -> Result<(), String> {
+        let Some(socket) = self.sockets.get_mut(&id) else { return Ok(()) };
+        let mut budget = WRITE_BUDGET;
+        while socket.writable && budget > 0 {
+            let Some(outbox) = broker.outbox(id).filter(|outbox| !outbox.is_empty()) else {
+                // Streams may be waiting for their turn though nothing is left to write.
+                broker.flushed(id, 0);
+                break;
+            };
+            match socket.stream.write_slices(outbox.slices()) {
+                Ok(0) => return Err("the connection takes no more bytes".into()),
+                Ok(count) => {
+                    socket.writable = count == outbox.len();
+                    budget = budget.saturating_sub(count);
+                    broker.flushed(id, count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker is done with a connection: it is closed when its last bytes are written and read.
+    pub(super) fn hang_up(&mut self, id: ConnId, now: Duration) {
+        if let Some(socket) = self.sockets.get_mut(&id)
+            && socket.closing.is_none()
+        {
+            socket.closing = Some(now + LINGER);
+            self.closing.push(id);
+        }
+    }
+
+    /// Connections that are done with. Closing a socket that holds unread bytes would make the
+    /// system drop what the peer has not read, so they are read until the peer closes too.
+    pub(super) fn finish_closing(&mut self, now: Duration, broker: &mut Broker) {
+        let mut closing = std::mem::take(&mut self.closing);
+        closing.retain(|id| {
+            let open = self.is_lingering(*id, now, broker);
+            if !open {
+                self.remove(*id);
+                broker.disconnected(*id, "");
+            }
+            open
+        });
+        self.closing.append(&mut closing);
+    }
+
+    fn is_lingering(&mut self, id: ConnId, now: Duration, broker: &mut Broker) -> bool {
+        if self.flush(id, broker).is_err() {
+            return false;
+        }
+        let written = broker.outbox(id).is_none_or(|outbox| outbox.is_empty());
+        let Some(socket) = self.sockets.get_mut(&id) else { return false };
+        if written && !std::mem::replace(&mut socket.shut, true) {
+            socket.stream.shut_down_writing();
+        }
+        socket.closing.is_some_and(|deadline| now < deadline)
+    }
+
+    /// When the next connection that is done with has had its time.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let deadline = |id| self.sockets.get(id).and_then(|socket| socket.closing);
+        self.closing.iter().filter_map(deadline).min()
+    }
+
+    /// Closes a socket.
+    pub(super) fn remove(&mut self, id: ConnId) {
+        if let Some(mut socket) = self.sockets.remove(&id)
+            && let Err(error) = self.registry.deregister(&mut socket.stream)
+        {
+            log::debug!("a socket cannot be taken off the poll: {error}");
+        }
+    }
+}

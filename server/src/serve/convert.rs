@@ -1,0 +1,44 @@
+//! The same things in the broker's types and in those of the plugin API.
+
+use trunkline_core::directory;
+use trunkline_core::key::Key;
+use trunkline_core::reason;
+use trunkline_plugin as api;
+
+/// A reason as a plugin is told it.
+pub(super) fn to_plugin(reason: &reason::Reason) -> api::Reason {
+    let by = match reason.by {
+        reason::By::Server => api::By::Server,
+        reason::By::Plugin => api::By::Plugin,
+    };
+    // A peer can put any text where a code belongs.
+    api::Reason::from_parts(by, &reason.code, &reason.text)
+        .unwrap_or_else(|| api::Reason::new("unreadable-code", reason.text.clone()))
+}
+
+/// A reason as a plugin gave it: always the plugin's own.
+pub(super) fn from_plugin(reason: &api::Reason) -> reason::Reason {
+    reason::Reason::plugin(reason.code(), reason.text())
+}
+
+pub(super) fn entry(entry: &directory::Entry, home: Key) -> api::Entry {
+    api::Entry {
+        name: entry.name.to_string(),
+        version: entry.version,
+        server: api::Key(entry.server.0),
+        local: entry.server == home,
+    }
+}
+
+pub(super) fn change(change: &directory::Change, home: Key) -> api::Change {
+    let entry = entry(&change.entry, home);
+    match change.kind {
+        directory::ChangeKind::Appeared => api::Change::Appeared(entry),
+        directory::ChangeKind::Changed => api::Change::Changed(entry),
+        directory::ChangeKind::Left => api::Change::Left(entry),
+    }
+}
+
+pub(super) fn link(key: Key, name: &str) -> api::Link {
+    api::Link { peer: api::Server { key: api::Key(key.0), name: name.to_owned() } }
+}

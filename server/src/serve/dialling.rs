@@ -1,0 +1,205 @@
+//! Dialling peers: one place after the other, none of them blocking, until one is connected.
+
+use super::socket::Stream;
+use super::token::Ready;
+use super::wake::Mailbox;
+use mio::{Interest, Registry};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use trunkline_core::address::{Endpoint, Host, Transform, Transport};
+use trunkline_core::broker::{Dial, PeerId};
+
+/// How long one place may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What became of a dial.
+#[derive(Debug)]
+pub(super) enum Dialled {
+    /// It is connected to this endpoint.
+    Connected(PeerId, Endpoint, Stream),
+    /// No place could be reached; the last one said why.
+    Failed(PeerId, String),
+}
+
+#[derive(Debug)]
+struct Attempt {
+    peer: PeerId,
+    /// The place that is tried now, and those that are left, the next one last.
+    current: Endpoint,
+    left: Vec<Endpoint>,
+    /// Addresses of the current place that are left, the next one last.
+    addrs: Vec<SocketAddr>,
+    stream: Option<Stream>,
+    deadline: Duration,
+    failure: String,
+}
+
+/// All dials that are on their way.
+#[derive(Debug)]
+pub(super) struct Dialling {
+    registry: Registry,
+    mailbox: Arc<Mailbox>,
+    next: u64,
+    attempts: BTreeMap<u64, Attempt>,
+    done: Vec<Dialled>,
+}
+
+impl Dialling {
+    pub(super) fn new(registry: Registry, mailbox: Arc<Mailbox>) -> Dialling {
+        Dialling { registry, mailbox, next: 0, attempts: BTreeMap::new(), done: Vec::new() }
+    }
+
+    /// Begins to dial.
+    pub(super) fn begin(&mut self, now: Duration, dial: Dial) {
+        let Dial { peer, mut endpoints } = dial;
+        endpoints.reverse();
+        let Some(current) = endpoints.pop() else { return };
+        let number = self.next;
+        self.next += 1;
+        let attempt = Attempt {
+            peer,
+            current,
+            left: endpoints,
+            addrs: Vec::new(),
+            stream: None,
+            deadline: now + CONNECT_TIMEOUT,
+            failure: String::new(),
+        };
+        self.attempts.insert(number, attempt);
+        self.begin_place(now, number);
+    }
+
+    /// Dials that have come to an end.
+    pub(super) fn take_done(&mut self) -> Vec<Dialled> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// When the next place has had its time.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.attempts.values().map(|attempt| attempt.deadline).min()
+    }
+
+    /// Gives up places that have had their time.
+    pub(super) fn tick(&mut self, now: Duration) {
+        let late = self.attempts.iter().filter(|(_, attempt)| attempt.deadline <= now);
+        let late: Vec<u64> = late.map(|(number, _)| *number).collect();
+        for number in late {
+            self.place_failed(now, number, "no answer in time");
+        }
+    }
+
+    /// A socket of a dial may be connected, or has failed.
+    pub(super) fn ready(&mut self, now: Duration, number: u64) {
+        let Some(stream) = self.attempts.get(&number).and_then(|a| a.stream.as_ref()) else {
+            return;
+        };
+        match stream.connected() {
+            Ok(None) => {}
+            Ok(Some(())) => self.succeed(number),
+            Err(error) => self.place_failed(now, number, &error.to_string()),
+        }
+    }
+
+    /// A name was looked up.
+    pub(super) fn looked_up(
+        &mut self,
+        now: Duration,
+        number: u64,
+        found: io::Result<Vec<SocketAddr>>,
+    ) {
+        let Some(attempt) = self.attempts.get_mut(&number) else { return };
+        match found {
+            Ok(mut addrs) => {
+                // A name is not trusted to mean loopback: what is dialled without keys must be.
+                addrs.retain(|addr| {
+                    attempt.current.transform != Transform::NoAuth || addr.ip().is_loopback()
+                });
+                addrs.reverse();
+                attempt.addrs = addrs;
+                self.next_addr(now, number, "the name has no address that may be dialled");
+            }
+            Err(error) => self.place_failed(now, number, &error.to_string()),
+        }
+    }
+
+    fn begin_place(&mut self, now: Duration, number: u64) {
+        let Some(attempt) = self.attempts.get_mut(&number) else { return };
+        attempt.deadline = now + CONNECT_TIMEOUT;
+        match &attempt.current.transport {
+            Transport::Unix { path } => {
+                let begun = Stream::dial_unix(Path::new(path));
+                self.begun(now, number, begun);
+            }
+            Transport::Net { host: Host::V4(ip), port } => {
+                attempt.addrs = vec![SocketAddr::new(IpAddr::V4(*ip), *port)];
+                self.next_addr(now, number, "");
+            }
+            Transport::Net { host: Host::V6(ip), port } => {
+                attempt.addrs = vec![SocketAddr::new(IpAddr::V6(*ip), *port)];
+                self.next_addr(now, number, "");
+            }
+            // The resolver knows the numbers of interfaces too.
+            Transport::Net { host, port } => {
+                self.mailbox.look_up(number, host.to_string(), *port);
+            }
+        }
+    }
+
+    fn next_addr(&mut self, now: Duration, number: u64, failure: &str) {
+        let addr = self.attempts.get_mut(&number).and_then(|attempt| attempt.addrs.pop());
+        match addr {
+            Some(addr) => self.begun(now, number, Stream::dial_tcp(addr)),
+            None => self.place_failed(now, number, failure),
+        }
+    }
+
+    fn begun(&mut self, now: Duration, number: u64, begun: io::Result<Stream>) {
+        let token = Ready::Dial(number).token();
+        let registered = begun.and_then(|mut stream| {
+            self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok(stream)
+        });
+        match registered {
+            Ok(stream) => {
+                if let Some(attempt) = self.attempts.get_mut(&number) {
+                    attempt.stream = Some(stream);
+                }
+                // A unix socket is connected at once.
+                self.ready(now, number);
+            }
+            Err(error) => self.place_failed(now, number, &error.to_string()),
+        }
+    }
+
+    fn place_failed(&mut self, now: Duration, number: u64, why: &str) {
+        let Some(attempt) = self.attempts.get_mut(&number) else { return };
+        attempt.stream = None;
+        if !why.is_empty() {
+            attempt.failure = format!("{}: {why}", attempt.current);
+        }
+        if !attempt.addrs.is_empty() {
+            attempt.deadline = now + CONNECT_TIMEOUT;
+            self.next_addr(now, number, "");
+        } else if let Some(next) = attempt.left.pop() {
+            attempt.current = next;
+            self.begin_place(now, number);
+        } else if let Some(attempt) = self.attempts.remove(&number) {
+            self.done.push(Dialled::Failed(attempt.peer, attempt.failure));
+        }
+    }
+
+    fn succeed(&mut self, number: u64) {
+        let Some(attempt) = self.attempts.remove(&number) else { return };
+        let Some(mut stream) = attempt.stream else { return };
+        // The connection gets a token of its own.
+        let done = match self.registry.deregister(&mut stream) {
+            Ok(()) => Dialled::Connected(attempt.peer, attempt.current, stream),
+            Err(error) => Dialled::Failed(attempt.peer, error.to_string()),
+        };
+        self.done.push(done);
+    }
+}

@@ -1,0 +1,162 @@
+//! The listeners: where they are, when they may accept, and that their files go away again.
+
+use super::socket::{Listener, Stream, is_trusted};
+use super::token::Ready;
+use mio::{Interest, Registry};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use trunkline_core::address::{Endpoint, Host, Transport};
+use trunkline_core::broker::Grants;
+
+/// The pause after the system refused us a descriptor, so that we do not ask in a tight loop.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+struct Place {
+    listener: Listener,
+    endpoint: Endpoint,
+    ready: bool,
+}
+
+/// All listeners of a server. Dropping them removes the files of their sockets.
+#[derive(Debug)]
+pub(super) struct Listening {
+    places: Vec<Place>,
+    files: Vec<PathBuf>,
+    paused_until: Option<Duration>,
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: Stream,
+    pub(super) from: String,
+    pub(super) grants: Grants,
+}
+
+impl Listening {
+    /// Listens everywhere, or nowhere.
+    pub(super) fn open(endpoints: &[Endpoint], registry: &Registry) -> Result<Listening, String> {
+        let mut all = Listening { places: Vec::new(), files: Vec::new(), paused_until: None };
+        for endpoint in endpoints {
+            let opened = all.open_one(endpoint, registry);
+            opened.map_err(|error| format!("cannot listen on {endpoint}: {error}"))?;
+        }
+        Ok(all)
+    }
+
+    fn open_one(&mut self, endpoint: &Endpoint, registry: &Registry) -> io::Result<()> {
+        let mut endpoint = endpoint.clone();
+        let mut listener = match &endpoint.transport {
+            Transport::Unix { path } => {
+                let listener = Listener::unix(Path::new(path))?;
+                self.files.push(path.into());
+                listener
+            }
+            Transport::Net { host, port } => Listener::tcp(resolve(host, *port)?)?,
+        };
+        if let (Transport::Net { port, .. }, Some(chosen)) =
+            (&mut endpoint.transport, listener.port())
+        {
+            *port = chosen;
+        }
+        let token = Ready::Listener(self.places.len()).token();
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        log::info!("listening on {endpoint}");
+        self.places.push(Place { listener, endpoint, ready: true });
+        Ok(())
+    }
+
+    /// The addresses, with the ports that the system chose.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = String> + '_ {
+        self.places.iter().map(|place| place.endpoint.to_string())
+    }
+
+    pub(super) fn ready(&mut self, index: usize) {
+        if let Some(place) = self.places.get_mut(index) {
+            place.ready = true;
+        }
+    }
+
+    /// When accepting goes on after the system refused us a descriptor.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.paused_until
+    }
+
+    /// The next connection that waits. What is not accepted now stays in the listener's queue.
+    pub(super) fn accept(&mut self, now: Duration) -> Option<Accepted> {
+        if self.paused_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.paused_until = None;
+        for place in self.places.iter_mut().filter(|place| place.ready) {
+            match accept_from(place) {
+                Ok(Some(accepted)) => return Some(accepted),
+                Ok(None) => place.ready = false,
+                Err(error) => {
+                    log::warn!("cannot accept on {}: {error}; trying again", place.endpoint);
+                    self.paused_until = Some(now + PAUSE);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Listens no more, and removes the files of the sockets.
+    pub(super) fn close(&mut self) {
+        self.places.clear();
+        self.paused_until = None;
+        for file in self.files.drain(..) {
+            if let Err(error) = std::fs::remove_file(&file) {
+                log::warn!("{}: cannot be removed: {error}", file.display());
+            }
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
+    loop {
+        match place.listener.accept() {
+            Ok((stream, from)) => {
+                let grants = match &stream {
+                    Stream::Tcp(_) => Grants::Server,
+                    Stream::Unix(_) if is_trusted(&stream) => Grants::Everything,
+                    Stream::Unix(_) => {
+                        log::warn!("{}: another user's connection was refused", place.endpoint);
+                        continue;
+                    }
+                };
+                return Ok(Some(Accepted { stream, from, grants }));
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(None),
+                // The peer was gone before we came to it.
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// The address to listen on. Names are looked up while the server starts, when it may still wait;
+/// the configuration allows only names of this machine where no keys are asked for.
+fn resolve(host: &Host, port: u16) -> io::Result<SocketAddr> {
+    match host {
+        Host::V4(ip) => Ok(SocketAddr::new(IpAddr::V4(*ip), port)),
+        Host::V6(ip) => Ok(SocketAddr::new(IpAddr::V6(*ip), port)),
+        name => {
+            let mut found = (name.to_string(), port).to_socket_addrs()?;
+            let loopback = found.find(|addr| addr.ip().is_loopback());
+            loopback.ok_or_else(|| io::Error::other("the name is not one of this machine"))
+        }
+    }
+}

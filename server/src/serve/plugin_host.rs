@@ -1,0 +1,161 @@
+//! What one plugin may ask of the server: each call goes to the broker, which is never busy then.
+
+use super::convert;
+use super::wake::Mailbox;
+use super::watch::Watches;
+use std::cell::RefCell;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+use trunkline_core::broker::Handle;
+use trunkline_core::broker::{Broker, Misuse, PluginId, Target as CoreTarget};
+use trunkline_core::name::{Name, NameError};
+use trunkline_plugin::host::{HostApi, Place};
+use trunkline_plugin::{
+    Channel, Entry, Interest, Key, Link, LinkChange, Reason, Server, Target, Timer, Watch,
+};
+
+/// What all plugins of this process share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Borrowed for the length of one call only, and never while a plugin is on the stack.
+    pub(super) broker: RefCell<Broker>,
+    pub(super) watches: RefCell<Watches>,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// The server as one plugin sees it.
+#[derive(Debug)]
+pub(super) struct PluginHost {
+    pub(super) plugin: PluginId,
+    pub(super) name: Name,
+    pub(super) shared: Rc<Shared>,
+    /// The first thing that the plugin did and may not do; it fails for it.
+    pub(super) misuse: RefCell<Option<String>>,
+}
+
+impl PluginHost {
+    fn says<T: Default>(&self, say: impl FnOnce(&mut Broker, PluginId) -> Result<T, Misuse>) -> T {
+        say(&mut self.shared.broker.borrow_mut(), self.plugin).unwrap_or_else(|misuse| {
+            self.misuse.borrow_mut().get_or_insert_with(|| misuse.to_string());
+            T::default()
+        })
+    }
+
+    fn target(&self, target: &Target) -> Result<CoreTarget, NameError> {
+        let server = match target.place() {
+            Place::Anywhere => None,
+            Place::Here => Some(self.shared.broker.borrow().settings().key.to_string()),
+            Place::Server(text) => Some(text.clone()),
+        };
+        Ok(CoreTarget { name: target.name().parse()?, least: target.least_version(), server })
+    }
+}
+
+impl HostApi for PluginHost {
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn server(&self) -> Server {
+        let broker = self.shared.broker.borrow();
+        let settings = broker.settings();
+        Server { key: Key(settings.key.0), name: settings.name.clone() }
+    }
+
+    fn open(&self, target: &Target) -> Result<Channel, Reason> {
+        let target = self.target(target);
+        let target = target.map_err(|error| Reason::new("bad-name", error.to_string()))?;
+        let opened = self.shared.broker.borrow_mut().open(self.plugin, &target);
+        opened.map(|handle| Channel::new(handle.0)).map_err(|reason| convert::to_plugin(&reason))
+    }
+
+    fn accept(&self, channel: Channel) {
+        self.says(|broker, plugin| broker.accept(plugin, handle(channel)));
+    }
+
+    fn refuse(&self, channel: Channel, why: Reason) {
+        let why = convert::from_plugin(&why);
+        self.says(|broker, plugin| broker.refuse(plugin, handle(channel), why));
+    }
+
+    fn write(&self, channel: Channel, bytes: &[u8]) -> usize {
+        self.says(|broker, plugin| broker.write(plugin, handle(channel), bytes))
+    }
+
+    fn credit(&self, channel: Channel, amount: u64) {
+        self.says(|broker, plugin| broker.credit(plugin, handle(channel), amount));
+    }
+
+    fn hold(&self, channel: Channel) {
+        self.says(|broker, plugin| broker.hold(plugin, handle(channel)));
+    }
+
+    fn close(&self, channel: Channel) {
+        self.says(|broker, plugin| broker.close(plugin, handle(channel)));
+    }
+
+    fn stop_read(&self, channel: Channel) {
+        self.says(|broker, plugin| broker.stop_read(plugin, handle(channel)));
+    }
+
+    fn abort(&self, channel: Channel, why: Reason) {
+        let why = convert::from_plugin(&why);
+        self.says(|broker, plugin| broker.abort(plugin, handle(channel), why));
+    }
+
+    fn join(&self, a: Channel, b: Channel) {
+        self.says(|broker, plugin| broker.join(plugin, handle(a), handle(b)));
+    }
+
+    fn set_timer(&self, after: Duration) -> Timer {
+        Timer::new(self.shared.broker.borrow_mut().set_timer(self.plugin, after))
+    }
+
+    fn cancel_timer(&self, timer: Timer) {
+        self.shared.broker.borrow_mut().cancel_timer(self.plugin, timer.number());
+    }
+
+    fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> Result<Watch, Reason> {
+        let added = self.shared.watches.borrow_mut().add(self.plugin, fd, interest);
+        added.map(Watch::new).map_err(|error| Reason::new("cannot-watch", error.to_string()))
+    }
+
+    fn unwatch(&self, watch: Watch) {
+        self.shared.watches.borrow_mut().remove(self.plugin, watch.number());
+    }
+
+    fn waker(&self) -> Waker {
+        self.shared.mailbox.waker_of(self.plugin)
+    }
+
+    fn directory(&self) -> Vec<Entry> {
+        let broker = self.shared.broker.borrow();
+        let home = broker.settings().key;
+        broker.directory().map(|entry| convert::entry(&entry, home)).collect()
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let broker = self.shared.broker.borrow();
+        broker.servers().map(|(key, name)| convert::link(key, name)).collect()
+    }
+
+    fn host_panicked(&self, message: &str) {
+        log::error!("the server panicked while it served the plugin {}: {message}", self.name);
+    }
+}
+
+fn handle(channel: Channel) -> Handle {
+    Handle(channel.number())
+}
+
+/// A change of a link, in the plugin's words.
+pub(super) fn link_change(change: &trunkline_core::broker::LinkChange) -> LinkChange {
+    let link = convert::link(change.server, &change.name);
+    match &change.down {
+        None => LinkChange::Up(link),
+        Some(reason) => LinkChange::Down(link, convert::to_plugin(reason)),
+    }
+}

@@ -1,0 +1,203 @@
+//! Sockets of either kind as the loop uses them: streams, listeners, and how they are made.
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use rustix::net::sockopt::socket_peercred;
+use socket2::{Domain, SockAddr, Socket as Raw, TcpKeepalive, Type};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+/// Connections that the system may hold for us while we do not accept.
+const BACKLOG: i32 = 1024;
+
+/// How long a TCP connection may be idle before the system asks whether the peer is there. Links
+/// have heartbeats of their own; this finds the dead ones among the half-open.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A connected stream.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Unix(mio::net::UnixStream),
+    Tcp(mio::net::TcpStream),
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Unix(mio::net::UnixListener),
+    Tcp(mio::net::TcpListener),
+}
+
+impl Stream {
+    /// Begins to connect to a unix socket.
+    pub(super) fn dial_unix(path: &Path) -> io::Result<Stream> {
+        mio::net::UnixStream::connect(path).map(Stream::Unix)
+    }
+
+    /// Begins to connect over TCP.
+    pub(super) fn dial_tcp(addr: SocketAddr) -> io::Result<Stream> {
+        let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
+        tune(&socket)?;
+        match socket.connect(&addr.into()) {
+            Err(error)
+                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+            {
+                Err(error)
+            }
+            _ => Ok(Stream::Tcp(mio::net::TcpStream::from_std(socket.into()))),
+        }
+    }
+
+    /// Whether a connection that was begun is up; `None` while it is on its way.
+    pub(super) fn connected(&self) -> io::Result<Option<()>> {
+        let (error, named) = match self {
+            Stream::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+            Stream::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+        };
+        match (error, named) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(Some(())),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Writes no more. The other side reads what is on the way.
+    pub(super) fn shut_down_writing(&self) {
+        // A connection that is gone already needs no shutting down.
+        let _ = match self {
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+
+    pub(super) fn write_slices(&mut self, slices: [&[u8]; 3]) -> io::Result<usize> {
+        let slices = slices.map(IoSlice::new);
+        match self {
+            Stream::Unix(stream) => stream.write_vectored(&slices),
+            Stream::Tcp(stream) => stream.write_vectored(&slices),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tcp(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Listener {
+    /// Listens on a unix socket that only our user can open. A socket that a dead server left is
+    /// taken over; a live server's is an error.
+    pub(super) fn unix(path: &Path) -> io::Result<Listener> {
+        remove_dead_socket(path)?;
+        let socket = Raw::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        // The file gets its mode from the mask, so that it is never open to others.
+        let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+        let bound = socket.bind(&SockAddr::unix(path)?);
+        rustix::process::umask(mask);
+        bound?;
+        socket.listen(BACKLOG)?;
+        Ok(Listener::Unix(mio::net::UnixListener::from_std(socket.into())))
+    }
+
+    /// Listens on a TCP address.
+    pub(super) fn tcp(addr: SocketAddr) -> io::Result<Listener> {
+        let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket.into())))
+    }
+
+    /// The next connection, and from where it came.
+    pub(super) fn accept(&self) -> io::Result<(Stream, String)> {
+        match self {
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), "unix".to_owned()))
+            }
+            Listener::Tcp(listener) => {
+                let (stream, from) = listener.accept()?;
+                tune(&socket2::SockRef::from(&stream))?;
+                Ok((Stream::Tcp(stream), format!("net:{}:{}", from.ip(), from.port())))
+            }
+        }
+    }
+
+    /// The port that the system chose, where that was left to it.
+    pub(super) fn port(&self) -> Option<u16> {
+        match self {
+            Listener::Unix(_) => None,
+            Listener::Tcp(listener) => listener.local_addr().ok().map(|addr| addr.port()),
+        }
+    }
+}
+
+/// Whether the other side of a unix socket is our user or root.
+pub(super) fn is_trusted(stream: &Stream) -> bool {
+    let fd = match stream {
+        Stream::Unix(stream) => stream.as_fd(),
+        Stream::Tcp(_) => return false,
+    };
+    let us = rustix::process::geteuid();
+    socket_peercred(fd).is_ok_and(|peer| peer.uid == us || peer.uid.is_root())
+}
+
+fn tune(socket: &Raw) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}
+
+fn remove_dead_socket(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
+        let text = "a file that is no socket is in the way; remove it or name another path";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => {
+            let text = "another server listens there; stop it or name another path";
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+        }
+    }
+}
+
+macro_rules! source {
+    ($kind:ident) => {
+        impl Source for $kind {
+            fn register(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+                match self {
+                    $kind::Unix(socket) => socket.register(r, t, i),
+                    $kind::Tcp(socket) => socket.register(r, t, i),
+                }
+            }
+
+            fn reregister(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+                match self {
+                    $kind::Unix(socket) => socket.reregister(r, t, i),
+                    $kind::Tcp(socket) => socket.reregister(r, t, i),
+                }
+            }
+
+            fn deregister(&mut self, r: &Registry) -> io::Result<()> {
+                match self {
+                    $kind::Unix(socket) => socket.deregister(r),
+                    $kind::Tcp(socket) => socket.deregister(r),
+                }
+            }
+        }
+    };
+}
+
+source!(Stream);
+source!(Listener);

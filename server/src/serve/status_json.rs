@@ -1,0 +1,130 @@
+//! A status as JSON: the stable shape that `trunkline status --json` prints.
+
+use serde::Serialize;
+use std::time::Duration;
+use trunkline_core::broker::{LinkState, PluginState, Status};
+use trunkline_core::key::Key;
+use trunkline_core::name::Name;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    server: Server<'a>,
+    plugins: Vec<Plugin<'a>>,
+    links: Vec<Link<'a>>,
+    channels: Vec<Channel>,
+}
+
+/// What a server says of itself beside its broker's status.
+#[derive(Serialize)]
+pub(super) struct Server<'a> {
+    pub(super) name: &'a str,
+    pub(super) key: String,
+    pub(super) addresses: Vec<String>,
+    pub(super) uptime_us: u64,
+    pub(super) version: &'a str,
+}
+
+#[derive(Serialize)]
+struct Plugin<'a> {
+    name: &'a str,
+    version: u64,
+    state: &'static str,
+    reason: Option<String>,
+    placement: &'static str,
+    server: String,
+    addresses: [&'static str; 0],
+    channels: usize,
+}
+
+#[derive(Serialize)]
+struct Link<'a> {
+    peer: String,
+    name: &'a str,
+    role: &'static str,
+    address: &'a str,
+    state: &'static str,
+    streams: usize,
+    bytes_in: u64,
+    bytes_out: u64,
+    rtt_us: Option<u64>,
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Channel {
+    id: u64,
+    from: String,
+    to: String,
+    route: &'static str,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// The status of a server whose key is `home`.
+pub(super) fn render(server: Server<'_>, home: Key, status: &Status) -> Vec<u8> {
+    let plugins = status.plugins.iter().map(|plugin| Plugin {
+        name: plugin.name.as_str(),
+        version: plugin.version,
+        state: state(&plugin.state),
+        reason: match &plugin.state {
+            PluginState::Failed(reason) => Some(reason.to_string()),
+            _ => None,
+        },
+        placement: if plugin.server == home { "inline" } else { "remote" },
+        server: plugin.server.to_string(),
+        addresses: [],
+        channels: plugin.channels,
+    });
+    let links = status.links.iter().map(|link| Link {
+        peer: link.peer.map(|key| key.to_string()).unwrap_or_default(),
+        name: &link.name,
+        role: "server",
+        address: &link.address,
+        state: match link.state {
+            LinkState::Up => "up",
+            LinkState::Connecting => "connecting",
+            LinkState::Waiting => "waiting",
+        },
+        streams: link.streams,
+        bytes_in: link.bytes_in,
+        bytes_out: link.bytes_out,
+        rtt_us: link.rtt.map(microseconds),
+        reason: link.reason.as_ref().map(ToString::to_string),
+    });
+    let channels = status.channels.iter().map(|channel| Channel {
+        id: channel.id,
+        from: end(&channel.from),
+        to: end(&channel.to),
+        route: channel.route.as_str(),
+        bytes_in: channel.bytes_in,
+        bytes_out: channel.bytes_out,
+    });
+    let document = Document {
+        server,
+        plugins: plugins.collect(),
+        links: links.collect(),
+        channels: channels.collect(),
+    };
+    serde_json::to_vec(&document).unwrap_or_else(|error| {
+        log::error!("the status cannot be written: {error}");
+        Vec::new()
+    })
+}
+
+/// A duration in whole microseconds.
+pub(super) fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn state(state: &PluginState) -> &'static str {
+    match state {
+        PluginState::Starting => "starting",
+        PluginState::Running => "running",
+        PluginState::Stopped => "stopped",
+        PluginState::Failed(_) => "failed",
+    }
+}
+
+fn end((name, server): &(Name, Key)) -> String {
+    format!("{name}@{server}")
+}

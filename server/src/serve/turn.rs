@@ -1,0 +1,273 @@
+//! One turn of the loop: wait, read all, tick, perform, flush all.
+
+use super::connections::ReadResult;
+use super::dialling::Dialled;
+use super::listening::Accepted;
+use super::status_json;
+use super::token::Ready;
+use super::watch::readiness;
+use super::{STOP_TIME, Server};
+use mio::Events;
+use mio::event::Event;
+use std::io;
+use std::time::Duration;
+use trunkline_core::broker::Handle;
+use trunkline_core::broker::{ConnId, Effect, Grants, Opened, Opening, Step};
+use trunkline_core::reason::{Code, Reason};
+
+/// Bytes that one read may bring.
+pub(super) const READ_BUFFER: usize = 128 * 1024;
+
+/// Reads of one connection in one turn, so that a busy peer cannot starve the rest.
+const READS_PER_TURN: usize = 4;
+
+/// Rounds of effects in one turn. Plugins that keep answering each other go on in the next one.
+const ROUNDS_PER_TURN: usize = 16;
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Events that one poll may bring.
+const EVENTS: usize = 1024;
+
+impl Server {
+    /// Runs until the server has ended.
+    pub(super) fn run(&mut self) -> Result<(), String> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.has_ended() {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(format!("the event loop failed: {error}"));
+                }
+                _ => {}
+            }
+            self.now = self.started.elapsed();
+            self.shared.broker.borrow_mut().tick(self.now);
+            for event in &events {
+                self.event(event);
+            }
+            self.turn();
+        }
+        log::info!("the server has ended");
+        Ok(())
+    }
+
+    fn turn(&mut self) {
+        self.accept();
+        for id in self.connections.take_readable() {
+            self.read(id);
+        }
+        self.dialling.tick(self.now);
+        for _ in 0..ROUNDS_PER_TURN {
+            self.perform_waiting();
+            self.take_dialled();
+            self.flush();
+            if self.shared.broker.borrow().effects_waiting() == 0 {
+                break;
+            }
+        }
+        self.connections.finish_closing(self.now, &mut self.shared.broker.borrow_mut());
+    }
+
+    fn event(&mut self, event: &Event) {
+        match Ready::of(event.token()) {
+            Ready::Signal => self.signal(),
+            Ready::Wake => self.woken(),
+            Ready::Listener(index) => self.listening.ready(index),
+            Ready::Conn(number) => {
+                let id = ConnId(number);
+                self.connections.ready(id, event);
+                if event.is_writable() {
+                    self.flush_one(id);
+                }
+            }
+            Ready::Dial(number) => self.dialling.ready(self.now, number),
+            Ready::Watch(number) => self.plugins.ready(number, readiness(event)),
+        }
+    }
+
+    /// How long the loop may wait: not at all while there is work left.
+    fn timeout(&self) -> Option<Duration> {
+        let broker = self.shared.broker.borrow();
+        let work = broker.effects_waiting() > 0 || broker.has_touched();
+        if work || self.connections.has_readable() {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [
+            broker.deadline(),
+            self.dialling.deadline(),
+            self.listening.deadline(),
+            self.connections.deadline(),
+            self.stop_by,
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        Some(next.saturating_sub(self.started.elapsed()))
+    }
+
+    fn accept(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if !self.shared.broker.borrow().accepts() {
+                return;
+            }
+            let Some(Accepted { stream, from, grants }) = self.listening.accept(self.now) else {
+                return;
+            };
+            self.open(stream, Opening { how: Opened::Accepted, grants, address: from });
+        }
+    }
+
+    fn open(&mut self, stream: super::socket::Stream, opening: Opening) {
+        let mut broker = self.shared.broker.borrow_mut();
+        let id = broker.connected(opening);
+        if let Err(error) = self.connections.add(id, stream) {
+            broker.disconnected(id, &format!("the poll does not take it: {error}"));
+        }
+    }
+
+    fn take_dialled(&mut self) {
+        for dialled in self.dialling.take_done() {
+            match dialled {
+                Dialled::Failed(peer, why) => {
+                    self.shared.broker.borrow_mut().dial_failed(peer, &why);
+                }
+                Dialled::Connected(peer, endpoint, stream) => {
+                    let how = Opened::Dialled(peer);
+                    let address = endpoint.to_string();
+                    self.open(stream, Opening { how, grants: Grants::Server, address });
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, id: ConnId) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..READS_PER_TURN {
+            match self.connections.read(id, &mut buffer) {
+                ReadResult::Bytes(count) => self.feed(id, &buffer[..count]),
+                ReadResult::Nothing => break,
+                ReadResult::End(why) => {
+                    self.connections.remove(id);
+                    self.shared.broker.borrow_mut().disconnected(id, &why);
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+        self.connections.still_readable(id);
+    }
+
+    fn feed(&mut self, id: ConnId, bytes: &[u8]) {
+        let mut input = bytes;
+        loop {
+            let step = self.shared.broker.borrow_mut().receive(id, &mut input);
+            self.perform_waiting();
+            match step {
+                Step::Done => break,
+                Step::More => {}
+                Step::Write { plugin, channel, bytes } => {
+                    self.plugins.write(plugin, channel, bytes);
+                }
+            }
+        }
+    }
+
+    /// Performs the effects that are waiting now; those that they cause wait for the next round.
+    fn perform_waiting(&mut self) {
+        let waiting = self.shared.broker.borrow().effects_waiting();
+        for _ in 0..waiting {
+            let effect = self.shared.broker.borrow_mut().next_effect();
+            match effect {
+                Some(Effect::Tell(plugin, told)) => self.plugins.tell(plugin, told),
+                Some(Effect::Dial(dial)) => self.dialling.begin(self.now, dial),
+                Some(Effect::HangUp(id)) => self.connections.hang_up(id, self.now),
+                Some(Effect::Command { request, name }) => self.command(request, &name),
+                None => break,
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let touched = self.shared.broker.borrow_mut().take_touched();
+        for id in touched {
+            self.flush_one(id);
+        }
+    }
+
+    fn flush_one(&mut self, id: ConnId) {
+        let mut broker = self.shared.broker.borrow_mut();
+        if let Err(why) = self.connections.flush(id, &mut broker) {
+            self.connections.remove(id);
+            broker.disconnected(id, &why);
+        }
+    }
+
+    fn command(&mut self, request: Handle, name: &str) {
+        match name {
+            "status" => {
+                let status = self.status();
+                self.shared.broker.borrow_mut().answer_command(request, Ok(&status));
+            }
+            "stop" => {
+                self.shared.broker.borrow_mut().answer_command(request, Ok(b""));
+                log::info!("the command line says stop");
+                self.stop();
+            }
+            other => {
+                let text = format!("{other} is not a command of this server");
+                let reason = Reason::server(Code::UnknownCommand, text);
+                self.shared.broker.borrow_mut().answer_command(request, Err(reason));
+            }
+        }
+    }
+
+    fn status(&self) -> Vec<u8> {
+        let broker = self.shared.broker.borrow();
+        let settings = broker.settings();
+        let server = status_json::Server {
+            name: &settings.name,
+            key: settings.key.to_string(),
+            addresses: self.listening.addresses().collect(),
+            uptime_us: status_json::microseconds(self.started.elapsed()),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        status_json::render(server, settings.key, &broker.status())
+    }
+
+    fn woken(&mut self) {
+        let left = self.shared.mailbox.take();
+        for plugin in left.plugins {
+            self.plugins.wake(plugin);
+        }
+        for (dial, found) in left.lookups {
+            self.dialling.looked_up(self.now, dial, found);
+        }
+    }
+
+    fn signal(&mut self) {
+        for _ in self.signals.pending().collect::<Vec<_>>() {
+            if self.stop_by.is_some() {
+                log::warn!("a second signal: ending at once");
+                self.listening.close();
+                std::process::exit(1);
+            }
+            log::info!("a signal says stop");
+            self.stop();
+        }
+    }
+
+    /// Begins to end in order: plugins stop, peers are told goodbye, outboxes are written.
+    fn stop(&mut self) {
+        if self.stop_by.is_none() {
+            self.stop_by = Some(self.now + STOP_TIME);
+            self.listening.close();
+            self.plugins.stop_all();
+            self.shared.broker.borrow_mut().stop();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        let Some(stop_by) = self.stop_by else { return false };
+        self.connections.is_empty() || self.started.elapsed() >= stop_by
+    }
+}

@@ -1,0 +1,46 @@
+//! The programs under test, built once for each run of a test binary.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The `trunkline` binary, built by cargo with the profile and in the target folder of this test.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn trunkline() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("trunkline").join("trunkline")).clone()
+}
+
+/// The shared object of a sample plugin, such as `echo`, built in the same way.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn plugin(name: &str) -> PathBuf {
+    build(&format!("trunkline-{name}")).join(format!("lib{name}.so"))
+}
+
+/// Builds a package of the workspace and gives the folder into which cargo puts what it makes.
+#[allow(clippy::expect_used)] // A test that has nothing to test must not go on.
+fn build(package: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    // It is TARGET/PROFILE/deps/NAME-HASH.
+    let output = test.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps");
+    let target = output.parent().expect("TARGET/PROFILE has a parent");
+    let profile = match output.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--quiet", "--package", package, "--profile", profile, "--target-dir"])
+        .arg(target)
+        .current_dir(workspace)
+        .status()
+        .expect("cargo can be started");
+    assert!(status.success(), "{package} was not built: {status}");
+    output.to_path_buf()
+}

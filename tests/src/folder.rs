@@ -1,0 +1,53 @@
+//! A folder of a test's own, which is gone when the test is.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An empty folder with a short path, because a unix socket's path is short.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes a new one.
+    ///
+    /// # Panics
+    ///
+    /// When the system's folder for temporary files cannot be written to.
+    #[allow(clippy::expect_used)] // A test without a folder must not go on.
+    pub fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tl-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a folder for temporary files");
+        Folder(path)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file into it and gives the file's path.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    #[allow(clippy::expect_used)] // As above.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let file = self.0.join(name);
+        std::fs::write(&file, content).expect("a file can be written");
+        file
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Folder {
+        Folder::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system, which cleans this place.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

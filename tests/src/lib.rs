@@ -1,0 +1,5 @@
+//! The harness.
+
+pub mod binaries;
+pub mod fixtures;
+pub mod folder;
