@@ -91,11 +91,8 @@ pub mod __private {
 
 /// Makes a type that implements [`Plugin`] the plugin of this `cdylib`.
 ///
-/// One per crate, at the end of its `lib.rs`:
-///
-/// ```ignore
-/// trunkline_plugin::export_plugin!(Echo);
-/// ```
+/// It stands once in a crate, at the end of its `lib.rs`, as in the
+/// [example](crate#a-whole-plugin).
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ty) => {

@@ -51,7 +51,9 @@ impl Api {
         match self {
             Self::Ours => &[
                 "sample-plugins/echo",
+                "tests/fixtures/crowd",
                 "tests/fixtures/greedy",
+                "tests/fixtures/misuses",
                 "tests/fixtures/never-reads",
                 "tests/fixtures/panics",
             ],
@@ -71,8 +73,8 @@ impl Api {
     }
 }
 
-/// The file of a plugin: `echo` for every API but the newer one; `greedy`, `never-reads` and
-/// `panics` for ours; `newer` for the newer one.
+/// The file of a plugin: `echo` for every API but the newer one; `crowd`, `greedy`, `misuses`,
+/// `never-reads` and `panics` for ours; `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))

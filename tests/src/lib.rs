@@ -1,5 +1,9 @@
 //! The harness.
 
 pub mod binaries;
+pub mod demo;
 pub mod fixtures;
 pub mod folder;
+pub mod harness;
+pub mod sim;
+pub mod tidy;

@@ -9,7 +9,7 @@ use crate::{Channel, Entry, Interest, Link, Reason, Server, Target, Timer, Watch
 /// The server as one plugin instance reaches it: the counterpart of [`Host`](crate::Host).
 ///
 /// Every method is called on the thread of the host loop, while a callback of the plugin is on the
-/// stack (from [`Module::create`](crate::host::Module::start) on). None may call the instance: what
+/// stack, from [`Module::create`](super::Module::create) on. None may call the instance: what
 /// follows from it is told later. A plugin can pass any number for a channel, a timer or a watch.
 pub trait HostApi {
     /// The name under which the plugin runs here.

@@ -151,7 +151,7 @@ impl Connection {
                 Ok(None) => Ok(Pace::Waits),
                 Ok(Some(error)) | Err(error) => Err(reset(error)),
             },
-            Stage::Connecting(pump) => match service::is_connected(pump, &self.title)? {
+            Stage::Connecting(pump) => match service::is_connected(pump)? {
                 true => self.connected(place),
                 false => Ok(Pace::Waits),
             },

@@ -59,7 +59,7 @@ impl Plugin for Forward {
     }
 
     fn open(&mut self, host: &Host, channel: Channel, caller: &Caller) -> Answer {
-        let title = format!("{} on {}", caller.name, caller.server);
+        let title = format!("{} on {:.8}", caller.name, caller.server);
         self.connections.add(Connection::opened(host, channel, title));
         Answer::Accept
     }
@@ -147,8 +147,8 @@ impl Forward {
     }
 
     fn drop_connection(&mut self, host: &Host, id: Id) {
-        let connection = self.connections.remove(id);
-        if let Some(watch) = connection.and_then(|connection| connection.watch) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(watch) = connection.watch {
             host.unwatch(watch);
         }
     }

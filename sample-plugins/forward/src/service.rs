@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trunkline_plugin::{Reason, log};
+use trunkline_plugin::Reason;
 
 use crate::candidates::UNKNOWN_SERVICE;
 use crate::config::Endpoint;
@@ -40,11 +40,11 @@ pub(crate) fn greet(
         return Err(Reason::new(UNKNOWN_SERVICE, format!("no service {service} is served here")));
     };
     let title = format!("{service} at {address}");
-    let socket = tcp::connect(*address).map_err(|error| unreachable(&title, &error))?;
+    let socket = tcp::connect(*address).map_err(|error| unreachable(&error))?;
     // The answer waits in front of all that the service sends.
     let mut pump = Box::new(Pump::new(socket, &[CONNECTED]));
     pump.owe(service.greeting().len());
-    pump.give(rest).map_err(|error| unreachable(&title, &error))?;
+    pump.give(rest).map_err(|error| unreachable(&error))?;
     Ok(Greeted::Connecting(pump, title))
 }
 
@@ -53,17 +53,16 @@ pub(crate) fn greet(
 /// # Errors
 ///
 /// `unreachable`, with what the kernel says.
-pub(crate) fn is_connected(pump: &Pump, title: &str) -> Result<bool, Reason> {
+pub(crate) fn is_connected(pump: &Pump) -> Result<bool, Reason> {
     match pump.socket().take_error() {
         Ok(None) => Ok(pump.socket().peer_addr().is_ok()),
-        Ok(Some(error)) | Err(error) => Err(unreachable(title, &error)),
+        Ok(Some(error)) | Err(error) => Err(unreachable(&error)),
     }
 }
 
-/// The peer learns which service it is, and not at which address.
-fn unreachable(title: &str, error: &std::io::Error) -> Reason {
-    log::warn!("{title}: {error}; is the service running?");
-    Reason::new("unreachable", format!("the service cannot be reached: {error}"))
+/// The peer learns what is wrong, and not at which address.
+fn unreachable(error: &std::io::Error) -> Reason {
+    Reason::new("unreachable", format!("the service cannot be reached: {error}; does it run?"))
 }
 
 #[cfg(test)]

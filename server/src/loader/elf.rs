@@ -58,7 +58,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), Problem> {
     check_lengths(file)
 }
 
-/// Whether the file's table of dynamic names has this one. Only for a file that passed [`check`].
+/// Whether the file's table of dynamic names has this one. Only for a file that passed `check`.
 pub(super) fn exports(file: &[u8], name: &str) -> bool {
     let names = dynamic_names(file).unwrap_or_default();
     names.split(|&byte| byte == 0).any(|one| one == name.as_bytes())

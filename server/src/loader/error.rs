@@ -90,47 +90,55 @@ impl fmt::Display for LoadError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("there is no such file; build the plugin, or correct `path`"),
-            Self::Unreadable(error) => write!(f, "it cannot be read ({error}); check its permissions"),
+            Self::Unreadable(error) => {
+                write!(f, "it cannot be read ({error}); check its permissions")
+            }
+            Self::Hash { expected, found } => {
+                let (expected, found) = (Hex(expected), Hex(found));
+                write!(f, "its SHA-256 is {found}, not {expected}; ")?;
+                f.write_str("correct `sha256` if the file is the right one")
+            }
+            Self::Machine { expected, found } => {
+                write!(f, "it is built for {found}, this machine is {expected}; ")?;
+                f.write_str("build it for this one")
+            }
+            Self::Truncated { expected, found } => {
+                write!(f, "it is cut off: {found} bytes of at least {expected}; ")?;
+                f.write_str("copy or build it again")
+            }
+            Self::Copy(error) => write!(f, "it cannot be copied to memory ({error}); free some"),
+            Self::Open(cause) => {
+                write!(f, "the dynamic linker refuses it: {cause}; build it again")
+            }
+            Self::Api { expected, found } => {
+                write!(f, "it is built for plugin API {found}, this server has {expected}; ")?;
+                write!(f, "build it with trunkline-plugin {expected}")
+            }
+            Self::Layout { place, expected, found } => {
+                write!(f, "its API differs at `{place}`: expected {expected}, found {found}; ")?;
+                f.write_str("build it with an unchanged trunkline-plugin")
+            }
+            Self::Refused(why) => f.write_str(why),
+            Self::Missing => {
+                f.write_str("there is no such file; build the plugin, or correct `path`")
+            }
             Self::Folder => f.write_str("it is a folder; name the plugin's .so file in it"),
-            Self::NotAFile => f.write_str("it is not a plain file of at most 1 GiB; name a .so file"),
-            Self::Hash { expected, found } => write!(
-                f,
-                "its SHA-256 is {}, not {}; correct `sha256` if the file is the right one",
-                Hex(found),
-                Hex(expected)
-            ),
+            Self::NotAFile => {
+                f.write_str("it is not a plain file of at most 1 GiB; name a .so file")
+            }
             Self::Empty => f.write_str("it is empty; copy or build it again"),
             Self::NotElf => f.write_str("it is not a shared library; name a plugin's .so file"),
             Self::NotShared => {
                 f.write_str("it is an ELF file but no shared library; build it as a `cdylib`")
             }
-            Self::Machine { expected, found } => {
-                write!(f, "it is built for {found}, this machine is {expected}; build it for this one")
-            }
-            Self::Truncated { expected, found } => write!(
-                f,
-                "it is cut off: {found} bytes of at least {expected}; copy or build it again"
-            ),
-            Self::Copy(error) => write!(f, "it cannot be copied to memory ({error}); free some"),
-            Self::Open(cause) => write!(f, "the dynamic linker refuses it: {cause}; build it again"),
             Self::NotAPlugin => f.write_str(
-                "it is a shared library but no Trunkline plugin; use `trunkline_plugin::export_plugin!`",
+                "it is a shared library but no Trunkline plugin; \
+                 end it with `trunkline_plugin::export_plugin!`",
             ),
             Self::Checks => f.write_str(
-                "it is built with another release of abi_stable; build it with trunkline-plugin as it is",
+                "it is built with another release of abi_stable; \
+                 build it with an unchanged trunkline-plugin",
             ),
-            Self::Api { expected, found } => write!(
-                f,
-                "it is built for plugin API {found}, this server has {expected}; build it with \
-                 trunkline-plugin {expected}"
-            ),
-            Self::Layout { place, expected, found } => write!(
-                f,
-                "its API differs at `{place}`: expected {expected}, found {found}; build it with an \
-                 unchanged trunkline-plugin"
-            ),
-            Self::Refused(why) => f.write_str(why),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Turns a plugin's file into a [`Module`], or into one line that says why not.
 //!
-//! Copy the file to sealed memory ([`memfd`]), so that nobody changes it under its checks or under
-//! a running plugin; check that it can be mapped ([`elf`]); open it; check API version and type
-//! layout ([`check`]). None of its code runs before it is known to export a plugin.
+//! Copy the file to sealed memory (`memfd`), so that nobody changes it under its checks or under
+//! a running plugin; check that it can be mapped (`elf`); open it; check API version and type
+//! layout (`check`). None of its code runs before it is known to export a plugin.
 //!
 //! What was opened stays open for ever: a plugin may have left threads and thread-locals behind,
 //! and the C library would give a later file the code of an earlier one whose number it reuses.

@@ -1,36 +1,33 @@
 //! The demonstration: two servers with the sample plugins, and what can be seen when they meet. It
 //! waits for what the servers say, each time with a deadline, and never merely for time to pass.
 
+mod columns;
 mod fetch;
 mod file;
 mod report;
 mod server;
 mod setup;
-mod status;
 mod web;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::folder::Folder;
+use crate::harness::PATIENCE;
 use file::File;
+use report::Pair;
 use server::{Interrupt, Server};
 use setup::Programs;
-use status::{Channel, Status};
 use web::Web;
 
 /// What is fetched through the two `forward` plugins, in bytes.
 const FILE_SIZE: usize = 64 * 1024 * 1024;
 
-/// How long to wait for anything that a server should do. On an idle machine all of it happens in
-/// milliseconds; ten seconds are for one that is busy.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What one `ping` plugin measured, in the words of its log line.
+/// What a `ping` plugin measured.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) megabytes_per_second: f64,
+struct Measured {
+    p50_us: f64,
+    p99_us: f64,
+    megabytes_per_second: f64,
 }
 
 /// Runs all of it and prints what happens.
@@ -39,67 +36,59 @@ pub(crate) struct Measured {
 ///
 /// What did not hold, in one line. What the servers logged is on stderr then.
 pub fn run() -> Result<(), String> {
+    let began = Instant::now();
     let interrupt = Interrupt::catch()?;
     let programs = Programs::beside_this_program()?;
     let folder = Folder::new();
-    let result = show(&programs, &folder, &interrupt);
     let path = folder.path().to_path_buf();
+    let outcome = show(&programs, &folder);
     drop(folder);
-    let result = result.map_err(|why| interrupt.blame(why));
-    let seconds = result?;
+    interrupt.judge(outcome)?;
     if path.exists() {
         return Err(format!("{} is still there", path.display()));
     }
-    report::end(seconds);
+    report::end(began.elapsed());
     Ok(())
 }
 
-/// Everything between making the folder and removing it; how many seconds it took.
-fn show(programs: &Programs, folder: &Folder, interrupt: &Interrupt) -> Result<f64, String> {
-    let began = Instant::now();
-    report::begin();
+/// Everything between making the folder and removing it.
+fn show(programs: &Programs, folder: &Folder) -> Result<(), String> {
     programs.link_into(folder.path())?;
     let file = File::make(folder, FILE_SIZE)?;
     let mut web = Web::serve(&file)?;
 
     // Beta first: the system chooses its port, and alpha has to know it.
     let config = folder.write("beta.toml", setup::beta(web.address()));
-    let mut beta = Server::start(programs, "beta", config, interrupt)?;
-    let within = beta.ping_result("beta")?;
-    let address = beta.status()?.net_address()?;
+    let beta = Server::start(programs.trunkline(), "beta", config)?;
+    let address = beta.net_address()?;
     let config = folder.write("alpha.toml", setup::alpha(&address));
-    let mut alpha = Server::start(programs, "alpha", config, interrupt)?;
-    alpha.wait_for("its link to beta", |line| line.contains("link to beta").then_some(()))?;
-    beta.wait_for("its link to alpha", |line| line.contains("link to alpha").then_some(()))?;
-    report::servers(&[alpha.status()?, beta.status()?]);
-    report::directories(&alpha.status()?, &beta.status()?)?;
+    let alpha = Server::start(programs.trunkline(), "alpha", config)?;
+    alpha.wait_for_link("beta")?;
+    beta.wait_for_link("alpha")?;
+    report::directories(&alpha.status()?, &beta.status()?, &address)?;
 
-    let across = alpha.ping_result("beta")?;
+    let mut pairs = pinged(&alpha, &beta)?;
     let entrance = alpha.forward_address()?;
     let fetched = fetch::fetch(entrance, PATIENCE)?;
-    // The connection is still open, and so are the channels.
-    let (near, far) = (alpha.status()?, beta.status()?);
-    let (local, link) = (ping_route(&far, "ping")?, ping_route(&near, "ping")?);
-    let carried = ping_route(&near, "forward")?;
-    let rows = [
-        report::Pair::pinged("ping@beta", "echo@beta", local, &within),
-        report::Pair::pinged("ping@alpha", "echo@beta", link, &across),
-        report::Pair::carried("forward@alpha", "forward@beta", carried, fetched.rate(), FILE_SIZE),
-    ];
-    report::pairs(&rows);
+    // The connection is still open, and so is the channel that carries it.
+    let carried = alpha.route("forward", "forward", &beta)?;
+    pairs.push(Pair::carried("forward@alpha", "forward@beta", carried, fetched.rate()));
+    report::pairs(&pairs);
     let digest = fetched.end()?;
-    report::file(entrance, web.address(), &file, &digest);
-    if digest != file.digest() {
-        return Err("what was fetched is not what was served".into());
-    }
+    report::file(&file, web.address(), entrance, &digest)?;
+
     alpha.stop()?;
     beta.stop()?;
     web.stop()?;
-    setup::nothing_left(folder.path())?;
-    Ok(began.elapsed().as_secs_f64())
+    setup::nothing_left(folder.path())
 }
 
-fn ping_route(_status: &Status, _from: &str) -> Result<String, String> {
-    let _: Option<&Channel> = None;
-    todo!()
+/// What the two `ping` plugins found, each with the `echo` that is nearest to it.
+fn pinged(alpha: &Server, beta: &Server) -> Result<Vec<Pair>, String> {
+    let within = beta.route("ping", "echo", beta)?;
+    let across = alpha.route("ping", "echo", beta)?;
+    Ok(vec![
+        Pair::pinged("ping@beta", "echo@beta", within, beta.ping_result("beta")?),
+        Pair::pinged("ping@alpha", "echo@beta", across, alpha.ping_result("beta")?),
+    ])
 }

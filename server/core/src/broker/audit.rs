@@ -2,7 +2,8 @@
 
 use super::{Broker, ConnId, PluginId};
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
-use crate::ends::{End, EndId, Owner};
+use crate::ends::{End, EndId, Handle, Owner};
+use crate::key::Key;
 use crate::link::NO_TAG;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -91,8 +92,9 @@ impl Broker {
         stream: StreamId,
     ) -> Result<(), String> {
         let Some(conn) = self.conns.get(&conn) else { return Err("its link is gone".into()) };
-        if conn.link.mux_ref().tag(stream) != Some(id) {
-            return Err("its stream is gone, or belongs to another end".into());
+        // A stream may be gone, and its end not yet told so.
+        if conn.link.mux_ref().tag(stream).is_some_and(|tag| tag != id) {
+            return Err("its stream belongs to another end".into());
         }
         let limits = &self.settings.limits;
         let most = limits.window_max.max(limits.window) + limits.window + FRAMES_MAX;
@@ -142,6 +144,24 @@ impl Broker {
             }
         }
         Ok(())
+    }
+
+    /// The servers that are linked.
+    pub fn linked_servers(&self) -> impl Iterator<Item = Key> + '_ {
+        self.servers.keys().copied()
+    }
+
+    /// The connections that there are, with whether they serve a server.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnId, bool)> + '_ {
+        self.conns.keys().map(|id| (*id, self.servers.values().any(|serving| serving == id)))
+    }
+
+    /// The plugins' ends of channels that go over a connection, and were not told of their end.
+    pub fn channels_over(&self, id: ConnId) -> Vec<(PluginId, Handle)> {
+        let over = |end: &End| end.peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.conn());
+        let ends = self.ends.iter().filter(|(_, end)| over(end) == Some(Some(id)));
+        let ends = ends.filter(|(_, end)| !end.flags.ending);
+        ends.filter_map(|(end, at)| Some((at.plugin()?, self.ends.handle(end)))).collect()
     }
 
     /// Deadlines that are set: of links, of redials, and of plugins.

@@ -149,6 +149,7 @@ impl Broker {
     fn end_is_up(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id).filter(|end| end.is_up()) else { return };
         let Some(plugin) = end.plugin() else { return };
+        end.flags.wants_room = false;
         let (stopped, write_over) = (end.flags.stopped, end.flags.write_over);
         let handle = self.ends.handle(id);
         match (stopped, write_over) {

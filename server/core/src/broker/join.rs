@@ -40,9 +40,9 @@ impl Broker {
         match end.owner {
             Owner::Stream(..) => self.stop_stream(id),
             Owner::Plugin(plugin) => {
-                end.flags.stopped = true;
                 // A channel that is not up yet is told when it is.
                 let news = !core::mem::replace(&mut end.flags.write_over, true);
+                end.flags.stopped |= news;
                 if news && end.is_up() {
                     self.tell(plugin, Told::StopRead(self.ends.handle(id)));
                 }
@@ -54,8 +54,8 @@ impl Broker {
     /// Says the last word about a plugin's end that is over in both directions.
     pub(super) fn finish(&mut self, id: EndId) {
         let Some(end) = self.ends.get(id) else { return };
-        let may_end = end.phase != Phase::Asked && end.join_to.is_none();
-        if may_end && end.flags.write_over && end.flags.read_over {
+        // Before the answer, the last word is the answer.
+        if end.is_up() && end.flags.write_over && end.flags.read_over {
             self.end_plugin_end(id, None);
         }
     }
@@ -122,6 +122,7 @@ impl Broker {
     /// Parts an end from the one that it is joined to, and gives that one.
     pub(super) fn part(&mut self, id: EndId) -> Option<EndId> {
         let peer = self.ends.get(id)?.peer?;
+        log::error!("part {id} {peer}");
         self.forget_growth(id, peer);
         self.forget_growth(peer, id);
         for end in [id, peer] {
@@ -216,6 +217,7 @@ impl Broker {
     fn splice(&mut self, plugin: PluginId, a: EndId, b: EndId) {
         let of = |id| self.ends.get(id).map_or((None, 0), |end: &End| (end.peer, end.allowance));
         let ((x, room_x), (y, room_y)) = (of(a), of(b));
+        log::error!("splice {a} {b} -> {x:?} {y:?}");
         self.take_place_of(plugin, a, x, y, room_y);
         if a != b {
             self.take_place_of(plugin, b, y, x, room_x);

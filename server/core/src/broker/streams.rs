@@ -237,7 +237,9 @@ impl Broker {
     pub(super) fn tell_room(&mut self, id: Option<EndId>) {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
+        // A channel that is not up yet is told of its room when it is.
         if let Some(plugin) = end.plugin()
+            && end.is_up()
             && core::mem::take(&mut end.flags.wants_room)
         {
             self.tell(plugin, Told::Credit(self.ends.handle(id)));

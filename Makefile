@@ -1,0 +1,40 @@
+# What one does with Trunkline. `make` alone explains it; a Rust toolchain and make are all it needs.
+
+CARGO  ?= cargo
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The server's configuration, for `make run`.
+CONFIG ?= trunkline.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help build run demo test sim bench check clean
+
+help: ## explain the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 15
+
+build: ## build all of it: target/release/trunkline, libecho.so, libping.so, libforward.so
+	$(CARGO) build --release --workspace
+
+run: build ## run a server in the foreground; CONFIG=trunkline.toml is its configuration
+	$(TARGET)/release/trunkline run --config $(CONFIG)
+
+demo: build ## show two servers whose plugins find each other and exchange a file
+	$(TARGET)/release/demo
+
+test: ## run every test
+	$(CARGO) test --workspace
+
+sim: ## simulate servers under faults; SEEDS=10000 runs so many seeds, SEED=7 only that one
+	$(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SEED),SEED=$(SEED)) \
+	$(CARGO) test --release --package trunkline-tests --test simulation -- --nocapture
+
+bench: ## compare bymux with a bare socket and a bare copy, as ratios
+	$(CARGO) bench --package trunkline-tests --bench bymux
+
+check: ## check formatting, lints and documentation; each warning is an error
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+clean: ## remove everything that was built
+	$(CARGO) clean

@@ -1,0 +1,151 @@
+//! The tables of functions by which plugin and host reach each other. They only grow.
+
+use abi_stable::StableAbi;
+
+use super::{
+    AboutView, Bytes, EntryView, IdentityView, ReasonView, RecordView, ServerView, Sink, Status,
+    TargetView, WakerView,
+};
+
+/// What a plugin's file gives its host.
+///
+/// Each function after `start` takes the pointer that `start` gave.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = ModuleRef, prefix_fields = ModulePrefix)))]
+pub struct ModuleTable {
+    /// Whether a panic in this file can be caught; if not, it would end the host.
+    pub unwinds: bool,
+    /// Shows name, version, uses and invites.
+    pub about: unsafe extern "C" fn(out: Sink<AboutView>),
+    /// Connects the file's log and panic hook; called once for each file, before `start`.
+    pub connect: unsafe extern "C" fn(log: LogRef, owner: *const ()),
+    /// Starts an instance, which calls its host with `context`.
+    pub start: unsafe extern "C" fn(
+        host: HostRef,
+        context: *const (),
+        config: Bytes,
+        plugin: *mut *mut (),
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Drops an instance; its pointer is not used again.
+    pub drop: unsafe extern "C" fn(plugin: *mut ()) -> Status,
+    /// An incoming channel.
+    pub open: unsafe extern "C" fn(
+        plugin: *mut (),
+        channel: u64,
+        caller: *const EntryView,
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// A channel that the plugin opened is up.
+    pub opened: unsafe extern "C" fn(plugin: *mut (), channel: u64) -> Status,
+    /// There is room for so many more bytes.
+    pub credit: unsafe extern "C" fn(plugin: *mut (), channel: u64, room: u64) -> Status,
+    /// Bytes from the other end.
+    pub write: unsafe extern "C" fn(plugin: *mut (), channel: u64, bytes: Bytes) -> Status,
+    /// The other end writes no more.
+    pub close: unsafe extern "C" fn(plugin: *mut (), channel: u64) -> Status,
+    /// The other end reads no more.
+    pub stop_read: unsafe extern "C" fn(plugin: *mut (), channel: u64) -> Status,
+    /// The channel is gone; null when both ends closed it in order.
+    pub ended:
+        unsafe extern "C" fn(plugin: *mut (), channel: u64, why: *const ReasonView) -> Status,
+    /// The directory changed: 0 appeared, 1 changed, 2 left.
+    pub directory:
+        unsafe extern "C" fn(plugin: *mut (), kind: u8, entry: *const EntryView) -> Status,
+    /// A link is up when there is no reason, and down when there is one.
+    pub link: unsafe extern "C" fn(
+        plugin: *mut (),
+        peer: *const ServerView,
+        down: *const ReasonView,
+    ) -> Status,
+    /// A timer fired.
+    pub timer: unsafe extern "C" fn(plugin: *mut (), timer: u64) -> Status,
+    /// A watched file descriptor became ready.
+    pub ready: unsafe extern "C" fn(plugin: *mut (), watch: u64, readiness: u8) -> Status,
+    /// A waker was used.
+    pub wake: unsafe extern "C" fn(plugin: *mut ()) -> Status,
+    /// The server ends.
+    #[sabi(last_prefix_field)]
+    pub stop: unsafe extern "C" fn(plugin: *mut ()) -> Status,
+}
+
+/// What a host gives an instance; each function takes the instance's context.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = HostRef, prefix_fields = HostPrefix)))]
+pub struct HostTable {
+    /// Under which name the plugin runs, and where.
+    pub identity: unsafe extern "C" fn(context: *const (), out: Sink<IdentityView>) -> Status,
+    /// Opens a channel.
+    pub open: unsafe extern "C" fn(
+        context: *const (),
+        target: *const TargetView,
+        channel: *mut u64,
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Accepts a channel whose answer was to come later.
+    pub accept: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
+    /// Refuses a channel whose answer was to come later.
+    pub refuse:
+        unsafe extern "C" fn(context: *const (), channel: u64, why: *const ReasonView) -> Status,
+    /// Writes bytes and tells how many were taken.
+    pub write: unsafe extern "C" fn(
+        context: *const (),
+        channel: u64,
+        bytes: Bytes,
+        taken: *mut usize,
+    ) -> Status,
+    /// Gives credit for so many more bytes.
+    pub credit: unsafe extern "C" fn(context: *const (), channel: u64, amount: u64) -> Status,
+    /// Bytes are consumed only by `credit` from now on.
+    pub hold: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
+    /// This end writes no more.
+    pub close: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
+    /// This end reads no more.
+    pub stop_read: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
+    /// Ends a channel at once.
+    pub abort:
+        unsafe extern "C" fn(context: *const (), channel: u64, why: *const ReasonView) -> Status,
+    /// Joins two ends of the plugin's.
+    pub join: unsafe extern "C" fn(context: *const (), a: u64, b: u64) -> Status,
+    /// Sets a timer; `after` is in nanoseconds.
+    pub set_timer: unsafe extern "C" fn(context: *const (), after: u64, timer: *mut u64) -> Status,
+    /// Takes a timer back.
+    pub cancel_timer: unsafe extern "C" fn(context: *const (), timer: u64) -> Status,
+    /// Watches a file descriptor.
+    pub watch: unsafe extern "C" fn(
+        context: *const (),
+        fd: i32,
+        interest: u8,
+        watch: *mut u64,
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Watches it no more.
+    pub unwatch: unsafe extern "C" fn(context: *const (), watch: u64) -> Status,
+    /// Makes a waker with one owner.
+    pub waker: unsafe extern "C" fn(context: *const (), out: Sink<WakerView>) -> Status,
+    /// Shows each plugin in the directory.
+    pub directory: unsafe extern "C" fn(context: *const (), out: Sink<EntryView>) -> Status,
+    /// Shows each link that is up.
+    pub links: unsafe extern "C" fn(context: *const (), out: Sink<ServerView>) -> Status,
+    /// Tells the message of the panic for which the running call will answer `PANICKED`.
+    #[sabi(last_prefix_field)]
+    pub panicked: unsafe extern "C" fn(context: *const (), message: Bytes) -> Status,
+}
+
+/// What a process that loads plugins gives each file; called on any thread, with the file's owner.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = LogRef, prefix_fields = LogPrefix)))]
+pub struct LogTable {
+    /// The most detailed level that anybody listens to: 0 none, 1 error to 5 trace.
+    pub max_level: unsafe extern "C" fn(owner: *const ()) -> u8,
+    /// Whether a record of this level would be kept.
+    pub enabled: unsafe extern "C" fn(owner: *const (), level: u8) -> bool,
+    /// Records.
+    pub record: unsafe extern "C" fn(owner: *const (), record: *const RecordView),
+    /// Tells that code of this file panics, and where.
+    #[sabi(last_prefix_field)]
+    pub panics: unsafe extern "C" fn(owner: *const (), message: Bytes, location: Bytes),
+}

@@ -1,0 +1,115 @@
+//! What the demo needs on disk: the programs, and a configuration file for each server.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// The sample plugins that the demo loads.
+const PLUGINS: [&str; 3] = ["libecho.so", "libforward.so", "libping.so"];
+
+/// The programs that `make build` made.
+pub(super) struct Programs {
+    trunkline: PathBuf,
+    plugins: [PathBuf; PLUGINS.len()],
+}
+
+impl Programs {
+    /// Finds them where cargo puts them, which is beside this program.
+    pub(super) fn beside_this_program() -> Result<Self, String> {
+        let demo = std::env::current_exe();
+        let demo = demo.map_err(|error| format!("this program's own file: {error}"))?;
+        let programs = Self {
+            trunkline: demo.with_file_name("trunkline"),
+            plugins: PLUGINS.map(|plugin| demo.with_file_name(plugin)),
+        };
+        for path in [&programs.trunkline].into_iter().chain(&programs.plugins) {
+            if !path.is_file() {
+                return Err(format!("{} is missing; run `make build` first", path.display()));
+            }
+        }
+        Ok(programs)
+    }
+
+    pub(super) fn trunkline(&self) -> &Path {
+        &self.trunkline
+    }
+
+    /// Puts the plugins beside the configuration files.
+    pub(super) fn link_into(&self, folder: &Path) -> Result<(), String> {
+        for (path, name) in self.plugins.iter().zip(PLUGINS) {
+            let link = folder.join(name);
+            symlink(path, &link).map_err(|error| format!("{}: {error}", link.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The server that has something to offer: an echo, and a web server behind `forward`.
+pub(super) fn beta(web: SocketAddr) -> String {
+    format!(
+        r#"[server]
+name = "beta"
+key = "beta.key"
+listen = ["unix:beta.sock~noauth", "net:127.0.0.1:0~noauth"]
+insecure-loopback = true
+accept = "anyone"
+
+[[plugin]]
+path = "libecho.so"
+expose = "peers"
+
+[[plugin]]
+path = "libforward.so"
+expose = "peers"
+[plugin.config]
+serve = {{ web = "{web}" }}
+
+[[plugin]]
+path = "libping.so"
+[plugin.config]
+{PING}"#
+    )
+}
+
+/// The server whose plugins use those of beta.
+pub(super) fn alpha(beta: &str) -> String {
+    format!(
+        r#"[server]
+name = "alpha"
+key = "alpha.key"
+listen = ["unix:alpha.sock~noauth"]
+insecure-loopback = true
+
+[[peer]]
+address = "{beta}"
+
+[[plugin]]
+path = "libforward.so"
+[plugin.config]
+listen = [{{ address = "127.0.0.1:0", to = "web", server = "beta" }}]
+
+[[plugin]]
+path = "libping.so"
+[plugin.config]
+{PING}"#
+    )
+}
+
+/// The same for both: where the nearest `echo` is does not concern a plugin.
+const PING: &str = r#"to = "echo"
+size = 64
+count = 2000
+"#;
+
+/// Checks that two servers that stopped in order took their sockets with them.
+pub(super) fn nothing_left(folder: &Path) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        if entry.file_type().map_err(cannot)?.is_socket() {
+            return Err(format!("{} was left behind", entry.path().display()));
+        }
+    }
+    Ok(())
+}

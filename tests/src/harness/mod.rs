@@ -1,0 +1,46 @@
+//! Real servers, and peers made by hand that speak to them. It holds no test.
+
+mod log;
+mod peer;
+mod raw_peer;
+mod server;
+mod setup;
+mod socket;
+mod status;
+
+pub use log::Log;
+pub use peer::{Chan, Heard, Peer};
+pub use raw_peer::RawPeer;
+pub use server::{Server, run_to_its_end};
+pub use setup::Setup;
+pub use socket::Socket;
+pub use status::{ChannelInfo, LinkInfo, PluginInfo, ServerInfo, Status};
+
+use std::time::Duration;
+use trunkline_core::control::{Hello, PROTOCOL, Role};
+use trunkline_core::key::Key;
+
+/// How long anything may take before a test fails: far longer than it takes on a slow machine that
+/// others use too.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The hello of a server that is not there, without plugins.
+#[must_use]
+pub fn hello(key: Key) -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        role: Role::Server,
+        key,
+        name: format!("peer-{}", key.short()),
+        machine: Key([0; 32]),
+        plugins: Vec::new(),
+        software: None,
+    }
+}
+
+/// Bytes that tell apart streams and places in them: byte `at` of stream `stream`.
+#[must_use]
+pub fn pattern(stream: u64, at: u64) -> u8 {
+    let mixed = (stream.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (mixed >> 56) as u8
+}

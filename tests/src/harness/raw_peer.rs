@@ -1,0 +1,135 @@
+//! A peer that sends any bytes, right or wrong, and reads what the server says to that.
+
+// A test that cannot reach its server must not go on.
+#![allow(clippy::expect_used)]
+
+use super::Socket;
+use std::io::{ErrorKind, Read, Write};
+use trunkline_core::bymux::{Packet, StreamId};
+use trunkline_core::control::{FrameReader, MESSAGE_MAX, Message};
+use trunkline_core::reason::Reason;
+
+/// A connection whose bytes are made by hand.
+#[derive(Debug)]
+pub struct RawPeer {
+    socket: Socket,
+    /// Bytes that came and are not a whole packet.
+    rest: Vec<u8>,
+    control: FrameReader,
+    /// Control messages that came and were not asked for.
+    messages: Vec<Message>,
+    ended: bool,
+}
+
+impl RawPeer {
+    /// A peer that has said nothing.
+    #[must_use]
+    pub fn new(socket: Socket) -> RawPeer {
+        let control = FrameReader::new(MESSAGE_MAX);
+        RawPeer { socket, rest: Vec::new(), control, messages: Vec::new(), ended: false }
+    }
+
+    /// Sends bytes. A server that hangs up meanwhile is no error: what it said is read later.
+    pub fn send(&mut self, bytes: &[u8]) -> &mut RawPeer {
+        match self.socket.write_all(bytes) {
+            Err(error) if !is_hang_up(error.kind()) => panic!("the server does not read: {error}"),
+            _ => self,
+        }
+    }
+
+    /// Sends a packet's header.
+    pub fn packet(&mut self, packet: Packet) -> &mut RawPeer {
+        self.send(packet.encode().as_bytes())
+    }
+
+    /// Sends bytes on a stream.
+    pub fn write(&mut self, stream: u64, bytes: &[u8]) -> &mut RawPeer {
+        let length = bytes.len() as u64;
+        let header = Packet::Write { stream: StreamId(stream), length }.encode();
+        self.send(&[header.as_bytes(), bytes].concat())
+    }
+
+    /// Sends a control message.
+    pub fn say(&mut self, message: &Message) -> &mut RawPeer {
+        self.write(0, &message.frame())
+    }
+
+    /// Sends no more.
+    pub fn finish(&mut self) -> &mut RawPeer {
+        self.socket.finish();
+        self
+    }
+
+    /// Waits for a control message.
+    ///
+    /// # Panics
+    ///
+    /// When the server hangs up or is silent instead.
+    pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        loop {
+            if let Some(found) = self.messages.iter().position(&wanted) {
+                return self.messages.remove(found);
+            }
+            assert!(!self.ended, "the server hung up before {what} came: {:?}", self.messages);
+            self.read();
+        }
+    }
+
+    /// Waits until the server hangs up, and gives its last words.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not hang up.
+    pub fn goodbye(&mut self) -> Option<Reason> {
+        while !self.ended {
+            self.read();
+        }
+        self.messages.iter().rev().find_map(|message| match message {
+            Message::Goodbye(goodbye) => Some(goodbye.reason.clone()),
+            _ => None,
+        })
+    }
+
+    fn read(&mut self) {
+        let mut buffer = [0; 64 * 1024];
+        match self.socket.read(&mut buffer) {
+            Ok(0) => self.ended = true,
+            Ok(count) => {
+                self.rest.extend_from_slice(&buffer[..count]);
+                self.decode();
+            }
+            Err(error) if is_hang_up(error.kind()) => self.ended = true,
+            Err(error) => panic!("the server is silent: {error}; it said {:?}", self.messages),
+        }
+    }
+
+    /// Takes whole packets off what has come, and keeps the bytes of the control stream.
+    fn decode(&mut self) {
+        let bytes = std::mem::take(&mut self.rest);
+        let mut left = &bytes[..];
+        while let Some((packet, header)) = Packet::decode(left).expect("the server's own packet") {
+            let length = match packet {
+                Packet::Write { length, .. } => usize::try_from(length).expect("a length"),
+                _ => 0,
+            };
+            let Some(payload) = left.get(header..header + length) else { break };
+            if matches!(packet, Packet::Write { stream: StreamId::CONTROL, .. }) {
+                self.control_bytes(payload);
+            }
+            left = &left[header + length..];
+        }
+        self.rest = left.to_vec();
+    }
+
+    fn control_bytes(&mut self, mut bytes: &[u8]) {
+        while let Some(frame) = self.control.read(&mut bytes).expect("the server's own message") {
+            let message = Message::decode(frame.as_slice());
+            self.messages.push(message.expect("the server's own message"));
+        }
+    }
+}
+
+/// Whether an error only says that the other side has closed the connection.
+fn is_hang_up(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
+}

@@ -1,0 +1,232 @@
+//! A server that runs as a process of its own, and ends with its owner.
+
+// A test whose server does not start must not go on.
+#![allow(clippy::expect_used)]
+
+use super::{Log, PATIENCE, Setup, Status};
+use crate::binaries::trunkline;
+use crate::folder::Folder;
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use trunkline_core::key::Key;
+
+/// The pause between two looks at a server whose log does not grow.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A server that is ready. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    log: Log,
+    folder: PathBuf,
+    file: PathBuf,
+    name: String,
+    key: Key,
+}
+
+impl Server {
+    /// Starts a server in a folder and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it ends or does not become ready in time; with its log.
+    #[must_use]
+    pub fn start(folder: &Folder, setup: &Setup) -> Server {
+        let file = folder.write(&format!("{}.toml", setup.name()), setup.text());
+        Server::begin(folder.path(), &file, setup.name())
+    }
+
+    /// Starts the server of the same file again, after it has ended.
+    #[must_use]
+    pub fn start_again(self) -> Server {
+        let (folder, file, name) = (self.folder.clone(), self.file.clone(), self.name.clone());
+        drop(self);
+        Server::begin(&folder, &file, &name)
+    }
+
+    fn begin(folder: &Path, file: &Path, name: &str) -> Server {
+        let mut child = run(folder, file).spawn().expect("the server can be started");
+        let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
+        let (folder, file, name) = (folder.to_owned(), file.to_owned(), name.to_owned());
+        // The server is owned before it is waited for, so that it ends even if that fails.
+        let mut server = Server { child, log, folder, file, name, key: Key([0; 32]) };
+        let ready = server.log.wait_for(0, "is ready");
+        let key = ready.split(['(', ')']).nth(1).expect("the line names the key");
+        server.key = key.parse().expect("the line names a key");
+        server
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The file of its unix socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join(format!("{}.sock", self.name))
+    }
+
+    /// The TCP port that the system chose.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let line = self.log.wait_for(0, "listening on net:");
+        let port = line.rsplit(':').next().and_then(|rest| rest.split('~').next());
+        port.and_then(|port| port.parse().ok()).expect("the line ends with PORT~noauth")
+    }
+
+    /// Runs `trunkline COMMAND --config FILE` and more arguments.
+    #[must_use]
+    pub fn command(&self, command: &str, more: &[&str]) -> Output {
+        let mut process = Command::new(trunkline());
+        process.arg(command).arg("--config").arg(&self.file).args(more);
+        process.output().expect("the command line can be started")
+    }
+
+    /// What it says of itself.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.try_status().unwrap_or_else(|why| panic!("{}: {why}\n{}", self.name, self.log.text()))
+    }
+
+    /// What it says of itself, or why it does not.
+    pub fn try_status(&self) -> Result<Status, String> {
+        let output = self.command("status", &["--json"]);
+        match output.status.success() {
+            true => serde_json::from_slice(&output.stdout).map_err(|error| {
+                format!("{error} in {}", String::from_utf8_lossy(&output.stdout))
+            }),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// Waits until its status is as wanted, and gives that status.
+    ///
+    /// # Panics
+    ///
+    /// When that does not come about in time; with the last status and the log.
+    pub fn wait_until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.log.mark();
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{}: not in time: {what}\nlast status: {status:#?}\nlog:\n{}",
+                self.name,
+                self.log.text()
+            );
+            self.log.wait_for_more(seen, LOOK_AGAIN);
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the server is there to be sent a signal");
+    }
+
+    /// Kills it at once; its files stay.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Waits until it has ended, and gives its exit code.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time, or by a signal.
+    pub fn wait_for_end(&mut self) -> i32 {
+        self.log.wait_for_end();
+        let status = self.child.try_wait().expect("a child can be waited for");
+        let ended = status.or_else(|| {
+            // Its stderr is closed, so that it is about to end; or its time is over.
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while Instant::now() < deadline {
+                if let Ok(Some(status)) = self.child.try_wait() {
+                    return Some(status);
+                }
+                std::thread::yield_now();
+            }
+            None
+        });
+        let ended = ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log.text()));
+        ended.code().unwrap_or_else(|| panic!("{ended}:\n{}", self.log.text()))
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// The memory that it has in use, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(file).expect("a process has a status");
+        let line = text.lines().find(|line| line.starts_with("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kilobytes.expect("the kernel tells the memory in kB") * 1024
+    }
+
+    /// How many files and sockets it has open.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).expect("a process has a list of files").count()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a server that shall not become ready: its exit code, and what it wrote to stderr.
+///
+/// # Panics
+///
+/// When it does not end in time.
+#[must_use]
+pub fn run_to_its_end(folder: &Folder, setup: &Setup) -> (i32, String) {
+    let file = folder.write(&format!("{}.toml", setup.name()), setup.text());
+    let mut child = run(folder.path(), &file).spawn().expect("the server can be started");
+    let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
+    log.wait_for_end();
+    // If it runs on, this ends it, and there is no exit code.
+    let _ = child.kill();
+    let ended = child.wait().expect("a child can be waited for");
+    let code = ended.code().unwrap_or_else(|| panic!("it runs on:\n{}", log.text()));
+    (code, log.text())
+}
+
+fn run(folder: &Path, file: &Path) -> Command {
+    let mut command = Command::new(trunkline());
+    command.arg("run").arg("--config").arg(file).current_dir(folder);
+    command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}

@@ -1,0 +1,83 @@
+//! The text of a configuration file, put together from what a test cares about.
+
+use std::fmt::Write;
+use std::path::Path;
+
+/// A configuration that grows.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    name: String,
+    listen: String,
+    server: String,
+    tables: String,
+}
+
+impl Setup {
+    /// A server that listens on `NAME.sock` and has no peers and no plugins. Dialling again is
+    /// quick, so that tests are.
+    #[must_use]
+    pub fn new(name: &str) -> Setup {
+        Setup {
+            name: name.into(),
+            listen: format!("\"unix:{name}.sock~noauth\""),
+            server: String::new(),
+            tables: "[limits]\nredial-ms = 50\nredial-max-ms = 500\n".into(),
+        }
+    }
+
+    /// Listens on a TCP port of the system's choice as well.
+    #[must_use]
+    pub fn tcp(mut self) -> Setup {
+        self.listen.push_str(", \"net:127.0.0.1:0~noauth\"");
+        self.server("insecure-loopback = true")
+    }
+
+    /// Adds a line to `[server]`.
+    #[must_use]
+    pub fn server(mut self, line: &str) -> Setup {
+        let _ = writeln!(self.server, "{line}");
+        self
+    }
+
+    /// Adds a line to `[limits]`; before any peer and plugin.
+    #[must_use]
+    pub fn limit(mut self, line: &str) -> Setup {
+        let _ = writeln!(self.tables, "{line}");
+        self
+    }
+
+    /// Dials the server of this name in the same folder.
+    #[must_use]
+    pub fn peer(self, name: &str) -> Setup {
+        self.peer_at(&format!("unix:{name}.sock~noauth"))
+    }
+
+    /// Dials an address.
+    #[must_use]
+    pub fn peer_at(mut self, address: &str) -> Setup {
+        let _ = writeln!(self.tables, "[[peer]]\naddress = {address:?}");
+        self
+    }
+
+    /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
+    /// `[plugin.config]`.
+    #[must_use]
+    pub fn plugin(mut self, file: &Path, lines: &str) -> Setup {
+        let file = file.display().to_string();
+        let _ = writeln!(self.tables, "[[plugin]]\npath = {file:?}\nexpose = \"peers\"\n{lines}");
+        self
+    }
+
+    /// The server's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The whole file.
+    pub(super) fn text(&self) -> String {
+        let Setup { name, listen, server, tables } = self;
+        format!(
+            "[server]\nname = {name:?}\nkey = \"{name}.key\"\nlisten = [{listen}]\n{server}\n{tables}"
+        )
+    }
+}

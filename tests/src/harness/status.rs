@@ -1,0 +1,125 @@
+//! `trunkline status --json` in types. A key too many or too few is an error.
+
+use serde::Deserialize;
+
+/// The whole document.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// The server itself.
+    pub server: ServerInfo,
+    /// Its plugins, and those of linked servers.
+    pub plugins: Vec<PluginInfo>,
+    /// Its links, and the peers without one.
+    pub links: Vec<LinkInfo>,
+    /// Its channels.
+    pub channels: Vec<ChannelInfo>,
+}
+
+/// The server itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerInfo {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub key: String,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// How long it has run, in microseconds.
+    pub uptime_us: u64,
+    /// The release of its software.
+    pub version: String,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// `running`, `stopped`, `failed` or `starting`.
+    pub state: String,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// `inline`, `thread`, `process` or `remote`.
+    pub placement: String,
+    /// The key of the server where it is.
+    pub server: String,
+    /// Where it can be reached directly.
+    pub addresses: Vec<String>,
+    /// Its channels.
+    pub channels: usize,
+}
+
+/// A link.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkInfo {
+    /// The peer's key.
+    pub peer: String,
+    /// The peer's name.
+    pub name: String,
+    /// `server` or `host`.
+    pub role: String,
+    /// Where it was dialled, or from where it came.
+    pub address: String,
+    /// `up`, `connecting` or `waiting`.
+    pub state: String,
+    /// Open streams.
+    pub streams: usize,
+    /// Bytes from the peer.
+    pub bytes_in: u64,
+    /// Bytes to the peer.
+    pub bytes_out: u64,
+    /// The last round-trip time in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Why it is not up.
+    pub reason: Option<String>,
+}
+
+/// A channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelInfo {
+    /// Its number.
+    pub id: u64,
+    /// `plugin@KEY` of who opened it.
+    pub from: String,
+    /// `plugin@KEY` of where it goes.
+    pub to: String,
+    /// How its bytes travel.
+    pub route: String,
+    /// Bytes to who opened it.
+    pub bytes_in: u64,
+    /// Bytes from who opened it.
+    pub bytes_out: u64,
+}
+
+impl Status {
+    /// This server's own plugin of this name.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<&PluginInfo> {
+        self.plugins.iter().find(|plugin| plugin.name == name && plugin.server == self.server.key)
+    }
+
+    /// Whether this server's own plugin of this name is in this state.
+    #[must_use]
+    pub fn is(&self, name: &str, state: &str) -> bool {
+        self.plugin(name).is_some_and(|plugin| plugin.state == state)
+    }
+
+    /// Whether a linked server's plugin of this name is known.
+    #[must_use]
+    pub fn knows_remote(&self, name: &str) -> bool {
+        self.plugins.iter().any(|plugin| plugin.name == name && plugin.placement == "remote")
+    }
+
+    /// The link to the server of this name, if it is up.
+    #[must_use]
+    pub fn link_to(&self, name: &str) -> Option<&LinkInfo> {
+        self.links.iter().find(|link| link.name == name && link.state == "up")
+    }
+}

@@ -1,0 +1,333 @@
+//! A scripted plugin: what it is told must make sense, and what it does comes from the seed.
+
+use super::channel::{Channel, Host, Pace, State, legal};
+use super::random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use trunkline_core::broker::{Broker, Expose, Handle, LinkChange, PluginId, Told};
+use trunkline_core::directory::{Change, ChangeKind, Entry};
+use trunkline_core::key::Key;
+use trunkline_core::name::{Name, Version};
+use trunkline_core::reason::{Code, Reason};
+
+/// What a plugin is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Opens channels, one after another.
+    Driver,
+    /// Joins each channel to itself.
+    Echo,
+    /// Echo that answers later.
+    Later,
+    /// Reads.
+    Sink,
+    /// Reads, and gives credit late.
+    Slow,
+    /// Gives no credit before the run is calm.
+    Never,
+    /// Writes.
+    Source,
+    /// Writes and reads.
+    Duplex,
+    /// Stops reading in the middle.
+    Deaf,
+    /// Refuses.
+    Refuse,
+    /// Joins each channel to one that it opens.
+    Relay,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 11] = [
+        Kind::Driver,
+        Kind::Echo,
+        Kind::Later,
+        Kind::Sink,
+        Kind::Slow,
+        Kind::Never,
+        Kind::Source,
+        Kind::Duplex,
+        Kind::Deaf,
+        Kind::Refuse,
+        Kind::Relay,
+    ];
+
+    /// The name under which a plugin of this kind runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Driver => "driver",
+            Kind::Echo => "echo",
+            Kind::Later => "later",
+            Kind::Sink => "sink",
+            Kind::Slow => "slow",
+            Kind::Never => "never",
+            Kind::Source => "source",
+            Kind::Duplex => "duplex",
+            Kind::Deaf => "deaf",
+            Kind::Refuse => "refuse",
+            Kind::Relay => "relay",
+        }
+    }
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Due {
+    Open,
+    Credit(Handle),
+    Answer(Handle),
+}
+
+/// How a call into a plugin ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It returned.
+    Returned,
+    /// It panicked.
+    Panicked,
+    /// It misused its host.
+    Misused,
+}
+
+/// One plugin.
+#[derive(Debug)]
+pub struct Actor {
+    /// What it is for.
+    pub kind: Kind,
+    /// Its version.
+    pub version: Version,
+    /// Who may see it.
+    pub expose: Expose,
+    /// The channels of which it may be told.
+    pub channels: BTreeMap<Handle, Channel>,
+    /// Handles that are past: nothing may be told of them.
+    past: BTreeSet<Handle>,
+    /// Channels that were lost with a link, whose end has to name it.
+    pub lost: BTreeSet<Handle>,
+    /// Outgoing channels of a relay that waits for their answer, with the incoming ones.
+    pub(super) relayed: BTreeMap<Handle, Handle>,
+    pub(super) timers: BTreeMap<u64, Due>,
+    directory: BTreeMap<(Name, Key), Version>,
+    links: BTreeSet<Key>,
+    /// So many calls from now, it panics.
+    fuse: Option<u64>,
+}
+
+impl Actor {
+    /// A plugin that has just been added.
+    pub fn new(kind: Kind, version: Version, expose: Expose, broker: &Broker) -> Actor {
+        let entries = broker.directory();
+        Actor {
+            kind,
+            version,
+            expose,
+            channels: BTreeMap::new(),
+            past: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            relayed: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            directory: entries.map(|e| ((e.name, e.server), e.version)).collect(),
+            links: broker.linked_servers().collect(),
+            fuse: None,
+        }
+    }
+
+    /// Makes it panic or misuse its host in one of its next calls.
+    pub fn light_fuse(&mut self, random: &mut Random) {
+        self.fuse = Some(random.size(0, 60));
+    }
+
+    /// Its first call.
+    pub fn start(&mut self, host: &mut Host<'_>) {
+        if self.kind == Kind::Driver {
+            self.set(host, Duration::from_micros(1), Due::Open);
+        }
+    }
+
+    pub(super) fn set(&mut self, host: &mut Host<'_>, after: Duration, due: Due) {
+        let timer = host.broker.set_timer(host.plugin, after);
+        self.timers.insert(timer, due);
+    }
+
+    /// Tells it something.
+    pub fn tell(&mut self, host: &mut Host<'_>, told: Told) -> Result<Outcome, String> {
+        let fuse = self.burn();
+        if fuse == Some(Outcome::Panicked) && host.shared.random.chance(500) {
+            return Ok(Outcome::Panicked);
+        }
+        match told {
+            Told::Open(handle, caller) => self.asked(host, handle, &caller)?,
+            Told::Opened(handle) => self.opened(host, handle)?,
+            Told::Credit(handle) => self.with(host, handle, Channel::told_credit)?,
+            Told::Deliver(handle) => {
+                let bytes = host.broker.take_inbox(host.plugin, handle);
+                if !bytes.is_empty() {
+                    self.bytes(host, handle, &bytes)?;
+                }
+                host.broker.consumed(host.plugin, handle, bytes.len());
+            }
+            Told::Close(handle) => self.with(host, handle, Channel::told_close)?,
+            Told::StopRead(handle) => self.with(host, handle, Channel::told_stop)?,
+            Told::Ended(handle, reason) => self.ended(host, handle, reason)?,
+            Told::Directory(change) => self.directory_changed(change)?,
+            Told::Link(change) => self.link_changed(&change)?,
+            Told::Timer(timer) => self.timer(host, timer)?,
+        }
+        Ok(fuse.unwrap_or(Outcome::Returned))
+    }
+
+    fn burn(&mut self) -> Option<Outcome> {
+        let left = self.fuse.as_mut()?;
+        *left = left.checked_sub(1).unwrap_or(u64::MAX);
+        match *left {
+            u64::MAX => Some(Outcome::Panicked),
+            n if n % 97 == 13 => Some(Outcome::Misused),
+            _ => None,
+        }
+    }
+
+    /// Tells it bytes that were not copied.
+    pub fn write(
+        &mut self,
+        host: &mut Host<'_>,
+        handle: Handle,
+        bytes: &[u8],
+    ) -> Result<Outcome, String> {
+        let fuse = self.burn();
+        self.bytes(host, handle, bytes)?;
+        host.broker.consumed(host.plugin, handle, bytes.len());
+        Ok(fuse.unwrap_or(Outcome::Returned))
+    }
+
+    fn bytes(&mut self, host: &mut Host<'_>, handle: Handle, bytes: &[u8]) -> Result<(), String> {
+        self.with(host, handle, |channel, host, handle| {
+            channel.told_bytes(host, handle, bytes)
+        })?;
+        let due = self.channels.get_mut(&handle).and_then(Channel::due);
+        if let Some(after) = due {
+            host.shared.trace.saw("late credit");
+            self.set(host, after, Due::Credit(handle));
+        }
+        Ok(())
+    }
+
+    /// Does something with a channel that is there.
+    fn with(
+        &mut self,
+        host: &mut Host<'_>,
+        handle: Handle,
+        act: impl FnOnce(&mut Channel, &mut Host<'_>, Handle) -> Result<(), String>,
+    ) -> Result<(), String> {
+        match self.channels.get_mut(&handle) {
+            Some(channel) => act(channel, host, handle),
+            None if self.past.contains(&handle) => Err("it was told of a channel after its end".into()),
+            None => Err("it was told of a channel that it never had".into()),
+        }
+    }
+
+    fn opened(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
+        self.with(host, handle, |channel, _, _| match channel.state {
+            State::Asking => {
+                channel.state = State::Up;
+                Ok(())
+            }
+            state => Err(format!("a channel is up that was {state:?}")),
+        })?;
+        match self.relayed.remove(&handle) {
+            Some(incoming) => self.relay_on(host, incoming, handle),
+            None => self.with(host, handle, |channel, host, handle| channel.pump(host, handle)),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        host: &mut Host<'_>,
+        handle: Handle,
+        reason: Option<Reason>,
+    ) -> Result<(), String> {
+        let lost = self.lost.remove(&handle);
+        if lost && !reason.as_ref().is_some_and(|reason| reason.is(Code::LinkLost)) {
+            return Err(format!("its link was lost, but it ended with {reason:?}"));
+        }
+        host.shared.trace.saw(if lost { "a cut told" } else { "an end told" });
+        self.with(host, handle, |channel, _, _| channel.told_end(reason.as_ref()))?;
+        self.forget(handle);
+        if let Some(incoming) = self.relayed.remove(&handle)
+            && self.channels.contains_key(&incoming)
+        {
+            legal(host.broker.refuse(host.plugin, incoming, Reason::plugin("no-way", "")))?;
+            self.forget(incoming);
+        }
+        Ok(())
+    }
+
+    /// Nothing may be told of a channel any more.
+    pub(super) fn forget(&mut self, handle: Handle) {
+        self.channels.remove(&handle);
+        self.lost.remove(&handle);
+        self.past.insert(handle);
+    }
+
+    /// The run is calm: what was never read is read now.
+    pub fn release_all(&mut self, host: &mut Host<'_>) -> Result<(), String> {
+        for (handle, channel) in &mut self.channels {
+            if channel.pace == Pace::Never {
+                channel.pace = Pace::Slow(1);
+                channel.release(host, *handle)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn directory_changed(&mut self, change: Change) -> Result<(), String> {
+        let Change { kind, entry: Entry { name, version, server } } = change;
+        let line = format!("{kind:?} {name} {version} at {}", server.short());
+        let known = match kind {
+            ChangeKind::Left => self.directory.remove(&(name, server)),
+            _ => self.directory.insert((name, server), version),
+        };
+        match (kind, known) {
+            (ChangeKind::Appeared, None) => Ok(()),
+            (ChangeKind::Changed, Some(old)) if old != version => Ok(()),
+            (ChangeKind::Left, Some(old)) if old == version => Ok(()),
+            _ => Err(format!("it was told {line}, but knew {known:?}")),
+        }
+    }
+
+    fn link_changed(&mut self, change: &LinkChange) -> Result<(), String> {
+        let news = match &change.down {
+            None => self.links.insert(change.server),
+            Some(_) => self.links.remove(&change.server),
+        };
+        match news {
+            true => Ok(()),
+            false => Err(format!("it was told {change:?}, which it knew")),
+        }
+    }
+
+    /// Compares what it was told with what its server knows.
+    pub fn check_view(&self, broker: &Broker) -> Result<(), String> {
+        let entries = broker.directory();
+        let known: BTreeMap<_, _> = entries.map(|e| ((e.name, e.server), e.version)).collect();
+        let links: BTreeSet<Key> = broker.linked_servers().collect();
+        if known != self.directory {
+            return Err(format!("it was told {:?}, its server knows {known:?}", self.directory));
+        }
+        match links == self.links {
+            true => Ok(()),
+            false => Err(format!("it knows the links {:?}, its server {links:?}", self.links)),
+        }
+    }
+
+    /// The channels that hang, and what is known of them.
+    pub fn stuck(&self) -> Option<String> {
+        let (handle, channel) = self.channels.iter().find(|(_, c)| c.state != State::Joined)?;
+        Some(format!("channel {:#x} of {} hangs: {channel:?}", handle.0, self.kind.name()))
+    }
+
+    /// Its own number, for traces.
+    pub fn label(&self, plugin: PluginId) -> String {
+        format!("{}#{}", self.kind.name(), plugin.0)
+    }
+}

@@ -1,0 +1,156 @@
+//! The faults: what goes wrong in a run, drawn from its seed.
+
+use super::stranger;
+use super::world::{Event, World};
+use std::time::Duration;
+
+/// One thing that can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A pipe breaks, most often within a packet.
+    Cut,
+    /// A pipe breaks behind bytes that nobody wrote.
+    Garbage,
+    /// A peer's bytes vanish.
+    Silence,
+    /// A clock jumps.
+    Jump,
+    /// A plugin is about to panic or to misuse its host.
+    Panic,
+    /// A plugin is stopped, and comes back.
+    Leave,
+    /// Somebody who is no server of this run connects.
+    Stranger,
+}
+
+impl World {
+    /// Which faults this run has. Garbage makes wrong bytes legal, so that few runs have it.
+    pub(super) fn choose_faults(&mut self) {
+        let random = &mut self.shared.random;
+        let all = [Fault::Cut, Fault::Silence, Fault::Jump, Fault::Panic, Fault::Leave];
+        self.faults = all.into_iter().filter(|_| random.chance(600)).collect();
+        if random.chance(300) {
+            self.faults.push(Fault::Stranger);
+        }
+        if random.chance(200) {
+            self.faults.push(Fault::Garbage);
+        }
+    }
+
+    /// One fault happens.
+    pub(super) fn fault(&mut self) {
+        if self.faults.is_empty() {
+            return;
+        }
+        let fault = self.shared.random.pick(&self.faults);
+        let node = self.shared.random.below(self.nodes.len() as u64) as usize;
+        self.shared.note(node, format_args!("fault: {fault:?}"));
+        match fault {
+            Fault::Cut => self.cut(&[]),
+            Fault::Garbage => {
+                let garbage = stranger::noise(&mut self.shared.random);
+                self.cut(&garbage);
+            }
+            Fault::Silence => self.silence(),
+            Fault::Jump => self.jump(),
+            Fault::Panic => self.light_fuse(node),
+            Fault::Leave => self.leave(node),
+            Fault::Stranger => self.stranger(node),
+        }
+    }
+
+    fn live_pipe(&mut self) -> Option<usize> {
+        let live = |n: &usize| self.pipes[*n].ends.iter().all(Option::is_some);
+        let live: Vec<usize> = (0..self.pipes.len()).filter(live).collect();
+        (!live.is_empty()).then(|| self.shared.random.pick(&live))
+    }
+
+    /// Breaks a pipe; each side reads a part of what was under way, and garbage if there is any.
+    fn cut(&mut self, garbage: &[u8]) {
+        let Some(number) = self.live_pipe() else { return };
+        self.shared.trace.saw(if garbage.is_empty() { "a cut" } else { "garbage" });
+        let pipe = &mut self.pipes[number];
+        pipe.tainted |= !garbage.is_empty();
+        self.shared.ledger.tainted |= !garbage.is_empty();
+        for way in &mut pipe.ways {
+            let queued = way.queued();
+            let keep = self.shared.random.below(queued as u64 + 1) as usize;
+            if keep > 0 && keep < queued {
+                self.shared.trace.saw("a cut with bytes under way");
+            }
+            way.cut(keep);
+            if !garbage.is_empty() {
+                way.inject(garbage);
+            }
+        }
+    }
+
+    fn silence(&mut self) {
+        let Some(number) = self.live_pipe() else { return };
+        self.shared.trace.saw("a silent peer");
+        let both = self.shared.random.chance(500);
+        self.pipes[number].ways[0].swallows = true;
+        self.pipes[number].ways[1].swallows = both;
+        self.pipes[number].tainted = true;
+    }
+
+    fn jump(&mut self) {
+        self.shared.trace.saw("a clock jump");
+        let seconds = self.shared.random.size(5, 4_000);
+        self.shared.now += Duration::from_secs(seconds);
+    }
+
+    fn light_fuse(&mut self, node: usize) {
+        let plugins: Vec<_> = self.nodes[node].actors.keys().copied().collect();
+        if plugins.is_empty() {
+            return;
+        }
+        let plugin = self.shared.random.pick(&plugins);
+        if let Some(actor) = self.nodes[node].actors.get_mut(&plugin) {
+            actor.light_fuse(&mut self.shared.random);
+        }
+        self.come_back(node);
+    }
+
+    fn leave(&mut self, node: usize) {
+        let plugins: Vec<_> = self.nodes[node].actors.keys().copied().collect();
+        if plugins.is_empty() {
+            return;
+        }
+        let plugin = self.shared.random.pick(&plugins);
+        self.shared.trace.saw("a plugin stopped");
+        self.nodes[node].stop_plugin(&mut self.shared, plugin);
+        self.come_back(node);
+    }
+
+    fn come_back(&mut self, node: usize) {
+        let after = Duration::from_micros(self.shared.random.size(1, 10_000_000));
+        self.plan(after, Event::Return { node });
+    }
+
+    /// Somebody connects who follows the protocol for a while, or not at all.
+    fn stranger(&mut self, node: usize) {
+        self.shared.trace.saw("a stranger");
+        let number = self.new_pipe();
+        let bytes = stranger::speech(&mut self.shared.random);
+        let pipe = &mut self.pipes[number];
+        pipe.tainted = true;
+        pipe.ways[0].inject(&bytes);
+        pipe.ways[1].swallows = true;
+        if self.shared.random.chance(700) {
+            pipe.ways[0].end();
+        }
+        self.nodes[node].backlog.push(number);
+    }
+
+    /// The end of the faults: silent pipes break, so that the links heal.
+    pub(super) fn calm(&mut self) {
+        self.shared.calm = true;
+        for pipe in &mut self.pipes {
+            let stranger = pipe.ends[0].is_none();
+            if pipe.ways.iter().any(|way| way.swallows) || stranger {
+                pipe.ways.iter_mut().for_each(|way| way.cut(0));
+            }
+        }
+    }
+}

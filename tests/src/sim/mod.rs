@@ -1,0 +1,85 @@
+//! The simulation: several brokers with scripted plugins, seeded byte pipes and a virtual clock.
+//!
+//! Nothing here opens a socket or looks at a real clock, so that a seed says all that will happen. A run has four
+//! parts: chaos, in which links are cut, clocks jump and plugins fail; calm, in which everything has
+//! to come to its end; rest, in which only plugins that never read may keep channels open; and the
+//! end, after which nothing may be left.
+
+pub mod actor;
+pub mod channel;
+mod chaos;
+mod checks;
+pub mod ledger;
+pub mod node;
+pub mod pipe;
+pub mod random;
+mod script;
+mod stranger;
+pub mod trace;
+pub mod world;
+
+use ledger::Ledger;
+use random::Random;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use trace::Trace;
+use trunkline_core::key::Key;
+use world::World;
+
+/// What everything in one run shares.
+#[derive(Debug)]
+pub struct Shared {
+    /// The virtual time.
+    pub now: Duration,
+    /// The source of chance.
+    pub random: Random,
+    /// All bytes that were sent.
+    pub ledger: Ledger,
+    /// What happened.
+    pub trace: Trace,
+    /// No more faults and no more channels.
+    pub calm: bool,
+    /// The keys of the servers, by their numbers.
+    pub keys: Vec<Key>,
+}
+
+impl Shared {
+    /// Keeps a line about a server.
+    pub fn note(&mut self, node: usize, line: std::fmt::Arguments<'_>) {
+        self.trace.note(self.now, format_args!("server-{node} {line}"));
+    }
+}
+
+/// What a run that went well has seen.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How often each kind of fault and behaviour happened.
+    pub seen: BTreeMap<&'static str, u64>,
+    /// Streams of bytes.
+    pub streams: usize,
+    /// Bytes that were checked.
+    pub bytes: u64,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// What did not hold, with the last events.
+pub fn run(seed: u64) -> Result<Report, String> {
+    let mut world = World::new(seed);
+    let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let what = match ran {
+        Ok(Ok(())) => {
+            let Shared { ledger, trace, .. } = world.shared;
+            let (streams, bytes) = (ledger.streams(), ledger.checked);
+            return Ok(Report { seen: trace.seen, streams, bytes });
+        }
+        Ok(Err(what)) => what,
+        Err(panic) => match panic.downcast_ref::<String>() {
+            Some(text) => format!("panic: {text}"),
+            None => "panic".to_string(),
+        },
+    };
+    Err(format!("seed {seed}: {what}\n{}", world.shared.trace.text()))
+}

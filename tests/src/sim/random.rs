@@ -1,0 +1,44 @@
+//! The one source of chance of a run: equal seeds give equal runs.
+
+/// A small generator (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator for a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number from 0 to `end - 1`; 0 when `end` is 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.bits() % end.max(1)
+    }
+
+    /// A number from `low` to `high`, most often of the size of `low`: each power of two is as likely
+    /// as the next.
+    pub fn size(&mut self, low: u64, high: u64) -> u64 {
+        let span = 64 - (high - low).leading_zeros() as u64;
+        let limit = 1u64 << self.below(span + 1);
+        low + self.below(limit.min(high - low + 1))
+    }
+
+    /// Whether something that happens so many times in a thousand happens now.
+    pub fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+
+    /// One of several.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+}

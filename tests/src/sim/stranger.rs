@@ -1,0 +1,63 @@
+//! Somebody who is no server of the run: what they say is noise, or half a conversation.
+
+use super::random::Random;
+use std::time::Duration;
+use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::control::{Announced, Hello, Message, Origin, PROTOCOL, Preface, Role};
+use trunkline_core::key::Key;
+use trunkline_core::limits::Limits;
+use trunkline_core::link::Link;
+
+/// Bytes without a meaning.
+pub(super) fn noise(random: &mut Random) -> Vec<u8> {
+    (0..random.size(1, 400)).map(|_| random.bits() as u8).collect()
+}
+
+/// What a stranger says: noise, or hello and some channels with a flaw in it.
+pub(super) fn speech(random: &mut Random) -> Vec<u8> {
+    if random.chance(200) {
+        return noise(random);
+    }
+    let mut bytes = conversation(random);
+    match random.below(4) {
+        0 => bytes.truncate(random.below(bytes.len() as u64) as usize),
+        1 => {
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << random.below(8);
+        }
+        2 => bytes.extend(noise(random)),
+        _ => {}
+    }
+    bytes
+}
+
+fn conversation(random: &mut Random) -> Vec<u8> {
+    let mut link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
+    let name = |text: &str| text.parse().expect("a name of the script");
+    let plugins = vec![Announced { name: name("trap"), version: 1 + random.below(9) }];
+    let hello = Hello {
+        protocol: PROTOCOL,
+        role: Role::Server,
+        key: Key([200 + random.below(3) as u8; 32]),
+        name: "stranger".to_string(),
+        machine: Key([0; 32]),
+        plugins,
+        software: None,
+    };
+    link.send(&Message::Hello(hello)).expect("the first message fits");
+    for tag in 0..random.below(6) as u32 {
+        let Some(stream) = link.open(tag) else { break };
+        let to = random.pick(&["echo", "sink", "later", "deaf", "source", "relay", "nobody"]);
+        let from = Origin { name: name("trap"), version: 1 };
+        let preface = Preface::Channel { to: name(to), least: random.below(4), from };
+        link.mux().write(stream, &preface.frame());
+        let junk = noise(random);
+        link.mux().write(stream, &junk);
+        match random.below(4) {
+            0 => link.mux().close(stream),
+            1 => link.mux().stop_read(stream),
+            _ => {}
+        }
+    }
+    link.outbox().slices().concat()
+}

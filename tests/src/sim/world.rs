@@ -1,0 +1,308 @@
+//! All servers, pipes and planned events of one run, and its clock.
+
+use super::actor::Kind;
+use super::channel::Host;
+use super::node::Node;
+use super::pipe::Pipe;
+use super::random::Random;
+use super::{Ledger, Shared, Trace};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use trunkline_core::address::Address;
+use trunkline_core::broker::{Dial, Expose, Opened, PeerConfig, PeerId, Settings};
+use trunkline_core::key::Key;
+use trunkline_core::limits::Limits;
+
+/// Turns after which a run that does not end is a failure.
+const TURNS: u64 = 2_000_000;
+
+/// Something that is planned.
+#[derive(Debug)]
+pub enum Event {
+    /// A dial of a server reaches another one, or nobody.
+    Dialled {
+        /// The server that dials.
+        from: usize,
+        /// Its name for the other one.
+        peer: PeerId,
+        /// The other one.
+        to: usize,
+    },
+    /// A pipe reaches its acceptor.
+    Accepted {
+        /// The acceptor.
+        to: usize,
+        /// The pipe.
+        pipe: usize,
+    },
+    /// One of the faults happens.
+    Fault,
+    /// A plugin that fell comes back.
+    Return {
+        /// At which server.
+        node: usize,
+    },
+}
+
+/// One run.
+pub struct World {
+    /// What everything shares.
+    pub shared: Shared,
+    /// The servers.
+    pub nodes: Vec<Node>,
+    /// The pipes, those that are over among them.
+    pub pipes: Vec<Pipe>,
+    events: BTreeMap<(Duration, u64), Event>,
+    next_event: u64,
+    turns: u64,
+    /// What this run's faults are drawn from.
+    pub(super) faults: Vec<super::chaos::Fault>,
+}
+
+impl World {
+    /// The beginning of a run.
+    pub fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        let count = 2 + usize::from(random.chance(600));
+        let keys: Vec<Key> = (0..count).map(|n| Key([n as u8 + 1; 32])).collect();
+        let window = random.pick(&[64 * 1024, 64 * 1024, 256 * 1024]);
+        let settings = |number: usize| Settings {
+            key: keys[number],
+            name: format!("server-{number}"),
+            machine: keys[number],
+            software: "simulation".to_string(),
+            limits: Limits { window, window_max: 1 << 20, ..Limits::default() },
+            seed: seed ^ number as u64 ^ 0x5555,
+        };
+        let nodes = (0..count).map(|number| Node::new(number, settings(number))).collect();
+        let shared = Shared {
+            now: Duration::ZERO,
+            ledger: Ledger::default(),
+            trace: Trace::default(),
+            calm: false,
+            keys,
+            random,
+        };
+        let (events, faults) = (BTreeMap::new(), Vec::new());
+        let mut world =
+            World { shared, nodes, pipes: Vec::new(), events, next_event: 0, turns: 0, faults };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for number in 0..self.nodes.len() {
+            for kind in Kind::ALL {
+                let random = &mut self.shared.random;
+                if kind != Kind::Driver && random.chance(250) {
+                    continue;
+                }
+                let version = 1 + random.below(3);
+                let expose = match random.below(8) {
+                    0 => Expose::Local,
+                    1 => Expose::Keys(vec![random.pick(&self.shared.keys)]),
+                    _ => Expose::Peers,
+                };
+                self.nodes[number].start(&mut self.shared, kind, version, expose);
+            }
+        }
+        self.add_peers();
+        self.choose_faults();
+        for _ in 0..self.shared.random.size(2, 24) {
+            let at = Duration::from_micros(self.shared.random.below(20_000_000));
+            self.plan(at, Event::Fault);
+        }
+    }
+
+    /// Every two servers know each other's address, or one of them the other's.
+    fn add_peers(&mut self) {
+        for a in 0..self.nodes.len() {
+            for b in 0..a {
+                let who = self.shared.random.below(3);
+                if who != 0 {
+                    self.add_peer(a, b);
+                }
+                if who != 1 {
+                    self.add_peer(b, a);
+                }
+                if who == 2 {
+                    self.shared.trace.saw("dialling each other");
+                }
+            }
+        }
+    }
+
+    fn add_peer(&mut self, from: usize, to: usize) {
+        let key = self.shared.random.chance(500).then(|| self.shared.keys[to]);
+        let address = format!("net:127.0.0.1:{}~noauth", 8000 + to).parse::<Address>();
+        let endpoints = address.map(|address| address.endpoints().0).unwrap_or_default();
+        self.nodes[from].broker.add_peer(PeerConfig { key, endpoints });
+    }
+
+    /// Plans an event for so long from now.
+    pub(super) fn plan(&mut self, after: Duration, event: Event) {
+        self.events.insert((self.shared.now + after, self.next_event), event);
+        self.next_event += 1;
+    }
+
+    /// Runs to the end.
+    pub fn run(&mut self) -> Result<(), String> {
+        self.run_until(Duration::from_secs(20))?;
+        self.calm();
+        let rest = self.shared.now + Duration::from_secs(200);
+        self.run_until(rest)?;
+        self.check_rest()?;
+        self.release()?;
+        let end = self.shared.now + Duration::from_secs(60);
+        self.run_until(end)?;
+        self.check_calm()?;
+        self.stop_plugins();
+        let end = self.shared.now + Duration::from_secs(30);
+        self.run_until(end)?;
+        self.check_stopped()?;
+        for node in &mut self.nodes {
+            node.broker.stop();
+        }
+        let end = self.shared.now + Duration::from_secs(30);
+        self.run_until(end)?;
+        self.check_ended()
+    }
+
+    fn release(&mut self) -> Result<(), String> {
+        for node in &mut self.nodes {
+            for (plugin, actor) in &mut node.actors {
+                let (broker, shared) = (&mut node.broker, &mut self.shared);
+                actor.release_all(&mut Host { broker, plugin: *plugin, shared })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stop_plugins(&mut self) {
+        for node in &mut self.nodes {
+            for plugin in node.actors.keys().copied().collect::<Vec<_>>() {
+                node.stop_plugin(&mut self.shared, plugin);
+            }
+        }
+    }
+
+    /// Runs until nothing more is due before a time.
+    fn run_until(&mut self, end: Duration) -> Result<(), String> {
+        loop {
+            self.take_dials();
+            let busy: Vec<usize> = (0..self.nodes.len()).filter(|n| self.is_busy(*n)).collect();
+            if busy.is_empty() {
+                match self.next_time() {
+                    Some(next) if next < end => {
+                        self.shared.now = self.shared.now.max(next);
+                        self.happen()?;
+                    }
+                    _ => break,
+                }
+                continue;
+            }
+            let number = self.shared.random.pick(&busy);
+            self.nodes[number].turn(&mut self.shared, &mut self.pipes)?;
+            self.shared.now += Duration::from_micros(1 + self.shared.random.below(20));
+            self.happen()?;
+            self.after_turn(number)?;
+        }
+        self.shared.now = self.shared.now.max(end);
+        Ok(())
+    }
+
+    fn after_turn(&mut self, number: usize) -> Result<(), String> {
+        self.turns += 1;
+        if self.turns > TURNS {
+            return Err("the run does not come to rest".to_string());
+        }
+        self.nodes[number].broker.audit().map_err(|what| format!("server-{number}: {what}"))?;
+        self.check_accounts(number)
+    }
+
+    /// Whether a server has something to do now.
+    fn is_busy(&self, number: usize) -> bool {
+        let (node, now) = (&self.nodes[number], self.shared.now);
+        node.broker.effects_waiting() > 0
+            || node.broker.has_touched()
+            || node.broker.deadline().is_some_and(|at| at <= now)
+            || node.closing.values().any(|at| *at <= now)
+            || (!node.backlog.is_empty() && node.broker.accepts())
+            || node.conns.keys().any(|id| node.readable(*id, now, &self.pipes))
+            || node.blocked.iter().any(|id| node.writable(*id, &self.pipes))
+    }
+
+    fn next_time(&self) -> Option<Duration> {
+        let event = self.events.keys().next().map(|(at, _)| *at);
+        let of_node = |node: &Node| {
+            let closing = node.closing.values().copied();
+            let ways = node.conns.values().map(|(pipe, side)| &self.pipes[*pipe].ways[1 - side]);
+            let reads = ways.filter_map(|way| way.readable_at());
+            closing.chain(reads).chain(node.broker.deadline()).min()
+        };
+        self.nodes.iter().filter_map(of_node).chain(event).min()
+    }
+
+    /// Lets planned events happen whose time has come.
+    fn happen(&mut self) -> Result<(), String> {
+        while let Some(entry) = self.events.first_entry()
+            && entry.key().0 <= self.shared.now
+        {
+            match entry.remove() {
+                Event::Dialled { from, peer, to } => self.dialled(from, peer, to),
+                Event::Accepted { to, pipe } => self.nodes[to].backlog.push(pipe),
+                Event::Fault if !self.shared.calm => self.fault(),
+                Event::Fault => {}
+                Event::Return { node } => self.return_one(node),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn return_one(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        let Some((kind, version, expose)) = node.fallen.pop() else { return };
+        self.shared.trace.saw("a plugin came back");
+        let version = version + self.shared.random.below(2);
+        node.start(&mut self.shared, kind, version, expose);
+    }
+
+    fn take_dials(&mut self) {
+        for from in 0..self.nodes.len() {
+            for Dial { peer, endpoints } in std::mem::take(&mut self.nodes[from].dials) {
+                let port = endpoints.first().map(ToString::to_string).unwrap_or_default();
+                let to = (0..self.nodes.len()).find(|n| port.contains(&format!(":{}", 8000 + n)));
+                let after = Duration::from_micros(self.shared.random.size(1, 300_000));
+                if let Some(to) = to {
+                    self.plan(after, Event::Dialled { from, peer, to });
+                }
+            }
+        }
+    }
+
+    fn dialled(&mut self, from: usize, peer: PeerId, to: usize) {
+        if !self.shared.calm && self.shared.random.chance(100) {
+            self.shared.trace.saw("a failed dial");
+            self.nodes[from].broker.dial_failed(peer, "nobody is there");
+            return;
+        }
+        let pipe = self.new_pipe();
+        self.nodes[from].connected(
+            &mut self.shared,
+            &mut self.pipes,
+            pipe,
+            0,
+            Opened::Dialled(peer),
+        );
+        let after = Duration::from_micros(self.shared.random.size(1, 50_000));
+        self.plan(after, Event::Accepted { to, pipe });
+    }
+
+    pub(super) fn new_pipe(&mut self) -> usize {
+        let random = &mut self.shared.random;
+        let capacity = random.size(2_000, 256 * 1024) as usize;
+        let delay = Duration::from_micros(random.size(0, 100_000));
+        self.pipes.push(Pipe::new(capacity, delay));
+        self.pipes.len() - 1
+    }
+}

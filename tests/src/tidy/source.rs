@@ -1,0 +1,153 @@
+//! A file of the project, as the rules see it.
+
+use super::Finding;
+use super::masking::masked;
+
+/// A file: its text, and for Rust what of it is code and what belongs to tests.
+#[derive(Debug)]
+pub struct Source {
+    /// Relative to the project.
+    pub path: String,
+    /// All of it.
+    pub text: String,
+    /// The lines of a Rust file, without comments and literals; none for other files.
+    pub code: Vec<String>,
+    /// For each line of `code`, whether it belongs to a test.
+    tests: Vec<bool>,
+}
+
+impl Source {
+    /// A file that has been read.
+    #[must_use]
+    pub fn new(path: &str, text: &str) -> Self {
+        let rust = path.ends_with(".rs");
+        let code: Vec<String> = match rust {
+            true => masked(text).lines().map(str::to_owned).collect(),
+            false => Vec::new(),
+        };
+        let tests = match is_test_file(path) {
+            true => vec![true; code.len()],
+            false => test_lines(&code),
+        };
+        Self { path: path.into(), text: text.into(), code, tests }
+    }
+
+    /// Whether it is Rust.
+    #[must_use]
+    pub fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// Whether it lies below a folder of the project.
+    #[must_use]
+    pub fn is_below(&self, folders: &[&str]) -> bool {
+        folders.iter().any(|folder| self.path.starts_with(folder))
+    }
+
+    /// All lines of the code with their numbers, from 1.
+    pub fn all_code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code.iter().enumerate().map(|(at, line)| (at + 1, line.as_str()))
+    }
+
+    /// As [`Source::all_code`], without tests.
+    pub fn shipped_code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.all_code().filter(|(number, _)| !self.tests[number - 1])
+    }
+
+    /// All lines of the text with their numbers, from 1.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text.lines().enumerate().map(|(at, line)| (at + 1, line))
+    }
+
+    /// A finding in this file.
+    #[must_use]
+    pub fn finding(&self, line: usize, message: impl Into<String>) -> Finding {
+        Finding { path: self.path.clone(), line, message: message.into() }
+    }
+}
+
+/// Whether a line has this text as words of their own, not within longer ones.
+#[must_use]
+pub(super) fn has_word(line: &str, word: &str) -> bool {
+    let in_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(word).any(|(at, _)| {
+        let before = in_name(word.chars().next()) && in_name(line[..at].chars().next_back());
+        let after = &line[at + word.len()..];
+        let after = in_name(word.chars().next_back()) && in_name(after.chars().next());
+        !before && !after
+    })
+}
+
+/// The number of the line in which the block ends that begins with the first `{` at or behind a
+/// line; `None` when a `;` comes before it. Numbers are from 0.
+pub(super) fn end_of_item(code: &[String], from: usize) -> Option<usize> {
+    let (mut braces, mut brackets) = (0_usize, 0_usize);
+    for (number, line) in code.iter().enumerate().skip(from) {
+        for character in line.chars() {
+            match character {
+                '(' | '[' => brackets += 1,
+                ')' | ']' => brackets = brackets.saturating_sub(1),
+                '{' => braces += 1,
+                '}' if braces == 1 => return Some(number),
+                '}' => braces = braces.saturating_sub(1),
+                ';' if braces == 0 && brackets == 0 => return None,
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// What lies in the package of the tests, and what is named as tests of a module.
+fn is_test_file(path: &str) -> bool {
+    let stem = path.trim_end_matches(".rs").rsplit('/').next().unwrap_or(path);
+    path.starts_with("tests/") || path.contains("/tests/") || stem.ends_with("tests")
+}
+
+/// Marks the items that are only there for tests.
+fn test_lines(code: &[String]) -> Vec<bool> {
+    let mut marks = vec![false; code.len()];
+    for (number, line) in code.iter().enumerate() {
+        if line.contains("#[cfg(test)]") || line.contains("#[test]") {
+            let end = end_of_item(code, number).unwrap_or(number);
+            marks[number..=end].fill(true);
+        }
+    }
+    marks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_told_from_what_is_shipped() {
+        let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n";
+        let shipped = |path| {
+            let source = Source::new(path, text);
+            source.shipped_code().map(|(number, _)| number).collect::<Vec<_>>()
+        };
+        assert_eq!(shipped("server/src/a.rs"), [1, 6]);
+        assert_eq!(shipped("server/src/a_tests.rs"), [0; 0]);
+        assert_eq!(shipped("tests/src/a.rs"), [0; 0]);
+    }
+
+    #[test]
+    fn a_word_is_not_a_part_of_a_word() {
+        assert!(has_word("use std::fs;", "std::fs"));
+        assert!(has_word("unsafe { f() }", "unsafe"));
+        assert!(!has_word("forbid(unsafe_code)", "unsafe"));
+        assert!(!has_word("my_std::fs", "std::"));
+        assert!(has_word("x.unwrap()", ".unwrap()"));
+    }
+
+    #[test]
+    fn an_item_ends_with_its_block() {
+        let code: Vec<String> = masked("fn a(b: [u8; 2])\n{\n if c { d }\n}\n}")
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(end_of_item(&code, 0), Some(3));
+        assert_eq!(end_of_item(&["mod a;".into(), "fn b() {}".into()], 0), None);
+    }
+}

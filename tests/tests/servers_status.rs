@@ -1,0 +1,180 @@
+//! What `trunkline status` says of a running server, and which plugins keep it from starting.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use serde_json::{Map, Value};
+use trunkline_tests::binaries::plugin;
+use trunkline_tests::fixtures::{self, Api};
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, run_to_its_end};
+
+/// What design section 5 says of one table: its keys in order, and the kind of each value.
+type Shape = &'static [(&'static str, Kind)];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text,
+    TextOrNull,
+    Number,
+    NumberOrNull,
+    Texts,
+    OneOf(&'static [&'static str]),
+}
+
+const SERVER: Shape = &[
+    ("name", Kind::Text),
+    ("key", Kind::Text),
+    ("addresses", Kind::Texts),
+    ("uptime_us", Kind::Number),
+    ("version", Kind::Text),
+];
+
+const PLUGIN: Shape = &[
+    ("name", Kind::Text),
+    ("version", Kind::Number),
+    ("state", Kind::OneOf(&["running", "stopped", "failed", "starting"])),
+    ("reason", Kind::TextOrNull),
+    ("placement", Kind::OneOf(&["inline", "thread", "process", "remote"])),
+    ("server", Kind::Text),
+    ("addresses", Kind::Texts),
+    ("channels", Kind::Number),
+];
+
+const LINK: Shape = &[
+    ("peer", Kind::Text),
+    ("name", Kind::Text),
+    ("role", Kind::OneOf(&["server", "host"])),
+    ("address", Kind::Text),
+    ("state", Kind::OneOf(&["up", "connecting", "waiting"])),
+    ("streams", Kind::Number),
+    ("bytes_in", Kind::Number),
+    ("bytes_out", Kind::Number),
+    ("rtt_us", Kind::NumberOrNull),
+    ("reason", Kind::TextOrNull),
+];
+
+const CHANNEL: Shape = &[
+    ("id", Kind::Number),
+    ("from", Kind::Text),
+    ("to", Kind::Text),
+    ("route", Kind::OneOf(&["local", "unix", "tcp", "link", "punched", "relay"])),
+    ("bytes_in", Kind::Number),
+    ("bytes_out", Kind::Number),
+];
+
+fn is(kind: Kind, value: &Value) -> bool {
+    match kind {
+        Kind::Text => value.is_string(),
+        Kind::TextOrNull => value.is_string() || value.is_null(),
+        Kind::Number => value.is_u64(),
+        Kind::NumberOrNull => value.is_u64() || value.is_null(),
+        Kind::Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
+        Kind::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
+    }
+}
+
+fn check(what: &str, shape: Shape, value: &Value) {
+    let object: &Map<String, Value> = value.as_object().expect("a table is an object");
+    let mut wanted: Vec<&str> = shape.iter().map(|(key, _)| *key).collect();
+    let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
+    wanted.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(keys, wanted, "the keys of {what}");
+    for (key, kind) in shape {
+        assert!(is(*kind, &object[*key]), "{what}.{key} is no {kind:?}: {}", object[*key]);
+    }
+}
+
+fn items<'a>(document: &'a Value, key: &str) -> &'a [Value] {
+    document[key].as_array().unwrap_or_else(|| panic!("{key} is no array: {document}"))
+}
+
+#[test]
+fn status_has_exactly_the_shape_that_is_promised() {
+    let folder = Folder::new();
+    let panics = fixtures::plugin(Api::Ours, "panics");
+    let setup = Setup::new("alpha").tcp().peer("beta").peer("nobody").plugin(&plugin("echo"), "");
+    let setup = setup.plugin(&panics, "name = \"broken\"\n[plugin.config]\nin = \"start\"");
+    // It opens a channel, so that there is a local one.
+    let opener = "name = \"opener\"\n[plugin.config]\nin = \"nowhere\"\nto = \"late\"";
+    let setup = setup.plugin(&panics, opener).plugin(&plugin("echo"), "name = \"late\"");
+    let alpha = Server::start(&folder, &setup);
+    let beta = Server::start(&folder, &Setup::new("beta").plugin(&plugin("echo"), ""));
+    let mut peer = Peer::link(Socket::tcp(&alpha), 9);
+    let chan = peer.open("echo");
+    peer.write(chan, b"hello");
+    peer.wait_for("the echo", |heard| matches!(heard, Heard::Write(..)));
+    alpha.wait_until("the link to beta is up, and measured", |status| {
+        status.link_to("beta").is_some_and(|link| link.rtt_us.is_some())
+            && status.channels.len() == 2
+            && status.links.iter().any(|link| link.state == "waiting")
+    });
+
+    let output = alpha.command("status", &["--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON document");
+    let keys: Vec<&str> =
+        document.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys.len(), 4, "{keys:?}");
+    check("server", SERVER, &document["server"]);
+    for (key, shape, least) in
+        [("plugins", PLUGIN, 5), ("links", LINK, 3), ("channels", CHANNEL, 2)]
+    {
+        let all = items(&document, key);
+        assert!(all.len() >= least, "at least {least} {key} were expected: {all:?}");
+        all.iter().for_each(|one| check(key, shape, one));
+    }
+
+    let (home, far) = (alpha.key().to_string(), beta.key().to_string());
+    let server = &document["server"];
+    assert_eq!((&server["name"], &server["key"]), (&"alpha".into(), &home.as_str().into()));
+    let port = format!("net:127.0.0.1:{}~noauth", alpha.port());
+    let addresses = items(server, "addresses");
+    assert!(addresses.contains(&port.into()), "the real port is told: {addresses:?}");
+    let status = alpha.status();
+    let broken = status.plugin("broken").expect("a plugin that failed is shown");
+    assert_eq!((broken.state.as_str(), broken.placement.as_str()), ("failed", "inline"));
+    assert!(broken.reason.as_deref().is_some_and(|why| why.contains("as asked, in start")));
+    let remote = status.plugins.iter().find(|plugin| plugin.server == far).expect("beta's echo");
+    assert_eq!((remote.name.as_str(), remote.placement.as_str()), ("echo", "remote"));
+    let over_link = status.channels.iter().find(|channel| channel.route == "link");
+    let over_link = over_link.expect("the test's channel");
+    assert_eq!(over_link.to, format!("echo@{home}"));
+    assert!(over_link.from.starts_with("test@"), "{over_link:?}");
+    assert_eq!((over_link.bytes_in, over_link.bytes_out), (5, 5), "{over_link:?}");
+    assert!(status.channels.iter().any(|channel| channel.route == "local"));
+    let waiting = status.links.iter().find(|link| link.state == "waiting").expect("nobody");
+    assert!(waiting.reason.is_some() && waiting.address.contains("nobody.sock"), "{waiting:?}");
+}
+
+#[test]
+fn a_plugin_that_does_not_start_stops_the_server_only_if_it_is_required() {
+    let folder = Folder::new();
+    let panics = fixtures::plugin(Api::Ours, "panics");
+    let text = folder.write("text.so", "this is no plugin");
+    let echo = plugin("echo");
+    let fails = "[plugin.config]\nin = \"start\"";
+    let setup = Setup::new("alpha").plugin(&text, "name = \"text\"").plugin(&panics, fails);
+    let alpha = Server::start(&folder, &setup.plugin(&echo, ""));
+    let status = alpha.status();
+    assert!(status.is("panics", "failed") && status.is("echo", "running"), "{status:#?}");
+    let log = alpha.log().text();
+    let about_text: Vec<&str> = log.lines().filter(|line| line.contains("text.so")).collect();
+    assert_eq!(about_text.len(), 1, "one line for the file that is no plugin: {log}");
+    assert!(about_text[0].contains("alpha.toml:"), "it names file and line: {about_text:?}");
+    Peer::link(Socket::unix(&alpha), 9).echo("echo", b"the others run");
+
+    for (file, lines, why) in [
+        (&panics, "required = true\n[plugin.config]\nin = \"start\"", "as asked, in start"),
+        (&panics, "required = true\n[plugin.config]\nin = 7", "in"),
+        (&text, "required = true", "text.so"),
+    ] {
+        let beta = Setup::new("beta").plugin(&echo, "").plugin(file, lines);
+        let (code, said) = run_to_its_end(&folder, &beta);
+        assert_eq!(code, 1, "{said}");
+        let errors: Vec<&str> = said.lines().filter(|l| l.starts_with("trunkline: ")).collect();
+        assert_eq!(errors.len(), 1, "one line says why: {said}");
+        assert!(errors[0].contains("beta.toml:") && errors[0].contains(why), "{said}");
+        assert!(!folder.path().join("beta.sock").exists(), "the socket's file is removed: {said}");
+    }
+}

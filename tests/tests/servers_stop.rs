@@ -1,0 +1,136 @@
+//! How a server ends, and what it does with the files of its sockets.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use rustix::process::Signal;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::time::{Duration, Instant};
+use trunkline_core::control::Message;
+use trunkline_tests::binaries::plugin;
+use trunkline_tests::fixtures::{self, Api};
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, run_to_its_end};
+
+/// What the design allows for ending, and as much again for a machine that is busy.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+#[test]
+fn the_command_and_both_signals_end_it_in_order() {
+    for how in ["stop", "SIGINT", "SIGTERM"] {
+        let folder = Folder::new();
+        // This plugin shows that it was told to stop, by failing at that.
+        let panics = fixtures::plugin(Api::Ours, "panics");
+        let setup = Setup::new("alpha").tcp().plugin(&plugin("echo"), "");
+        let setup = setup.plugin(&panics, "[plugin.config]\nin = \"stop\"");
+        let mut alpha = Server::start(&folder, &setup);
+        let mut peer = Peer::link(Socket::unix(&alpha), 9);
+        let chan = peer.open("echo");
+        peer.wait_for("the answer", |heard| matches!(heard, Heard::Answer(..)));
+        let begun = Instant::now();
+        match how {
+            "SIGINT" => alpha.signal(Signal::INT),
+            "SIGTERM" => alpha.signal(Signal::TERM),
+            _ => {
+                let output = alpha.command("stop", &[]);
+                assert_eq!(output.status.code(), Some(0), "{how}: {output:?}");
+                assert!(!alpha.is_running(), "the command waits until the server has ended");
+            }
+        }
+        let closing = peer.wait_for("why the channel ends", |heard| {
+            matches!(heard, Heard::Message(Message::Closing(closing)) if closing.stream == chan.stream.0)
+        });
+        assert!(format!("{closing:?}").contains("plugin-stopped"), "{how}: {closing:?}");
+        let goodbye =
+            peer.wait_for("goodbye", |h| matches!(h, Heard::Message(Message::Goodbye(_))));
+        assert!(format!("{goodbye:?}").contains("server-stopping"), "{how}: {goodbye:?}");
+        assert_eq!(peer.hear(), Heard::End, "{how}");
+        drop(peer);
+        assert_eq!(alpha.wait_for_end(), 0, "{how}: {}", alpha.log().text());
+        let took = begun.elapsed();
+        println!("{how}: ended in {took:?}");
+        assert!(took < ENDS_WITHIN, "{how} took {took:?}");
+        assert!(!alpha.socket().exists(), "{how}: the socket's file is still there");
+        let log = alpha.log().text();
+        assert!(log.contains("as asked, in stop"), "{how}: plugins are told to stop: {log}");
+        assert!(log.contains("the server has ended"), "{how}: {log}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = Folder::new();
+    let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
+    // A peer that does not hang up, for which the server would wait.
+    let peer = Peer::link(Socket::unix(&alpha), 9);
+    alpha.signal(Signal::INT);
+    alpha.signal(Signal::TERM);
+    assert_eq!(alpha.wait_for_end(), 1, "{}", alpha.log().text());
+    let log = alpha.log().text();
+    assert!(log.contains("a second signal: ending at once"), "{log}");
+    assert!(!alpha.socket().exists(), "the socket's file is removed all the same");
+    drop(peer);
+}
+
+#[test]
+fn a_peer_that_never_hangs_up_holds_the_end_up_for_no_more_than_five_seconds() {
+    let folder = Folder::new();
+    let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
+    let peer = Peer::link(Socket::unix(&alpha), 9);
+    let begun = Instant::now();
+    alpha.signal(Signal::TERM);
+    assert_eq!(alpha.wait_for_end(), 0, "{}", alpha.log().text());
+    let took = begun.elapsed();
+    println!("with a peer that stays, it ended in {took:?}");
+    assert!(took < ENDS_WITHIN, "it took {took:?}");
+    drop(peer);
+}
+
+#[test]
+fn a_live_servers_socket_is_refused_and_a_dead_ones_taken_over() {
+    let folder = Folder::new();
+    let setup = Setup::new("alpha").plugin(&plugin("echo"), "");
+    let mut alpha = Server::start(&folder, &setup);
+    let metadata = std::fs::metadata(alpha.socket()).expect("the socket has a file");
+    assert!(metadata.file_type().is_socket());
+    let mode = metadata.permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "only we may open the socket, but its mode is {mode:o}");
+
+    let (code, said) = run_to_its_end(&folder, &setup);
+    let socket = alpha.socket().display().to_string();
+    assert_eq!(code, 1, "{said}");
+    let errors: Vec<&str> = said.lines().filter(|l| l.starts_with("trunkline: ")).collect();
+    assert_eq!(errors.len(), 1, "one line says what is wrong: {said}");
+    assert!(errors[0].contains(&socket) && errors[0].contains("another server"), "{said}");
+    assert!(alpha.socket().exists(), "who is refused takes the live server's file away");
+    Peer::link(Socket::unix(&alpha), 9).echo("echo", b"the first server goes on");
+
+    alpha.kill();
+    assert!(alpha.socket().exists(), "a killed server leaves its file");
+    let mut alpha = alpha.start_again();
+    Peer::link(Socket::unix(&alpha), 9).echo("echo", b"the file was taken over");
+    assert_eq!(alpha.command("stop", &[]).status.code(), Some(0));
+    assert_eq!(alpha.wait_for_end(), 0);
+    assert!(!alpha.socket().exists());
+
+    folder.write("alpha.sock", "not a socket");
+    let (code, said) = run_to_its_end(&folder, &setup);
+    assert!(code == 1 && said.contains("no socket"), "{said}");
+    let kept = std::fs::read_to_string(folder.path().join("alpha.sock"));
+    assert_eq!(kept.ok().as_deref(), Some("not a socket"), "another program's file was touched");
+}
+
+#[test]
+fn without_a_server_the_command_line_says_so() {
+    let folder = Folder::new();
+    let mut alpha = Server::start(&folder, &Setup::new("alpha"));
+    assert_eq!(alpha.command("stop", &[]).status.code(), Some(0));
+    alpha.wait_for_end();
+    for command in ["status", "stop"] {
+        let output = alpha.command(command, &[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert_eq!(said.lines().count(), 1, "{command}: {said}");
+        assert!(said.contains("no server runs there"), "{command}: {said}");
+    }
+}
