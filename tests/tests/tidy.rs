@@ -1,5 +1,5 @@
-//! Keeps the house rules under plain `cargo test`. Each failure names the file, the line and what to
-//! do; the rules themselves are in `tests/src/tidy`, where they are tried on bad inputs too.
+//! Keeps the house rules under plain `cargo test`. Each failure names the file, the line and what
+//! to do; the rules themselves are in `tests/src/tidy`, where they are tried on bad inputs too.
 
 use trunkline_core::reason::Code;
 use trunkline_tests::tidy::{self, Finding, Source};

@@ -25,6 +25,14 @@ pub(crate) struct Place<'a> {
 /// How it goes on after an event; a reason means that both sides are reset.
 pub(crate) type Next = Result<Pace, Reason>;
 
+/// Why an accepted connection is not carried.
+pub(crate) enum Unwanted {
+    /// Nobody serves it.
+    Unserved(Reason),
+    /// The host cannot watch it: descriptors are short, so the next ones would fare no better.
+    Unwatched(Reason),
+}
+
 /// A channel and, but for the first moments of the serving side, a TCP connection.
 pub(crate) struct Connection {
     /// What to call it in the log.
@@ -49,16 +57,18 @@ enum Stage {
 }
 
 impl Connection {
-    /// A connection that was accepted here. The socket is reset when there is a reason against it.
+    /// A connection that was accepted here. The socket is reset when it cannot be carried.
     pub(crate) fn accepted(
         host: &Host,
         socket: TcpStream,
         destination: &Rc<Destination>,
-    ) -> Result<Self, Reason> {
-        let (asking, channel) = Asking::start(host, socket, destination)?;
-        let watch = watch(host, asking.socket()).inspect_err(|reason| {
+    ) -> Result<Self, Unwanted> {
+        let started = Asking::start(host, socket, destination);
+        let (asking, channel) = started.map_err(Unwanted::Unserved)?;
+        let watch = watch(host, asking.socket()).map_err(|reason| {
             tcp::reset_on_drop(asking.socket());
             host.abort(channel, reason.clone());
+            Unwanted::Unwatched(reason)
         })?;
         let title = Rc::clone(&destination.title);
         Ok(Self { title, channel, watch: Some(watch), stage: Stage::Asking(Box::new(asking)) })

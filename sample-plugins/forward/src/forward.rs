@@ -2,6 +2,7 @@
 //! takes turns between those that could go on for ever.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::mem;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use trunkline_plugin::prelude::*;
 
 use crate::CHUNK;
 use crate::config::Settings;
-use crate::connection::{Connection, Next, Place, TCP_RESET};
+use crate::connection::{Connection, Next, Place, TCP_RESET, Unwanted};
 use crate::connections::{Connections, Id};
 use crate::listener::{Accepted, Listener, REST};
 use crate::pump::Pace;
@@ -172,7 +173,10 @@ impl Forward {
                 Accepted::Connection(socket) => {
                     match Connection::accepted(host, socket, &listener.destination) {
                         Ok(connection) => drop(self.connections.add(connection)),
-                        Err(reason) => log_end(&listener.destination.title, &reason),
+                        Err(Unwanted::Unserved(why)) => {
+                            log_end(&listener.destination.title, &why);
+                        }
+                        Err(Unwanted::Unwatched(why)) => return self.rest(host, index, &why),
                     }
                 }
             }
@@ -187,7 +191,7 @@ impl Forward {
     }
 
     /// Leaves a listener alone for a while.
-    fn rest(&mut self, host: &Host, index: usize, error: &std::io::Error) {
+    fn rest(&mut self, host: &Host, index: usize, error: &dyn Display) {
         let Some(listener) = self.listeners.get_mut(index) else { return };
         listener.rest(host, error);
         self.rest_over.get_or_insert_with(|| host.set_timer(REST));

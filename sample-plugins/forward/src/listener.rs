@@ -1,5 +1,6 @@
 //! A socket that listens: it accepts, and it rests while the process has no descriptor left.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
@@ -44,7 +45,7 @@ impl Listener {
     /// `cannot-listen`, with the address.
     pub(crate) fn new(host: &Host, settings: Listen) -> Result<Self, Reason> {
         let address = settings.address.0;
-        let cannot = |error: &dyn std::fmt::Display| {
+        let cannot = |error: &dyn Display| {
             let text =
                 format!("{address}: {error}; choose another address in plugin.config.listen");
             Reason::new("cannot-listen", text)
@@ -83,7 +84,7 @@ impl Listener {
     }
 
     /// Rests because of this error.
-    pub(crate) fn rest(&mut self, host: &Host, error: &io::Error) {
+    pub(crate) fn rest(&mut self, host: &Host, error: &dyn Display) {
         let first = !std::mem::replace(&mut self.short, true);
         let level = if first { log::Level::Warn } else { log::Level::Debug };
         let title = &self.destination.title;

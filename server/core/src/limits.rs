@@ -13,6 +13,8 @@ pub struct Limits {
     pub links: usize,
     /// Open streams of one link, in each direction of opening.
     pub streams: usize,
+    /// Open channels of one plugin.
+    pub channels: usize,
     /// Plugins that one peer may announce.
     pub announced: usize,
     /// Bytes that a channel may have on the way to a plugin at first.
@@ -38,6 +40,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(5),
             links: 1024,
             streams: 65_536,
+            channels: 262_144,
             announced: 4096,
             window: WINDOW,
             window_max: 16 << 20,

@@ -19,6 +19,7 @@ pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Repor
     milliseconds(&mut table, "handshake-ms", &mut limits.handshake, report);
     count(&mut table, "links", &mut limits.links, report);
     count(&mut table, "streams-per-link", &mut limits.streams, report);
+    count(&mut table, "channels-per-plugin", &mut limits.channels, report);
     count(&mut table, "plugins-per-peer", &mut limits.announced, report);
     bytes(&mut table, "stream-window", &mut limits.window, report);
     bytes(&mut table, "stream-window-max", &mut limits.window_max, report);

@@ -20,6 +20,16 @@ struct Place {
     ready: bool,
 }
 
+impl Place {
+    /// What a connection that comes here may be.
+    fn grants(&self) -> Grants {
+        match self.listener {
+            Listener::Unix(_) => Grants::Everything,
+            Listener::Tcp(_) => Grants::Server,
+        }
+    }
+}
+
 /// All listeners of a server. Dropping them removes the files of their sockets.
 #[derive(Debug)]
 pub(super) struct Listening {
@@ -85,13 +95,18 @@ impl Listening {
         self.paused_until
     }
 
-    /// The next connection that waits. What is not accepted now stays in the listener's queue.
-    pub(super) fn accept(&mut self, now: Duration) -> Option<Accepted> {
+    /// The next connection that waits at a listener whose grants `admits` lets in. What is not accepted
+    /// now stays in the listener's queue.
+    pub(super) fn accept(
+        &mut self,
+        now: Duration,
+        admits: impl Fn(Grants) -> bool,
+    ) -> Option<Accepted> {
         if self.paused_until.is_some_and(|until| now < until) {
             return None;
         }
         self.paused_until = None;
-        for place in self.places.iter_mut().filter(|place| place.ready) {
+        for place in self.places.iter_mut().filter(|place| place.ready && admits(place.grants())) {
             match accept_from(place) {
                 Ok(Some(accepted)) => return Some(accepted),
                 Ok(None) => place.ready = false,
@@ -126,16 +141,11 @@ impl Drop for Listening {
 fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
     loop {
         match place.listener.accept() {
+            Ok((stream @ Stream::Unix(_), _)) if !is_trusted(&stream) => {
+                log::warn!("{}: another user's connection was refused", place.endpoint);
+            }
             Ok((stream, from)) => {
-                let grants = match &stream {
-                    Stream::Tcp(_) => Grants::Server,
-                    Stream::Unix(_) if is_trusted(&stream) => Grants::Everything,
-                    Stream::Unix(_) => {
-                        log::warn!("{}: another user's connection was refused", place.endpoint);
-                        continue;
-                    }
-                };
-                return Ok(Some(Accepted { stream, from, grants }));
+                return Ok(Some(Accepted { stream, from, grants: place.grants() }));
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),

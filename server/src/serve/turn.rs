@@ -107,12 +107,9 @@ impl Server {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.shared.broker.borrow().accepts() {
-                return;
-            }
-            let Some(Accepted { stream, from, grants }) = self.listening.accept(self.now) else {
-                return;
-            };
+            let admits = |grants| self.shared.broker.borrow().accepts(grants);
+            let accepted = self.listening.accept(self.now, admits);
+            let Some(Accepted { stream, from, grants }) = accepted else { return };
             self.open(stream, Opening { how: Opened::Accepted, grants, address: from });
         }
     }

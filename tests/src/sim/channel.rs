@@ -150,6 +150,10 @@ impl Channel {
         if !std::mem::replace(&mut self.stopped, true) {
             host.shared.trace.saw("reading stopped");
             legal(host.broker.stop_read(host.plugin, handle))?;
+            // Who only reads has nothing left to wait for.
+            if self.writer.is_none() {
+                return self.close(host, handle);
+            }
         }
         Ok(())
     }

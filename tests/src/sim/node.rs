@@ -103,7 +103,7 @@ impl Node {
     }
 
     fn accept(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
-        while !self.backlog.is_empty() && self.broker.accepts() {
+        while !self.backlog.is_empty() && self.broker.accepts(Grants::Server) {
             let pipe = self.backlog.remove(0);
             self.connected(shared, pipes, pipe, 1, Opened::Accepted);
         }

@@ -9,7 +9,7 @@ use super::{Ledger, Shared, Trace};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use trunkline_core::address::Address;
-use trunkline_core::broker::{Dial, Expose, Opened, PeerConfig, PeerId, Settings};
+use trunkline_core::broker::{Dial, Expose, Grants, Opened, PeerConfig, PeerId, Settings};
 use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
 
@@ -227,7 +227,7 @@ impl World {
             || node.broker.has_touched()
             || node.broker.deadline().is_some_and(|at| at <= now)
             || node.closing.values().any(|at| *at <= now)
-            || (!node.backlog.is_empty() && node.broker.accepts())
+            || (!node.backlog.is_empty() && node.broker.accepts(Grants::Server))
             || node.conns.keys().any(|id| node.readable(*id, now, &self.pipes))
             || node.blocked.iter().any(|id| node.writable(*id, &self.pipes))
     }

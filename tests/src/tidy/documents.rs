@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn a_code_too_many_or_too_few_is_found() {
         let document = |rows: &str| {
-            let text = format!("## 1. Words\n| `x` | y |\n## 9. Reasons\n| code | a |\n{rows}## End");
+            let head = "## 1. Words\n| `x` | y |\n## 9. Reasons\n| code | a |\n";
+            let text = format!("{head}{rows}## End");
             lists_the_codes(&Source::new("PROTOCOL.md", &text), &["one", "two"])
         };
         assert_eq!(document("| `one` | a |\n| `two` | b |\n"), []);

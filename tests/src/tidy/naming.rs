@@ -4,8 +4,7 @@ use super::source::has_word;
 use super::{Finding, Source};
 
 /// Names that say nothing: what is in such a file belongs somewhere else.
-const EMPTY_NAMES: [&str; 7] =
-    ["util", "utils", "common", "helper", "helpers", "misc", "manager"];
+const EMPTY_NAMES: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "misc", "manager"];
 
 /// No file, folder or module has a name that says nothing.
 #[must_use]

@@ -143,10 +143,8 @@ mod tests {
 
     #[test]
     fn an_item_ends_with_its_block() {
-        let code: Vec<String> = masked("fn a(b: [u8; 2])\n{\n if c { d }\n}\n}")
-            .lines()
-            .map(str::to_owned)
-            .collect();
+        let code: Vec<String> =
+            masked("fn a(b: [u8; 2])\n{\n if c { d }\n}\n}").lines().map(str::to_owned).collect();
         assert_eq!(end_of_item(&code, 0), Some(3));
         assert_eq!(end_of_item(&["mod a;".into(), "fn b() {}".into()], 0), None);
     }

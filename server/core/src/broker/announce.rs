@@ -199,6 +199,7 @@ impl Broker {
     ) {
         let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
         let Ok(end) = self.add_end(End { allowance: WINDOW, ..end }) else { return };
+        self.count_unanswered(id, 1);
         if let Some(link) = self.link_of(id) {
             link.mux().set_tag(stream, end);
         }
@@ -232,6 +233,22 @@ impl Broker {
         }
     }
 
+    /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
+    /// here, so as many may wait for an answer as have room in the window of a link.
+    fn link_has_room(&self, conn: ConnId) -> Result<(), Reason> {
+        let limits = &self.settings.limits;
+        let Some(conn) = self.conns.get(&conn) else { return Ok(()) };
+        let unanswered = (limits.link_window / WINDOW) as usize;
+        let text = if conn.link.streams() > limits.streams {
+            format!("at most {} streams share a link", limits.streams)
+        } else if conn.unanswered > unanswered {
+            format!("at most {unanswered} channels of a link may wait for an answer")
+        } else {
+            return Ok(());
+        };
+        Err(Reason::server(Code::LimitReached, text))
+    }
+
     fn incoming(
         &mut self,
         stream: EndId,
@@ -243,11 +260,7 @@ impl Broker {
         if self.stopping {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
         }
-        let streams = self.conns.get(&conn).map_or(0, |conn| conn.link.streams());
-        if streams > self.settings.limits.streams {
-            let text = format!("at most {} streams share a link", self.settings.limits.streams);
-            return Err(Reason::server(Code::LimitReached, text));
-        }
+        self.link_has_room(conn)?;
         // Who may not see a plugin gets the same answer as for a name that nobody has.
         let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
         let plugin = self.running(to).filter(|plugin| self.may_see(*plugin, caller.server));
@@ -256,6 +269,7 @@ impl Broker {
         if version < least {
             return Err(too_low(to, version, least));
         }
+        self.has_room(plugin)?;
         let from = (caller.name.clone(), caller.server);
         let info = ChannelInfo { from, to: (to.clone(), self.settings.key) };
         let near = End::new(Owner::Plugin(plugin), Phase::Asked, WINDOW);

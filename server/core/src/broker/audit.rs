@@ -158,7 +158,8 @@ impl Broker {
 
     /// The plugins' ends of channels that go over a connection, and were not told of their end.
     pub fn channels_over(&self, id: ConnId) -> Vec<(PluginId, Handle)> {
-        let over = |end: &End| end.peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.conn());
+        let over =
+            |end: &End| end.peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.conn());
         let ends = self.ends.iter().filter(|(_, end)| over(end) == Some(Some(id)));
         let ends = ends.filter(|(_, end)| !end.flags.ending);
         ends.filter_map(|(end, at)| Some((at.plugin()?, self.ends.handle(end)))).collect()

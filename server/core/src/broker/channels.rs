@@ -9,6 +9,7 @@ use crate::limits::WINDOW;
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Route, routes};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec::Vec;
 
 impl Broker {
@@ -17,6 +18,7 @@ impl Broker {
         if self.stopping {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
         }
+        self.has_room(plugin)?;
         let wanted = self.wanted(target.server.as_deref())?;
         let home = self.settings.key;
         let entry = self.directory.find(&target.name, target.least, wanted, home)?;
@@ -25,6 +27,19 @@ impl Broker {
         match routes(place).first() {
             Some(Route::Link) => self.open_link(plugin, target, entry),
             _ => self.open_local(plugin, entry),
+        }
+    }
+
+    /// Whether a plugin may have one more channel.
+    pub(super) fn has_room(&self, plugin: PluginId) -> Result<(), Reason> {
+        let most = self.settings.limits.channels;
+        match self.plugins.get(&plugin) {
+            Some(record) if record.channels >= most => {
+                let name = &record.config.name;
+                let text = format!("{name} has {most} channels, as many as a plugin may have");
+                Err(Reason::server(Code::LimitReached, text))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -38,6 +53,7 @@ impl Broker {
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let callee = self.running(&entry.name).ok_or_else(gone)?;
+        self.has_room(callee)?;
         let info = info(&caller, &entry);
         let near = self.add_plugin_end(plugin, Phase::Asking, info)?;
         let far = self.add_end(End::new(Owner::Plugin(callee), Phase::Asked, WINDOW))?;
@@ -353,9 +369,13 @@ impl Broker {
         handle: Handle,
         reason: Reason,
     ) -> Result<(), Misuse> {
-        let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
-        let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
-        end.flags.muted = true;
+        let live = self.end_of(plugin, handle)?;
+        if let Lookup::Live(id) = self.ends.lookup(handle)
+            && let Some(end) = self.ends.get_mut(id)
+        {
+            end.flags.muted = true;
+        }
+        let Some(id) = live else { return Ok(()) };
         let peer = self.part(id);
         self.end_plugin_end(id, Some(reason.clone()));
         self.abort_end(peer, reason);

@@ -12,6 +12,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// Connections over unix sockets that are let in beyond the limit, so that the command line can.
+const UNIX_RESERVE: usize = 64;
+
 /// How a connection came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
@@ -63,6 +66,8 @@ pub(super) struct Conn {
     pub(super) touched: bool,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
+    /// Streams of the peer whose preface has not been answered.
+    pub(super) unanswered: usize,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
@@ -89,16 +94,23 @@ impl Conn {
     }
 
     fn is_half_open(&self) -> bool {
-        self.phase == ConnPhase::AwaitsHello && self.opening.how == Opened::Accepted
+        let from_outside = self.opening.grants == Grants::Server;
+        from_outside && self.phase == ConnPhase::AwaitsHello && self.opening.how == Opened::Accepted
     }
 }
 
 impl Broker {
-    /// Whether one more connection may be accepted now. If not, it waits in the listener's queue.
-    pub fn accepts(&self) -> bool {
+    /// Whether one more connection with these grants may be accepted now. If not, it waits in the
+    /// listener's queue. Whoever may open our unix sockets is let in although strangers crowd us.
+    pub fn accepts(&self, grants: Grants) -> bool {
         let limits = &self.settings.limits;
+        let most = match grants {
+            Grants::Everything => limits.links + UNIX_RESERVE,
+            Grants::Server => limits.links,
+        };
         let half_open = || self.conns.values().filter(|conn| conn.is_half_open()).count();
-        !self.stopping && self.conns.len() < limits.links && half_open() < limits.half_open
+        let crowded = || grants == Grants::Server && half_open() >= limits.half_open;
+        !self.stopping && self.conns.len() < most && !crowded()
     }
 
     /// A connection is open: hello is put in its outbox.
@@ -119,6 +131,7 @@ impl Broker {
             hello: None,
             touched: false,
             grown: 0,
+            unanswered: 0,
             bytes_in: 0,
             bytes_out: 0,
         };

@@ -122,7 +122,6 @@ impl Broker {
     /// Parts an end from the one that it is joined to, and gives that one.
     pub(super) fn part(&mut self, id: EndId) -> Option<EndId> {
         let peer = self.ends.get(id)?.peer?;
-        log::error!("part {id} {peer}");
         self.forget_growth(id, peer);
         self.forget_growth(peer, id);
         for end in [id, peer] {
@@ -139,6 +138,9 @@ impl Broker {
         let end = self.ends.remove(id)?;
         for plugin in [end.plugin(), end.through].into_iter().flatten() {
             self.count_channel(plugin, -1);
+        }
+        if let (Some(conn), Phase::Asking) = (end.conn(), end.phase) {
+            self.count_unanswered(conn, -1);
         }
         peer
     }
@@ -176,7 +178,8 @@ impl Broker {
     /// one of them is over, the other one is ended.
     pub fn join(&mut self, plugin: PluginId, a: Handle, b: Handle) -> Result<(), Misuse> {
         let unjoined = |id: &EndId| self.ends.get(*id).is_some_and(|end| end.join_to.is_none());
-        let ends = [self.end_of(plugin, a)?.filter(unjoined), self.end_of(plugin, b)?.filter(unjoined)];
+        let ends =
+            [self.end_of(plugin, a)?.filter(unjoined), self.end_of(plugin, b)?.filter(unjoined)];
         let [Some(a), Some(b)] = ends else {
             for id in ends.into_iter().flatten() {
                 self.end_from_within(id, nothing_behind());
@@ -217,10 +220,20 @@ impl Broker {
     fn splice(&mut self, plugin: PluginId, a: EndId, b: EndId) {
         let of = |id| self.ends.get(id).map_or((None, 0), |end: &End| (end.peer, end.allowance));
         let ((x, room_x), (y, room_y)) = (of(a), of(b));
-        log::error!("splice {a} {b} -> {x:?} {y:?}");
-        self.take_place_of(plugin, a, x, y, room_y);
-        if a != b {
-            self.take_place_of(plugin, b, y, x, room_x);
+        if x == Some(b) || (x == Some(a) && y == Some(b)) {
+            // A ring, with nobody behind it.
+            self.drop_end(a);
+            self.drop_end(b);
+            return;
+        } else if y == Some(b) {
+            self.take_place_of_echo(plugin, a, b, x, room_x);
+        } else if x == Some(a) {
+            self.take_place_of_echo(plugin, b, a, y, room_y);
+        } else {
+            self.take_place_of(plugin, a, x, y, room_y);
+            if a != b {
+                self.take_place_of(plugin, b, y, x, room_x);
+            }
         }
         for id in [x, y].into_iter().flatten() {
             self.tell_room(Some(id));
@@ -245,19 +258,38 @@ impl Broker {
             self.join_to_sink(plugin, source, sink, info);
         }
         let Some(sink) = sink else { return };
-        match self.ends.get(sink).map(|end| end.owner) {
-            Some(Owner::Plugin(_)) => {
-                self.keep_for_plugin(sink, &waiting);
-                self.carry_room_over(source, sink, room.saturating_sub(waiting.len() as u64));
-            }
-            Some(Owner::Stream(..)) => self.give_to_stream(sink, &waiting),
-            None => {}
-        }
+        self.give_bytes(sink, &waiting);
+        self.carry_room_over(source, sink, room.saturating_sub(waiting.len() as u64));
         if flags.closing || flags.read_over || source.is_none() {
             self.give_close(Some(sink));
         }
         if flags.stopped || source.is_none() {
             self.give_stop(Some(sink));
+        }
+    }
+
+    /// What is behind `old` is joined to itself, because `echo`, to which `old` is joined, is.
+    fn take_place_of_echo(
+        &mut self,
+        plugin: PluginId,
+        old: EndId,
+        echo: EndId,
+        behind: Option<EndId>,
+        room: u64,
+    ) {
+        let waiting = self.ends.get_mut(echo).map(|end| end.inbox.take()).unwrap_or_default();
+        self.drop_end(echo);
+        self.take_place_of(plugin, old, behind, behind, room);
+        if let Some(behind) = behind {
+            self.give_bytes(behind, &waiting);
+        }
+    }
+
+    fn give_bytes(&mut self, sink: EndId, bytes: &[u8]) {
+        match self.ends.get(sink).map(|end| end.owner) {
+            Some(Owner::Plugin(_)) => self.keep_for_plugin(sink, bytes),
+            Some(Owner::Stream(..)) => self.give_to_stream(sink, bytes),
+            None => {}
         }
     }
 
@@ -283,6 +315,9 @@ impl Broker {
     fn carry_room_over(&mut self, source: Option<EndId>, sink: EndId, room: u64) {
         let Some(id) = source else { return };
         let Some(end) = self.ends.get(id) else { return };
+        if self.ends.get(sink).is_none_or(|sink| sink.plugin().is_none()) {
+            return;
+        }
         self.grant(id, room.saturating_sub(end.allowance));
         let allowance = self.ends.get(id).map_or(0, |end| end.allowance);
         if let Some(end) = self.ends.get_mut(sink) {

@@ -56,8 +56,17 @@ impl Broker {
         let Some(end) = self.ends.get_mut(stream) else { return };
         if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
             let early = end.inbox.take();
+            if let Some(conn) = end.conn() {
+                self.count_unanswered(conn, -1);
+            }
             self.give_to_stream(stream, &answer.frame());
             self.give_to_stream(stream, &early);
+        }
+    }
+
+    pub(super) fn count_unanswered(&mut self, conn: ConnId, change: isize) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.unanswered = conn.unanswered.saturating_add_signed(change);
         }
     }
 
