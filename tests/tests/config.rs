@@ -105,7 +105,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "keys of later versions",
         "{GOOD}network = \"x\"\nannounce = []\n[[peer]]\nkey = \"KEY\"\nrole = \"host\"\n\
          [[plugin]]\npath = \"plugin.so\"\nplacement = \"process\"\nadvertise = [\"unix\"]\n\
-         [host]\n",
+         allow = [\"links\"]\nrestart = \"on-failure\"\n[host]\n",
         &[
             "4: `network`: does not work yet; remove it: servers of every network can link",
             "5: `announce`: does not work yet; remove it: only addresses on this machine work \
@@ -113,7 +113,9 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "8: `role`: \"host\": hosts do not work yet",
             "11: `placement`: \"process\": does not work yet; only \"inline\" does",
             "12: `advertise`: does not work yet; remove it: channels go over links so far",
-            "13: [host]: hosts do not work yet; write [server], for `trunkline run`",
+            "13: `allow`: \"links\": does not work yet; remove it",
+            "14: `restart`: \"on-failure\": does not work yet; only \"never\" does",
+            "15: [host]: hosts do not work yet; write [server], for `trunkline run`",
         ],
     ),
     (

@@ -86,7 +86,6 @@ fn garbage_is_answered_with_a_reason() {
     let garbage: Vec<u8> = (0u32..4096).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for (what, bytes, why) in [
         ("HTTP", &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "protocol-violation"),
-        ("TLS", &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3], "protocol-violation"),
         ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n", "protocol-violation"),
         ("zeros", &[0; 4096], "protocol-violation"),
         ("ones", &[0xff; 4096], "protocol-violation"),

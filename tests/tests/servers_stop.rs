@@ -34,7 +34,6 @@ fn the_command_and_both_signals_end_it_in_order() {
             _ => {
                 let output = alpha.command("stop", &[]);
                 assert_eq!(output.status.code(), Some(0), "{how}: {output:?}");
-                assert!(!alpha.is_running(), "the command waits until the server has ended");
             }
         }
         let closing = peer.wait_for("why the channel ends", |heard| {

@@ -151,7 +151,7 @@ enum Others {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Expose, Restart};
+    use crate::config::Expose;
 
     fn table(line: usize) -> PluginConfig {
         PluginConfig {
@@ -161,8 +161,6 @@ mod tests {
             required: Required::No,
             sha256: None,
             expose: Expose::Local,
-            allow: Vec::new(),
-            restart: Restart::Never,
             line,
         }
     }

@@ -15,5 +15,5 @@ mod read;
 mod server;
 mod syntax;
 
-pub use model::{Accept, Allow, Config, Expose, Loopback, Peer, PluginConfig, Required, Restart};
+pub use model::{Accept, Config, Expose, Loopback, Peer, PluginConfig, Required};
 pub use problem::Problem;

@@ -80,10 +80,6 @@ pub struct PluginConfig {
     pub sha256: Option<[u8; 32]>,
     /// Who sees and reaches it.
     pub expose: Expose,
-    /// What it may do beyond the default.
-    pub allow: Vec<Allow>,
-    /// What happens when it fails.
-    pub restart: Restart,
     /// The line of the file.
     pub line: usize,
 }
@@ -106,22 +102,6 @@ pub enum Expose {
     Peers,
     /// Also the plugins of these servers.
     Keys(Vec<Key>),
-}
-
-/// Something that a plugin may do beyond the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allow {
-    /// Open and close links to other servers.
-    Links,
-}
-
-/// What happens when a plugin fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// It stays failed.
-    Never,
-    /// It is started again.
-    OnFailure,
 }
 
 impl Config {

@@ -2,7 +2,7 @@
 
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Allow, Expose, PluginConfig, Required, Restart, json, peer};
+use super::{Expose, PluginConfig, Required, json, peer};
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 use trunkline_core::name::Name;
@@ -39,10 +39,9 @@ fn read(mut table: Table<'_>, folder: &Path, report: &mut Report<'_>) -> Option<
     let name = table.string("name", report).and_then(|text| name(&text, report));
     let sha256 = table.string("sha256", report).and_then(|text| sha256(&text, report));
     let expose = expose(&mut table, report);
-    let allow = allow(&mut table, report);
-    let restarts = [("never", Restart::Never), ("on-failure", Restart::OnFailure)];
-    let restart = table.choice("restart", &restarts, report).unwrap_or(Restart::Never);
-    placement(&mut table, report);
+    allow(&mut table, report);
+    one_of_these_works(&mut table, "restart", &["never", "on-failure"], report);
+    one_of_these_works(&mut table, "placement", &["inline", "thread", "process"], report);
     table.not_yet("advertise", "remove it: channels go over links so far", report);
     let config_json = match table.get("config").map(|value| (value.get_ref(), value.span())) {
         None => "{}".into(),
@@ -56,7 +55,7 @@ fn read(mut table: Table<'_>, folder: &Path, report: &mut Report<'_>) -> Option<
     let line = report.line(table.span());
     table.refuse_unknown(report);
     let path = path?;
-    Some(PluginConfig { path, name, config_json, required, sha256, expose, allow, restart, line })
+    Some(PluginConfig { path, name, config_json, required, sha256, expose, line })
 }
 
 /// The path of the plugin file. Only a required one must be there: the server can do without
@@ -129,25 +128,31 @@ enum Exposed {
     Peers,
 }
 
-fn allow(table: &mut Table<'_>, report: &mut Report<'_>) -> Vec<Allow> {
-    let mut allow = Vec::new();
+fn allow(table: &mut Table<'_>, report: &mut Report<'_>) {
     for text in table.strings("allow", report) {
         match text.text {
-            "links" => allow.push(Allow::Links),
+            "links" => text.wrong(report, "does not work yet; remove it"),
             _ => text.wrong(report, "not a known value; known are links"),
         }
     }
-    allow
 }
 
-fn placement(table: &mut Table<'_>, report: &mut Report<'_>) {
-    match table.string("placement", report) {
-        Some(text) if matches!(text.text, "thread" | "process") => {
-            text.wrong(report, "does not work yet; only \"inline\" does");
+/// A key of which only the first, default value works in this version.
+fn one_of_these_works(
+    table: &mut Table<'_>,
+    key: &'static str,
+    known: &[&str],
+    report: &mut Report<'_>,
+) {
+    let Some(text) = table.string(key, report) else { return };
+    match known.iter().position(|value| *value == text.text) {
+        Some(0) => {}
+        Some(_) => {
+            text.wrong(report, format!("does not work yet; only \"{}\" does", known[0]));
         }
-        Some(text) if text.text != "inline" => {
-            text.wrong(report, "not a known value; known are inline, thread, process");
+        None => {
+            let known = known.join(", ");
+            text.wrong(report, format!("not a known value; known are {known}"));
         }
-        _ => {}
     }
 }
