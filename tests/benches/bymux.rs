@@ -8,7 +8,7 @@ use std::io::{IoSlice, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use trunkline_core::bymux::{Connection, Event, Profile, Role, StreamId};
+use trunkline_core::bymux::{Connection, Event, Profile, QUANTUM, Role, StreamId};
 
 /// Bytes that are carried in one measurement: a tenth of a second or more on today's machines.
 const TOTAL: usize = 256 * 1024 * 1024;
@@ -17,6 +17,11 @@ const TOTAL: usize = 256 * 1024 * 1024;
 const ROUNDS: usize = 5;
 /// What is read from a socket at once, in bytes.
 const READ: usize = 256 * 1024;
+
+/// Half a page: what is copied is not at the same place of its page as where it is copied to. With
+/// equal places some processors hold up each load for the store before it, and a bare copy would
+/// look slower than one with headers in it.
+const HALF_PAGE: usize = 2048;
 
 /// A way to carry `TOTAL` bytes, in writes of so many bytes.
 type Way = fn(usize) -> Duration;
@@ -79,14 +84,16 @@ fn receive(to: &mut Connection, mut input: &[u8]) -> usize {
     payload
 }
 
-/// A queue that is filled and emptied: what bymux has to do at the least.
+/// A queue that is filled as far as one stream may fill it, and emptied: what bymux has to do at
+/// the least.
 fn copy_bare(size: usize) -> Duration {
-    let (bytes, mut queue) = (vec![7; size], Vec::with_capacity(READ + size));
+    let (bytes, mut queue) = (vec![7; HALF_PAGE + size], Vec::with_capacity(QUANTUM));
+    let bytes = &bytes[HALF_PAGE..];
     let began = Instant::now();
     let mut carried = 0;
     while carried < TOTAL {
-        while queue.len() < READ {
-            queue.extend_from_slice(std::hint::black_box(&bytes));
+        while queue.len() < QUANTUM {
+            queue.extend_from_slice(std::hint::black_box(bytes));
         }
         carried += std::hint::black_box(&queue).len();
         queue.clear();
@@ -96,11 +103,12 @@ fn copy_bare(size: usize) -> Duration {
 
 fn copy_bymux(size: usize) -> Duration {
     let (mut from, mut to, stream) = ends();
-    let bytes = vec![7; size];
+    let bytes = vec![7; HALF_PAGE + size];
+    let bytes = &bytes[HALF_PAGE..];
     let began = Instant::now();
     let mut carried = 0;
     while carried < TOTAL {
-        fill(&mut from, stream, &bytes, TOTAL);
+        fill(&mut from, stream, bytes, TOTAL);
         carried += carry(&mut from, &mut to);
     }
     began.elapsed()
@@ -124,7 +132,8 @@ fn fill(from: &mut Connection, stream: StreamId, bytes: &[u8], most: usize) -> u
 
 fn socket_bare(size: usize) -> Duration {
     let (mut near, mut far) = UnixStream::pair().expect("a pair of sockets");
-    let bytes = vec![7; size];
+    let bytes = vec![7; HALF_PAGE + size];
+    let bytes = &bytes[HALF_PAGE..];
     let began = Instant::now();
     let reader = std::thread::spawn(move || {
         let mut buffer = vec![0; READ];
@@ -135,7 +144,7 @@ fn socket_bare(size: usize) -> Duration {
     });
     // Each size that is measured divides the total.
     for _ in 0..TOTAL / size {
-        near.write_all(&bytes).expect("the other end is open");
+        near.write_all(bytes).expect("the other end is open");
     }
     reader.join().expect("the reader ends");
     began.elapsed()
@@ -144,7 +153,8 @@ fn socket_bare(size: usize) -> Duration {
 fn socket_bymux(size: usize) -> Duration {
     let (mut near, mut far) = UnixStream::pair().expect("a pair of sockets");
     let (mut from, mut to, stream) = ends();
-    let bytes = vec![7; size];
+    let bytes = vec![7; HALF_PAGE + size];
+    let bytes = &bytes[HALF_PAGE..];
     let began = Instant::now();
     let reader = std::thread::spawn(move || {
         let mut buffer = vec![0; READ];
@@ -156,7 +166,7 @@ fn socket_bymux(size: usize) -> Duration {
     });
     let mut left = TOTAL;
     while left > 0 || !from.outbox().is_empty() {
-        left -= fill(&mut from, stream, &bytes, left);
+        left -= fill(&mut from, stream, bytes, left);
         let slices = from.outbox().slices().map(IoSlice::new);
         let sent = near.write_vectored(&slices).expect("the other end is open");
         from.outbox_mut().advance(sent);

@@ -10,8 +10,7 @@ use std::sync::OnceLock;
 ///
 /// When it cannot be built.
 pub fn trunkline() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| build("trunkline").join("trunkline")).clone()
+    built().join("trunkline")
 }
 
 /// The shared object of a sample plugin, such as `echo`, built in the same way.
@@ -20,12 +19,19 @@ pub fn trunkline() -> PathBuf {
 ///
 /// When it cannot be built.
 pub fn plugin(name: &str) -> PathBuf {
-    build(&format!("trunkline-{name}")).join(format!("lib{name}.so"))
+    built().join(format!("lib{name}.so"))
 }
 
-/// Builds a package of the workspace and gives the folder into which cargo puts what it makes.
+/// The folder into which cargo puts what it makes.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(build)
+}
+
+/// Builds the whole workspace, as `cargo test --workspace` does: a package alone could have other
+/// features, and everything below it would be built a second time.
 #[allow(clippy::expect_used)] // A test that has nothing to test must not go on.
-fn build(package: &str) -> PathBuf {
+fn build() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");
     // It is TARGET/PROFILE/deps/NAME-HASH.
     let output = test.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps");
@@ -36,11 +42,12 @@ fn build(package: &str) -> PathBuf {
     };
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent");
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["build", "--quiet", "--package", package, "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--workspace", "--profile", profile, "--target-dir"])
         .arg(target)
+        .args(more)
         .current_dir(workspace)
         .status()
         .expect("cargo can be started");
-    assert!(status.success(), "{package} was not built: {status}");
+    assert!(status.success(), "the workspace was not built: {status}");
     output.to_path_buf()
 }

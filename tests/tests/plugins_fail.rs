@@ -20,7 +20,8 @@ fn server(folder: &Folder, callbacks: &[&str]) -> Server {
     let mut setup = Setup::new("alpha");
     for callback in callbacks {
         let name = name(callback);
-        let lines = format!("name = \"{name}\"\n[plugin.config]\nin = \"{callback}\"\nto = \"late\"");
+        let lines =
+            format!("name = \"{name}\"\n[plugin.config]\nin = \"{callback}\"\nto = \"late\"");
         setup = setup.plugin(&panics, &lines);
     }
     let echo = plugin("echo");
@@ -44,25 +45,28 @@ fn wait_until_failed(server: &Server, callbacks: &[&str]) {
         assert!(reason.contains("lib.rs:"), "{callback}: the place is told: {reason}");
         assert_eq!(plugin.channels, 0, "{callback}: a plugin that failed has no channels");
         let log = server.log().text();
-        let about = [format!("plugin {} failed: ", name(callback)), format!("plugin {}: ", name(callback))];
+        let about =
+            [format!("plugin {} failed: ", name(callback)), format!("plugin {}: ", name(callback))];
         let told = log.lines().filter(|line| about.iter().any(|text| line.contains(text))).count();
         assert_eq!(told, 1, "{callback}: one line in the log:\n{log}");
     }
     assert!(status.is("echo", "running") && status.is("late", "running"), "{status:#?}");
 }
 
-/// The reason with which the server ends a channel that was up, or does not let it come up.
-fn reason(peer: &mut Peer, chan: Chan) -> Reason {
+/// The reasons with which the server ends channels, whichever it ends first.
+fn reasons(peer: &mut Peer, chans: &[Chan]) -> Vec<Reason> {
+    let of = |stream: u64| chans.iter().any(|chan| chan.stream.0 == stream);
     let is_end = |heard: &Heard| match heard {
-        Heard::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
-        Heard::Answer(tag, Answer::Refuse(_)) => *tag == chan.tag,
+        Heard::Message(Message::Closing(closing)) => of(closing.stream),
+        Heard::Answer(tag, Answer::Refuse(_)) => chans.iter().any(|chan| chan.tag == *tag),
         _ => false,
     };
-    match peer.wait_for("the end of the channel", is_end) {
+    let reason = |_: &Chan| match peer.wait_for("the end of a channel", is_end) {
         Heard::Message(Message::Closing(closing)) => closing.reason,
         Heard::Answer(_, Answer::Refuse(reason)) => reason,
         other => panic!("{other:?} is no end"),
-    }
+    };
+    chans.iter().map(reason).collect()
 }
 
 fn opened(peer: &mut Peer, to: &str) -> Chan {
@@ -103,14 +107,15 @@ fn a_panic_in_each_callback_fails_that_plugin_only() {
             _ => {}
         }
         if callback != "ended" {
-            let reason = reason(&mut peer, chan);
-            assert!(reason.is(Code::PluginFailed), "{callback}: {reason}");
+            let reasons = reasons(&mut peer, &[chan]);
+            assert!(reasons[0].is(Code::PluginFailed), "{callback}: {reasons:?}");
         }
         let status = alpha.wait_until(callback, |status| status.is(&plugin, "failed"));
         assert_eq!(status.links.len(), 1, "{callback}: the link lives: {:?}", status.links);
         peer.echo("echo", callback.as_bytes());
         let refused = peer.open(&plugin);
-        let is_answer = |heard: &Heard| matches!(heard, Heard::Answer(tag, _) if *tag == refused.tag);
+        let is_answer =
+            |heard: &Heard| matches!(heard, Heard::Answer(tag, _) if *tag == refused.tag);
         let answer = peer.wait_for("the answer", is_answer);
         assert!(format!("{answer:?}").contains("unknown-plugin"), "{callback}: {answer:?}");
     }
@@ -149,8 +154,7 @@ fn a_plugin_that_misuses_its_host_fails_alone() {
     for (how, why) in cases {
         let (chan, other) = (opened(&mut peer, how), opened(&mut peer, how));
         peer.write(chan, b"go");
-        for chan in [chan, other] {
-            let reason = reason(&mut peer, chan);
+        for reason in reasons(&mut peer, &[chan, other]) {
             assert!(reason.is(Code::PluginFailed), "{how}: {reason}");
         }
         let status = alpha.wait_until(how, |status| status.is(how, "failed"));

@@ -43,10 +43,9 @@ impl Destination {
     }
 }
 
-/// An accepted connection for which a peer is asked. Nothing is read from it meanwhile.
+/// Who is asked to serve an accepted connection. Nothing is read from its socket meanwhile.
 #[derive(Debug)]
 pub(crate) struct Asking {
-    socket: TcpStream,
     destination: Rc<Destination>,
     /// Who is asked now.
     server: String,
@@ -61,28 +60,17 @@ impl Asking {
     ///
     /// # Errors
     ///
-    /// The last refusal, or `no-server` when there was nobody to ask. The socket is reset.
+    /// The last refusal, or `no-server` when there was nobody to ask.
     pub(crate) fn start(
         host: &Host,
-        socket: TcpStream,
         destination: &Rc<Destination>,
     ) -> Result<(Self, Channel), Reason> {
-        let destination = Rc::clone(destination);
         let others = destination.candidates(host);
         let (server, unsent) = Default::default();
-        let mut asking = Self { socket, destination, server, others, unsent };
+        let mut asking = Self { destination: Rc::clone(destination), server, others, unsent };
         let nobody = Reason::new("no-server", "no server that is linked has a forward plugin");
-        match asking.ask_next(host, nobody) {
-            Ok(channel) => Ok((asking, channel)),
-            Err(reason) => {
-                crate::tcp::reset_on_drop(&asking.socket);
-                Err(reason)
-            }
-        }
-    }
-
-    pub(crate) fn socket(&self) -> &TcpStream {
-        &self.socket
+        let channel = asking.ask_next(host, nobody)?;
+        Ok((asking, channel))
     }
 
     /// Asks the next candidate after a refusal, which comes back when nobody else may serve.
@@ -130,9 +118,9 @@ impl Asking {
     }
 
     /// The peer has connected the service.
-    pub(crate) fn into_pump(self) -> Pump {
+    pub(crate) fn into_pump(self, socket: TcpStream) -> Pump {
         self.destination.last_time.replace(Some(self.server));
-        let mut pump = Pump::new(self.socket, &[]);
+        let mut pump = Pump::new(socket, &[]);
         pump.owe(size_of_val(&CONNECTED));
         pump.assume_ready();
         pump

@@ -25,14 +25,6 @@ pub(crate) struct Place<'a> {
 /// How it goes on after an event; a reason means that both sides are reset.
 pub(crate) type Next = Result<Pace, Reason>;
 
-/// Why an accepted connection is not carried.
-pub(crate) enum Unwanted {
-    /// Nobody serves it.
-    Unserved(Reason),
-    /// The host cannot watch it: descriptors are short, so the next ones would fare no better.
-    Unwatched(Reason),
-}
-
 /// A channel and, but for the first moments of the serving side, a TCP connection.
 pub(crate) struct Connection {
     /// What to call it in the log.
@@ -45,7 +37,7 @@ pub(crate) struct Connection {
 
 enum Stage {
     /// Accepted here; a peer is asked for the service.
-    Asking(Box<Asking>),
+    Asking(Box<Asking>, TcpStream),
     /// Opened by a peer, whose greeting has not come whole.
     Greeting(Reader),
     /// The service's address is being connected. The channel may have brought its end already.
@@ -57,21 +49,20 @@ enum Stage {
 }
 
 impl Connection {
-    /// A connection that was accepted here. The socket is reset when it cannot be carried.
+    /// A connection that was accepted here. The socket is reset when nobody serves it.
     pub(crate) fn accepted(
         host: &Host,
         socket: TcpStream,
+        watch: Watch,
         destination: &Rc<Destination>,
-    ) -> Result<Self, Unwanted> {
-        let started = Asking::start(host, socket, destination);
-        let (asking, channel) = started.map_err(Unwanted::Unserved)?;
-        let watch = watch(host, asking.socket()).map_err(|reason| {
-            tcp::reset_on_drop(asking.socket());
-            host.abort(channel, reason.clone());
-            Unwanted::Unwatched(reason)
+    ) -> Result<Self, Reason> {
+        let (asking, channel) = Asking::start(host, destination).inspect_err(|_| {
+            host.unwatch(watch);
+            tcp::reset_on_drop(&socket);
         })?;
         let title = Rc::clone(&destination.title);
-        Ok(Self { title, channel, watch: Some(watch), stage: Stage::Asking(Box::new(asking)) })
+        let stage = Stage::Asking(Box::new(asking), socket);
+        Ok(Self { title, channel, watch: Some(watch), stage })
     }
 
     /// A connection that a peer opens.
@@ -84,7 +75,7 @@ impl Connection {
     /// The channel brings bytes.
     pub(crate) fn bytes(&mut self, place: &mut Place<'_>, bytes: &[u8]) -> Next {
         match &mut self.stage {
-            Stage::Asking(_) => self.answered(place, bytes),
+            Stage::Asking(..) => self.answered(place, bytes),
             Stage::Greeting(_) => self.greeted(place, bytes),
             Stage::Connecting(pump) => pump.give(bytes).map(|()| Pace::Waits).map_err(reset),
             Stage::Carrying(pump) => {
@@ -98,7 +89,7 @@ impl Connection {
     /// The channel brings no more bytes.
     pub(crate) fn closed(&mut self, place: &mut Place<'_>) -> Next {
         match &mut self.stage {
-            Stage::Asking(_) => {
+            Stage::Asking(..) => {
                 Err(Reason::new("bad-answer", "the peer closed and did not answer"))
             }
             Stage::Greeting(_) => Err(Reason::new("bad-greeting", "no service was named")),
@@ -126,7 +117,7 @@ impl Connection {
     /// The channel is gone. After an orderly end, the socket may still have to take what came.
     pub(crate) fn ended(&mut self, place: &mut Place<'_>, why: Option<&Reason>) -> Next {
         match (&mut self.stage, why) {
-            (Stage::Asking(asking), Some(why)) => {
+            (Stage::Asking(asking, _), Some(why)) => {
                 self.channel = asking.refused(place.host, why)?;
                 Ok(Pace::Waits)
             }
@@ -138,7 +129,7 @@ impl Connection {
     /// The channel has room.
     pub(crate) fn room(&mut self, place: &mut Place<'_>) -> Next {
         match &mut self.stage {
-            Stage::Asking(asking) => {
+            Stage::Asking(asking, _) => {
                 asking.greet(place.host, self.channel);
                 Ok(Pace::Waits)
             }
@@ -157,7 +148,7 @@ impl Connection {
     /// The socket became ready.
     pub(crate) fn ready(&mut self, place: &mut Place<'_>, readiness: Readiness) -> Next {
         match &mut self.stage {
-            Stage::Asking(asking) => match asking.socket().take_error() {
+            Stage::Asking(_, socket) => match socket.take_error() {
                 Ok(None) => Ok(Pace::Waits),
                 Ok(Some(error)) | Err(error) => Err(reset(error)),
             },
@@ -176,7 +167,7 @@ impl Connection {
     /// Has the TCP side see a reset when the connection is dropped.
     pub(crate) fn reset_on_drop(&self) {
         match &self.stage {
-            Stage::Asking(asking) => tcp::reset_on_drop(asking.socket()),
+            Stage::Asking(_, socket) => tcp::reset_on_drop(socket),
             Stage::Connecting(pump) | Stage::Carrying(pump) => tcp::reset_on_drop(pump.socket()),
             Stage::Greeting(_) | Stage::Over => {}
         }
@@ -192,11 +183,11 @@ impl Connection {
 
     fn answered(&mut self, place: &mut Place<'_>, bytes: &[u8]) -> Next {
         let Some((answer, rest)) = bytes.split_first() else { return Ok(Pace::Waits) };
-        if let Stage::Asking(asking) = &self.stage {
+        if let Stage::Asking(asking, _) = &self.stage {
             asking.check(*answer)?;
         }
-        if let Stage::Asking(asking) = mem::replace(&mut self.stage, Stage::Over) {
-            self.stage = Stage::Carrying(Box::new(asking.into_pump()));
+        if let Stage::Asking(asking, socket) = mem::replace(&mut self.stage, Stage::Over) {
+            self.stage = Stage::Carrying(Box::new(asking.into_pump(socket)));
         }
         match self.bytes(place, rest)? {
             Pace::Over => Ok(Pace::Over),
@@ -226,7 +217,7 @@ impl Connection {
 }
 
 /// Watches a socket in both directions from its beginning to its end.
-fn watch(host: &Host, socket: &TcpStream) -> Result<Watch, Reason> {
+pub(crate) fn watch(host: &Host, socket: &TcpStream) -> Result<Watch, Reason> {
     host.watch(socket, Interest::READABLE | Interest::WRITABLE)
 }
 

@@ -20,11 +20,10 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// Puts a connection into the table.
-    pub(crate) fn add(&mut self, connection: Connection) -> Id {
+    pub(crate) fn add(&mut self, connection: Connection) {
         self.last += 1;
         self.all.insert(self.last, connection);
         self.index(self.last);
-        self.last
     }
 
     /// Makes a connection's channel and watch known after they changed.

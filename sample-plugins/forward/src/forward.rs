@@ -4,13 +4,16 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::mem;
+use std::net::TcpStream;
+use std::rc::Rc;
 use std::time::Duration;
 
 use trunkline_plugin::prelude::*;
 
 use crate::CHUNK;
+use crate::asking::Destination;
 use crate::config::Settings;
-use crate::connection::{Connection, Next, Place, TCP_RESET, Unwanted};
+use crate::connection::{self, Connection, Next, Place, TCP_RESET};
 use crate::connections::{Connections, Id};
 use crate::listener::{Accepted, Listener, REST};
 use crate::pump::Pace;
@@ -171,17 +174,32 @@ impl Forward {
                 Accepted::Nobody => return,
                 Accepted::Short(error) => return self.rest(host, index, &error),
                 Accepted::Connection(socket) => {
-                    match Connection::accepted(host, socket, &listener.destination) {
-                        Ok(connection) => drop(self.connections.add(connection)),
-                        Err(Unwanted::Unserved(why)) => {
-                            log_end(&listener.destination.title, &why);
+                    let destination = Rc::clone(&listener.destination);
+                    match connection::watch(host, &socket) {
+                        Ok(watch) => self.carry(host, socket, watch, &destination),
+                        Err(why) => {
+                            listener.put_back(socket);
+                            return self.rest(host, index, &why);
                         }
-                        Err(Unwanted::Unwatched(why)) => return self.rest(host, index, &why),
                     }
                 }
             }
         }
         self.later(host, Work::Accept(index));
+    }
+
+    /// Takes in a connection that was accepted.
+    fn carry(
+        &mut self,
+        host: &Host,
+        socket: TcpStream,
+        watch: Watch,
+        destination: &Rc<Destination>,
+    ) {
+        match Connection::accepted(host, socket, watch, destination) {
+            Ok(connection) => self.connections.add(connection),
+            Err(reason) => log_end(&destination.title, &reason),
+        }
     }
 
     /// Does this after what else the server has to do.

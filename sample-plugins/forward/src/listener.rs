@@ -21,6 +21,8 @@ pub(crate) struct Listener {
     socket: TcpListener,
     /// None while it rests.
     watch: Option<Watch>,
+    /// A connection that was accepted and then could not be watched.
+    put_back: Option<TcpStream>,
     /// Whether accepting failed last time, of which is warned once.
     short: bool,
     pub(crate) destination: Rc<Destination>,
@@ -55,26 +57,35 @@ impl Listener {
         let watch = host.watch(&socket, Interest::READABLE)?;
         log::info!("listening on {bound} for {}", settings.to);
         let destination = Rc::new(Destination::new(bound, settings.to, settings.server));
-        Ok(Self { socket, watch: Some(watch), short: false, destination })
+        Ok(Self { socket, watch: Some(watch), put_back: None, short: false, destination })
     }
 
     pub(crate) fn is_watched_by(&self, watch: Watch) -> bool {
         self.watch == Some(watch)
     }
 
+    /// Has this connection accepted again next time.
+    pub(crate) fn put_back(&mut self, socket: TcpStream) {
+        self.put_back = Some(socket);
+    }
+
     /// Accepts one connection.
     pub(crate) fn accept(&mut self) -> Accepted {
+        if let Some(socket) = self.put_back.take() {
+            return Accepted::Connection(socket);
+        }
         loop {
             let accepted = self.socket.accept().and_then(|(socket, _)| {
                 tcp::prepare(&socket)?;
                 Ok(socket)
             });
             match accepted {
-                Ok(socket) => {
+                Ok(socket) => return Accepted::Connection(socket),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // Everybody is in: the next lack is news again.
                     self.short = false;
-                    return Accepted::Connection(socket);
+                    return Accepted::Nobody;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Accepted::Nobody,
                 Err(error) if concerns_one_connection(&error) => {
                     log::debug!("{}: a connection was gone: {error}", self.destination.title);
                 }

@@ -104,7 +104,7 @@ fn no_more_is_read_than_the_channel_takes_and_one_chunk() {
             Ok(count) => (sent, stuck) = (sent + count, 0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 stuck += 1;
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::yield_now();
             }
             Err(error) => panic!("{error}"),
         }

@@ -1,4 +1,4 @@
-//! One request of the command line to a running server: a link over its unix socket, with one stream.
+//! One request of the command line to a running server: a link with one stream, over unix.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZeroU64;

@@ -95,8 +95,14 @@ impl Listening {
         self.paused_until
     }
 
-    /// The next connection that waits at a listener whose grants `admits` lets in. What is not accepted
-    /// now stays in the listener's queue.
+    /// Whether a connection may be waiting that `admits` lets in: no event tells of it again.
+    pub(super) fn has_ready(&self, admits: impl Fn(Grants) -> bool) -> bool {
+        let may_wait = |place: &Place| place.ready && admits(place.grants());
+        self.paused_until.is_none() && self.places.iter().any(may_wait)
+    }
+
+    /// The next connection that waits at a listener whose grants `admits` lets in. What is not
+    /// accepted now stays in the listener's queue.
     pub(super) fn accept(
         &mut self,
         now: Duration,

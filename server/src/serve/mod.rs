@@ -1,4 +1,4 @@
-//! The server: one loop that reads all, ticks, and flushes all. It decides nothing; the broker does.
+//! The server: one loop that reads all, ticks and flushes all. What to do, the broker decides.
 
 mod connections;
 mod convert;

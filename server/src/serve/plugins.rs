@@ -32,8 +32,8 @@ impl Plugins {
         Plugins { shared, home, running: BTreeMap::new() }
     }
 
-    /// Loads and starts all plugins of a configuration. One that fails does not keep the others from
-    /// starting, unless it is required.
+    /// Loads and starts all plugins of a configuration. One that fails does not keep the others
+    /// from starting, unless it is required.
     pub(super) fn start_all(&mut self, config: &Config) -> Result<(), String> {
         for plugin in &config.plugins {
             let Err(why) = self.load_and_start(plugin) else { continue };

@@ -91,7 +91,9 @@ impl Server {
     fn timeout(&self) -> Option<Duration> {
         let broker = self.shared.broker.borrow();
         let work = broker.effects_waiting() > 0 || broker.has_touched();
-        if work || self.connections.has_readable() {
+        // Peers that waited for room are accepted as soon as there is some.
+        let accept = self.listening.has_ready(|grants| broker.accepts(grants));
+        if work || accept || self.connections.has_readable() {
             return Some(Duration::ZERO);
         }
         let deadlines = [

@@ -18,11 +18,13 @@ pub(super) struct Watches {
     registry: Registry,
     next: u64,
     watched: BTreeMap<u64, (PluginId, OwnedFd)>,
+    /// How many of them each plugin has.
+    counts: BTreeMap<PluginId, usize>,
 }
 
 impl Watches {
     pub(super) fn new(registry: Registry) -> Watches {
-        Watches { registry, next: 0, watched: BTreeMap::new() }
+        Watches { registry, next: 0, watched: BTreeMap::new(), counts: BTreeMap::new() }
     }
 
     /// Watches a copy of the descriptor: the plugin may close its own, and the system may give the
@@ -33,7 +35,7 @@ impl Watches {
         fd: BorrowedFd<'_>,
         interest: Interest,
     ) -> io::Result<u64> {
-        if self.watched.values().filter(|(owner, _)| *owner == plugin).count() >= PER_PLUGIN {
+        if self.counts.get(&plugin).is_some_and(|count| *count >= PER_PLUGIN) {
             let text = format!("a plugin may watch {PER_PLUGIN} descriptors at most");
             return Err(io::Error::other(text));
         }
@@ -48,16 +50,21 @@ impl Watches {
             interest,
         )?;
         self.next += 1;
+        *self.counts.entry(plugin).or_default() += 1;
         self.watched.insert(number, (plugin, copy));
         Ok(number)
     }
 
     /// Stops watching, if it is the plugin's own watch.
     pub(super) fn remove(&mut self, plugin: PluginId, number: u64) {
-        if self.owner(number) == Some(plugin)
-            && let Some((_, copy)) = self.watched.remove(&number)
-            && let Err(error) = self.registry.deregister(&mut SourceFd(&copy.as_raw_fd()))
-        {
+        if self.owner(number) != Some(plugin) {
+            return;
+        }
+        let Some((_, copy)) = self.watched.remove(&number) else { return };
+        if let Some(count) = self.counts.get_mut(&plugin) {
+            *count = count.saturating_sub(1);
+        }
+        if let Err(error) = self.registry.deregister(&mut SourceFd(&copy.as_raw_fd())) {
             log::debug!("a descriptor cannot be taken off the poll: {error}");
         }
     }

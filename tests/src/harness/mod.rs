@@ -37,10 +37,3 @@ pub fn hello(key: Key) -> Hello {
         software: None,
     }
 }
-
-/// Bytes that tell apart streams and places in them: byte `at` of stream `stream`.
-#[must_use]
-pub fn pattern(stream: u64, at: u64) -> u8 {
-    let mixed = (stream.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (mixed >> 56) as u8
-}

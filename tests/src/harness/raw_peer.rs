@@ -3,8 +3,9 @@
 // A test that cannot reach its server must not go on.
 #![allow(clippy::expect_used)]
 
-use super::Socket;
+use super::{PATIENCE, Socket};
 use std::io::{ErrorKind, Read, Write};
+use std::time::Instant;
 use trunkline_core::bymux::{Packet, StreamId};
 use trunkline_core::control::{FrameReader, MESSAGE_MAX, Message};
 use trunkline_core::reason::Reason;
@@ -66,11 +67,13 @@ impl RawPeer {
     ///
     /// When the server hangs up or is silent instead.
     pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = self.messages.iter().position(&wanted) {
                 return self.messages.remove(found);
             }
             assert!(!self.ended, "the server hung up before {what} came: {:?}", self.messages);
+            assert!(Instant::now() < deadline, "{what} did not come: {:?}", self.messages);
             self.read();
         }
     }
@@ -81,7 +84,9 @@ impl RawPeer {
     ///
     /// When the server does not hang up.
     pub fn goodbye(&mut self) -> Option<Reason> {
+        let deadline = Instant::now() + PATIENCE;
         while !self.ended {
+            assert!(Instant::now() < deadline, "the server does not hang up: {:?}", self.messages);
             self.read();
         }
         self.messages.iter().rev().find_map(|message| match message {

@@ -106,9 +106,8 @@ impl Server {
     pub fn try_status(&self) -> Result<Status, String> {
         let output = self.command("status", &["--json"]);
         match output.status.success() {
-            true => serde_json::from_slice(&output.stdout).map_err(|error| {
-                format!("{error} in {}", String::from_utf8_lossy(&output.stdout))
-            }),
+            true => serde_json::from_slice(&output.stdout)
+                .map_err(|error| format!("{error} in {}", String::from_utf8_lossy(&output.stdout))),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
@@ -168,11 +167,6 @@ impl Server {
         });
         let ended = ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log.text()));
         ended.code().unwrap_or_else(|| panic!("{ended}:\n{}", self.log.text()))
-    }
-
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
     /// The memory that it has in use, in bytes.

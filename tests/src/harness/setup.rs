@@ -76,8 +76,7 @@ impl Setup {
     /// The whole file.
     pub(super) fn text(&self) -> String {
         let Setup { name, listen, server, tables } = self;
-        format!(
-            "[server]\nname = {name:?}\nkey = \"{name}.key\"\nlisten = [{listen}]\n{server}\n{tables}"
-        )
+        let head = format!("[server]\nname = {name:?}\nkey = \"{name}.key\"\nlisten = [{listen}]");
+        format!("{head}\n{server}\n{tables}")
     }
 }

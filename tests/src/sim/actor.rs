@@ -201,9 +201,7 @@ impl Actor {
     }
 
     fn bytes(&mut self, host: &mut Host<'_>, handle: Handle, bytes: &[u8]) -> Result<(), String> {
-        self.with(host, handle, |channel, host, handle| {
-            channel.told_bytes(host, handle, bytes)
-        })?;
+        self.with(host, handle, |channel, host, handle| channel.told_bytes(host, handle, bytes))?;
         let due = self.channels.get_mut(&handle).and_then(Channel::due);
         if let Some(after) = due {
             host.shared.trace.saw("late credit");
@@ -221,7 +219,9 @@ impl Actor {
     ) -> Result<(), String> {
         match self.channels.get_mut(&handle) {
             Some(channel) => act(channel, host, handle),
-            None if self.past.contains(&handle) => Err("it was told of a channel after its end".into()),
+            None if self.past.contains(&handle) => {
+                Err("it was told of a channel after its end".into())
+            }
             None => Err("it was told of a channel that it never had".into()),
         }
     }

@@ -275,12 +275,17 @@ impl Channel {
         self.state != State::Joined && !held
     }
 
+    fn told_all(&self) -> bool {
+        !matches!(self.state, State::Joined | State::Aborted)
+    }
+
     /// The last word: whether an end in order was one.
     pub fn told_end(&self, reason: Option<&Reason>) -> Result<(), String> {
         let reading = self.close_told || self.stopped;
         let writing = self.closed || self.stop_told;
         match reason {
-            None if !(reading && writing) && self.state != State::Joined => {
+            // One that was aborted may have ended in order just before.
+            None if !(reading && writing) && self.told_all() => {
                 Err(format!("it ended in order, but was still in use: {self:?}"))
             }
             _ => Ok(()),

@@ -5,7 +5,6 @@ use super::pipe::Pipe;
 use super::world::World;
 use std::collections::BTreeMap;
 use trunkline_core::broker::{ConnId, Expose};
-use trunkline_core::bymux::StreamId;
 use trunkline_core::key::Key;
 use trunkline_core::name::Name;
 
@@ -23,19 +22,15 @@ impl World {
         if pipe.tainted || self.is_ending(a) || self.is_ending(b) {
             return Ok(());
         }
-        let accounts = |(node, conn): (usize, ConnId)| -> BTreeMap<StreamId, (u64, u64)> {
-            let accounts = self.nodes[node].broker.stream_accounts(conn);
-            accounts.into_iter().map(|a| (a.stream, (a.writable, a.granted))).collect()
-        };
-        let (left, right) = (accounts(a), accounts(b));
-        for (stream, (writable, granted)) in &left {
-            let Some((their_writable, their_granted)) = right.get(stream) else { continue };
-            // Where one side writes no more, the other one's account says nothing.
-            for (may, given) in [(writable, their_granted), (their_writable, granted)] {
-                if may > given {
-                    let who = (a, b);
-                    return Err(format!("{who:?} {stream}: {may} may be written, {given} granted"));
-                }
+        let accounts =
+            |(node, conn): (usize, ConnId)| self.nodes[node].broker.stream_accounts(conn);
+        let theirs = accounts(b);
+        for ours in accounts(a) {
+            // A stream that one side does not know is new, or over.
+            let found = theirs.binary_search_by_key(&ours.stream, |theirs| theirs.stream);
+            let Ok(theirs) = found.map(|at| theirs[at]) else { continue };
+            if ours.writable > theirs.granted || theirs.writable > ours.granted {
+                return Err(format!("{a:?} has {ours:?}, {b:?} has {theirs:?}"));
             }
         }
         Ok(())
@@ -155,7 +150,9 @@ impl World {
             let [links, _, plugins] = node.broker.timers_set();
             if !conns.is_empty() || entries > 0 || links + plugins > 0 {
                 let number = node.number;
-                return Err(format!("server-{number} is stopped, but has {conns:?}, {entries} entries"));
+                return Err(format!(
+                    "server-{number} is stopped, but has {conns:?}, {entries} entries"
+                ));
             }
         }
         match self.pipes.iter().all(Pipe::is_over) {

@@ -60,6 +60,8 @@ pub struct Report {
     pub streams: usize,
     /// Bytes that were checked.
     pub bytes: u64,
+    /// Turns of all servers.
+    pub turns: u64,
 }
 
 /// Runs one seed.
@@ -72,8 +74,8 @@ pub fn run(seed: u64) -> Result<Report, String> {
     let what = match ran {
         Ok(Ok(())) => {
             let Shared { ledger, trace, .. } = world.shared;
-            let (streams, bytes) = (ledger.streams(), ledger.checked);
-            return Ok(Report { seen: trace.seen, streams, bytes });
+            let (streams, bytes, turns) = (ledger.streams(), ledger.checked, world.turns);
+            return Ok(Report { seen: trace.seen, streams, bytes, turns });
         }
         Ok(Err(what)) => what,
         Err(panic) => match panic.downcast_ref::<String>() {

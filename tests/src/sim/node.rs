@@ -288,11 +288,15 @@ impl Node {
         {
             let short = shared.random.chance(100);
             let most = if short { shared.random.size(1, 20_000) as usize } else { usize::MAX };
-            let mut all = outbox.slices().concat();
-            all.truncate(most);
-            let taken = pipe.ways[side].write(&all, at);
+            let most = most.min(pipe.ways[side].room());
+            let mut taken = 0;
+            for slice in outbox.slices() {
+                taken += pipe.ways[side].write(&slice[..slice.len().min(most - taken)], at);
+            }
+            let all = taken == outbox.len();
+            if !all && !short { println!("FULL {:?} {} {id:?} {taken} of {} room {} queued {}", shared.now, self.number, outbox.len(), pipe.ways[side].room(), pipe.ways[side].queued()); }
             self.broker.flushed(id, taken);
-            if short || taken < all.len() {
+            if short || !all {
                 shared.trace.saw(if short { "a short write" } else { "a full pipe" });
                 self.blocked.insert(id);
                 return;
@@ -303,7 +307,7 @@ impl Node {
     /// Whether a connection whose pipe was full can be written to again.
     pub fn writable(&self, id: ConnId, pipes: &[Pipe]) -> bool {
         let Some((pipe, side)) = self.conns.get(&id) else { return true };
-        pipes[*pipe].ways[*side].room() > 0
+        pipes[*pipe].ways[*side].is_writable()
     }
 
     fn finish_closing(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {

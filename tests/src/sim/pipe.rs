@@ -39,6 +39,11 @@ impl Direction {
         if self.ended { usize::MAX } else { self.capacity.saturating_sub(self.queued) }
     }
 
+    /// Whether who found it full may try again: as with a socket, when there is some room.
+    pub fn is_writable(&self) -> bool {
+        self.ended || self.queued <= self.capacity / 2
+    }
+
     /// Bytes under way.
     pub fn queued(&self) -> usize {
         self.queued

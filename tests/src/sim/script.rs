@@ -69,6 +69,8 @@ impl Actor {
             }
         }
         host.shared.trace.saw(if a == b { "a join to itself" } else { "a relay" });
+        let line = format_args!("#{} joins {:#x} and {:#x}", host.plugin.0, a.0, b.0);
+        host.shared.trace.note(host.shared.now, line);
         legal(host.broker.join(host.plugin, a, b))
     }
 
@@ -195,7 +197,12 @@ impl Actor {
         let name = to.name().parse().map_err(|error| format!("{error:?}"))?;
         let least = host.shared.random.below(4);
         match host.broker.open(host.plugin, &Target { name, least, server }) {
-            Ok(handle) => Ok(Some(handle)),
+            Ok(handle) => {
+                let (who, at) = (host.plugin.0, handle.0);
+                let line = format_args!("#{who} opens {at:#x} to {}", to.name());
+                host.shared.trace.note(host.shared.now, line);
+                Ok(Some(handle))
+            }
             Err(reason) if reason.by == By::Server => {
                 host.shared.trace.saw("an open refused at once");
                 Ok(None)
@@ -206,8 +213,15 @@ impl Actor {
 
     /// Opens the other half of a relay, and joins the halves in one of several orders.
     fn relay(&mut self, host: &mut Host<'_>, incoming: Handle) -> Result<(), String> {
-        let kinds =
-            [Kind::Echo, Kind::Sink, Kind::Slow, Kind::Source, Kind::Duplex, Kind::Deaf, Kind::Relay];
+        let kinds = [
+            Kind::Echo,
+            Kind::Sink,
+            Kind::Slow,
+            Kind::Source,
+            Kind::Duplex,
+            Kind::Deaf,
+            Kind::Relay,
+        ];
         let to = host.shared.random.pick(&kinds);
         let Some(out) = self.open(host, to)? else { return self.refuse(host, incoming) };
         self.channels.insert(out, Channel::new(State::Asking));

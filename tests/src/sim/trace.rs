@@ -10,17 +10,28 @@ const KEPT: usize = 120;
 #[derive(Debug, Default)]
 pub struct Trace {
     lines: VecDeque<String>,
+    /// Every line is printed at once as well.
+    aloud: bool,
     /// How often each kind of fault or behaviour happened.
     pub seen: BTreeMap<&'static str, u64>,
 }
 
 impl Trace {
+    /// An empty trace; with `TRACE` in the environment, it prints everything.
+    pub fn new() -> Trace {
+        Trace { aloud: std::env::var_os("TRACE").is_some(), ..Trace::default() }
+    }
+
     /// Keeps a line.
     pub fn note(&mut self, now: Duration, line: std::fmt::Arguments<'_>) {
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
-        self.lines.push_back(format!("{:>12.6} {line}", now.as_secs_f64()));
+        let line = format!("{:>12.6} {line}", now.as_secs_f64());
+        if self.aloud {
+            eprintln!("{line}");
+        }
+        self.lines.push_back(line);
     }
 
     /// Counts something that happened.

@@ -54,7 +54,8 @@ pub struct World {
     pub pipes: Vec<Pipe>,
     events: BTreeMap<(Duration, u64), Event>,
     next_event: u64,
-    turns: u64,
+    /// Turns of all servers.
+    pub turns: u64,
     /// What this run's faults are drawn from.
     pub(super) faults: Vec<super::chaos::Fault>,
 }
@@ -78,7 +79,7 @@ impl World {
         let shared = Shared {
             now: Duration::ZERO,
             ledger: Ledger::default(),
-            trace: Trace::default(),
+            trace: Trace::new(),
             calm: false,
             keys,
             random,
@@ -300,7 +301,7 @@ impl World {
 
     pub(super) fn new_pipe(&mut self) -> usize {
         let random = &mut self.shared.random;
-        let capacity = random.size(2_000, 256 * 1024) as usize;
+        let capacity = random.size(8_000, 256 * 1024) as usize;
         let delay = Duration::from_micros(random.size(0, 100_000));
         self.pipes.push(Pipe::new(capacity, delay));
         self.pipes.len() - 1

@@ -20,7 +20,8 @@ use alloc::vec::Vec;
 const PLUGINS_PER_MESSAGE: usize = 500;
 
 impl Broker {
-    /// Says hello. The peer's key is not known yet, so plugins that only some keys may see follow it.
+    /// Says hello. The peer's key is not known yet, so plugins that only some keys may see follow
+    /// it.
     pub(super) fn say_hello(&mut self, id: ConnId) {
         let mut visible = self.visible(|expose| *expose == Expose::Peers);
         let later = visible.split_off(visible.len().min(PLUGINS_PER_MESSAGE));

@@ -1,4 +1,4 @@
-//! Channels as plugins use them: what a plugin may say of its end, and what that means for the other.
+//! Channels as plugins use them: what a plugin may say of its end, and what the other is told.
 
 use super::{Broker, Caller, ConnId, Misuse, PluginId, Target, Told};
 use crate::bymux::StreamId;
@@ -219,8 +219,8 @@ impl Broker {
         }
     }
 
-    /// A plugin writes: how many of the bytes were taken. After a short write, `Credit` is told when
-    /// there is room. What is written after `StopRead` was told is dropped.
+    /// A plugin writes: how many of the bytes were taken. After a short write, `Credit` is told
+    /// when there is room. What is written after `StopRead` was told is dropped.
     pub fn write(
         &mut self,
         plugin: PluginId,

@@ -2,7 +2,6 @@
 
 use super::{Broker, Misuse, PluginId};
 use crate::ends::{EndId, Handle, Owner};
-use core::time::Duration;
 
 impl Broker {
     /// A plugin has returned from being told `count` bytes. Unless it gives credit itself, they are
@@ -12,6 +11,7 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return };
         if !end.flags.manual {
             end.owed = end.owed.saturating_add(count as u64);
+            self.count_round(id, count as u64);
             self.give_back(id);
         }
         self.deliver_later(id);
@@ -50,29 +50,46 @@ impl Broker {
             return;
         }
         let more = self.growth(id, source);
-        let now = self.now;
         let Some(end) = self.ends.get_mut(id) else { return };
         end.window += more;
         end.grown += more;
-        end.credited = now;
         let amount = core::mem::take(&mut end.owed) + more;
         self.grant(source, amount);
     }
 
-    /// How much a window grows: it doubles when half of it is used up in less than a round trip, for
-    /// then it, and not the path, is what holds the channel back.
+    /// Counts what a plugin consumed while a ping was on its way. The pong waits for the peer's
+    /// loop as data does, so a round trip under load is what a window has to last for.
+    fn count_round(&mut self, id: EndId, count: u64) {
+        let Some(end) = self.ends.get(id) else { return };
+        let source = end.peer.and_then(|source| self.ends.get(source));
+        let Some(conn) = source.and_then(|source| source.conn()) else { return };
+        let Some(round) = self.conns.get(&conn).map(|conn| conn.link.round()) else { return };
+        let Some(end) = self.ends.get_mut(id) else { return };
+        if end.round != round {
+            end.flags.short_window |= end.round.is_measured() && end.in_round >= end.window / 2;
+            end.in_round = 0;
+            end.round = round;
+        }
+        end.in_round += count;
+    }
+
+    /// How much a window grows: it doubles when half of it was used up in one round trip, for then
+    /// it, and not the path, is what holds the channel back.
     fn growth(&mut self, id: EndId, source: EndId) -> u64 {
         let limits = &self.settings.limits;
         let (most, link_most) = (limits.window_max, limits.link_window);
-        let Some(end) = self.ends.get(id) else { return 0 };
         let Some(Owner::Stream(conn, _)) = self.ends.get(source).map(|source| source.owner) else {
             return 0;
         };
-        let (window, since) = (end.window, self.now.saturating_sub(end.credited));
+        let now = self.now;
+        if let Some(link) = self.link_of(conn) {
+            link.measure(now);
+        }
         let Some(conn) = self.conns.get_mut(&conn) else { return 0 };
-        let rtt = conn.link.rtt().unwrap_or(Duration::ZERO);
-        let more = most.saturating_sub(window).min(window);
-        if since >= rtt || conn.grown.saturating_add(more) > link_most {
+        let Some(end) = self.ends.get_mut(id) else { return 0 };
+        let short = core::mem::take(&mut end.flags.short_window);
+        let more = most.saturating_sub(end.window).min(end.window);
+        if !short || conn.grown.saturating_add(more) > link_most {
             return 0;
         }
         conn.grown += more;

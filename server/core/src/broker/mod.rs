@@ -2,13 +2,14 @@
 //!
 //! The shell (or the simulator) drives it with four kinds of calls, and performs what it answers:
 //!
-//! 1. The time is *t*: [`Broker::tick`], first in each turn. [`Broker::deadline`] says when the next is due.
+//! 1. The time is *t*: [`Broker::tick`], first in each turn. [`Broker::deadline`] says when the
+//!    next is due.
 //! 2. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::receive`],
 //!    [`Broker::disconnected`], [`Broker::dial_failed`].
 //! 3. Plugin *p* said *x*: the methods that take a [`PluginId`].
-//! 4. After each of them: perform [`Broker::next_effect`] until as many effects are done as there were
-//!    waiting, before [`Broker::receive`] is called again. Then write the outbox of each connection of
-//!    [`Broker::take_touched`], and call [`Broker::flushed`].
+//! 4. After each of them: perform [`Broker::next_effect`] until as many effects are done as there
+//!    were waiting, before [`Broker::receive`] is called again. Then write the outbox of each
+//!    connection of [`Broker::take_touched`], and call [`Broker::flushed`].
 //!
 //! Neither a peer's bytes nor a plugin's misuse can make it panic.
 

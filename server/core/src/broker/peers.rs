@@ -132,8 +132,8 @@ impl Broker {
     }
 }
 
-/// The pause before a redial: it doubles with each failure, and a random half of it is left away, so
-/// that servers which lost each other at the same moment do not dial in step.
+/// The pause before a redial: it doubles with each failure, and a random half of it is left away,
+/// so that servers which lost each other at the same moment do not dial in step.
 fn pause(failures: u32, least: Duration, most: Duration, random: u64) -> Duration {
     let doubled = least.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
     let half = doubled.min(most) / 2;

@@ -167,8 +167,7 @@ impl Broker {
         let peer = end.peer.and_then(|peer| self.ends.get(peer));
         let streams = [Some(end), peer].into_iter().flatten();
         let over_link = streams.clone().any(|end| matches!(end.owner, Owner::Stream(..)));
-        // The end that the opening plugin owns gives what the plugin sends.
-        let opener = info.from.1 == self.settings.key && end.plugin().is_some();
+        let opener = self.faces_opener(end, &info.from);
         let (bytes_out, bytes_in) =
             if opener { (end.given, end.told) } else { (end.told, end.given) };
         Some(ChannelStatus {
@@ -179,5 +178,17 @@ impl Broker {
             bytes_in,
             bytes_out,
         })
+    }
+
+    /// Whether what an end is given comes from the plugin that opened the channel. An end that a
+    /// relay joined to another one can be on either side.
+    fn faces_opener(&self, end: &End, (name, server): &(Name, Key)) -> bool {
+        let here = *server == self.settings.key;
+        match end.owner {
+            Owner::Plugin(plugin) => {
+                here && self.plugins.get(&plugin).is_some_and(|p| p.config.name == *name)
+            }
+            Owner::Stream(..) => !here,
+        }
     }
 }

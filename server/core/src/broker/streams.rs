@@ -1,4 +1,4 @@
-//! Streams of links as ends of channels: what their packets mean for the end that they are joined to.
+//! Streams of links as ends of channels: what their packets mean for the end at the other side.
 
 use super::{Broker, ConnId, Step, Told};
 use crate::control::Answer;
@@ -55,11 +55,15 @@ impl Broker {
         let Some(stream) = stream else { return };
         let Some(end) = self.ends.get_mut(stream) else { return };
         if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
-            let early = end.inbox.take();
+            let (early, told) = (end.inbox.take(), end.told);
             if let Some(conn) = end.conn() {
                 self.count_unanswered(conn, -1);
             }
             self.give_to_stream(stream, &answer.frame());
+            // The answer is no byte of the channel.
+            if let Some(end) = self.ends.get_mut(stream) {
+                end.told = told;
+            }
             self.give_to_stream(stream, &early);
         }
     }

@@ -55,7 +55,8 @@ pub(super) fn body<'b, T: Decode<'b, ()>>(mut decoder: Decoder<'b>) -> Result<T,
 pub(super) fn frame(kind: u64, body: &impl Encode<()>) -> Vec<u8> {
     let mut bytes = Vec::from([0; super::LENGTH_BYTES]);
     let mut encoder = Encoder::new(&mut bytes);
-    // Writing to a `Vec` cannot fail; were it to, the frame would be short and the peer would say so.
+    // Writing to a `Vec` cannot fail; were it to, the frame would be short and the peer would say
+    // so.
     let _ = encoder.array(2).and_then(|e| e.u64(kind)).and_then(|e| e.encode(body));
     let length = u32::try_from(bytes.len() - super::LENGTH_BYTES).unwrap_or(u32::MAX);
     bytes[..super::LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());

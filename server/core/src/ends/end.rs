@@ -4,9 +4,9 @@ use super::{EndId, Handle, Inbox};
 use crate::broker::{ConnId, PluginId};
 use crate::bymux::StreamId;
 use crate::key::Key;
+use crate::link::Round;
 use crate::name::Name;
 use alloc::boxed::Box;
-use core::time::Duration;
 
 /// Who gives to an end, and is told what comes out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(crate) struct EndFlags {
     pub(crate) closing: bool,
     /// The owner's last write was cut short: tell it when there is room.
     pub(crate) wants_room: bool,
+    /// Half of the window was used up in one round trip: it may grow.
+    pub(crate) short_window: bool,
     /// A plugin gives credit itself.
     pub(crate) manual: bool,
     /// The last word about this end is on its way to its plugin.
@@ -75,20 +77,22 @@ pub(crate) struct End {
     pub(crate) allowance: u64,
     /// Bytes that the owner took, for which no credit was given back to the other end.
     pub(crate) owed: u64,
-    /// Bytes that may be on the way to this end: what `owed` and the other end's allowance add up to.
+    /// Bytes that may be on the way to this end: what `owed` and the other end's allowance add up
+    /// to.
     pub(crate) window: u64,
     /// By how much the window has grown, on the account of the link that the bytes come from.
     pub(crate) grown: u64,
-    /// When credit was last given back.
-    pub(crate) credited: Duration,
+    /// The round trip in which bytes are being counted, and how many they are.
+    pub(crate) round: Round,
+    pub(crate) in_round: u64,
     /// Bytes that the owner gave.
     pub(crate) given: u64,
     /// Bytes that the owner was told.
     pub(crate) told: u64,
     /// The plugin that joined this end to its peer, and answers for it.
     pub(crate) through: Option<PluginId>,
-    /// The end to which this one is joined as soon as both are accepted. Until then, neither is told
-    /// anything but its end.
+    /// The end to which this one is joined as soon as both are accepted. Until then, neither is
+    /// told anything but its end.
     pub(crate) join_to: Option<Handle>,
     pub(crate) info: Option<Box<ChannelInfo>>,
 }
@@ -105,7 +109,8 @@ impl End {
             owed: 0,
             window,
             grown: 0,
-            credited: Duration::ZERO,
+            round: Round::default(),
+            in_round: 0,
             given: 0,
             told: 0,
             through: None,

@@ -10,6 +10,18 @@ pub(super) struct Heartbeat {
     heard: Duration,
     ping_sent: Option<Duration>,
     rtt: Option<Duration>,
+    round: Round,
+}
+
+/// A stretch of a link's life: while a ping is on its way, or between two of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round(u64);
+
+impl Round {
+    /// Whether a ping is on its way.
+    pub fn is_measured(self) -> bool {
+        !self.0.is_multiple_of(2)
+    }
 }
 
 /// What the time asks for.
@@ -25,7 +37,7 @@ pub(super) enum Beat {
 
 impl Heartbeat {
     pub(super) fn new(now: Duration, interval: Duration, dead_after: Duration) -> Heartbeat {
-        Heartbeat { interval, dead_after, heard: now, ping_sent: None, rtt: None }
+        Heartbeat { interval, dead_after, heard: now, ping_sent: None, rtt: None, round: Round(0) }
     }
 
     pub(super) fn heard(&mut self, now: Duration) {
@@ -34,12 +46,18 @@ impl Heartbeat {
 
     pub(super) fn ping_sent(&mut self, now: Duration) {
         self.ping_sent = Some(now);
+        self.round.0 |= 1;
     }
 
     pub(super) fn pong(&mut self, now: Duration) {
         if let Some(sent) = self.ping_sent.take() {
             self.rtt = Some(now.saturating_sub(sent));
+            self.round.0 += 1;
         }
+    }
+
+    pub(super) fn round(&self) -> Round {
+        self.round
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {

@@ -6,6 +6,7 @@ mod heartbeat;
 mod young;
 
 pub use fault::Fault;
+pub use heartbeat::Round;
 
 use crate::bymux::{self, Connection, HIGH_WATER, Outbox, Profile, QUANTUM, Role, StreamId};
 use crate::control::{Answer, Closing, FrameReader, MESSAGE_MAX, Message, Preface};
@@ -298,8 +299,8 @@ impl Link {
         }
     }
 
-    /// Ends a stream in both directions, and says why. The stream ends behind the reason, so that the
-    /// peer cannot take it for one that was closed in order.
+    /// Ends a stream in both directions, and says why. The stream ends behind the reason, so that
+    /// the peer cannot take it for one that was closed in order.
     pub fn abort(&mut self, stream: StreamId, reason: Reason) {
         self.to_abort.push_back((stream, reason));
         self.pump_control();
@@ -323,7 +324,8 @@ impl Link {
         }
     }
 
-    /// Opens a stream, whose first frame the caller writes next; `None` when the peer allows no more.
+    /// Opens a stream, whose first frame the caller writes next; `None` when the peer allows no
+    /// more.
     pub fn open(&mut self, tag: u32) -> Option<StreamId> {
         let stream = self.mux.create()?;
         self.mux.set_tag(stream, tag);
@@ -336,8 +338,8 @@ impl Link {
         &mut self.mux
     }
 
-    /// How many streams that waited for room may go on now: as many as fit with a whole quantum each,
-    /// for what they write comes later. `None` when no stream waits for its turn.
+    /// How many streams that waited for room may go on now: as many as fit with a whole quantum
+    /// each, for what they write comes later. `None` when no stream waits for its turn.
     pub fn turns(&self) -> Option<usize> {
         let free = HIGH_WATER.saturating_sub(self.outbox().len() - self.outbox().control_len());
         self.mux.has_waiting().then_some(free / QUANTUM)
@@ -377,6 +379,18 @@ impl Link {
     pub fn ping(&mut self, now: Duration) {
         self.heartbeat.ping_sent(now);
         self.mux.global_ping();
+    }
+
+    /// Sends a ping unless one is on its way.
+    pub fn measure(&mut self, now: Duration) {
+        if !self.heartbeat.round().is_measured() {
+            self.ping(now);
+        }
+    }
+
+    /// Which round trip this is.
+    pub fn round(&self) -> Round {
+        self.heartbeat.round()
     }
 
     /// Does what the time asks for.

@@ -1,0 +1,52 @@
+//! Secret Handshake (SHS1) and box stream as pure state machines: bytes in, bytes out.
+//!
+//! There is no socket, no clock and no source of randomness in this crate. The caller owns the
+//! buffers, hands in the ephemeral key of each [`Handshake`], and enforces the time-out (5 s is what
+//! peers expect). Nothing is kept for an unauthenticated peer beyond the handshake's own messages.
+//!
+//! A link is driven like this, by either end:
+//!
+//! 1. [`Handshake::dial`] or [`Handshake::accept`].
+//! 2. Whenever bytes arrive: [`Handshake::receive`], until it returns [`Progress::Done`]; send what
+//!    it appends to `output`. What is left of the input belongs to the box stream.
+//!    The acceptor gets [`Progress::Asks`] once: it calls [`Handshake::admit`], or drops the
+//!    handshake and closes without another byte.
+//!    The dialler may seal frames as soon as [`Handshake::sealer`] lends it the sealer.
+//! 3. [`Session`]: a [`Sealer`] for what is sent and an [`Opener`] for what is received.
+//!
+//! After any [`Error`] the connection has to be closed without another byte.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+#[cfg(test)]
+mod against_libsodium;
+mod agreement;
+mod error;
+mod handshake;
+mod header;
+mod keys;
+mod messages;
+mod nonce;
+mod opener;
+mod primitives;
+mod reader;
+mod salsa;
+mod sealer;
+
+pub use error::{Error, Misuse};
+pub use handshake::{Handshake, Progress, Session};
+pub use keys::{Ephemeral, Identity, NetworkId, PublicKey};
+pub use opener::{Opened, Opener};
+pub use reader::Reader;
+pub use sealer::{Sealer, sealed_len};
+
+/// Longest body of a frame, in bytes. The protocol fixes it, so that a receiver needs no more room.
+pub const BODY_MAX: usize = 4096;
+
+/// Bytes in front of each body: a tag of 16 and, boxed, a length of 2 and the body's tag of 16.
+pub const HEADER: usize = 34;
+
+/// Bytes of the longest handshake message, the dialler's hello (message 3). No more than this is
+/// ever kept for a peer that is not authenticated.
+pub const MESSAGE_MAX: usize = 112;
