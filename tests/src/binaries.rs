@@ -22,16 +22,37 @@ pub fn plugin(name: &str) -> PathBuf {
     built().join(format!("lib{name}.so"))
 }
 
+/// An example program of `trunkline-shs`, such as `echo_server`, built in the same way.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn shs_example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build(&["--examples"])).join("examples").join(name)
+}
+
+/// Cargo's target folder, in which tests may keep what is slow to get.
+///
+/// # Panics
+///
+/// When this program was not built by cargo.
+#[allow(clippy::expect_used)]
+pub fn target_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    test.ancestors().nth(3).expect("a test lies in TARGET/PROFILE/deps").to_path_buf()
+}
+
 /// The folder into which cargo puts what it makes.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(build)
+    BUILT.get_or_init(|| build(&[]))
 }
 
 /// Builds the whole workspace, as `cargo test --workspace` does: a package alone could have other
 /// features, and everything below it would be built a second time.
 #[allow(clippy::expect_used)] // A test that has nothing to test must not go on.
-fn build() -> PathBuf {
+fn build(more: &[&str]) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own file");
     // It is TARGET/PROFILE/deps/NAME-HASH.
     let output = test.ancestors().nth(2).expect("a test lies in TARGET/PROFILE/deps");

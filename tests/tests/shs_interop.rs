@@ -1,7 +1,8 @@
 //! Our handshake and box stream against other people's: `shs1-test` and JavaScript's `multiserver`.
 #![allow(clippy::expect_used, clippy::unwrap_used)] // Helpers of tests may panic as well.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -98,6 +99,35 @@ fn our_client_talks_to_our_server() {
     assert_eq!(output.status.code(), Some(1), "a key that is not allowed was let in");
 }
 
+#[test]
+fn a_peer_that_dawdles_is_cut_off_after_five_seconds_without_a_word() {
+    let program = binaries::shs_example("echo_server");
+    let mut server = Running::start(Command::new(program).args(["0", NETWORK_HEX, &seed("5e")]));
+    let address = server.line();
+    let port: u16 = address.split([':', '~']).nth(2).and_then(|port| port.parse().ok()).unwrap();
+    let connect = || TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+    let (mut silent, mut slow) = (connect(), connect());
+    let start = Instant::now();
+    // One byte now and then must not give it more time.
+    let mut drip = slow.try_clone().expect("a socket can be cloned");
+    let dripping = std::thread::spawn(move || {
+        while drip.write_all(&[0]).is_ok() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    for (name, socket) in [("silent", &mut silent), ("slow", &mut slow)] {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket has time-outs");
+        let length = match socket.read(&mut [0; 100]) {
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("the {name} peer is not cut off: {error}"),
+        };
+        assert_eq!(length, 0, "the {name} peer got an answer");
+        assert!(start.elapsed() >= Duration::from_secs(4), "the {name} peer was cut off early");
+    }
+    let _ = dripping.join();
+}
+
 /// A seed of one byte, 32 times.
 fn seed(byte: &str) -> String {
     byte.repeat(32)
@@ -170,7 +200,7 @@ fn finish(command: &mut Command) -> Output {
     }
     let status = running.0.wait().expect("it has ended");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let read = |pipe: Option<&mut dyn std::io::Read>, to: &mut Vec<u8>| {
+    let read = |pipe: Option<&mut dyn Read>, to: &mut Vec<u8>| {
         pipe.expect("it is piped").read_to_end(to).expect("a pipe can be read")
     };
     read(running.0.stdout.as_mut().map(|pipe| pipe as _), &mut stdout);

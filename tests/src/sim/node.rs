@@ -294,7 +294,6 @@ impl Node {
                 taken += pipe.ways[side].write(&slice[..slice.len().min(most - taken)], at);
             }
             let all = taken == outbox.len();
-            if !all && !short { println!("FULL {:?} {} {id:?} {taken} of {} room {} queued {}", shared.now, self.number, outbox.len(), pipe.ways[side].room(), pipe.ways[side].queued()); }
             self.broker.flushed(id, taken);
             if short || !all {
                 shared.trace.saw(if short { "a short write" } else { "a full pipe" });
@@ -302,6 +301,8 @@ impl Node {
                 return;
             }
         }
+        // Streams may be waiting for their turn though nothing is left to write.
+        self.broker.flushed(id, 0);
     }
 
     /// Whether a connection whose pipe was full can be written to again.

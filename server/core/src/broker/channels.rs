@@ -370,11 +370,7 @@ impl Broker {
         reason: Reason,
     ) -> Result<(), Misuse> {
         let live = self.end_of(plugin, handle)?;
-        if let Lookup::Live(id) = self.ends.lookup(handle)
-            && let Some(end) = self.ends.get_mut(id)
-        {
-            end.flags.muted = true;
-        }
+        self.mute(handle);
         let Some(id) = live else { return Ok(()) };
         let peer = self.part(id);
         self.end_plugin_end(id, Some(reason.clone()));

@@ -432,10 +432,10 @@ impl Broker {
         conn.bytes_out += count as u64;
         conn.link.mux().outbox_mut().advance(count);
         let Some(mut turns) = conn.link.turns() else { return };
-        while turns > 0
-            && let Some(conn) = self.conns.get_mut(&id)
-            && let Some((_, tag)) = conn.link.next_ready()
-        {
+        while turns > 0 {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            // Whose turn has not come waits for more to be written: there is nothing to do till then.
+            let Some((_, tag)) = conn.link.next_ready() else { return };
             self.flush_stream(tag);
             turns -= 1;
         }

@@ -180,12 +180,15 @@ impl Broker {
         let unjoined = |id: &EndId| self.ends.get(*id).is_some_and(|end| end.join_to.is_none());
         let ends =
             [self.end_of(plugin, a)?.filter(unjoined), self.end_of(plugin, b)?.filter(unjoined)];
-        let [Some(a), Some(b)] = ends else {
+        let [Some(first), Some(second)] = ends else {
+            self.mute(a);
+            self.mute(b);
             for id in ends.into_iter().flatten() {
                 self.end_from_within(id, nothing_behind());
             }
             return Ok(());
         };
+        let (a, b) = (first, second);
         for id in [a, b] {
             let closed = |end: &End| end.flags.write_over && !end.flags.stopped;
             if self.ends.get(id).is_none_or(closed) {
@@ -196,6 +199,15 @@ impl Broker {
         self.join_when(b, a);
         self.splice_if_accepted(plugin, a);
         Ok(())
+    }
+
+    /// A plugin has given an end up, and hears nothing more of it but the last word.
+    pub(super) fn mute(&mut self, handle: Handle) {
+        if let Lookup::Live(id) = self.ends.lookup(handle)
+            && let Some(end) = self.ends.get_mut(id)
+        {
+            end.flags.muted = true;
+        }
     }
 
     fn join_when(&mut self, id: EndId, other: EndId) {
@@ -279,10 +291,10 @@ impl Broker {
     ) {
         let waiting = self.ends.get_mut(echo).map(|end| end.inbox.take()).unwrap_or_default();
         self.drop_end(echo);
-        self.take_place_of(plugin, old, behind, behind, room);
         if let Some(behind) = behind {
             self.give_bytes(behind, &waiting);
         }
+        self.take_place_of(plugin, old, behind, behind, room);
     }
 
     fn give_bytes(&mut self, sink: EndId, bytes: &[u8]) {
