@@ -28,8 +28,9 @@ sim: ## simulate servers under faults; SEEDS=10000 runs so many seeds, SEED=7 on
 	$(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SEED),SEED=$(SEED)) \
 	$(CARGO) test --release --package trunkline-tests --test simulation -- --nocapture
 
-bench: ## compare bymux with a bare socket and a bare copy, as ratios
+bench: ## compare bymux with a bare socket and a bare copy, and sealing with its primitive, as ratios
 	$(CARGO) bench --package trunkline-tests --bench bymux
+	$(CARGO) run --release --package trunkline-shs --example seal_bench
 
 check: ## check formatting, lints and documentation; each warning is an error
 	$(CARGO) fmt --all --check

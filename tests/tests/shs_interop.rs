@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use trunkline_tests::binaries;
@@ -110,10 +110,11 @@ fn a_peer_that_dawdles_is_cut_off_after_five_seconds_without_a_word() {
     let start = Instant::now();
     // One byte now and then must not give it more time.
     let mut drip = slow.try_clone().expect("a socket can be cloned");
+    let (stop, stopped) = mpsc::channel::<()>();
     let dripping = std::thread::spawn(move || {
-        while drip.write_all(&[0]).is_ok() {
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        while stopped.recv_timeout(Duration::from_millis(500)).is_err()
+            && drip.write_all(&[0]).is_ok()
+        {}
     });
     for (name, socket) in [("silent", &mut silent), ("slow", &mut slow)] {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket has time-outs");
@@ -125,6 +126,7 @@ fn a_peer_that_dawdles_is_cut_off_after_five_seconds_without_a_word() {
         assert_eq!(length, 0, "the {name} peer got an answer");
         assert!(start.elapsed() >= Duration::from_secs(4), "the {name} peer was cut off early");
     }
+    let _ = stop.send(());
     let _ = dripping.join();
 }
 
@@ -193,19 +195,26 @@ fn said(output: &Output) -> String {
 fn finish(command: &mut Command) -> Output {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().expect("the program can be started"));
-    let end = Instant::now() + PATIENCE;
-    while running.0.try_wait().expect("a child can be asked").is_none() {
-        assert!(Instant::now() < end, "{command:?} hangs");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let status = running.0.wait().expect("it has ended");
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let read = |pipe: Option<&mut dyn Read>, to: &mut Vec<u8>| {
-        pipe.expect("it is piped").read_to_end(to).expect("a pipe can be read")
+    let (stdout, stderr) = (drained(running.0.stdout.take()), drained(running.0.stderr.take()));
+    // A program that ends closes its pipes.
+    let wait = |pipe: mpsc::Receiver<Vec<u8>>| match pipe.recv_timeout(PATIENCE) {
+        Ok(bytes) => bytes,
+        Err(_) => panic!("{command:?} hangs"),
     };
-    read(running.0.stdout.as_mut().map(|pipe| pipe as _), &mut stdout);
-    read(running.0.stderr.as_mut().map(|pipe| pipe as _), &mut stderr);
-    Output { status, stdout, stderr }
+    let (stdout, stderr) = (wait(stdout), wait(stderr));
+    Output { status: running.0.wait().expect("a child can be waited for"), stdout, stderr }
+}
+
+/// All that a pipe gives, once it is closed.
+fn drained(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    let mut pipe = pipe.expect("it is piped");
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// A program that is killed when the test is over.

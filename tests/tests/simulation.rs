@@ -1,7 +1,7 @@
 //! The simulation over many seeds: `SEEDS=n` says how many, `SEED=x` runs that one alone.
 
-use std::collections::BTreeMap;
-use trunkline_tests::sim;
+use std::sync::atomic::{AtomicU64, Ordering};
+use trunkline_tests::sim::{self, Report};
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 256;
@@ -48,6 +48,34 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, it is {text:?}")))
 }
 
+/// Runs seeds until one fails; each thread takes the next one that nobody has.
+fn run_all(seeds: u64) -> Result<Vec<Report>, String> {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut reports = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return Ok(reports);
+            }
+            let report = sim::run(seed);
+            if report.is_err() {
+                next.store(seeds, Ordering::Relaxed);
+            }
+            let again =
+                || format!("to see it again: make sim SEED={seed}, or with TRACE=1 all of it");
+            reports.push(report.map_err(|what| format!("{what}\n{}", again()))?);
+        }
+    };
+    std::thread::scope(|scope| {
+        let count = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        let done = threads.into_iter().map(|thread| thread.join().expect("no panic gets out"));
+        let done: Result<Vec<Vec<Report>>, String> = done.collect();
+        Ok(done?.into_iter().flatten().collect())
+    })
+}
+
 #[test]
 fn servers_keep_their_promises_whatever_happens() {
     if let Some(seed) = number("SEED") {
@@ -56,21 +84,20 @@ fn servers_keep_their_promises_whatever_happens() {
         return;
     }
     let seeds = number("SEEDS").unwrap_or(SEEDS);
-    let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    let (mut streams, mut bytes) = (0, 0);
-    for seed in 0..seeds {
-        let report = sim::run(seed)
-            .unwrap_or_else(|what| panic!("{what}\nto see it again: make sim SEED={seed}"));
+    let reports = run_all(seeds).unwrap_or_else(|what| panic!("{what}"));
+    let mut sum = Report::default();
+    for report in reports {
         for (what, count) in report.seen {
-            *seen.entry(what).or_default() += count;
+            *sum.seen.entry(what).or_default() += count;
         }
-        streams += report.streams;
-        bytes += report.bytes;
+        sum.streams += report.streams;
+        sum.bytes += report.bytes;
+        sum.turns += report.turns;
     }
-    println!("{seeds} seeds, {streams} streams, {bytes} bytes checked: {seen:#?}");
+    println!("{seeds} seeds: {sum:#?}");
     if seeds >= SEEDS {
         for what in MUST_BE_SEEN {
-            assert!(seen.contains_key(what), "over {seeds} seeds, this never happened: {what}");
+            assert!(sum.seen.contains_key(what), "over {seeds} seeds, this never happened: {what}");
         }
     }
 }

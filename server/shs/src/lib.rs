@@ -1,8 +1,9 @@
 //! Secret Handshake (SHS1) and box stream as pure state machines: bytes in, bytes out.
 //!
 //! There is no socket, no clock and no source of randomness in this crate. The caller owns the
-//! buffers, hands in the ephemeral key of each [`Handshake`], and enforces the time-out (5 s is what
-//! peers expect). Nothing is kept for an unauthenticated peer beyond the handshake's own messages.
+//! buffers, hands in the ephemeral key of each [`Handshake`], and enforces the time-out: 5 s for
+//! the whole handshake, which is what peers expect. Nothing is kept for a peer that is not
+//! authenticated beyond the handshake's own messages.
 //!
 //! A link is driven like this, by either end:
 //!
@@ -19,13 +20,13 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
-#[cfg(test)]
-mod against_libsodium;
 mod agreement;
 mod error;
 mod handshake;
 mod header;
 mod keys;
+#[cfg(test)]
+mod libsodium_tests;
 mod messages;
 mod nonce;
 mod opener;

@@ -135,3 +135,68 @@ fn answer_signed(network: &NetworkId, hello: &Hello, ab: &Secret) -> Zeroizing<[
 fn chunk<const N: usize>(message: &[u8], start: usize) -> [u8; N] {
     core::array::from_fn(|i| message[start + i])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NETWORK: NetworkId = [9; 32];
+
+    fn identity(seed: u8) -> Identity {
+        Identity::from_seed(&[seed; 32])
+    }
+
+    fn secret(byte: u8) -> Secret {
+        Secret::new([byte; 32])
+    }
+
+    /// What the acceptor says to a hello that is boxed rightly.
+    fn judge(hello: &Hello) -> Result<PublicKey, Error> {
+        let message = seal_hello(hello, &secret(1));
+        let us = identity(2);
+        read_hello(&message, &secret(1), &NETWORK, us.public(), &secret(3)).map(|(_, peer)| peer)
+    }
+
+    #[test]
+    fn a_hello_must_be_signed_by_the_key_that_it_names() {
+        let (dialler, acceptor) = (identity(1), identity(2));
+        let good = hello(&dialler, &NETWORK, acceptor.public(), &secret(3));
+        assert_eq!(judge(&good), Ok(*dialler.public()));
+        let mut stolen = good.clone();
+        stolen[64..].copy_from_slice(identity(7).public());
+        assert_eq!(judge(&stolen), Err(Error::HelloSignature), "somebody else's key");
+        let mut forged = good.clone();
+        forged[0] ^= 1;
+        assert_eq!(judge(&forged), Err(Error::HelloSignature), "a forged signature");
+    }
+
+    #[test]
+    fn a_hello_is_good_for_one_network_one_server_and_one_handshake() {
+        let (dialler, acceptor) = (identity(1), identity(2));
+        let us = acceptor.public();
+        let elsewhere = [
+            hello(&dialler, &[8; 32], us, &secret(3)),
+            hello(&dialler, &NETWORK, identity(7).public(), &secret(3)),
+            hello(&dialler, &NETWORK, us, &secret(4)),
+        ];
+        for (hello, what) in elsewhere.iter().zip(["network", "server", "handshake"]) {
+            assert_eq!(judge(hello), Err(Error::HelloSignature), "it is of another {what}");
+        }
+    }
+
+    #[test]
+    fn an_answer_must_be_signed_by_the_server_for_this_hello() {
+        let (dialler, acceptor) = (identity(1), identity(2));
+        let said = hello(&dialler, &NETWORK, acceptor.public(), &secret(3));
+        let judge = |message: &[u8; ANSWER_BOX]| {
+            check_answer(message, acceptor.public(), &NETWORK, &said, &secret(3), &secret(5))
+        };
+        let good = answer(&acceptor, &NETWORK, &said, &secret(3), &secret(5));
+        assert_eq!(judge(&good), Ok(()));
+        let impostor = answer(&identity(7), &NETWORK, &said, &secret(3), &secret(5));
+        assert_eq!(judge(&impostor), Err(Error::AnswerSignature), "another server's signature");
+        let other = hello(&dialler, &NETWORK, acceptor.public(), &secret(4));
+        let replayed = answer(&acceptor, &NETWORK, &other, &secret(3), &secret(5));
+        assert_eq!(judge(&replayed), Err(Error::AnswerSignature), "an answer to another hello");
+    }
+}

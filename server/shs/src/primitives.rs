@@ -1,7 +1,7 @@
 //! All cryptography that is not ours: the only module that names the crate it comes from.
 //!
 //! `dryoc` is young. This module is all that would have to change to replace it, and
-//! `against_libsodium.rs` compares every function that we use with libsodium's.
+//! `libsodium_tests.rs` compares every function that we use with libsodium's.
 
 use dryoc::classic::{
     crypto_auth, crypto_box, crypto_core, crypto_hash, crypto_onetimeauth, crypto_secretbox,

@@ -5,7 +5,8 @@
 //! headers is made together, in the lanes of vectors. There is no branch and no index that depends
 //! on a secret.
 
-/// How many nonces are done at once: as many 32-bit words as the vectors have that every machine has.
+/// How many nonces are done at once: a vector of 128 bits, which every machine has, holds so many
+/// words.
 pub(crate) const LANES: usize = 4;
 
 /// One block of keystream.

@@ -11,7 +11,7 @@ use trunkline_core::reason::{By, Reason};
 const CHANNELS: usize = 6;
 
 /// Most bytes that one channel carries in one direction.
-const BYTES: u64 = 300_000;
+const BYTES: u64 = 200_000;
 
 impl Actor {
     /// Another plugin opens a channel.
@@ -155,7 +155,7 @@ impl Actor {
         if self.channels.len() < CHANNELS {
             self.drive_one(host)?;
         }
-        let pause = host.shared.random.size(1, 400_000);
+        let pause = host.shared.random.size(1, 1_500_000);
         self.set(host, Duration::from_micros(pause), Due::Open);
         Ok(())
     }

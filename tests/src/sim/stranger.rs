@@ -1,5 +1,7 @@
 //! Somebody who is no server of the run: what they say is noise, or half a conversation.
 
+#![allow(clippy::expect_used)] // The script is ours: a name that is none must not go on.
+
 use super::random::Random;
 use std::time::Duration;
 use trunkline_core::bymux::Role as MuxRole;

@@ -217,6 +217,9 @@ impl World {
         if self.turns > TURNS {
             return Err("the run does not come to rest".to_string());
         }
+        if self.nodes[number].broker.windows_grown() > 0 {
+            self.shared.trace.saw("a window grew");
+        }
         self.nodes[number].broker.audit().map_err(|what| format!("server-{number}: {what}"))?;
         self.check_accounts(number)
     }
@@ -251,13 +254,26 @@ impl World {
         {
             match entry.remove() {
                 Event::Dialled { from, peer, to } => self.dialled(from, peer, to),
-                Event::Accepted { to, pipe } => self.nodes[to].backlog.push(pipe),
+                Event::Accepted { to, pipe } => {
+                    self.note_second_link(to, pipe);
+                    self.nodes[to].backlog.push(pipe);
+                }
                 Event::Fault if !self.shared.calm => self.fault(),
                 Event::Fault => {}
                 Event::Return { node } => self.return_one(node),
             }
         }
         Ok(())
+    }
+
+    /// Notes that two servers have dialled each other at the same time.
+    fn note_second_link(&mut self, to: usize, pipe: usize) {
+        let node = |end: Option<(usize, _)>| end.map(|(node, _)| node);
+        let from = node(self.pipes[pipe].ends[0]);
+        let other = |pipe: &Pipe| (node(pipe.ends[0]), node(pipe.ends[1])) == (Some(to), from);
+        if from.is_some() && self.pipes.iter().any(other) {
+            self.shared.trace.saw("two links at once");
+        }
     }
 
     pub(super) fn return_one(&mut self, node: usize) {

@@ -18,7 +18,7 @@ const LAYERS: [Layer; 4] = [
               as data, from server/src",
     },
     Layer {
-        folder: "server/shs/",
+        folder: "server/shs/src/",
         never: &["std::net", "std::fs", "std::time", "std::thread", "mio", "socket2", "libloading"],
         why: "the handshake is bytes in, bytes out; do that in server/src",
     },

@@ -42,6 +42,7 @@ impl fmt::Display for Finding {
 pub fn project() -> Vec<Source> {
     let mut sources = Vec::new();
     collect(root(), "", &mut sources);
+    source::mark_test_modules(&mut sources);
     sources
 }
 

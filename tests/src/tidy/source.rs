@@ -98,10 +98,32 @@ pub(super) fn end_of_item(code: &[String], from: usize) -> Option<usize> {
     None
 }
 
-/// What lies in the package of the tests, and what is named as tests of a module.
+/// What lies where cargo looks for tests, examples and benchmarks, or is named as tests.
 fn is_test_file(path: &str) -> bool {
-    let stem = path.trim_end_matches(".rs").rsplit('/').next().unwrap_or(path);
-    path.starts_with("tests/") || path.contains("/tests/") || stem.ends_with("tests")
+    let folders = ["tests", "examples", "benches"];
+    path.ends_with("_tests.rs") || path.split('/').any(|part| folders.contains(&part))
+}
+
+/// Marks the files of modules that are only there for tests.
+pub(super) fn mark_test_modules(sources: &mut [Source]) {
+    let declared: Vec<String> = sources.iter().flat_map(test_modules).collect();
+    for source in sources {
+        let module = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        if declared.iter().any(|name| name == module) {
+            source.tests.fill(true);
+        }
+    }
+}
+
+/// The modules in files of their own that a file declares for tests: their paths without `.rs`.
+fn test_modules(source: &Source) -> Vec<String> {
+    let path = source.path.trim_end_matches(".rs");
+    let (folder, stem) = path.rsplit_once('/').unwrap_or(("", path));
+    let folder = if ["mod", "lib", "main"].contains(&stem) { folder } else { path };
+    let pairs = source.code.iter().zip(source.code.iter().skip(1));
+    let after_test = pairs.filter(|(line, _)| line.trim() == "#[cfg(test)]").map(|pair| pair.1);
+    let names = after_test.filter_map(|line| line.trim().strip_prefix("mod ")?.strip_suffix(';'));
+    names.map(|name| format!("{folder}/{name}")).collect()
 }
 
 /// Marks the items that are only there for tests.
@@ -128,8 +150,20 @@ mod tests {
             source.shipped_code().map(|(number, _)| number).collect::<Vec<_>>()
         };
         assert_eq!(shipped("server/src/a.rs"), [1, 6]);
-        assert_eq!(shipped("server/src/a_tests.rs"), [0; 0]);
         assert_eq!(shipped("tests/src/a.rs"), [0; 0]);
+        assert_eq!(shipped("server/shs/examples/a.rs"), [0; 0]);
+    }
+
+    #[test]
+    fn a_module_in_its_own_file_may_be_a_test() {
+        let tests = "#[cfg(test)]\nmod b;\nmod c;\n";
+        for (parent, child) in [("x/lib.rs", "x/b.rs"), ("x/a.rs", "x/a/b/mod.rs")] {
+            let mut sources = [(parent, tests), (child, "fn f() {}"), ("x/c.rs", "fn f() {}")]
+                .map(|(path, text)| Source::new(path, text));
+            mark_test_modules(&mut sources);
+            let shipped = sources.map(|source| source.shipped_code().count());
+            assert_eq!(shipped[1..], [0, 1], "{child}");
+        }
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl Broker {
         Ok(())
     }
 
+    /// By how many bytes the windows of all links have grown.
+    pub fn windows_grown(&self) -> u64 {
+        self.conns.values().map(|conn| conn.grown).sum()
+    }
+
     /// The servers that are linked.
     pub fn linked_servers(&self) -> impl Iterator<Item = Key> + '_ {
         self.servers.keys().copied()

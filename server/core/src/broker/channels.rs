@@ -247,7 +247,7 @@ impl Broker {
     fn plugin_gives(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
         match self.ends.get(peer).map(|end| end.owner) {
             Some(Owner::Stream(conn, stream)) => {
-                if self.phase(id) == Some(Phase::Asked) {
+                if self.phase(peer) == Some(Phase::Asking) {
                     return self.keep_behind_answer(conn, stream, peer, bytes);
                 }
                 // What waits for the stream goes first; the plugin waits behind it.

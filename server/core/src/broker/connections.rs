@@ -434,7 +434,7 @@ impl Broker {
         let Some(mut turns) = conn.link.turns() else { return };
         while turns > 0 {
             let Some(conn) = self.conns.get_mut(&id) else { return };
-            // Whose turn has not come waits for more to be written: there is nothing to do till then.
+            // A stream whose turn has not come waits until more is written.
             let Some((_, tag)) = conn.link.next_ready() else { return };
             self.flush_stream(tag);
             turns -= 1;
