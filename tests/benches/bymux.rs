@@ -10,20 +10,17 @@ use std::time::{Duration, Instant};
 
 use trunkline_core::bymux::{Connection, Event, Profile, QUANTUM, Role, StreamId};
 
-/// Bytes that are carried in one measurement: a tenth of a second or more on today's machines.
+/// The most bytes that are carried in one measurement: a tenth of a second or so on a socket.
 const TOTAL: usize = 256 * 1024 * 1024;
+/// The most writes in one measurement: a small one costs a system call all the same.
+const WRITES: usize = 512 * 1024;
 /// Rounds in which everything is measured in turn; the best of each counts, because what disturbs a
 /// measurement only makes it slower.
 const ROUNDS: usize = 5;
 /// What is read from a socket at once, in bytes.
 const READ: usize = 256 * 1024;
 
-/// Half a page: what is copied is not at the same place of its page as where it is copied to. With
-/// equal places some processors hold up each load for the store before it, and a bare copy would
-/// look slower than one with headers in it.
-const HALF_PAGE: usize = 2048;
-
-/// A way to carry `TOTAL` bytes, in writes of so many bytes.
+/// A way to carry [`total`] bytes, in writes of so many bytes.
 type Way = fn(usize) -> Duration;
 
 fn main() {
@@ -42,11 +39,17 @@ fn main() {
     }
 }
 
+/// How many bytes are carried in writes of this size, which divides them.
+fn total(size: usize) -> usize {
+    TOTAL.min(size * WRITES)
+}
+
 /// The best of both, in gigabytes for each second.
 fn compare(size: usize, bare: Way, bymux: Way) -> (f64, f64) {
     let rounds = || (0..ROUNDS).map(|_| (bare(size), bymux(size)));
     let times: Vec<_> = rounds().collect();
-    let rate = |best: Option<Duration>| TOTAL as f64 / 1e9 / best.unwrap_or_default().as_secs_f64();
+    let rate =
+        |best: Option<Duration>| total(size) as f64 / 1e9 / best.unwrap_or_default().as_secs_f64();
     (rate(times.iter().map(|t| t.0).min()), rate(times.iter().map(|t| t.1).min()))
 }
 
@@ -87,13 +90,12 @@ fn receive(to: &mut Connection, mut input: &[u8]) -> usize {
 /// A queue that is filled as far as one stream may fill it, and emptied: what bymux has to do at
 /// the least.
 fn copy_bare(size: usize) -> Duration {
-    let (bytes, mut queue) = (vec![7; HALF_PAGE + size], Vec::with_capacity(QUANTUM));
-    let bytes = &bytes[HALF_PAGE..];
+    let (bytes, mut queue) = (vec![7; size], Vec::<u8>::with_capacity(QUANTUM));
     let began = Instant::now();
     let mut carried = 0;
-    while carried < TOTAL {
+    while carried < total(size) {
         while queue.len() < QUANTUM {
-            queue.extend_from_slice(std::hint::black_box(bytes));
+            queue.extend_from_slice(std::hint::black_box(&bytes));
         }
         carried += std::hint::black_box(&queue).len();
         queue.clear();
@@ -103,12 +105,11 @@ fn copy_bare(size: usize) -> Duration {
 
 fn copy_bymux(size: usize) -> Duration {
     let (mut from, mut to, stream) = ends();
-    let bytes = vec![7; HALF_PAGE + size];
-    let bytes = &bytes[HALF_PAGE..];
+    let bytes = vec![7; size];
     let began = Instant::now();
     let mut carried = 0;
-    while carried < TOTAL {
-        fill(&mut from, stream, bytes, TOTAL);
+    while carried < total(size) {
+        fill(&mut from, stream, &bytes, total(size));
         carried += carry(&mut from, &mut to);
     }
     began.elapsed()
@@ -132,19 +133,17 @@ fn fill(from: &mut Connection, stream: StreamId, bytes: &[u8], most: usize) -> u
 
 fn socket_bare(size: usize) -> Duration {
     let (mut near, mut far) = UnixStream::pair().expect("a pair of sockets");
-    let bytes = vec![7; HALF_PAGE + size];
-    let bytes = &bytes[HALF_PAGE..];
+    let bytes = vec![7; size];
     let began = Instant::now();
     let reader = std::thread::spawn(move || {
         let mut buffer = vec![0; READ];
         let mut carried = 0;
-        while carried < TOTAL {
+        while carried < total(size) {
             carried += far.read(&mut buffer).expect("the other end is open");
         }
     });
-    // Each size that is measured divides the total.
-    for _ in 0..TOTAL / size {
-        near.write_all(bytes).expect("the other end is open");
+    for _ in 0..total(size) / size {
+        near.write_all(&bytes).expect("the other end is open");
     }
     reader.join().expect("the reader ends");
     began.elapsed()
@@ -153,20 +152,19 @@ fn socket_bare(size: usize) -> Duration {
 fn socket_bymux(size: usize) -> Duration {
     let (mut near, mut far) = UnixStream::pair().expect("a pair of sockets");
     let (mut from, mut to, stream) = ends();
-    let bytes = vec![7; HALF_PAGE + size];
-    let bytes = &bytes[HALF_PAGE..];
+    let bytes = vec![7; size];
     let began = Instant::now();
     let reader = std::thread::spawn(move || {
         let mut buffer = vec![0; READ];
         let mut carried = 0;
-        while carried < TOTAL {
+        while carried < total(size) {
             let length = far.read(&mut buffer).expect("the other end is open");
             carried += receive(&mut to, &buffer[..length]);
         }
     });
-    let mut left = TOTAL;
+    let mut left = total(size);
     while left > 0 || !from.outbox().is_empty() {
-        left -= fill(&mut from, stream, bytes, left);
+        left -= fill(&mut from, stream, &bytes, left);
         let slices = from.outbox().slices().map(IoSlice::new);
         let sent = near.write_vectored(&slices).expect("the other end is open");
         from.outbox_mut().advance(sent);

@@ -17,7 +17,7 @@
 //! # Memory
 //!
 //! A connection that waits for nobody holds no buffer. One that does holds at most 64 KiB of what
-//! its socket sent and the channel did not take ([`CHUNK`]), and at most a channel's first window
+//! its socket sent and the channel did not take (`CHUNK`), and at most a channel's first window
 //! (64 KiB, or what the server's limits say) of what the channel brought and the socket did not
 //! take: credit is given by hand, for what the socket has taken, and such a window does not grow.
 //! One buffer of 64 KiB is shared by all connections for reading.

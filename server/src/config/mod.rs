@@ -1,7 +1,7 @@
 //! What a configuration file says, checked; nothing here starts, opens or makes anything.
 //!
 //! [`Config::load`] finds all problems of a file at once, each with its line. What only the plugin
-//! files themselves can tell is found by [`check::check_plugins`], which loads them.
+//! files themselves can tell is found by [`check`], which loads them.
 
 mod addresses;
 pub mod check;
