@@ -70,7 +70,8 @@ fn run_all(seeds: u64) -> Result<Vec<Report>, String> {
     std::thread::scope(|scope| {
         let count = std::thread::available_parallelism().map_or(1, |count| count.get());
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
-        let done = threads.into_iter().map(|thread| thread.join().expect("no panic gets out"));
+        let broken = |_| Err("the simulation itself panicked".to_string());
+        let done = threads.into_iter().map(|thread| thread.join().unwrap_or_else(broken));
         let done: Result<Vec<Vec<Report>>, String> = done.collect();
         Ok(done?.into_iter().flatten().collect())
     })

@@ -171,7 +171,7 @@ impl Actor {
             Told::StopRead(handle) => self.with(host, handle, Channel::told_stop)?,
             Told::Ended(handle, reason) => self.ended(host, handle, reason)?,
             Told::Directory(change) => self.directory_changed(change)?,
-            Told::Link(change) => self.link_changed(&change)?,
+            Told::Link(change) => self.link_changed(host, &change)?,
             Told::Timer(timer) => self.timer(host, timer)?,
         }
         Ok(fuse.unwrap_or(Outcome::Returned))
@@ -250,6 +250,10 @@ impl Actor {
         if lost && !reason.as_ref().is_some_and(|reason| reason.is(Code::LinkLost)) {
             return Err(format!("its link was lost, but it ended with {reason:?}"));
         }
+        let silent = |reason: &Reason| reason.text.contains("without an answer");
+        if !host.shared.ledger.tainted && reason.as_ref().is_some_and(silent) {
+            return Err("a server of this project did not answer a channel".into());
+        }
         host.shared.trace.saw(if lost { "a cut told" } else { "an end told" });
         self.with(host, handle, |channel, _, _| channel.told_end(reason.as_ref()))?;
         self.forget(handle);
@@ -295,7 +299,12 @@ impl Actor {
         }
     }
 
-    fn link_changed(&mut self, change: &LinkChange) -> Result<(), String> {
+    fn link_changed(&mut self, host: &Host<'_>, change: &LinkChange) -> Result<(), String> {
+        let fault = change.down.as_ref().filter(|reason| reason.is(Code::ProtocolViolation));
+        let known = host.shared.keys.contains(&change.server);
+        if let Some(reason) = fault.filter(|_| known && !host.shared.ledger.tainted) {
+            return Err(format!("two servers of this project broke the protocol: {reason}"));
+        }
         let news = match &change.down {
             None => self.links.insert(change.server),
             Some(_) => self.links.remove(&change.server),

@@ -90,7 +90,7 @@ impl World {
         self.shared.trace.saw("a silent peer");
         let both = self.shared.random.chance(500);
         self.pipes[number].ways[0].swallows = true;
-        self.pipes[number].ways[1].swallows = both;
+        self.pipes[number].ways[1].swallows |= both;
         self.pipes[number].tainted = true;
     }
 

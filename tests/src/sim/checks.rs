@@ -57,13 +57,15 @@ impl World {
         Ok(())
     }
 
-    /// Every two servers have one link, and no connection beside it.
+    /// Every two servers have one link. One that lost against it may be left while a channel to a
+    /// plugin that never reads holds it.
     fn check_links(&self, node: &Node) -> Result<(), String> {
         let others = self.shared.keys.iter().filter(|key| **key != self.shared.keys[node.number]);
         let others: Vec<Key> = others.copied().collect();
         let linked: Vec<Key> = node.broker.linked_servers().collect();
         let conns: Vec<(ConnId, bool)> = node.broker.connections().collect();
-        match linked == others && conns.len() == others.len() && conns.iter().all(|(_, s)| *s) {
+        let held = |id: &ConnId| !node.broker.stream_accounts(*id).is_empty();
+        match linked == others && conns.iter().all(|(id, serves)| *serves || held(id)) {
             true => Ok(()),
             false => Err(format!("server-{}: {conns:?}, links to {linked:?}", node.number)),
         }

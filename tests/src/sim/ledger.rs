@@ -1,7 +1,8 @@
 //! The bytes that plugins send: what they are, how many were taken, and whether all of them came.
 //!
-//! Each byte of stream *s* comes from a hash of *s* and of the byte's place, but for the first eight,
-//! which name *s*. So a reader can check what comes without a copy, wherever it was relayed through.
+//! Each byte of stream *s* comes from a hash of *s* and of the byte's place, but for the first
+//! eight, which name *s*. So a reader can check what comes without a copy, wherever it was relayed
+//! through.
 
 /// Bytes at the start of each stream that name it.
 const HEAD: u64 = 8;

@@ -1,9 +1,9 @@
 //! The simulation: several brokers with scripted plugins, seeded byte pipes and a virtual clock.
 //!
-//! Nothing here opens a socket or looks at a real clock, so that a seed says all that will happen. A run has four
-//! parts: chaos, in which links are cut, clocks jump and plugins fail; calm, in which everything has
-//! to come to its end; rest, in which only plugins that never read may keep channels open; and the
-//! end, after which nothing may be left.
+//! Nothing here opens a socket or looks at a real clock: a seed says all that will happen. A run
+//! has four parts: chaos, in which links are cut, clocks jump and plugins fail; rest, in which all
+//! channels come to their end, but for those to plugins that never read; calm, in which those read
+//! as well; and the end, after which nothing may be left.
 
 pub mod actor;
 pub mod channel;
@@ -40,6 +40,8 @@ pub struct Shared {
     pub trace: Trace,
     /// No more faults and no more channels.
     pub calm: bool,
+    /// How many channels of a thousand carry many bytes.
+    pub bulk: u64,
     /// The keys of the servers, by their numbers.
     pub keys: Vec<Key>,
 }

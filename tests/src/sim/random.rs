@@ -24,8 +24,8 @@ impl Random {
         self.bits() % end.max(1)
     }
 
-    /// A number from `low` to `high`, most often of the size of `low`: each power of two is as likely
-    /// as the next.
+    /// A number from `low` to `high`, most often near `low`: each power of two is as likely as the
+    /// next.
     pub fn size(&mut self, low: u64, high: u64) -> u64 {
         let span = 64 - (high - low).leading_zeros() as u64;
         let limit = 1u64 << self.below(span + 1);

@@ -11,7 +11,10 @@ use trunkline_core::reason::{By, Reason};
 const CHANNELS: usize = 6;
 
 /// Most bytes that one channel carries in one direction.
-const BYTES: u64 = 200_000;
+const BYTES: u64 = 150_000;
+
+/// Most bytes of the few channels that carry many: enough for their windows to grow.
+const BULK: u64 = 2_000_000;
 
 impl Actor {
     /// Another plugin opens a channel.
@@ -271,7 +274,11 @@ impl Actor {
 /// Plans what is written to a channel, and how it is read.
 fn plan(channel: &mut Channel, host: &mut Host<'_>, kind: Kind) {
     let random = &mut host.shared.random;
-    let total = if random.chance(20) { 0 } else { random.size(8, BYTES) };
+    let total = match random.below(1000) {
+        0..20 => 0,
+        n if n < 20 + host.shared.bulk => random.size(BYTES, BULK),
+        _ => random.size(8, BYTES),
+    };
     if matches!(kind, Kind::Source | Kind::Duplex | Kind::Driver) {
         channel.plan(&mut host.shared.ledger, total);
     }
@@ -285,7 +292,9 @@ fn plan(channel: &mut Channel, host: &mut Host<'_>, kind: Kind) {
     if kind == Kind::Deaf || random.chance(30) {
         channel.stop_at = Some(random.size(1, BYTES / 4));
     }
-    if random.chance(60) {
+    if total > BYTES && random.chance(300) {
+        channel.abort_at = Some(random.size(total / 2, total));
+    } else if random.chance(60) {
         channel.abort_at = Some(random.size(1, BYTES));
     }
 }

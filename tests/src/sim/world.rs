@@ -81,6 +81,7 @@ impl World {
             ledger: Ledger::default(),
             trace: Trace::new(),
             calm: false,
+            bulk: if random.chance(50) { 400 } else { 10 },
             keys,
             random,
         };

@@ -78,6 +78,11 @@ impl Broker {
         if !end.flags.manual && under_way > end.window {
             return Err(format!("{under_way} bytes may come, over its window"));
         }
+        let reads = end.is_up() && !end.flags.read_over && !end.flags.ending && !end.flags.muted;
+        let settled = self.effects.is_empty() && source.is_some() && !end.flags.manual;
+        if settled && reads && under_way < end.window {
+            return Err(format!("{under_way} bytes may come, credit for the rest is lost"));
+        }
         if end.peer.is_none() && !end.flags.ending && end.is_up() && !end.flags.closing {
             return Err("it has nobody at the other side".into());
         }

@@ -5,7 +5,6 @@ use crate::bymux::StreamId;
 use crate::control::{Answer, Origin, Preface};
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
-use crate::limits::WINDOW;
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Route, routes};
 use alloc::boxed::Box;
@@ -56,11 +55,12 @@ impl Broker {
         self.has_room(callee)?;
         let info = info(&caller, &entry);
         let near = self.add_plugin_end(plugin, Phase::Asking, info)?;
-        let far = self.add_end(End::new(Owner::Plugin(callee), Phase::Asked, WINDOW))?;
+        let window = self.settings.limits.window;
+        let far = self.add_end(End::new(Owner::Plugin(callee), Phase::Asked, window))?;
         self.count_channel(callee, 1);
         for end in [near, far] {
             if let Some(end) = self.ends.get_mut(end) {
-                end.allowance = WINDOW;
+                end.allowance = window;
             }
         }
         self.join_ends(near, far);

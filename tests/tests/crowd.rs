@@ -1,0 +1,114 @@
+//! A plugin with thousands of channels fails: each of its peers hears why, and the link goes on.
+
+#![allow(clippy::expect_used)]
+
+use std::time::Duration;
+use trunkline_core::broker::{
+    Broker, ConnId, Effect, Expose, Grants, Handle, Opened, Opening, PeerConfig, PluginConfig,
+    PluginId, Settings, Step, Target, Told,
+};
+use trunkline_core::key::Key;
+use trunkline_core::limits::Limits;
+use trunkline_core::reason::Code;
+
+/// Channels; the reasons for their end are many times the credit of the control stream.
+const CHANNELS: usize = 3000;
+
+struct Side {
+    broker: Broker,
+    conn: ConnId,
+    plugin: PluginId,
+    accepted: Vec<Handle>,
+    ended: usize,
+    dials: usize,
+}
+
+impl Side {
+    fn new(number: u8, plugin: &str) -> Side {
+        let settings = Settings {
+            key: Key([number; 32]),
+            name: format!("server-{number}"),
+            machine: Key([0; 32]),
+            software: String::new(),
+            limits: Limits::default(),
+            seed: 1,
+        };
+        let mut broker = Broker::new(settings);
+        let name = plugin.parse().expect("a name");
+        let config = PluginConfig { name, version: 1, expose: Expose::Peers };
+        let plugin = broker.add_plugin(config).expect("a new name");
+        broker.plugin_started(plugin);
+        Side { broker, conn: ConnId(0), plugin, accepted: Vec::new(), ended: 0, dials: 0 }
+    }
+
+    fn connect(&mut self, how: Opened) {
+        let opening = Opening { how, grants: Grants::Server, address: "a pipe".to_string() };
+        self.conn = self.broker.connected(opening);
+    }
+
+    fn perform(&mut self) {
+        while let Some(effect) = self.broker.next_effect() {
+            match effect {
+                Effect::Tell(plugin, Told::Open(handle, _)) => {
+                    self.broker.accept(plugin, handle).expect("it waits for an answer");
+                    self.accepted.push(handle);
+                }
+                Effect::Tell(_, Told::Ended(_, reason)) => {
+                    let reason = reason.expect("it was not closed in order");
+                    assert!(reason.is(Code::PluginFailed), "{reason}");
+                    self.ended += 1;
+                }
+                Effect::Tell(..) => {}
+                Effect::Dial(_) => self.dials += 1,
+                other => panic!("nobody asked for {other:?}"),
+            }
+        }
+    }
+
+    /// Writes all that waits to the other side; whether there was anything.
+    fn send(&mut self, other: &mut Side) -> bool {
+        self.perform();
+        let Some(outbox) = self.broker.outbox(self.conn) else { return false };
+        let bytes = outbox.slices().concat();
+        self.broker.flushed(self.conn, bytes.len());
+        let mut input = &bytes[..];
+        loop {
+            let step = other.broker.receive(other.conn, &mut input);
+            other.perform();
+            match step {
+                Step::Done => return !bytes.is_empty(),
+                Step::More => {}
+                Step::Write { .. } => panic!("nobody writes"),
+            }
+        }
+    }
+}
+
+fn exchange(a: &mut Side, b: &mut Side) {
+    while a.send(b) | b.send(a) {}
+}
+
+#[test]
+fn thousands_of_channels_of_a_failed_plugin_all_hear_why() {
+    let (mut a, mut b) = (Side::new(1, "caller"), Side::new(2, "callee"));
+    let peer = a.broker.add_peer(PeerConfig { key: None, endpoints: Vec::new() });
+    a.connect(Opened::Dialled(peer));
+    b.connect(Opened::Accepted);
+    exchange(&mut a, &mut b);
+    let target = Target { name: "callee".parse().expect("a name"), least: 1, server: None };
+    for _ in 0..CHANNELS {
+        a.broker.open(a.plugin, &target).expect("it is there");
+        exchange(&mut a, &mut b);
+    }
+    assert_eq!(b.accepted.len(), CHANNELS);
+    a.broker.audit().expect("all in order");
+    b.broker.audit().expect("all in order");
+
+    b.broker.plugin_failed(b.plugin, &"why ".repeat(250));
+    exchange(&mut a, &mut b);
+    assert_eq!(a.ended, CHANNELS, "so many ends were told");
+    assert!(a.broker.has_no_channels() && b.broker.has_no_channels());
+    a.broker.tick(Duration::from_secs(1));
+    assert_eq!(a.broker.linked_servers().count(), 1, "the link goes on");
+    assert_eq!(a.dials, 0);
+}
