@@ -147,8 +147,9 @@ impl Host {
 
     /// Joins two channel ends of this plugin: what one is told, the other is given.
     ///
-    /// The plugin hears no more of them but [`ended`](crate::Plugin::ended). An end joined to
-    /// itself is an echo. An incoming channel may be joined before it is accepted.
+    /// The plugin hears no more of them. They end as one channel does, and with the plugin; where
+    /// one of them is over already, both end and [`ended`](crate::Plugin::ended) is told. An end
+    /// joined to itself is an echo. An incoming channel may be joined before it is accepted.
     pub fn join(&self, a: Channel, b: Channel) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.join())(self.context, a.0, b.0) };

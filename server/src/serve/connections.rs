@@ -151,6 +151,10 @@ impl Connections {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        if socket.writable && budget == 0 {
+            // The poll tells of no room that was there all the time.
+            broker.write_later(id);
+        }
         Ok(())
     }
 

@@ -410,6 +410,11 @@ impl Broker {
         }
     }
 
+    /// A connection has more to write than it may in one turn: it goes on in the next.
+    pub fn write_later(&mut self, id: ConnId) {
+        self.touch(id);
+    }
+
     /// Connections that may have something to write, each once.
     pub fn take_touched(&mut self) -> Vec<ConnId> {
         let touched = core::mem::take(&mut self.touched);

@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+/// Who looks so much later than it wanted to has slept, or was held up by a plugin.
+const ASLEEP: Duration = Duration::from_secs(1);
+
 /// When the peer was last heard, and whether it owes us a pong.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
@@ -64,15 +67,17 @@ impl Heartbeat {
         self.rtt
     }
 
-    /// Silence alone does not kill a link: a ping must have gone unanswered, so that a machine that
-    /// slept asks before it gives up.
+    /// Silence alone does not kill a link: a ping must have gone unanswered, and for all of its time
+    /// while we were awake. A machine that slept looks at what came before it gives up.
     pub(super) fn tick(&mut self, now: Duration) -> Beat {
-        if now < self.deadline() {
-            Beat::Nothing
-        } else if self.ping_sent.is_some() {
-            Beat::Dead
-        } else {
-            Beat::Ping
+        let Some(late) = now.checked_sub(self.deadline()) else { return Beat::Nothing };
+        match self.ping_sent {
+            None => Beat::Ping,
+            Some(_) if late < ASLEEP => Beat::Dead,
+            Some(_) => {
+                self.heard = now;
+                Beat::Nothing
+            }
         }
     }
 
@@ -98,6 +103,15 @@ mod tests {
         heartbeat.ping_sent(SECOND(10));
         assert_eq!(heartbeat.tick(SECOND(29)), Beat::Nothing);
         assert_eq!(heartbeat.tick(SECOND(30)), Beat::Dead);
+    }
+
+    #[test]
+    fn a_sleep_with_a_ping_on_its_way_does_not_kill_a_link() {
+        let mut heartbeat = Heartbeat::new(SECOND(0), SECOND(10), SECOND(30));
+        heartbeat.ping_sent(SECOND(10));
+        assert_eq!(heartbeat.tick(SECOND(3600)), Beat::Nothing);
+        assert_eq!(heartbeat.tick(SECOND(3619)), Beat::Nothing);
+        assert_eq!(heartbeat.tick(SECOND(3620)), Beat::Dead);
     }
 
     #[test]
