@@ -67,8 +67,8 @@ impl Heartbeat {
         self.rtt
     }
 
-    /// Silence alone does not kill a link: a ping must have gone unanswered, and for all of its time
-    /// while we were awake. A machine that slept looks at what came before it gives up.
+    /// Silence alone does not kill a link: a ping must have gone unanswered, and for all of its
+    /// time while we were awake. A machine that slept looks at what came before it gives up.
     pub(super) fn tick(&mut self, now: Duration) -> Beat {
         let Some(late) = now.checked_sub(self.deadline()) else { return Beat::Nothing };
         match self.ping_sent {
