@@ -55,7 +55,7 @@ codes! {
     VersionTooLow = "version-too-low",
     /// No linked server has the key or name that was asked for.
     UnknownServer = "unknown-server",
-    /// The plugin did not want this channel and gave no reason of its own.
+    /// The channel ended without an answer, or what it was joined to is over.
     Refused = "refused",
     /// The plugin panicked, misused its host or is not running.
     PluginFailed = "plugin-failed",
