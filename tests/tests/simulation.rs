@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 33] = [
+const MUST_BE_SEEN: [&str; 37] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -41,6 +41,10 @@ const MUST_BE_SEEN: [&str; 33] = [
     "stop-read told",
     "two links at once",
     "a window grew",
+    "garbage on a secured link",
+    "links that have to be useful",
+    "nothing in common",
+    "secured links",
 ];
 
 fn number(variable: &str) -> Option<u64> {

@@ -100,9 +100,9 @@ impl Directory {
         self.by_server.get(&server).map_or(0, BTreeSet::len)
     }
 
-    /// Whether a server is known to have a plugin, of whatever version.
-    pub fn has(&self, server: Key, name: &Name) -> bool {
-        self.by_name.get(name).is_some_and(|holders| holders.contains_key(&server))
+    /// The version of a plugin at a server, if it is known to have one.
+    pub fn version(&self, server: Key, name: &Name) -> Option<Version> {
+        self.by_name.get(name)?.get(&server).copied()
     }
 
     /// All entries, in the order of their names.

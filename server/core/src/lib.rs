@@ -16,3 +16,4 @@ pub mod name;
 pub mod reason;
 pub mod route;
 mod timers;
+mod wire;

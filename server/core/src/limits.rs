@@ -1,5 +1,6 @@
 //! Every bound of a server, with its default. None is infinite, and none exists only in a document.
 
+use crate::control::MESSAGE_MAX;
 use core::time::Duration;
 
 /// What a server holds and waits for at the most. The configuration's `[limits]` sets each of them.
@@ -31,6 +32,14 @@ pub struct Limits {
     pub redial_min: Duration,
     /// The longest pause between two dials.
     pub redial_max: Duration,
+    /// A link that serves no pair of plugins ends after so long.
+    pub nothing_in_common: Duration,
+    /// Bytes that may wait for a connection beyond its credit rules.
+    pub outbox: usize,
+    /// Bytes of one control message.
+    pub control_message: usize,
+    /// A plugin that blocks its loop for so long is reported.
+    pub watchdog: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +58,10 @@ impl Default for Limits {
             dead_after: Duration::from_secs(30),
             redial_min: Duration::from_millis(250),
             redial_max: Duration::from_secs(30),
+            nothing_in_common: Duration::from_secs(5),
+            outbox: 1 << 20,
+            control_message: MESSAGE_MAX,
+            watchdog: Duration::from_secs(5),
         }
     }
 }
@@ -56,3 +69,69 @@ impl Default for Limits {
 /// The credit with which a stream's creator starts, in bytes. Both ends of a link must agree on it,
 /// so it is part of the protocol and the smallest window that can be configured.
 pub const WINDOW: u64 = 64 * 1024;
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal: $value:expr;)*) => {
+        /// A limit that can be reached. `status` counts how often it was.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Limit { $($(#[$doc])* $variant,)* }
+
+        impl Limit {
+            /// All of them, in the order in which `status` shows them.
+            pub const ALL: &[Limit] = &[$(Limit::$variant,)*];
+
+            /// The word that `status` uses; durations are in microseconds.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Limit::$variant => $name,)* }
+            }
+
+            /// Its value.
+            pub fn value(self, limits: &Limits) -> u64 {
+                let read: fn(&Limits) -> u64 = match self { $(Limit::$variant => $value,)* };
+                read(limits)
+            }
+        }
+    };
+}
+
+limits! {
+    /// Connections whose peer has not said hello: the oldest of those that said nothing made room.
+    HalfOpen = "half-open": |limits| limits.half_open as u64;
+    /// A connection had no hello in time.
+    Handshake = "handshake-us": |limits| microseconds(limits.handshake);
+    /// Connections in all: the next one waits.
+    Links = "links": |limits| limits.links as u64;
+    /// Streams of a link.
+    Streams = "streams-per-link": |limits| limits.streams as u64;
+    /// Channels of a plugin.
+    Channels = "channels-per-plugin": |limits| limits.channels as u64;
+    /// Plugins that a peer announced.
+    Announced = "plugins-per-peer": |limits| limits.announced as u64;
+    /// The window of a channel grew no more.
+    Window = "stream-window-max": |limits| limits.window_max;
+    /// The windows of a link grew no more, or no more of its channels could wait for an answer.
+    LinkWindow = "link-window": |limits| limits.link_window;
+    /// A peer did not read what was meant for it.
+    Outbox = "outbox": |limits| limits.outbox as u64;
+    /// A peer announced a longer control message.
+    ControlMessage = "control-message": |limits| limits.control_message as u64;
+}
+
+/// How often each limit was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([u64; Limit::ALL.len()]);
+
+impl Counters {
+    pub(crate) fn count(&mut self, limit: Limit) {
+        self.0[limit as usize] += 1;
+    }
+
+    /// How often a limit was reached.
+    pub fn reached(&self, limit: Limit) -> u64 {
+        self.0[limit as usize]
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

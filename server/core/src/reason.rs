@@ -73,15 +73,23 @@ codes! {
     Silent = "silent",
     /// The connection was not a working link in time.
     HandshakeTimeout = "handshake-timeout",
+    /// The peer did not prove its key, is of another network, or may not link.
+    HandshakeFailed = "handshake-failed",
     /// The transport ended: closed by the peer, reset, or not to be reached.
     TransportLost = "transport-lost",
     /// Two servers dialled each other; the other connection is kept.
     DuplicateLink = "duplicate-link",
+    /// No plugin of either server has to do with one of the other.
+    NothingInCommon = "nothing-in-common",
+    /// A plugin that may do so closed the link.
+    LinkClosed = "link-closed",
     /// A server reached itself.
     SelfLink = "self-link",
     /// A configured limit is reached; the text names it.
     LimitReached = "limit-reached",
-    /// A plugin asked for what its configuration does not allow.
+    /// An address cannot be dialled; the text says why.
+    BadAddress = "bad-address",
+    /// A plugin asked for what its configuration does not allow, or a peer for what it may not.
     NotAllowed = "not-allowed",
     /// A control message of a kind that this server does not know.
     UnknownMessage = "unknown-message",

@@ -134,15 +134,17 @@ impl Connections {
         let Some(socket) = self.sockets.get_mut(&id) else { return Ok(()) };
         let mut budget = WRITE_BUDGET;
         while socket.writable && budget > 0 {
-            let Some(outbox) = broker.outbox(id).filter(|outbox| !outbox.is_empty()) else {
+            let outgoing = broker.outgoing(id);
+            let waiting: usize = outgoing.iter().map(|slice| slice.len()).sum();
+            if waiting == 0 {
                 // Streams may be waiting for their turn though nothing is left to write.
                 broker.flushed(id, 0);
                 break;
-            };
-            match socket.stream.write_slices(outbox.slices()) {
+            }
+            match socket.stream.write_slices(outgoing) {
                 Ok(0) => return Err("the connection takes no more bytes".into()),
                 Ok(count) => {
-                    socket.writable = count == outbox.len();
+                    socket.writable = count == waiting;
                     budget = budget.saturating_sub(count);
                     broker.flushed(id, count);
                 }
@@ -187,7 +189,7 @@ impl Connections {
         if self.flush(id, broker).is_err() {
             return false;
         }
-        let written = broker.outbox(id).is_none_or(|outbox| outbox.is_empty());
+        let written = broker.is_written(id);
         let Some(socket) = self.sockets.get_mut(&id) else { return false };
         if written && !std::mem::replace(&mut socket.shut, true) {
             socket.stream.shut_down_writing();

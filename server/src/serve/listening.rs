@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use trunkline_core::address::{Endpoint, Host, Transport};
+use trunkline_core::address::{Endpoint, Host, Transform, Transport};
 use trunkline_core::broker::Grants;
 
 /// The pause after the system refused us a descriptor, so that we do not ask in a tight loop.
@@ -23,9 +23,9 @@ struct Place {
 impl Place {
     /// What a connection that comes here may be.
     fn grants(&self) -> Grants {
-        match self.listener {
-            Listener::Unix(_) => Grants::Everything,
-            Listener::Tcp(_) => Grants::Server,
+        match (&self.listener, self.endpoint.transform) {
+            (Listener::Unix(_), Transform::NoAuth) => Grants::Everything,
+            _ => Grants::Server,
         }
     }
 }
@@ -44,6 +44,7 @@ pub(super) struct Accepted {
     pub(super) stream: Stream,
     pub(super) from: String,
     pub(super) grants: Grants,
+    pub(super) transform: Transform,
 }
 
 impl Listening {
@@ -151,7 +152,8 @@ fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
                 log::warn!("{}: another user's connection was refused", place.endpoint);
             }
             Ok((stream, from)) => {
-                return Ok(Some(Accepted { stream, from, grants: place.grants() }));
+                let (grants, transform) = (place.grants(), place.endpoint.transform);
+                return Ok(Some(Accepted { stream, from, grants, transform }));
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),

@@ -30,7 +30,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use token::Ready;
-use trunkline_core::broker::{Broker, PeerConfig, Settings};
+use trunkline_core::broker::{Accept, Broker, Keep, PeerConfig, Settings};
+use trunkline_core::control::Role;
+use trunkline_core::key::NETWORK;
+use trunkline_shs::Identity;
 use wake::Mailbox;
 use watch::Watches;
 
@@ -53,6 +56,8 @@ struct Server {
     plugins: Plugins,
     /// What is read from any connection goes here, and is told to plugins from here.
     buffer: Vec<u8>,
+    /// What was sealed is opened to here.
+    plain: Vec<u8>,
     /// When an ending server gives up waiting for its peers.
     stop_by: Option<Duration>,
 }
@@ -87,7 +92,9 @@ impl Server {
         let mut plugins = Plugins::new(shared.clone(), secret.public());
         plugins.start_all(config)?;
         for peer in &config.peers {
-            let peer = PeerConfig { key: peer.key, endpoints: peer.addresses.clone() };
+            let keep = if peer.keep { Keep::Always } else { Keep::WhileUseful };
+            let (key, endpoints) = (peer.key, peer.addresses.clone());
+            let peer = PeerConfig { key, endpoints, role: Role::Server, keep };
             shared.broker.borrow_mut().add_peer(peer);
         }
         Ok(Server {
@@ -101,6 +108,7 @@ impl Server {
             listening,
             plugins,
             buffer: vec![0; turn::READ_BUFFER],
+            plain: Vec::new(),
             stop_by: None,
         })
     }
@@ -110,7 +118,9 @@ fn settings(config: &Config, secret: &SecretKey) -> Settings {
     // Any number will do that differs between servers and starts.
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     Settings {
-        key: secret.public(),
+        identity: Identity::from_seed(secret.seed()),
+        network: NETWORK,
+        accept: Accept::Listed,
         name: config.name.clone(),
         machine: machine::id(),
         software: concat!("trunkline ", env!("CARGO_PKG_VERSION")).into(),

@@ -47,7 +47,7 @@ impl PluginHost {
     fn target(&self, target: &Target) -> Result<CoreTarget, NameError> {
         let server = match target.place() {
             Place::Anywhere => None,
-            Place::Here => Some(self.shared.broker.borrow().settings().key.to_string()),
+            Place::Here => Some(self.shared.broker.borrow().key().to_string()),
             Place::Server(text) => Some(text.clone()),
         };
         Ok(CoreTarget { name: target.name().parse()?, least: target.least_version(), server })
@@ -62,7 +62,7 @@ impl HostApi for PluginHost {
     fn server(&self) -> Server {
         let broker = self.shared.broker.borrow();
         let settings = broker.settings();
-        Server { key: Key(settings.key.0), name: settings.name.clone() }
+        Server { key: Key(broker.key().0), name: settings.name.clone() }
     }
 
     fn open(&self, target: &Target) -> Result<Channel, Reason> {
@@ -133,7 +133,7 @@ impl HostApi for PluginHost {
 
     fn directory(&self) -> Vec<Entry> {
         let broker = self.shared.broker.borrow();
-        let home = broker.settings().key;
+        let home = broker.key();
         broker.directory().map(|entry| convert::entry(&entry, home)).collect()
     }
 

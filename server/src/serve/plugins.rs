@@ -10,9 +10,10 @@ use std::rc::Rc;
 use trunkline_core::broker::Handle;
 use trunkline_core::broker::{Expose, PluginConfig, PluginId, Told};
 use trunkline_core::key::Key;
+use trunkline_core::name::Name;
 use trunkline_core::reason::Reason;
 use trunkline_plugin::host::{Failure, Instance, Module, StartError};
-use trunkline_plugin::{Answer, Caller, Channel, Readiness, Timer, Watch};
+use trunkline_plugin::{About, Answer, Caller, Channel, Readiness, Timer, Watch};
 
 /// A plugin that runs.
 struct Runner {
@@ -58,7 +59,10 @@ impl Plugins {
             config::Expose::Keys(keys) => Expose::Keys(keys.clone()),
         };
         let version = module.about().version();
-        let described = PluginConfig { name: name.clone(), version, expose };
+        let (uses, invites) = partners(module.about());
+        let (name, allow) = (name, Vec::new());
+        let described =
+            PluginConfig { name: name.clone(), version, expose, uses, invites, allow };
         let added = self.shared.broker.borrow_mut().add_plugin(described);
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
         let host = Rc::new(PluginHost {
@@ -211,4 +215,11 @@ impl Plugins {
 
 fn channel(handle: Handle) -> Channel {
     Channel::new(handle.0)
+}
+
+/// The plugins that one uses and invites. Their names were checked when it was compiled.
+fn partners(about: &About) -> (Vec<(Name, u64)>, Vec<Name>) {
+    let uses = about.used().iter().filter_map(|used| Some((used.name.parse().ok()?, used.version)));
+    let invites = about.invited().iter().filter_map(|name| name.parse().ok());
+    (uses.collect(), invites.collect())
 }

@@ -1,9 +1,11 @@
 //! A status as JSON: the stable shape that `trunkline status --json` prints.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use trunkline_core::broker::{LinkState, PluginState, Status};
 use trunkline_core::key::Key;
+use trunkline_core::limits::{Counters, Limit, Limits};
 use trunkline_core::name::Name;
 
 #[derive(Serialize)]
@@ -12,6 +14,13 @@ struct Document<'a> {
     plugins: Vec<Plugin<'a>>,
     links: Vec<Link<'a>>,
     channels: Vec<Channel>,
+    limits: BTreeMap<&'static str, LimitCount>,
+}
+
+#[derive(Serialize)]
+struct LimitCount {
+    max: u64,
+    reached: u64,
 }
 
 /// What a server says of itself beside its broker's status.
@@ -61,7 +70,12 @@ struct Channel {
 }
 
 /// The status of a server whose key is `home`.
-pub(super) fn render(server: Server<'_>, home: Key, status: &Status) -> Vec<u8> {
+pub(super) fn render(
+    server: Server<'_>,
+    home: Key,
+    limits: &Limits,
+    status: &Status,
+) -> Vec<u8> {
     let plugins = status.plugins.iter().map(|plugin| Plugin {
         name: plugin.name.as_str(),
         version: plugin.version,
@@ -104,11 +118,20 @@ pub(super) fn render(server: Server<'_>, home: Key, status: &Status) -> Vec<u8> 
         plugins: plugins.collect(),
         links: links.collect(),
         channels: channels.collect(),
+        limits: counted(limits, &status.counters),
     };
     serde_json::to_vec(&document).unwrap_or_else(|error| {
         log::error!("the status cannot be written: {error}");
         Vec::new()
     })
+}
+
+fn counted(limits: &Limits, counters: &Counters) -> BTreeMap<&'static str, LimitCount> {
+    let one = |limit: &Limit| {
+        let (max, reached) = (limit.value(limits), counters.reached(*limit));
+        (limit.as_str(), LimitCount { max, reached })
+    };
+    Limit::ALL.iter().map(one).collect()
 }
 
 /// A duration in whole microseconds.

@@ -12,8 +12,11 @@ use mio::event::Event;
 use std::io;
 use std::time::Duration;
 use trunkline_core::broker::Handle;
-use trunkline_core::broker::{ConnId, Effect, Grants, Opened, Opening, Step};
+use trunkline_core::address::Transform;
+use trunkline_core::broker::{ConnId, Effect, Grants, Opened, Opening, Security, Step};
 use trunkline_core::reason::{Code, Reason};
+use trunkline_shs::Ephemeral;
+use zeroize::Zeroizing;
 
 /// Bytes that one read may bring.
 pub(super) const READ_BUFFER: usize = 128 * 1024;
@@ -111,8 +114,9 @@ impl Server {
         for _ in 0..ACCEPTS_PER_TURN {
             let admits = |grants| self.shared.broker.borrow().accepts(grants);
             let accepted = self.listening.accept(self.now, admits);
-            let Some(Accepted { stream, from, grants }) = accepted else { return };
-            self.open(stream, Opening { how: Opened::Accepted, grants, address: from });
+            let Some(Accepted { stream, from, grants, transform }) = accepted else { return };
+            let security = security(transform);
+            self.open(stream, Opening { how: Opened::Accepted, grants, address: from, security });
         }
     }
 
@@ -131,9 +135,10 @@ impl Server {
                     self.shared.broker.borrow_mut().dial_failed(peer, &why);
                 }
                 Dialled::Connected(peer, endpoint, stream) => {
-                    let how = Opened::Dialled(peer);
+                    let (how, grants) = (Opened::Dialled(peer), Grants::Server);
                     let address = endpoint.to_string();
-                    self.open(stream, Opening { how, grants: Grants::Server, address });
+                    let security = security(endpoint.transform);
+                    self.open(stream, Opening { how, grants, address, security });
                 }
             }
         }
@@ -143,7 +148,7 @@ impl Server {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN {
             match self.connections.read(id, &mut buffer) {
-                ReadResult::Bytes(count) => self.feed(id, &buffer[..count]),
+                ReadResult::Bytes(count) => self.take_in(id, &mut buffer[..count]),
                 ReadResult::Nothing => break,
                 ReadResult::End(why) => {
                     self.connections.remove(id);
@@ -154,6 +159,14 @@ impl Server {
         }
         self.buffer = buffer;
         self.connections.still_readable(id);
+    }
+
+    /// Gives the broker what a connection brought, unsealed.
+    fn take_in(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let mut plain = std::mem::take(&mut self.plain);
+        let opened = self.shared.broker.borrow_mut().unseal(id, bytes, &mut plain);
+        self.feed(id, opened);
+        self.plain = plain;
     }
 
     fn feed(&mut self, id: ConnId, bytes: &[u8]) {
@@ -225,12 +238,12 @@ impl Server {
         let settings = broker.settings();
         let server = status_json::Server {
             name: &settings.name,
-            key: settings.key.to_string(),
+            key: broker.key().to_string(),
             addresses: self.listening.addresses().collect(),
             uptime_us: status_json::microseconds(self.started.elapsed()),
             version: env!("CARGO_PKG_VERSION"),
         };
-        status_json::render(server, settings.key, &broker.status())
+        status_json::render(server, broker.key(), &settings.limits, &broker.status())
     }
 
     fn woken(&mut self) {
@@ -269,4 +282,16 @@ impl Server {
         let Some(stop_by) = self.stop_by else { return false };
         self.connections.is_empty() || self.started.elapsed() >= stop_by
     }
+}
+
+/// How a connection over such an endpoint is protected, with a fresh key pair if it is.
+fn security(transform: Transform) -> Security {
+    let expected = match transform {
+        Transform::NoAuth => return Security::NoAuth,
+        Transform::Shs(key) => Some(key),
+        Transform::ShsKnownKey => None,
+    };
+    let mut secret = Zeroizing::new([0; 32]);
+    dryoc::rng::copy_randombytes(&mut *secret);
+    Security::Shs { expected, ephemeral: Ephemeral::from_secret(&secret) }
 }

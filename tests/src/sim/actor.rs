@@ -53,6 +53,15 @@ impl Kind {
         Kind::Relay,
     ];
 
+    /// The names of the plugins that one of this kind says it opens channels to.
+    pub fn uses(self) -> &'static [&'static str] {
+        match self {
+            Kind::Driver => &["echo", "later"],
+            Kind::Relay => &["relay"],
+            _ => &[],
+        }
+    }
+
     /// The name under which a plugin of this kind runs.
     pub fn name(self) -> &'static str {
         match self {
@@ -299,11 +308,14 @@ impl Actor {
         }
     }
 
-    fn link_changed(&mut self, host: &Host<'_>, change: &LinkChange) -> Result<(), String> {
+    fn link_changed(&mut self, host: &mut Host<'_>, change: &LinkChange) -> Result<(), String> {
         let fault = change.down.as_ref().filter(|reason| reason.is(Code::ProtocolViolation));
         let known = host.shared.keys.contains(&change.server);
-        if let Some(reason) = fault.filter(|_| known && !host.shared.ledger.tainted) {
+        if let Some(reason) = fault.filter(|_| known && !host.shared.garbled) {
             return Err(format!("two servers of this project broke the protocol: {reason}"));
+        }
+        if change.down.as_ref().is_some_and(|reason| reason.is(Code::NothingInCommon)) {
+            host.shared.trace.saw("nothing in common");
         }
         let news = match &change.down {
             None => self.links.insert(change.server),

@@ -68,10 +68,16 @@ impl World {
     /// Breaks a pipe; each side reads a part of what was under way, and garbage if there is any.
     fn cut(&mut self, garbage: &[u8]) {
         let Some(number) = self.live_pipe() else { return };
-        self.shared.trace.saw(if garbage.is_empty() { "a cut" } else { "garbage" });
+        self.shared.trace.saw(match (garbage.is_empty(), self.shared.secured) {
+            (true, _) => "a cut",
+            (false, true) => "garbage on a secured link",
+            (false, false) => "garbage",
+        });
         let pipe = &mut self.pipes[number];
         pipe.tainted |= !garbage.is_empty();
-        self.shared.ledger.tainted |= !garbage.is_empty();
+        // Nothing that was not sealed by the peer can come out of a secured link.
+        self.shared.garbled |= !garbage.is_empty();
+        self.shared.ledger.tainted |= !garbage.is_empty() && !self.shared.secured;
         for way in &mut pipe.ways {
             let queued = way.queued();
             let keep = self.shared.random.below(queued as u64 + 1) as usize;
@@ -132,7 +138,9 @@ impl World {
     fn stranger(&mut self, node: usize) {
         self.shared.trace.saw("a stranger");
         let number = self.new_pipe();
-        let bytes = stranger::speech(&mut self.shared.random);
+        let secured = self.shared.secured;
+        let target = self.shared.keys[node];
+        let bytes = stranger::speech(&mut self.shared.random, secured.then_some(target));
         let pipe = &mut self.pipes[number];
         pipe.tainted = true;
         pipe.ways[0].inject(&bytes);

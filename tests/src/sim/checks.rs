@@ -4,7 +4,7 @@ use super::node::Node;
 use super::pipe::Pipe;
 use super::world::World;
 use std::collections::BTreeMap;
-use trunkline_core::broker::{ConnId, Expose};
+use trunkline_core::broker::{ConnId, Expose, Keep};
 use trunkline_core::key::Key;
 use trunkline_core::name::Name;
 
@@ -57,18 +57,46 @@ impl World {
         Ok(())
     }
 
-    /// Every two servers have one link. One that lost against it may be left while a channel to a
-    /// plugin that never reads holds it.
+    /// Every two servers have one link, as far as it has to be. One that lost against it may be left
+    /// while a channel to a plugin that never reads holds it.
     fn check_links(&self, node: &Node) -> Result<(), String> {
-        let others = self.shared.keys.iter().filter(|key| **key != self.shared.keys[node.number]);
-        let others: Vec<Key> = others.copied().collect();
         let linked: Vec<Key> = node.broker.linked_servers().collect();
         let conns: Vec<(ConnId, bool)> = node.broker.connections().collect();
         let held = |id: &ConnId| !node.broker.stream_accounts(*id).is_empty();
-        match linked == others && conns.iter().all(|(id, serves)| *serves || held(id)) {
-            true => Ok(()),
-            false => Err(format!("server-{}: {conns:?}, links to {linked:?}", node.number)),
+        let wrong = |other: &&Node| {
+            let is_linked = linked.contains(&self.shared.keys[other.number]);
+            match self.must_link(node, other) {
+                Some(must) => is_linked != must && !(is_linked && conns.iter().any(|c| held(&c.0))),
+                None => false,
+            }
+        };
+        let mut others = self.nodes.iter().filter(|other| other.number != node.number);
+        match others.find(wrong) {
+            None if conns.iter().all(|(id, serves)| *serves || held(id)) => Ok(()),
+            _ => Err(format!("server-{}: {conns:?}, links to {linked:?}", node.number)),
         }
+    }
+
+    /// Whether two servers have to be linked, or must not be; `None` where only one of them can
+    /// dial, and may not have heard of what they have in common.
+    fn must_link(&self, a: &Node, b: &Node) -> Option<bool> {
+        let useful = self.uses_any(a, b) || self.uses_any(b, a);
+        let pair = (a.number.max(b.number), a.number.min(b.number));
+        match (self.keep, useful) {
+            (Keep::Always, _) => Some(true),
+            (Keep::WhileUseful, false) => Some(false),
+            (Keep::WhileUseful, true) => self.mutual.contains(&pair).then_some(true),
+        }
+    }
+
+    /// Whether a plugin of one server says that it uses one of the other that its server sees.
+    fn uses_any(&self, user: &Node, other: &Node) -> bool {
+        let home = self.shared.keys[user.number];
+        let mut names = user.actors.values().flat_map(|actor| actor.kind.uses());
+        names.any(|name| {
+            let mut actors = other.actors.values();
+            actors.any(|actor| actor.kind.name() == *name && is_exposed(&actor.expose, home))
+        })
     }
 
     /// A server knows of each other one just what that exposes to it.
@@ -77,13 +105,9 @@ impl World {
         let mut expected: BTreeMap<(Key, Name), u64> = BTreeMap::new();
         for other in &self.nodes {
             let key = self.shared.keys[other.number];
-            for actor in other.actors.values() {
-                let seen = key == home
-                    || match &actor.expose {
-                        Expose::Local => false,
-                        Expose::Peers => true,
-                        Expose::Keys(keys) => keys.contains(&home),
-                    };
+            let linked = key == home || node.broker.linked_servers().any(|linked| linked == key);
+            for actor in other.actors.values().filter(|_| linked) {
+                let seen = key == home || is_exposed(&actor.expose, home);
                 if seen && let Ok(name) = actor.kind.name().parse() {
                     expected.insert((key, name), actor.version);
                 }
@@ -135,8 +159,8 @@ impl World {
             self.check_no_channels(node)?;
             self.check_links(node)?;
             self.check_directory(node)?;
-            let [links, _, plugins] = node.broker.timers_set();
-            if links != node.conns.len() || plugins > 0 {
+            let [links, _, plugins, useless] = node.broker.timers_set();
+            if links != node.conns.len() || plugins + useless > 0 {
                 let timers = node.broker.timers_set();
                 return Err(format!("server-{} has timers left: {timers:?}", node.number));
             }
@@ -149,8 +173,8 @@ impl World {
         for node in &self.nodes {
             let conns: Vec<_> = node.broker.connections().collect();
             let entries = node.broker.directory().count();
-            let [links, _, plugins] = node.broker.timers_set();
-            if !conns.is_empty() || entries > 0 || links + plugins > 0 {
+            let [links, _, plugins, useless] = node.broker.timers_set();
+            if !conns.is_empty() || entries > 0 || links + plugins + useless > 0 {
                 let number = node.number;
                 return Err(format!(
                     "server-{number} is stopped, but has {conns:?}, {entries} entries"
@@ -161,5 +185,13 @@ impl World {
             true => Ok(()),
             false => Err("a pipe is still open".to_string()),
         }
+    }
+}
+
+fn is_exposed(expose: &Expose, to: Key) -> bool {
+    match expose {
+        Expose::Local => false,
+        Expose::Peers => true,
+        Expose::Keys(keys) => keys.contains(&to),
     }
 }

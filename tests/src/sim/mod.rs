@@ -44,6 +44,10 @@ pub struct Shared {
     pub bulk: u64,
     /// The keys of the servers, by their numbers.
     pub keys: Vec<Key>,
+    /// Links run over Secret Handshake and box stream.
+    pub secured: bool,
+    /// Garbage was put into a link, so that it may end for a broken rule.
+    pub garbled: bool,
 }
 
 impl Shared {

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
     Broker, ConnId, Dial, Effect, Expose, Grants, Handle, Misuse, Opened, Opening, PluginConfig,
-    PluginId, Settings, Step, Told,
+    PluginId, Security, Settings, Step, Told,
 };
+use trunkline_core::key::Key;
 
 /// Rounds of effects in one turn; what is left goes on in the next one.
 const ROUNDS: usize = 16;
@@ -58,7 +59,9 @@ impl Node {
     /// Adds and starts a plugin, unless one of its name runs.
     pub fn start(&mut self, shared: &mut Shared, kind: Kind, version: u64, expose: Expose) {
         let Ok(name) = kind.name().parse() else { return };
-        let config = PluginConfig { name, version, expose: expose.clone() };
+        let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
+        let (invites, allow) = (Vec::new(), Vec::new());
+        let config = PluginConfig { name, version, expose: expose.clone(), uses, invites, allow };
         let Ok(plugin) = self.broker.add_plugin(config) else { return };
         let mut actor = Actor::new(kind, version, expose, &self.broker);
         actor.start(&mut Host { broker: &mut self.broker, plugin, shared });
@@ -105,7 +108,7 @@ impl Node {
     fn accept(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
         while !self.backlog.is_empty() && self.broker.accepts(Grants::Server) {
             let pipe = self.backlog.remove(0);
-            self.connected(shared, pipes, pipe, 1, Opened::Accepted);
+            self.connected(shared, pipes, pipe, 1, Opened::Accepted, None);
         }
     }
 
@@ -117,9 +120,14 @@ impl Node {
         pipe: usize,
         side: usize,
         how: Opened,
+        expected: Option<Key>,
     ) {
         let address = format!("pipe {pipe}");
-        let opening = Opening { how, grants: Grants::Server, address };
+        let security = match shared.secured {
+            true => Security::Shs { expected, ephemeral: shared.random.ephemeral() },
+            false => Security::NoAuth,
+        };
+        let opening = Opening { how, grants: Grants::Server, address, security };
         let id = self.broker.connected(opening);
         shared.note(self.number, format_args!("{id:?} is side {side} of pipe {pipe}"));
         self.conns.insert(id, (pipe, side));
@@ -159,7 +167,11 @@ impl Node {
             return Ok(());
         }
         match pipe.ways[1 - side].read(shared.now, most) {
-            Read::Bytes(bytes) => self.feed(id, &bytes, shared),
+            Read::Bytes(mut bytes) => {
+                let mut plain = Vec::new();
+                let opened = self.broker.unseal(id, &mut bytes, &mut plain);
+                self.feed(id, opened, shared)
+            }
             Read::Nothing => Ok(()),
             Read::End => {
                 pipe.ends[side] = None;
@@ -283,17 +295,20 @@ impl Node {
         let Some(&(pipe, side)) = self.conns.get(&id) else { return };
         let pipe = &mut pipes[pipe];
         let at = shared.now + pipe.delay + Duration::from_micros(shared.random.size(0, 2000));
-        while let Some(outbox) = self.broker.outbox(id)
-            && !outbox.is_empty()
-        {
+        loop {
+            let outgoing = self.broker.outgoing(id);
+            let waiting: usize = outgoing.iter().map(|slice| slice.len()).sum();
+            if waiting == 0 {
+                break;
+            }
             let short = shared.random.chance(100);
             let most = if short { shared.random.size(1, 20_000) as usize } else { usize::MAX };
             let most = most.min(pipe.ways[side].room());
             let mut taken = 0;
-            for slice in outbox.slices() {
+            for slice in outgoing {
                 taken += pipe.ways[side].write(&slice[..slice.len().min(most - taken)], at);
             }
-            let all = taken == outbox.len();
+            let all = taken == waiting;
             self.broker.flushed(id, taken);
             if short || !all {
                 shared.trace.saw(if short { "a short write" } else { "a full pipe" });
@@ -312,9 +327,10 @@ impl Node {
     }
 
     fn finish_closing(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
-        let written = |id: &ConnId| self.broker.outbox(*id).is_none_or(|outbox| outbox.is_empty());
-        let done = self.closing.iter().filter(|(id, by)| written(id) || **by <= shared.now);
-        for id in done.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let (broker, now) = (&mut self.broker, shared.now);
+        let closing = self.closing.iter().map(|(id, by)| (*id, *by)).collect::<Vec<_>>();
+        let done = closing.into_iter().filter(|(id, by)| broker.is_written(*id) || *by <= now);
+        for (id, _) in done.collect::<Vec<_>>() {
             self.closing.remove(&id);
             if let Some(&(pipe, side)) = self.conns.get(&id) {
                 pipes[pipe].ends[side] = None;

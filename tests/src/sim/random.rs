@@ -1,5 +1,7 @@
 //! The one source of chance of a run: equal seeds give equal runs.
 
+use trunkline_shs::Ephemeral;
+
 /// A small generator (splitmix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -40,5 +42,11 @@ impl Random {
     /// One of several.
     pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len() as u64) as usize]
+    }
+
+    /// A key pair for one handshake.
+    pub fn ephemeral(&mut self) -> Ephemeral {
+        let words: Vec<u8> = (0..4).flat_map(|_| self.bits().to_le_bytes()).collect();
+        Ephemeral::from_secret(&std::array::from_fn(|at| words[at]))
     }
 }

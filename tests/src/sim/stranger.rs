@@ -6,19 +6,24 @@ use super::random::Random;
 use std::time::Duration;
 use trunkline_core::bymux::Role as MuxRole;
 use trunkline_core::control::{Announced, Hello, Message, Origin, PROTOCOL, Preface, Role};
-use trunkline_core::key::Key;
+use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::link::Link;
+use trunkline_shs::{Handshake, Identity};
 
 /// Bytes without a meaning.
 pub(super) fn noise(random: &mut Random) -> Vec<u8> {
     (0..random.size(1, 400)).map(|_| random.bits() as u8).collect()
 }
 
-/// What a stranger says: noise, or hello and some channels with a flaw in it.
-pub(super) fn speech(random: &mut Random) -> Vec<u8> {
+/// What a stranger says: noise, or hello and some channels with a flaw in it; to a server whose key
+/// is asked for, the beginning of a handshake.
+pub(super) fn speech(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
     if random.chance(200) {
         return noise(random);
+    }
+    if let Some(target) = secured {
+        return greeting(random, target);
     }
     let mut bytes = conversation(random);
     match random.below(4) {
@@ -29,6 +34,18 @@ pub(super) fn speech(random: &mut Random) -> Vec<u8> {
         }
         2 => bytes.extend(noise(random)),
         _ => {}
+    }
+    bytes
+}
+
+/// A first message that is in order, and noise where the third should be.
+fn greeting(random: &mut Random, target: Key) -> Vec<u8> {
+    let us = Identity::from_seed(&[200; 32]);
+    let mut bytes = Vec::new();
+    let begun = Handshake::dial(&NETWORK, &us, &target.0, random.ephemeral(), &mut bytes);
+    begun.expect("the key of a server");
+    if random.chance(700) {
+        bytes.extend(noise(random));
     }
     bytes
 }

@@ -6,12 +6,16 @@ use super::node::Node;
 use super::pipe::Pipe;
 use super::random::Random;
 use super::{Ledger, Shared, Trace};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::address::Address;
-use trunkline_core::broker::{Dial, Expose, Grants, Opened, PeerConfig, PeerId, Settings};
-use trunkline_core::key::Key;
+use trunkline_core::broker::{
+    Accept, Dial, Expose, Grants, Keep, Opened, PeerConfig, PeerId, Settings,
+};
+use trunkline_core::control::Role;
+use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
+use trunkline_shs::Identity;
 
 /// Turns after which a run that does not end is a failure.
 const TURNS: u64 = 2_000_000;
@@ -58,6 +62,10 @@ pub struct World {
     pub turns: u64,
     /// What this run's faults are drawn from.
     pub(super) faults: Vec<super::chaos::Fault>,
+    /// Whether links are kept that serve nobody.
+    pub(super) keep: Keep,
+    /// Pairs of servers that know each other's address, the higher number first.
+    pub(super) mutual: BTreeSet<(usize, usize)>,
 }
 
 impl World {
@@ -65,10 +73,14 @@ impl World {
     pub fn new(seed: u64) -> World {
         let mut random = Random::new(seed);
         let count = 2 + usize::from(random.chance(600));
-        let keys: Vec<Key> = (0..count).map(|n| Key([n as u8 + 1; 32])).collect();
+        let identity = |n: usize| Identity::from_seed(&[n as u8 + 1; 32]);
+        let keys: Vec<Key> = (0..count).map(|n| Key(*identity(n).public())).collect();
         let window = random.pick(&[64 * 1024, 64 * 1024, 256 * 1024]);
+        let anyone = random.chance(300);
         let settings = |number: usize| Settings {
-            key: keys[number],
+            identity: identity(number),
+            network: NETWORK,
+            accept: if anyone { Accept::Anyone } else { Accept::Listed },
             name: format!("server-{number}"),
             machine: keys[number],
             software: "simulation".to_string(),
@@ -83,13 +95,34 @@ impl World {
             calm: false,
             bulk: if random.chance(50) { 400 } else { 10 },
             keys,
+            secured: random.chance(500),
+            garbled: false,
             random,
         };
-        let (events, faults) = (BTreeMap::new(), Vec::new());
-        let mut world =
-            World { shared, nodes, pipes: Vec::new(), events, next_event: 0, turns: 0, faults };
+        let mut world = World {
+            shared,
+            nodes,
+            pipes: Vec::new(),
+            events: BTreeMap::new(),
+            next_event: 0,
+            turns: 0,
+            faults: Vec::new(),
+            keep: Keep::Always,
+            mutual: BTreeSet::new(),
+        };
+        world.choose_links();
         world.populate();
         world
+    }
+
+    fn choose_links(&mut self) {
+        if self.shared.secured {
+            self.shared.trace.saw("secured links");
+        }
+        if self.shared.random.chance(300) {
+            self.keep = Keep::WhileUseful;
+            self.shared.trace.saw("links that have to be useful");
+        }
     }
 
     fn populate(&mut self) {
@@ -121,24 +154,29 @@ impl World {
         for a in 0..self.nodes.len() {
             for b in 0..a {
                 let who = self.shared.random.below(3);
-                if who != 0 {
-                    self.add_peer(a, b);
-                }
-                if who != 1 {
-                    self.add_peer(b, a);
-                }
+                self.add_peer(a, b, who != 0);
+                self.add_peer(b, a, who != 1);
                 if who == 2 {
+                    self.mutual.insert((a, b));
                     self.shared.trace.saw("dialling each other");
                 }
             }
         }
     }
 
-    fn add_peer(&mut self, from: usize, to: usize) {
-        let key = self.shared.random.chance(500).then(|| self.shared.keys[to]);
-        let address = format!("net:127.0.0.1:{}~noauth", 8000 + to).parse::<Address>();
+    /// A server that is not dialled is listed by its key, which matters on secured links only.
+    fn add_peer(&mut self, from: usize, to: usize, dials: bool) {
+        let (secured, to_key) = (self.shared.secured, self.shared.keys[to]);
+        if !dials && !secured {
+            return;
+        }
+        let known = secured || self.shared.random.chance(500);
+        let transform = if secured { format!("shs:{to_key}") } else { "noauth".to_string() };
+        let address = format!("net:127.0.0.1:{}~{transform}", 8000 + to).parse::<Address>();
         let endpoints = address.map(|address| address.endpoints().0).unwrap_or_default();
-        self.nodes[from].broker.add_peer(PeerConfig { key, endpoints });
+        let endpoints = if dials { endpoints } else { Vec::new() };
+        let (key, role, keep) = (known.then_some(to_key), Role::Server, self.keep);
+        self.nodes[from].broker.add_peer(PeerConfig { key, endpoints, role, keep });
     }
 
     /// Plans an event for so long from now.
@@ -305,12 +343,14 @@ impl World {
             return;
         }
         let pipe = self.new_pipe();
+        let expected = Some(self.shared.keys[to]);
         self.nodes[from].connected(
             &mut self.shared,
             &mut self.pipes,
             pipe,
             0,
             Opened::Dialled(peer),
+            expected,
         );
         let after = Duration::from_micros(self.shared.random.size(1, 50_000));
         self.plan(after, Event::Accepted { to, pipe });

@@ -1,6 +1,6 @@
 //! Who is told of which plugins: hello, changes of the directory, and the streams that peers open.
 
-use super::connections::{ConnPhase, Opened};
+use super::connections::Opened;
 use super::{Broker, Caller, ConnId, Expose, LinkChange, PluginId, Told};
 use crate::bymux::StreamId;
 use crate::control::{
@@ -9,7 +9,7 @@ use crate::control::{
 use crate::directory::{Change, too_low};
 use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
 use crate::key::Key;
-use crate::limits::WINDOW;
+use crate::limits::{Limit, WINDOW};
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
 use alloc::boxed::Box;
@@ -20,15 +20,20 @@ use alloc::vec::Vec;
 const PLUGINS_PER_MESSAGE: usize = 500;
 
 impl Broker {
-    /// Says hello. The peer's key is not known yet, so plugins that only some keys may see follow
+    /// Says hello. Where the peer's key is not known yet, plugins that only some keys may see follow
     /// it.
     pub(super) fn say_hello(&mut self, id: ConnId) {
-        let mut visible = self.visible(|expose| *expose == Expose::Peers);
+        let key = self.conns.get(&id).and_then(|conn| conn.proved.or(conn.expected));
+        let mut visible = self.visible(|expose| match expose {
+            Expose::Local => false,
+            Expose::Peers => true,
+            Expose::Keys(keys) => key.is_some_and(|key| keys.contains(&key)),
+        });
         let later = visible.split_off(visible.len().min(PLUGINS_PER_MESSAGE));
         let hello = Hello {
             protocol: PROTOCOL,
             role: Role::Server,
-            key: self.settings.key,
+            key: self.key,
             name: self.settings.name.clone(),
             machine: self.settings.machine,
             plugins: visible,
@@ -67,10 +72,10 @@ impl Broker {
     /// stays; of two that the same side dialled, the newer one, for the older one must be dead.
     pub(super) fn server_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
         let dialler = |broker: &Broker, id: &ConnId| match broker.conns.get(id) {
-            Some(conn) if conn.opening.how == Opened::Accepted => key,
-            _ => broker.settings.key,
+            Some(conn) if conn.how == Opened::Accepted => key,
+            _ => broker.key,
         };
-        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.opening.how) {
+        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
             self.peer_found(peer, key);
         }
         let old = self.servers.get(&key).copied();
@@ -95,8 +100,11 @@ impl Broker {
         }
         self.peer_linked(key);
         self.peer_plugins(id, plugins);
-        let keyed = self.visible(|e| matches!(e, Expose::Keys(keys) if keys.contains(&key)));
-        self.send_plugins(id, keyed);
+        // Who proved its key was told of them in hello.
+        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
+            let keyed = self.visible(|e| matches!(e, Expose::Keys(keys) if keys.contains(&key)));
+            self.send_plugins(id, keyed);
+        }
     }
 
     /// A peer announced plugins that appeared or changed.
@@ -105,7 +113,7 @@ impl Broker {
         let limit = self.settings.limits.announced;
         let mut ignored = 0usize;
         for Announced { name, version } in plugins {
-            if self.directory.count(key) >= limit && !self.directory.has(key, &name) {
+            if self.directory.count(key) >= limit && self.directory.version(key, &name).is_none() {
                 ignored += 1;
                 continue;
             }
@@ -113,7 +121,9 @@ impl Broker {
                 self.tell_change(&change);
             }
         }
+        self.weigh(id);
         if ignored > 0 {
+            self.counters.count(Limit::Announced);
             log::warn!("{} announced {ignored} plugins over the limit of {limit}", key.short());
         }
     }
@@ -122,6 +132,7 @@ impl Broker {
     pub(super) fn peer_withdraws(&mut self, id: ConnId, names: &[Name]) {
         if let Some(key) = self.serving(id) {
             self.withdraw_all(key, names);
+            self.weigh(id);
         }
     }
 
@@ -140,14 +151,14 @@ impl Broker {
     }
 
     /// The server for which a connection is the link.
-    fn serving(&self, id: ConnId) -> Option<Key> {
+    pub(super) fn serving(&self, id: ConnId) -> Option<Key> {
         let key = self.conns.get(&id)?.hello.as_ref()?.key;
         (self.servers.get(&key) == Some(&id)).then_some(key)
     }
 
     /// A plugin of this server runs: everybody who may know is told.
     pub(super) fn announce_local(&mut self, plugin: PluginId, name: &Name, version: Version) {
-        if let Some(change) = self.directory.announce(self.settings.key, name, version) {
+        if let Some(change) = self.directory.announce(self.key, name, version) {
             self.tell_change(&change);
         }
         let plugins = [Announced { name: name.clone(), version }].to_vec();
@@ -156,7 +167,7 @@ impl Broker {
 
     /// A plugin of this server is gone.
     pub(super) fn withdraw_local(&mut self, plugin: PluginId, name: &Name) {
-        if let Some(change) = self.directory.withdraw(self.settings.key, name) {
+        if let Some(change) = self.directory.withdraw(self.key, name) {
             self.tell_change(&change);
             let names = [name.clone()].to_vec();
             self.tell_peers(plugin, &Message::Withdrawn(Withdrawn { names }));
@@ -167,10 +178,11 @@ impl Broker {
     /// its key does not matter: our own hello to it has been said.
     fn tell_peers(&mut self, plugin: PluginId, message: &Message) {
         let for_all = self.plugins.get(&plugin).is_some_and(|r| r.config.expose == Expose::Peers);
-        let may = |conn: &super::Conn| match (&conn.hello, conn.phase) {
-            (_, ConnPhase::Ending) => false,
+        let may = |conn: &super::Conn| match (&conn.hello, conn.proved.or(conn.expected)) {
+            _ if !conn.has_heard_hello() => false,
             (Some(peer), _) => peer.role == Role::Server && self.may_see(plugin, peer.key),
-            (None, _) => for_all,
+            (None, Some(key)) => self.may_see(plugin, key),
+            (None, None) => for_all,
         };
         let told: Vec<ConnId> =
             self.conns.iter().filter(|(_, conn)| may(conn)).map(|(id, _)| *id).collect();
@@ -207,7 +219,7 @@ impl Broker {
         let opened = match preface {
             Preface::Channel { to, least, from } => {
                 let server = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
-                let server = server.map_or(self.settings.key, |hello| hello.key);
+                let server = server.map_or(self.key, |hello| hello.key);
                 let caller = Caller { name: from.name, version: from.version, server };
                 self.incoming(end, id, &to, least, caller)
             }
@@ -236,18 +248,19 @@ impl Broker {
 
     /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
     /// here, so as many may wait for an answer as have room in the window of a link.
-    fn link_has_room(&self, conn: ConnId) -> Result<(), Reason> {
+    fn link_has_room(&mut self, conn: ConnId) -> Result<(), Reason> {
         let limits = &self.settings.limits;
         let Some(conn) = self.conns.get(&conn) else { return Ok(()) };
         let unanswered = (limits.link_window / WINDOW) as usize;
-        let text = if conn.link.streams() > limits.streams {
-            format!("at most {} streams share a link", limits.streams)
+        let (limit, text) = if conn.link.streams() > limits.streams {
+            (Limit::Streams, format!("at most {} streams share a link", limits.streams))
         } else if conn.unanswered > unanswered {
-            format!("at most {unanswered} channels of a link may wait for an answer")
+            let text = format!("at most {unanswered} channels of a link may wait for an answer");
+            (Limit::LinkWindow, text)
         } else {
             return Ok(());
         };
-        Err(Reason::server(Code::LimitReached, text))
+        Err(self.limit_reached(limit, text))
     }
 
     fn incoming(
@@ -272,7 +285,7 @@ impl Broker {
         }
         self.has_room(plugin)?;
         let from = (caller.name.clone(), caller.server);
-        let info = ChannelInfo { from, to: (to.clone(), self.settings.key) };
+        let info = ChannelInfo { from, to: (to.clone(), self.key) };
         let near = End::new(Owner::Plugin(plugin), Phase::Asked, WINDOW);
         let near = self.add_end(End { info: Some(Box::new(info)), ..near })?;
         self.count_channel(plugin, 1);

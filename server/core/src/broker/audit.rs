@@ -175,14 +175,15 @@ impl Broker {
         ends.filter_map(|(end, at)| Some((at.plugin()?, self.ends.handle(end)))).collect()
     }
 
-    /// Deadlines that are set: of links, of redials, and of plugins.
-    pub fn timers_set(&self) -> [usize; 3] {
-        let mut counts = [0; 3];
+    /// Deadlines that are set: of links, of redials, of plugins, and of links that serve nobody.
+    pub fn timers_set(&self) -> [usize; 4] {
+        let mut counts = [0; 4];
         for key in self.timers.keys() {
             counts[match key {
                 super::TimerKey::Link(_) => 0,
                 super::TimerKey::Redial(_) => 1,
                 super::TimerKey::Plugin(..) => 2,
+                super::TimerKey::Useless(_) => 3,
             }] += 1;
         }
         counts

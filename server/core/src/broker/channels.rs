@@ -5,6 +5,7 @@ use crate::bymux::StreamId;
 use crate::control::{Answer, Origin, Preface};
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
+use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Route, routes};
 use alloc::boxed::Box;
@@ -19,32 +20,38 @@ impl Broker {
         }
         self.has_room(plugin)?;
         let wanted = self.wanted(target.server.as_deref())?;
-        let home = self.settings.key;
+        let home = self.key;
         let entry = self.directory.find(&target.name, target.least, wanted, home)?;
         let place = if entry.server == home { Place::Here } else { Place::Server };
         // Each place has one route as long as plugins live in their server's process.
         match routes(place).first() {
-            Some(Route::Link) => self.open_link(plugin, target, entry),
+            Some(Route::Link) => self.open_over_link(plugin, target, entry),
             _ => self.open_local(plugin, entry),
         }
     }
 
     /// Whether a plugin may have one more channel.
-    pub(super) fn has_room(&self, plugin: PluginId) -> Result<(), Reason> {
+    pub(super) fn has_room(&mut self, plugin: PluginId) -> Result<(), Reason> {
         let most = self.settings.limits.channels;
         match self.plugins.get(&plugin) {
             Some(record) if record.channels >= most => {
                 let name = &record.config.name;
                 let text = format!("{name} has {most} channels, as many as a plugin may have");
-                Err(Reason::server(Code::LimitReached, text))
+                Err(self.limit_reached(Limit::Channels, text))
             }
             _ => Ok(()),
         }
     }
 
+    /// Counts that a limit was reached, and says so.
+    pub(super) fn limit_reached(&mut self, limit: Limit, text: impl AsRef<str>) -> Reason {
+        self.counters.count(limit);
+        Reason::server(Code::LimitReached, text)
+    }
+
     fn caller(&self, plugin: PluginId) -> Option<Caller> {
         let config = &self.plugins.get(&plugin)?.config;
-        let server = self.settings.key;
+        let server = self.key;
         Some(Caller { name: config.name.clone(), version: config.version, server })
     }
 
@@ -68,7 +75,7 @@ impl Broker {
         Ok(self.ends.handle(near))
     }
 
-    fn open_link(
+    fn open_over_link(
         &mut self,
         plugin: PluginId,
         target: &Target,

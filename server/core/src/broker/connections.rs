@@ -1,19 +1,17 @@
 //! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
 
-use super::{Broker, ConnId, Effect, LinkChange, PeerId, Step, TimerKey, Told};
-use crate::bymux::{Outbox, Role as MuxRole, StreamId};
-use crate::control::{Goodbye, Hello, Message, PROTOCOL, Role, Unknown};
+use super::{Broker, ConnId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
+use crate::bymux::{Role as MuxRole, StreamId};
+use crate::control::{Goodbye, Hello, Message, PROTOCOL, Role, Unknown, Wanted};
 use crate::ends::Owner;
 use crate::key::Key;
-use crate::link::{Event, Link, NO_TAG};
+use crate::limits::Limit;
+use crate::link::{Event, Fault, Link, NO_TAG};
 use crate::reason::{Code, Reason};
+use crate::wire::Wire;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::time::Duration;
-
-/// Connections over unix sockets that are let in beyond the limit, so that the command line can.
-const UNIX_RESERVE: usize = 64;
 
 /// How a connection came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +25,17 @@ pub enum Opened {
 /// What the other side of a connection may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grants {
-    /// A server or the command line: it came over a unix socket that only our user can open.
+    /// A server, a host or the command line: it came over a unix socket that only our user can
+    /// open.
     Everything,
     /// A server.
     Server,
+    /// A host, whose plugins become this server's.
+    Host,
 }
 
 /// A connection that has just been opened.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Opening {
     /// Who dialled.
     pub how: Opened,
@@ -42,11 +43,15 @@ pub struct Opening {
     pub grants: Grants,
     /// The address, for logs and `status`.
     pub address: String,
+    /// How its bytes are protected.
+    pub security: Security,
 }
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnPhase {
+    /// The peer has not proved its key.
+    Shaking,
     /// The peer has not said hello.
     AwaitsHello,
     /// Channels may be opened.
@@ -60,16 +65,32 @@ pub(super) enum ConnPhase {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) link: Link,
-    pub(super) opening: Opening,
+    pub(super) wire: Wire,
+    pub(super) how: Opened,
+    pub(super) grants: Grants,
+    pub(super) address: String,
+    /// The key that we dialled, and the one that the peer has proved.
+    pub(super) expected: Option<Key>,
+    pub(super) proved: Option<Key>,
     pub(super) phase: ConnPhase,
     pub(super) hello: Option<PeerInfo>,
     pub(super) touched: bool,
+    /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
+    /// what the peer says of that.
+    pub(super) wanted: Wants,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
     /// Streams of the peer whose preface has not been answered.
     pub(super) unanswered: usize,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+}
+
+/// Which sides have a use for a link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wants {
+    pub(super) ours: bool,
+    pub(super) theirs: bool,
 }
 
 /// What the peer's hello said of it.
@@ -85,59 +106,74 @@ impl Conn {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
 
+    /// Whether our hello is in its outbox or on its way.
+    pub(super) fn has_heard_hello(&self) -> bool {
+        match self.phase {
+            ConnPhase::Ending => false,
+            ConnPhase::Shaking => self.how != Opened::Accepted,
+            ConnPhase::AwaitsHello | ConnPhase::Up | ConnPhase::Draining => true,
+        }
+    }
+
     /// Name or address, for logs.
     pub(super) fn label(&self) -> String {
         match &self.hello {
             Some(peer) => format!("{} ({})", peer.name, peer.key.short()),
-            None => self.opening.address.clone(),
+            None => self.address.clone(),
         }
-    }
-
-    fn is_half_open(&self) -> bool {
-        let from_outside = self.opening.grants == Grants::Server;
-        from_outside && self.phase == ConnPhase::AwaitsHello && self.opening.how == Opened::Accepted
     }
 }
 
 impl Broker {
-    /// Whether one more connection with these grants may be accepted now. If not, it waits in the
-    /// listener's queue. Whoever may open our unix sockets is let in although strangers crowd us.
-    pub fn accepts(&self, grants: Grants) -> bool {
-        let limits = &self.settings.limits;
-        let most = match grants {
-            Grants::Everything => limits.links + UNIX_RESERVE,
-            Grants::Server => limits.links,
-        };
-        let half_open = || self.conns.values().filter(|conn| conn.is_half_open()).count();
-        let crowded = || grants == Grants::Server && half_open() >= limits.half_open;
-        !self.stopping && self.conns.len() < most && !crowded()
-    }
-
-    /// A connection is open: hello is put in its outbox.
+    /// A connection is open. Hello is put in its outbox as soon as we may show who we are: at once,
+    /// but for one that was accepted over `shs`.
     pub fn connected(&mut self, opening: Opening) -> ConnId {
-        let role = match opening.how {
+        let Opening { how, grants, address, security } = opening;
+        let role = match how {
             Opened::Dialled(_) => MuxRole::Proactive,
             Opened::Accepted => MuxRole::Reactive,
         };
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
-        if let Opened::Dialled(peer) = opening.how {
+        if let Opened::Dialled(peer) = how {
             self.peer_connected(peer, id);
         }
+        let expected = match &security {
+            Security::Shs { expected, .. } => *expected,
+            Security::NoAuth => None,
+        };
+        let wire = Wire::new(security, &self.settings.identity, &self.settings.network);
+        let (wire, failure) = match wire {
+            Ok(wire) => (wire, None),
+            Err(error) => (Wire::Plain, Some(error.to_string())),
+        };
+        let proved = wire.is_proved();
         let conn = Conn {
             link: Link::new(role, self.now, &self.settings.limits),
-            opening,
-            phase: ConnPhase::AwaitsHello,
+            wire,
+            how,
+            grants,
+            address,
+            expected,
+            proved: None,
+            phase: if proved { ConnPhase::AwaitsHello } else { ConnPhase::Shaking },
             hello: None,
             touched: false,
+            wanted: Wants::default(),
             grown: 0,
             unanswered: 0,
             bytes_in: 0,
             bytes_out: 0,
         };
+        self.make_room(&conn);
         self.conns.insert(id, conn);
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
-        self.say_hello(id);
+        self.touch(id);
+        if let Some(why) = failure {
+            self.end_link(id, Reason::server(Code::HandshakeFailed, why));
+        } else if proved || how != Opened::Accepted {
+            self.say_hello(id);
+        }
         if self.stopping {
             self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
         }
@@ -153,17 +189,29 @@ impl Broker {
         };
         let before = input.len();
         let event = conn.link.receive(now, input);
-        conn.bytes_in += (before - input.len()) as u64;
+        if matches!(conn.wire, Wire::Plain) {
+            conn.bytes_in += (before - input.len()) as u64;
+        }
         self.touch(id);
         match event {
             Ok(None) => Step::Done,
             Ok(Some(event)) => self.link_event(id, event),
             Err(fault) => {
                 *input = &[];
-                self.goodbye(id, fault.reason());
+                self.end_by_fault(id, &fault);
                 Step::More
             }
         }
+    }
+
+    /// Ends a link whose peer broke a rule.
+    fn end_by_fault(&mut self, id: ConnId, fault: &Fault) {
+        match fault {
+            Fault::TooLong(_) => self.counters.count(Limit::ControlMessage),
+            Fault::ControlNotRead => self.counters.count(Limit::Outbox),
+            _ => {}
+        }
+        self.goodbye(id, fault.reason());
     }
 
     fn link_event<'a>(&mut self, id: ConnId, event: Event<'a>) -> Step<'a> {
@@ -219,6 +267,7 @@ impl Broker {
                     _ => {}
                 }
             }
+            (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
             (_, Message::Unknown(Unknown { kind })) => {
                 log::debug!("{} does not know message {kind}", conn.label());
             }
@@ -250,6 +299,7 @@ impl Broker {
         self.arm(id);
         if role == Role::Server {
             self.server_linked(id, key, plugins);
+            self.weigh(id);
         }
     }
 
@@ -264,21 +314,33 @@ impl Broker {
         if hello.name.len() > crate::name::NAME_MAX {
             return refuse(Code::ProtocolViolation, "a server's name is over 64 bytes".to_string());
         }
-        match (hello.role, conn.opening.grants) {
-            (Role::Server, _) if hello.key == self.settings.key => {
+        if conn.proved.is_some_and(|proved| proved != hello.key) {
+            let text = "hello names another key than the one that was proved";
+            return refuse(Code::ProtocolViolation, text.to_string());
+        }
+        match (hello.role, conn.grants) {
+            (Role::Server, _) if hello.key == self.key => {
                 refuse(Code::SelfLink, "this is the same server".to_string())
             }
-            (Role::Server, _) => self.judge_key(conn, hello.key),
+            (Role::Server, Grants::Everything | Grants::Server) => self.judge_key(conn, hello.key),
+            (Role::Server, Grants::Host) => {
+                let text = "this key is listed as a host, and may not link as a server";
+                refuse(Code::NotAllowed, text.to_string())
+            }
             (Role::Command, Grants::Everything) => Ok(()),
-            (Role::Command, Grants::Server) => {
+            (Role::Command, _) => {
                 refuse(Code::NotAllowed, "commands are taken over unix sockets only".to_string())
+            }
+            (Role::Host, Grants::Server) => {
+                let text = "this key is not listed as a host, and may not register plugins";
+                refuse(Code::NotAllowed, text.to_string())
             }
             (Role::Host, _) => refuse(Code::NotAllowed, "this server takes no hosts".to_string()),
         }
     }
 
     fn judge_key(&self, conn: &Conn, key: Key) -> Result<(), Reason> {
-        let Opened::Dialled(peer) = conn.opening.how else { return Ok(()) };
+        let Opened::Dialled(peer) = conn.how else { return Ok(()) };
         match self.peers.get(&peer).and_then(|peer| peer.config.key) {
             Some(expected) if expected != key => {
                 let text = format!("expected the server {expected}, found {key}");
@@ -293,6 +355,8 @@ impl Broker {
         if conn.phase == ConnPhase::Draining && conn.link.streams() == 0 {
             let text = "another link serves the same two servers";
             self.goodbye(id, Reason::server(Code::DuplicateLink, text));
+        } else if conn.link.streams() == 0 {
+            self.rest_if_useless(id);
         }
     }
 
@@ -307,14 +371,15 @@ impl Broker {
     pub(super) fn link_timer(&mut self, id: ConnId) {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase == ConnPhase::AwaitsHello {
+        if matches!(conn.phase, ConnPhase::Shaking | ConnPhase::AwaitsHello) {
+            self.counters.count(Limit::Handshake);
             let text = "no hello came in time";
             self.goodbye(id, Reason::server(Code::HandshakeTimeout, text));
             return;
         }
         match conn.link.tick(now) {
             Ok(()) => self.arm(id),
-            Err(fault) => self.goodbye(id, fault.reason()),
+            Err(fault) => self.end_by_fault(id, &fault),
         }
         self.touch(id);
     }
@@ -326,9 +391,12 @@ impl Broker {
         self.touch(id);
     }
 
-    /// Says goodbye and ends the link.
+    /// Says goodbye and ends the link. Who has not proved its key is told nothing.
     pub(super) fn goodbye(&mut self, id: ConnId, reason: Reason) {
-        if self.conns.get(&id).is_some_and(|conn| conn.phase != ConnPhase::Ending) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if conn.phase == ConnPhase::Shaking && !conn.wire.can_seal() {
+            self.hang_up_silently(id, reason);
+        } else if conn.phase != ConnPhase::Ending {
             self.send(id, &Message::Goodbye(Goodbye { reason: reason.clone() }));
             self.end_link(id, reason);
         }
@@ -337,21 +405,22 @@ impl Broker {
     /// The transport of a connection ended or failed; `text` says how. Of one that is ending, it is
     /// the last that the broker hears.
     pub fn disconnected(&mut self, id: ConnId, text: &str) {
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else { return };
         if conn.phase != ConnPhase::Ending {
-            self.end_link(id, Reason::server(Code::TransportLost, text));
+            let reason = self.why_lost(id, text);
+            self.end_link(id, reason);
         }
         self.conns.remove(&id);
     }
 
     /// Forgets all that went over a link, and asks the shell to hang up.
-    fn end_link(&mut self, id: ConnId, reason: Reason) {
+    pub(super) fn end_link(&mut self, id: ConnId, reason: Reason) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let was = core::mem::replace(&mut conn.phase, ConnPhase::Ending);
         if was == ConnPhase::Ending {
             return;
         }
-        let (label, how) = (conn.label(), conn.opening.how);
+        let (label, how) = (conn.label(), conn.how);
         let server = conn.hello.as_ref().filter(|hello| hello.role == Role::Server);
         let server = server.map(|hello| (hello.key, hello.name.clone()));
         let commands = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Command);
@@ -360,6 +429,7 @@ impl Broker {
             false => log::info!("link to {label} ended: {reason}"),
         }
         self.timers.cancel(TimerKey::Link(id));
+        self.timers.cancel(TimerKey::Useless(id));
         self.lose_streams(id, &reason);
         if let Some((key, name)) = server
             && self.servers.get(&key) == Some(&id)
@@ -395,57 +465,10 @@ impl Broker {
         self.conns.get_mut(&id).map(|conn| &mut conn.link)
     }
 
-    fn touch(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&id)
-            && !core::mem::replace(&mut conn.touched, true)
-        {
-            self.touched.push(id);
-        }
-    }
-
     pub(super) fn send(&mut self, id: ConnId, message: &Message) {
         let Some(link) = self.link_of(id) else { return };
         if let Err(fault) = link.send(message) {
             self.end_link(id, fault.reason());
-        }
-    }
-
-    /// A connection has more to write than it may in one turn: it goes on in the next.
-    pub fn write_later(&mut self, id: ConnId) {
-        self.touch(id);
-    }
-
-    /// Connections that may have something to write, each once.
-    pub fn take_touched(&mut self) -> Vec<ConnId> {
-        let touched = core::mem::take(&mut self.touched);
-        for id in &touched {
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.touched = false;
-            }
-        }
-        touched
-    }
-
-    /// What waits to be written to a connection.
-    pub fn outbox(&self, id: ConnId) -> Option<&Outbox> {
-        self.conns.get(&id).map(|conn| conn.link.outbox())
-    }
-
-    /// So many bytes of a connection's outbox were written: streams that waited for room go on.
-    pub fn flushed(&mut self, id: ConnId, count: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.bytes_out += count as u64;
-        conn.link.mux().outbox_mut().advance(count);
-        let Some(mut turns) = conn.link.turns() else { return };
-        while turns > 0 {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            // A stream whose turn has not come waits until more is written.
-            let Some((_, tag)) = conn.link.next_ready() else { return };
-            self.flush_stream(tag);
-            turns -= 1;
-        }
-        if self.conns.get(&id).and_then(|conn| conn.link.turns()).is_some_and(|turns| turns > 0) {
-            self.touch(id);
         }
     }
 

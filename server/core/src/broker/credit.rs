@@ -2,6 +2,7 @@
 
 use super::{Broker, Misuse, PluginId};
 use crate::ends::{EndId, Handle, Owner};
+use crate::limits::Limit;
 
 impl Broker {
     /// A plugin has returned from being told `count` bytes. Unless it gives credit itself, they are
@@ -89,7 +90,12 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return 0 };
         let short = core::mem::take(&mut end.flags.short_window);
         let more = most.saturating_sub(end.window).min(end.window);
-        if !short || conn.grown.saturating_add(more) > link_most {
+        let beyond_link = conn.grown.saturating_add(more) > link_most;
+        if !short {
+            return 0;
+        } else if more == 0 || beyond_link {
+            let limit = if beyond_link { Limit::LinkWindow } else { Limit::Window };
+            self.counters.count(limit);
             return 0;
         }
         conn.grown += more;

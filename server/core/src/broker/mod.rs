@@ -4,12 +4,13 @@
 //!
 //! 1. The time is *t*: [`Broker::tick`], first in each turn. [`Broker::deadline`] says when the
 //!    next is due.
-//! 2. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::receive`],
-//!    [`Broker::disconnected`], [`Broker::dial_failed`].
+//! 2. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::unseal`] and
+//!    then [`Broker::receive`], [`Broker::disconnected`], [`Broker::dial_failed`].
 //! 3. Plugin *p* said *x*: the methods that take a [`PluginId`].
 //! 4. After each of them: perform [`Broker::next_effect`] until as many effects are done as there
-//!    were waiting, before [`Broker::receive`] is called again. Then write the outbox of each
-//!    connection of [`Broker::take_touched`], and call [`Broker::flushed`].
+//!    were waiting, before [`Broker::receive`] is called again. Then write what
+//!    [`Broker::outgoing`] gives for each connection of [`Broker::take_touched`], and call
+//!    [`Broker::flushed`].
 //!
 //! Neither a peer's bytes nor a plugin's misuse can make it panic.
 
@@ -21,23 +22,29 @@ mod connections;
 mod credit;
 mod effect;
 mod join;
+mod peer_links;
 mod peers;
 mod plugins;
+mod proving;
 mod status;
 mod streams;
+mod usefulness;
+mod writing;
 
 pub use crate::ends::Handle;
+pub use crate::wire::Security;
 pub use audit::StreamAccount;
 pub use connections::{Grants, Opened, Opening};
 pub use effect::{Caller, Dial, Effect, LinkChange, Step, Told};
-pub use peers::{PeerConfig, PeerId};
-pub use plugins::{Expose, Misuse, PluginConfig, PluginState, Target};
+pub use peers::{Keep, PeerConfig, PeerId};
+pub use plugins::{Expose, Misuse, Permission, PluginConfig, PluginState, Target};
 pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status};
 
+use crate::address::Endpoint;
 use crate::directory::Directory;
 use crate::ends::Ends;
 use crate::key::Key;
-use crate::limits::Limits;
+use crate::limits::{Counters, Limits};
 use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
@@ -48,6 +55,7 @@ use connections::Conn;
 use core::time::Duration;
 use peers::Peer;
 use plugins::PluginRecord;
+use trunkline_shs::{Identity, NetworkId};
 
 /// A connection, by the number that the broker gave it. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,11 +65,24 @@ pub struct ConnId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PluginId(pub u32);
 
+/// Who may link, beside whoever may open our unix sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// The keys of the configured peers.
+    Listed,
+    /// Every peer that proves some key.
+    Anyone,
+}
+
 /// Who this server is and what it may hold.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This server's key.
-    pub key: Key,
+    /// This server's key pair.
+    pub identity: Identity,
+    /// What all servers of one network know; only those can link over `shs`.
+    pub network: NetworkId,
+    /// Who may link.
+    pub accept: Accept,
     /// Its name, for people.
     pub name: String,
     /// Equal for all processes that can reach each other's unix sockets.
@@ -78,6 +99,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum TimerKey {
     Link(ConnId),
+    Useless(ConnId),
     Redial(PeerId),
     Plugin(PluginId, u64),
 }
@@ -86,6 +108,7 @@ enum TimerKey {
 #[derive(Debug)]
 pub struct Broker {
     settings: Settings,
+    key: Key,
     now: Duration,
     ends: Ends,
     directory: Directory,
@@ -97,9 +120,15 @@ pub struct Broker {
     next_conn: u64,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
+    /// A buffer for whoever seals next.
+    spare: Vec<u8>,
     /// The link that serves each server.
     servers: BTreeMap<Key, ConnId>,
     peers: BTreeMap<PeerId, Peer>,
+    next_peer: u32,
+    /// What other machines may be told of where this server listens, and what this one may.
+    addresses: Vec<Endpoint>,
+    counters: Counters,
     timers: Timers<TimerKey>,
     effects: VecDeque<Effect>,
     random: u64,
@@ -111,6 +140,7 @@ impl Broker {
     pub fn new(settings: Settings) -> Broker {
         Broker {
             random: settings.seed,
+            key: Key(*settings.identity.public()),
             settings,
             now: Duration::ZERO,
             ends: Ends::default(),
@@ -121,12 +151,21 @@ impl Broker {
             conns: BTreeMap::new(),
             next_conn: 0,
             touched: Vec::new(),
+            spare: Vec::new(),
             servers: BTreeMap::new(),
             peers: BTreeMap::new(),
+            next_peer: 0,
+            addresses: Vec::new(),
+            counters: Counters::default(),
             timers: Timers::new(),
             effects: VecDeque::new(),
             stopping: false,
         }
+    }
+
+    /// This server's key.
+    pub fn key(&self) -> Key {
+        self.key
     }
 
     /// Who this server is.
@@ -140,6 +179,7 @@ impl Broker {
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
+                TimerKey::Useless(conn) => self.end_if_useless(conn),
                 TimerKey::Redial(peer) => self.dial(peer),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }

@@ -1,13 +1,14 @@
-//! The configured peers: when to dial, and when to dial again.
+//! The peers, configured or dialled for a plugin: when to dial, and when to dial again.
 
-use super::{Broker, ConnId, Dial, Effect, TimerKey};
+use super::{Broker, ConnId, Dial, Effect, PluginId, TimerKey};
 use crate::address::Endpoint;
+use crate::control::Role;
 use crate::key::Key;
 use crate::reason::{Code, Reason};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// A configured peer. Numbers are never used again.
+/// A peer. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
 
@@ -18,15 +19,34 @@ pub struct PeerConfig {
     pub key: Option<Key>,
     /// Where to dial it, the best place first; empty if it dials us.
     pub endpoints: Vec<Endpoint>,
+    /// What it may be: a server, or a host.
+    pub role: Role,
+    /// Whether its link is kept when it serves no pair of plugins.
+    pub keep: Keep,
+}
+
+/// Whether a link is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Whatever it serves.
+    Always,
+    /// As long as it serves a pair of plugins.
+    WhileUseful,
 }
 
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) config: PeerConfig,
+    /// The plugin that wanted the link. Such a peer is dialled once, and forgotten afterwards.
+    pub(super) wanted_by: Option<PluginId>,
     /// Who it turned out to be.
     pub(super) key: Option<Key>,
     pub(super) dialling: bool,
     pub(super) conn: Option<ConnId>,
+    /// A link to it has been up.
+    pub(super) was_up: bool,
+    /// It is not dialled before a plugin of this server appears or changes.
+    resting: bool,
     /// Dials since the last hello.
     failures: u32,
     /// Why it is not linked.
@@ -36,9 +56,28 @@ pub(super) struct Peer {
 impl Broker {
     /// Adds a peer, and dials it if its address is known.
     pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
-        let id = PeerId(self.peers.len() as u32);
+        self.add_peer_for(None, config)
+    }
+
+    pub(super) fn add_peer_for(
+        &mut self,
+        wanted_by: Option<PluginId>,
+        config: PeerConfig,
+    ) -> PeerId {
+        let id = PeerId(self.next_peer);
+        self.next_peer += 1;
         let key = config.key;
-        let peer = Peer { config, key, dialling: false, conn: None, failures: 0, reason: None };
+        let peer = Peer {
+            config,
+            wanted_by,
+            key,
+            dialling: false,
+            conn: None,
+            was_up: false,
+            resting: false,
+            failures: 0,
+            reason: None,
+        };
         self.peers.insert(id, peer);
         self.dial(id);
         id
@@ -47,7 +86,7 @@ impl Broker {
     pub(super) fn dial(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let linked = peer.key.is_some_and(|key| self.servers.contains_key(&key));
-        if self.stopping || linked || peer.dialling || peer.conn.is_some() {
+        if self.stopping || linked || peer.dialling || peer.conn.is_some() || peer.resting {
             return;
         }
         let endpoints = peer.config.endpoints.clone();
@@ -68,6 +107,10 @@ impl Broker {
     pub fn dial_failed(&mut self, id: PeerId, text: &str) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.dialling = false;
+        if peer.wanted_by.is_some() {
+            self.forget_wanted(id, Reason::server(Code::TransportLost, text));
+            return;
+        }
         if peer.failures == 0 {
             log::warn!("cannot reach a peer: {text}; dialling again until it answers");
         }
@@ -88,6 +131,8 @@ impl Broker {
             if peer.key == Some(key) {
                 peer.failures = 0;
                 peer.reason = None;
+                peer.resting = false;
+                peer.was_up = true;
                 self.timers.cancel(TimerKey::Redial(*id));
             }
         }
@@ -95,11 +140,15 @@ impl Broker {
 
     /// The connection that was dialled to a peer has ended.
     pub(super) fn peer_disconnected(&mut self, id: PeerId, reason: Reason) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.conn = None;
-            peer.reason = Some(reason);
-            self.redial(id);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.conn = None;
+        if peer.wanted_by.is_some() {
+            self.forget_wanted(id, reason);
+            return;
         }
+        peer.resting |= rests(&reason);
+        peer.reason = Some(reason);
+        self.redial(id);
     }
 
     /// The link to a server has ended: whoever has its address dials again.
@@ -107,9 +156,22 @@ impl Broker {
         let known: Vec<PeerId> = self.peers_of(key).collect();
         for id in known {
             if let Some(peer) = self.peers.get_mut(&id) {
+                peer.resting |= rests(reason);
                 peer.reason = Some(reason.clone());
             }
             self.redial(id);
+        }
+    }
+
+    /// The plugins of this server are others now: peers that had nothing in common with them may
+    /// have by now.
+    pub(super) fn wake_peers(&mut self) {
+        let resting = self.peers.iter().filter(|(_, peer)| peer.resting).map(|(id, _)| *id);
+        for id in resting.collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.resting = false;
+            }
+            self.dial(id);
         }
     }
 
@@ -123,13 +185,18 @@ impl Broker {
         let (least, most) = (limits.redial_min, limits.redial_max);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
-        if self.stopping || waits {
+        if self.stopping || waits || peer.resting || peer.wanted_by.is_some() {
             return;
         }
         let pause = pause(peer.failures, least, most, random);
         peer.failures = peer.failures.saturating_add(1);
         self.timers.set(TimerKey::Redial(id), self.now + pause);
     }
+}
+
+/// Whether a link that ended so is not to be dialled again until something changes.
+fn rests(reason: &Reason) -> bool {
+    reason.is(Code::NothingInCommon) || reason.is(Code::LinkClosed)
 }
 
 /// The pause before a redial: it doubles with each failure, and a random half of it is left away,

@@ -32,7 +32,33 @@ pub struct PluginConfig {
     pub version: Version,
     /// Who may see it.
     pub expose: Expose,
+    /// The plugins that it opens channels to, each with the least version that will do.
+    pub uses: Vec<(Name, Version)>,
+    /// The names of plugins that should connect to it.
+    pub invites: Vec<Name>,
+    /// What it may do beyond the default.
+    pub allow: Vec<Permission>,
 }
+
+/// What a plugin may do only where its configuration says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Open and close links to other servers.
+    Links,
+}
+
+impl Permission {
+    /// The word that the configuration uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Permission::Links => "links",
+        }
+    }
+}
+
+/// Names that a plugin may use, and as many that it may invite: what it says while it runs must
+/// not grow without end.
+const PARTNERS_MAX: usize = 64;
 
 /// What a plugin is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +140,30 @@ impl Broker {
             record.state = PluginState::Running;
             let PluginConfig { name, version, .. } = record.config.clone();
             self.announce_local(plugin, &name, version);
+            self.plugins_changed();
         }
+    }
+
+    /// A plugin says that it opens channels to plugins of a name.
+    pub fn uses(&mut self, plugin: PluginId, name: Name, least: Version) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
+        add_partner(&mut record.config.uses, (name, least))?;
+        self.plugins_changed();
+        Ok(())
+    }
+
+    /// A plugin says that plugins of a name should connect to it.
+    pub fn invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
+        add_partner(&mut record.config.invites, name)?;
+        self.plugins_changed();
+        Ok(())
+    }
+
+    /// What this server's plugins are, or what they want, has changed.
+    fn plugins_changed(&mut self) {
+        self.weigh_all();
+        self.wake_peers();
     }
 
     /// The plugin panicked, misused its host or did not start: its channels close with the reason
@@ -142,6 +191,7 @@ impl Broker {
         self.timers.cancel_range(of_plugin);
         self.abort_all_of(plugin, reason);
         self.withdraw_local(plugin, &name);
+        self.plugins_changed();
     }
 
     /// What the plugin is doing.
@@ -202,7 +252,7 @@ impl Broker {
     pub(super) fn wanted(&self, server: Option<&str>) -> Result<Wanted, Reason> {
         let Some(text) = server else { return Ok(Wanted::Anywhere) };
         if text == self.settings.name {
-            return Ok(Wanted::At(self.settings.key));
+            return Ok(Wanted::At(self.key));
         }
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));
@@ -214,4 +264,16 @@ impl Broker {
             || Reason::server(Code::UnknownServer, format!("no server named {text} is linked"));
         named.map(|(key, _)| Wanted::At(*key)).ok_or_else(unknown)
     }
+}
+
+fn add_partner<T: PartialEq>(partners: &mut Vec<T>, partner: T) -> Result<(), Reason> {
+    if partners.contains(&partner) {
+        return Ok(());
+    }
+    if partners.len() >= PARTNERS_MAX {
+        let text = format!("a plugin may name {PARTNERS_MAX} others at most");
+        return Err(Reason::server(Code::LimitReached, text));
+    }
+    partners.push(partner);
+    Ok(())
 }

@@ -5,6 +5,7 @@ use super::{Broker, PluginState};
 use crate::control::Role;
 use crate::ends::{End, EndId, Owner};
 use crate::key::Key;
+use crate::limits::Counters;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
@@ -21,6 +22,8 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Channels with an end in this process.
     pub channels: Vec<ChannelStatus>,
+    /// How often each limit was reached.
+    pub counters: Counters,
 }
 
 /// One plugin.
@@ -97,11 +100,12 @@ impl Broker {
             plugins: self.plugin_status(),
             links: self.link_status(),
             channels: channels.collect(),
+            counters: self.counters,
         }
     }
 
     fn plugin_status(&self) -> Vec<PluginStatus> {
-        let home = self.settings.key;
+        let home = self.key;
         let local = self.plugins.values().map(|record| PluginStatus {
             name: record.config.name.clone(),
             version: record.config.version,
@@ -133,11 +137,11 @@ impl Broker {
             conn.phase != ConnPhase::Ending && hello.is_none_or(|h| h.role == Role::Server)
         });
         let live = live.map(|conn| LinkStatus {
-            peer: conn.hello.as_ref().map(|hello| hello.key),
+            peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
             name: conn.peer_name().unwrap_or_default().into(),
-            address: conn.opening.address.clone(),
+            address: conn.address.clone(),
             state: match conn.phase {
-                ConnPhase::AwaitsHello => LinkState::Connecting,
+                ConnPhase::Shaking | ConnPhase::AwaitsHello => LinkState::Connecting,
                 _ => LinkState::Up,
             },
             streams: conn.link.streams(),
@@ -183,7 +187,7 @@ impl Broker {
     /// Whether what an end is given comes from the plugin that opened the channel. An end that a
     /// relay joined to another one can be on either side.
     fn faces_opener(&self, end: &End, (name, server): &(Name, Key)) -> bool {
-        let here = *server == self.settings.key;
+        let here = *server == self.key;
         match end.owner {
             Owner::Plugin(plugin) => {
                 here && self.plugins.get(&plugin).is_some_and(|p| p.config.name == *name)

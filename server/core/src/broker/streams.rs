@@ -3,8 +3,8 @@
 use super::{Broker, ConnId, Step, Told};
 use crate::control::Answer;
 use crate::ends::{End, EndId, Owner, Phase};
-use crate::limits::WINDOW;
-use crate::reason::{Code, Reason};
+use crate::limits::{Limit, WINDOW};
+use crate::reason::Reason;
 use core::num::NonZeroU64;
 
 impl Broker {
@@ -25,7 +25,7 @@ impl Broker {
         });
         let Some(stream) = stream else {
             self.ends.remove(far);
-            return Err(Reason::server(Code::LimitReached, "the link has no room for a stream"));
+            return Err(self.limit_reached(Limit::Streams, "the link has no room for a stream"));
         };
         if let Some(end) = self.ends.get_mut(far) {
             end.owner = Owner::Stream(conn, stream);

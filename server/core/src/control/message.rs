@@ -110,6 +110,15 @@ pub struct Unknown {
     pub kind: u64,
 }
 
+/// Whether a plugin of the sender has to do with one of the receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Wanted {
+    /// It has, or the sender keeps the link whatever it serves.
+    #[n(1)]
+    pub wanted: bool,
+}
+
 macro_rules! messages {
     ($($(#[$doc:meta])* $kind:literal $variant:ident,)*) => {
         /// A control message. Its kind is the first number of its envelope.
@@ -154,6 +163,8 @@ messages! {
     5 Goodbye,
     /// A message of unknown kind was refused.
     6 Unknown,
+    /// Whether the sender has a use for the link; it has none before it says so.
+    7 Wanted,
 }
 
 #[cfg(test)]
@@ -181,6 +192,7 @@ mod tests {
             Message::Closing(Closing { stream: 300, reason: reason.clone() }),
             Message::Goodbye(Goodbye { reason: Reason::plugin("mine", "é") }),
             Message::Unknown(Unknown { kind: 99 }),
+            Message::Wanted(Wanted { wanted: true }),
         ]
     }
 

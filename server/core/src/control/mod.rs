@@ -8,7 +8,9 @@ mod preface;
 
 pub use codec::DecodeError;
 pub use frame::{Frame, FrameReader, FrameTooLong, LENGTH_BYTES};
-pub use message::{Announced, Closing, Goodbye, Hello, Message, Plugins, Role, Unknown, Withdrawn};
+pub use message::{
+    Announced, Closing, Goodbye, Hello, Message, Plugins, Role, Unknown, Wanted, Withdrawn,
+};
 pub use preface::{Answer, Origin, Preface};
 
 /// Version of the link protocol that this crate speaks.

@@ -28,10 +28,6 @@ const CONTROL_CREDIT: u64 = 2 * (MESSAGE_MAX as u64 + 4);
 /// Streams that each side may open at the start.
 pub const GLOBAL_CREDIT: u64 = 65_536;
 
-/// Control messages that may wait for the peer's credit, and packets without credit (pongs, grants)
-/// that may wait for its socket, in bytes. A peer that lets more pile up does not read its link.
-const CONTROL_WAITING_MAX: usize = 1 << 20;
-
 /// The profile of bymux that every link uses; PROTOCOL.md gives the same numbers.
 pub const PROFILE: Profile = Profile {
     control_stream: Some(CONTROL_CREDIT),
@@ -104,6 +100,10 @@ pub struct Link {
     role: Role,
     mux: Connection,
     control: FrameReader,
+    /// Control messages that may wait for the peer's credit, and packets without credit (pongs,
+    /// grants) that may wait for its socket, in bytes. A peer that lets more pile up does not read
+    /// its link.
+    outbox_max: usize,
     /// Credit of the control stream: what the peer still has, and what is to be given back.
     control_left: u64,
     control_owed: u64,
@@ -125,7 +125,8 @@ impl Link {
         Link {
             role,
             mux: Connection::new(role, PROFILE),
-            control: FrameReader::new(MESSAGE_MAX),
+            control: FrameReader::new(limits.control_message),
+            outbox_max: limits.outbox,
             control_left: CONTROL_CREDIT,
             control_owed: 0,
             control_waiting: Vec::new(),
@@ -152,7 +153,7 @@ impl Link {
                 return Ok(Some(event));
             }
         }
-        match self.mux.outbox().control_len() > CONTROL_WAITING_MAX {
+        match self.mux.outbox().control_len() > self.outbox_max {
             true => Err(Fault::ControlNotRead),
             false => Ok(None),
         }
@@ -293,7 +294,7 @@ impl Link {
     pub fn send(&mut self, message: &Message) -> Result<(), Fault> {
         self.control_waiting.extend_from_slice(&message.frame());
         self.pump_control();
-        match self.control_waiting.len() > CONTROL_WAITING_MAX {
+        match self.control_waiting.len() > self.outbox_max {
             true => Err(Fault::ControlNotRead),
             false => Ok(()),
         }

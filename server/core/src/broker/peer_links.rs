@@ -1,0 +1,103 @@
+//! Links that plugins ask for: opening and closing them, and where this server can be reached.
+
+use super::peers::Keep;
+use super::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Told};
+use crate::address::{Address, Endpoint, Scope, Transform};
+use crate::control::Role;
+use crate::key::Key;
+use crate::reason::{Code, Reason};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Broker {
+    /// A plugin wants a link to the server at an address, which has to name its key. The plugin is
+    /// told what becomes of it. One attempt is made.
+    pub fn open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
+        self.permit(plugin, Permission::Links)?;
+        let bad = |why: String| Reason::server(Code::BadAddress, format!("{address}: {why}"));
+        let parsed: Address = address.parse().map_err(|error| bad(format!("{error}")))?;
+        let (key, endpoints) = keyed(&parsed).map_err(|why| bad(why.into()))?;
+        if key == self.key {
+            return Err(Reason::server(Code::SelfLink, "this is the key of this server"));
+        }
+        let mut wanted = self.peers.values().filter(|peer| peer.wanted_by.is_some());
+        let under_way = wanted.clone().any(|peer| peer.config.key == Some(key));
+        if self.servers.contains_key(&key) || under_way {
+            return Ok(key);
+        }
+        if wanted.by_ref().count() >= self.settings.limits.links {
+            let text = format!("{} links are wanted already", self.settings.limits.links);
+            return Err(Reason::server(Code::LimitReached, text));
+        }
+        let (role, keep) = (Role::Server, Keep::WhileUseful);
+        self.add_peer_for(Some(plugin), PeerConfig { key: Some(key), endpoints, role, keep });
+        Ok(key)
+    }
+
+    /// A plugin ends the link to a server, which is not dialled again until a plugin of this server
+    /// appears or changes, or a plugin opens it.
+    pub fn close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
+        self.permit(plugin, Permission::Links)?;
+        let unknown = || Reason::server(Code::UnknownServer, format!("no link to {server} is up"));
+        let id = *self.servers.get(&server).ok_or_else(unknown)?;
+        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        let by = name.map(|name| format!("the plugin {name} closed it")).unwrap_or_default();
+        self.goodbye(id, Reason::server(Code::LinkClosed, by));
+        Ok(())
+    }
+
+    /// Where this server can be reached, as the shell found out; the best place first.
+    pub fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
+        self.addresses = addresses;
+    }
+
+    /// The addresses of this server that reach at least so far.
+    pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
+        self.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
+    }
+
+    /// A link that a plugin wanted did not come about, or is over: it is not dialled again.
+    pub(super) fn forget_wanted(&mut self, id: PeerId, reason: Reason) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        // Of a link that was up, all plugins have been told.
+        if let (Some(plugin), Some(server), false) = (peer.wanted_by, peer.config.key, peer.was_up)
+            && !self.servers.contains_key(&server)
+            && self.is_live(plugin)
+        {
+            let change = LinkChange { server, name: String::new(), down: Some(reason) };
+            self.tell(plugin, Told::Link(change));
+        }
+    }
+
+    fn permit(&self, plugin: PluginId, what: Permission) -> Result<(), Reason> {
+        match self.plugins.get(&plugin) {
+            Some(record) if record.config.allow.contains(&what) => Ok(()),
+            _ => {
+                let word = what.as_str();
+                let text = format!("the configuration does not say `allow = [\"{word}\"]`");
+                Err(Reason::server(Code::NotAllowed, text))
+            }
+        }
+    }
+}
+
+/// The one key that an address names, and where it can be dialled.
+fn keyed(address: &Address) -> Result<(Key, Vec<Endpoint>), &'static str> {
+    let (endpoints, skipped) = address.endpoints();
+    let key_of = |endpoint: &Endpoint| match endpoint.transform {
+        Transform::Shs(key) => Some(key),
+        Transform::NoAuth | Transform::ShsKnownKey => None,
+    };
+    let keys: Vec<Key> = endpoints.iter().filter_map(key_of).collect();
+    match keys.first() {
+        _ if endpoints.is_empty() && !skipped.is_empty() => {
+            Err("none of its alternates can be dialled; write net:HOST:PORT~shs:KEY")
+        }
+        Some(key) if keys.len() == endpoints.len() && keys.iter().all(|other| other == key) => {
+            Ok((*key, endpoints))
+        }
+        Some(_) => Err("its alternates name different keys, or none"),
+        None => Err("it names no key; write net:HOST:PORT~shs:KEY"),
+    }
+}

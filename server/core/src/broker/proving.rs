@@ -1,0 +1,183 @@
+//! How connections prove who they are: who is let in, and what came out of sealed bytes.
+
+use super::connections::{Conn, ConnPhase};
+use super::{Accept, Broker, ConnId, Grants, Opened};
+use crate::control::Role;
+use crate::key::Key;
+use crate::limits::Limit;
+use crate::reason::{Code, Reason};
+use crate::wire::{Heard, Wire};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Connections over unix sockets that are let in beyond the limit, so that the command line can.
+const UNIX_RESERVE: usize = 64;
+
+impl Conn {
+    fn is_half_open(&self) -> bool {
+        let shakes = matches!(self.phase, ConnPhase::Shaking | ConnPhase::AwaitsHello);
+        self.grants != Grants::Everything && shakes && self.how == Opened::Accepted
+    }
+
+    /// Whether the peer of a half-open connection has said anything that a stranger could not.
+    fn has_spoken(&self) -> bool {
+        match &self.wire {
+            Wire::Plain => self.bytes_in > 0,
+            Wire::Secured(secured) => secured.is_greeted(),
+        }
+    }
+}
+
+impl Broker {
+    /// Whether one more connection with these grants may be accepted now. If not, it waits in the
+    /// listener's queue. Whoever may open our unix sockets is let in although strangers crowd us;
+    /// and of strangers, those that have said nothing make room for others.
+    pub fn accepts(&self, grants: Grants) -> bool {
+        let limits = &self.settings.limits;
+        let most = match grants {
+            Grants::Everything => limits.links + UNIX_RESERVE,
+            Grants::Server | Grants::Host => limits.links,
+        };
+        let half_open = || self.conns.values().filter(|conn| conn.is_half_open());
+        let crowded = || half_open().filter(|conn| conn.has_spoken()).count() >= limits.half_open;
+        !self.stopping
+            && self.conns.len() < most
+            && (grants == Grants::Everything || !crowded())
+    }
+
+    /// A connection is about to be added: when it is one too many of those that have proved
+    /// nothing, the oldest that has said nothing goes.
+    pub(super) fn make_room(&mut self, new: &Conn) {
+        if self.conns.len() + 1 == self.settings.limits.links {
+            self.counters.count(Limit::Links);
+        }
+        let half_open = self.conns.iter().filter(|(_, conn)| conn.is_half_open());
+        if !new.is_half_open() || half_open.clone().count() < self.settings.limits.half_open {
+            return;
+        }
+        self.counters.count(Limit::HalfOpen);
+        let silent = half_open.filter(|(_, conn)| !conn.has_spoken()).map(|(id, _)| *id).next();
+        if let Some(id) = silent {
+            let text = "it said nothing, and others wait for its place";
+            self.goodbye(id, Reason::server(Code::LimitReached, text));
+        }
+    }
+
+    /// Opens what a connection brought, where it is sealed: what it says to the link, which has to
+    /// be given to [`receive`](Broker::receive). `plain` is a buffer whose contents are replaced.
+    pub fn unseal<'a>(
+        &mut self,
+        id: ConnId,
+        bytes: &'a mut [u8],
+        plain: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
+        plain.clear();
+        let Some(conn) = self.conns.get_mut(&id) else { return &[] };
+        if matches!(conn.wire, Wire::Plain) {
+            return bytes;
+        }
+        conn.bytes_in += bytes.len() as u64;
+        self.touch(id);
+        let mut input = bytes;
+        while let Some(conn) = self.conns.get_mut(&id)
+            && let Wire::Secured(secured) = &mut conn.wire
+        {
+            match secured.open(&mut input, plain) {
+                Ok(Heard::Waiting) => break,
+                Ok(Heard::Asks(key)) => self.judge_caller(id, key),
+                Ok(Heard::Admitted) => self.is_admitted(id),
+                // The end of the transport follows; bytes that do are an error.
+                Ok(Heard::Goodbye) => {}
+                Err(error) => {
+                    let shaking = conn.phase == ConnPhase::Shaking;
+                    let code =
+                        if shaking { Code::HandshakeFailed } else { Code::ProtocolViolation };
+                    self.hang_up_silently(id, Reason::server(code, error.to_string()));
+                    break;
+                }
+            }
+        }
+        plain
+    }
+
+    /// The owner of a key wants to link: it is let in, or hears nothing more.
+    fn judge_caller(&mut self, id: ConnId, key: Key) {
+        match self.grants_of(key) {
+            Ok(grants) => {
+                if let Some(conn) = self.conns.get_mut(&id)
+                    && let Wire::Secured(secured) = &mut conn.wire
+                {
+                    secured.admit();
+                    conn.grants = grants;
+                    conn.proved = Some(key);
+                    conn.phase = ConnPhase::AwaitsHello;
+                    self.say_hello(id);
+                }
+            }
+            Err(reason) => self.hang_up_silently(id, reason),
+        }
+    }
+
+    /// What the owner of a key may be.
+    fn grants_of(&self, key: Key) -> Result<Grants, Reason> {
+        let mut listed = self.peers.values().filter(|peer| peer.config.key == Some(key));
+        match (listed.next().map(|peer| peer.config.role), self.settings.accept) {
+            (Some(Role::Host), _) => Ok(Grants::Host),
+            (Some(_), _) | (None, Accept::Anyone) => Ok(Grants::Server),
+            (None, Accept::Listed) => {
+                let text = format!("{key} may not link; list it as [[peer]] if it should");
+                Err(Reason::server(Code::NotAllowed, text))
+            }
+        }
+    }
+
+    /// The server that we dialled is who it should be, and lets us in.
+    fn is_admitted(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.proved = conn.expected;
+        if conn.phase == ConnPhase::Shaking {
+            conn.phase = ConnPhase::AwaitsHello;
+        }
+    }
+
+    /// Ends a connection without another byte.
+    pub(super) fn hang_up_silently(&mut self, id: ConnId, reason: Reason) {
+        if let Some(conn) = self.conns.get_mut(&id)
+            && let Wire::Secured(secured) = &mut conn.wire
+        {
+            secured.silence();
+        }
+        self.end_link(id, reason);
+    }
+
+    /// What the end of a connection's transport means, of which `text` says how it came about.
+    pub(super) fn why_lost(&mut self, id: ConnId, text: &str) -> Reason {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return Reason::server(Code::TransportLost, text);
+        };
+        let Wire::Secured(secured) = &mut conn.wire else {
+            return Reason::server(Code::TransportLost, text);
+        };
+        let dialled = conn.how != Opened::Accepted;
+        let detail: Option<String> = match (conn.phase, dialled, secured.has_said_hello()) {
+            (ConnPhase::Shaking, true, false) => {
+                Some("it is of another network, or speaks no secret handshake".into())
+            }
+            (ConnPhase::Shaking, true, true) => {
+                Some(format!("it has another key, or does not list ours, which is {}", self.key))
+            }
+            (ConnPhase::Shaking, false, _) => None,
+            _ if secured.is_complete() => return Reason::server(Code::TransportLost, text),
+            _ => {
+                let text = format!("the connection was cut, without goodbye: {text}");
+                return Reason::server(Code::TransportLost, text);
+            }
+        };
+        let text = match detail {
+            Some(detail) => format!("{text}; {detail}"),
+            None => format!("{text}, before it had proved its key"),
+        };
+        Reason::server(Code::HandshakeFailed, text)
+    }
+}

@@ -1,0 +1,84 @@
+//! Whether a link serves anybody: it ends when no plugin of either side has to do with one of the
+//! other, and neither side keeps it.
+
+use super::connections::ConnPhase;
+use super::peers::Keep;
+use super::{Broker, ConnId, TimerKey};
+use crate::control::{Message, Wanted};
+use crate::key::Key;
+use crate::reason::{Code, Reason};
+use alloc::vec::Vec;
+
+impl Broker {
+    /// Plugins of this server, or what is known of other servers', have changed.
+    pub(super) fn weigh_all(&mut self) {
+        for id in self.servers.values().copied().collect::<Vec<_>>() {
+            self.weigh(id);
+        }
+    }
+
+    /// Judges anew whether we have a use for a link, and tells the peer when that has changed.
+    pub(super) fn weigh(&mut self, id: ConnId) {
+        let Some(key) = self.serving(id) else { return };
+        let ours = self.wants_link_to(key);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if core::mem::replace(&mut conn.wanted.ours, ours) != ours {
+            self.send(id, &Message::Wanted(Wanted { wanted: ours }));
+        }
+        self.rest_if_useless(id);
+    }
+
+    /// The peer says whether it has a use for the link.
+    pub(super) fn peer_wants(&mut self, id: ConnId, wanted: bool) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.wanted.theirs = wanted;
+        }
+        self.rest_if_useless(id);
+    }
+
+    /// Gives a link that serves nobody some time, after which it ends.
+    pub(super) fn rest_if_useless(&mut self, id: ConnId) {
+        let timer = TimerKey::Useless(id);
+        match self.is_useless(id) {
+            true if !self.timers.is_set(&timer) => {
+                self.timers.set(timer, self.now + self.settings.limits.nothing_in_common);
+            }
+            true => {}
+            false => {
+                self.timers.cancel(timer);
+            }
+        }
+    }
+
+    /// The time of a link that served nobody is over.
+    pub(super) fn end_if_useless(&mut self, id: ConnId) {
+        if self.is_useless(id) {
+            let text = "no plugin of either server has to do with one of the other";
+            self.goodbye(id, Reason::server(Code::NothingInCommon, text));
+        }
+    }
+
+    fn is_useless(&self, id: ConnId) -> bool {
+        let up = self.conns.get(&id).filter(|conn| conn.phase == ConnPhase::Up);
+        self.serving(id).is_some()
+            && up.is_some_and(|conn| {
+                !conn.wanted.ours && !conn.wanted.theirs && conn.link.streams() == 0
+            })
+    }
+
+    /// Whether a plugin of this server uses or invites one of that server, or the link is kept.
+    fn wants_link_to(&self, key: Key) -> bool {
+        let kept = |config: &super::PeerConfig| config.key == Some(key) || config.key.is_none();
+        let of_key = |peer: &&super::Peer| kept(&peer.config) && peer.key == Some(key);
+        if self.peers.values().filter(of_key).any(|peer| peer.config.keep == Keep::Always) {
+            return true;
+        }
+        let mut plugins = self.names.values().filter_map(|id| self.plugins.get(id));
+        plugins.any(|record| {
+            let version = |name| self.directory.version(key, name);
+            let mut uses = record.config.uses.iter();
+            uses.any(|(name, least)| version(name).is_some_and(|version| version >= *least))
+                || record.config.invites.iter().any(|name| version(name).is_some())
+        })
+    }
+}

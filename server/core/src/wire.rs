@@ -1,0 +1,271 @@
+//! What lies between a connection's bytes and its link: nothing (`noauth`), or Secret Handshake and
+//! box stream (`shs`). It decides nothing about who may connect.
+
+use crate::bymux::Outbox;
+use crate::key::Key;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use trunkline_shs::{
+    BODY_MAX, Ephemeral, Error, Handshake, Identity, MESSAGE_MAX, NetworkId, Opened, Progress, Reader,
+    Sealer, Session,
+};
+
+/// Bytes that are sealed at once, before the socket is known to take them: sixteen frames make one
+/// `write(2)` worth its while, and what is sealed cannot be overtaken by control any more.
+pub(crate) const SEAL_AT_ONCE: usize = 16 * BODY_MAX;
+
+/// How a connection's bytes are protected, from its opening on.
+#[derive(Debug)]
+pub enum Security {
+    /// Not at all: whoever can reach the socket is trusted.
+    NoAuth,
+    /// By Secret Handshake and box stream.
+    Shs {
+        /// Whom we dialled; `None` where we accept and learn it.
+        expected: Option<Key>,
+        /// A fresh key pair for this one handshake.
+        ephemeral: Ephemeral,
+    },
+}
+
+/// The bytes of one connection on their way between socket and link.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// As they are.
+    Plain,
+    /// Proved and sealed.
+    Secured(Box<Secured>),
+}
+
+/// What opening some bytes came to.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// All input is used up.
+    Waiting,
+    /// The owner of this key wants to connect, and is who it says: [`Secured::admit`] it or not.
+    Asks(Key),
+    /// The acceptor that we dialled has proved its key, and admits us.
+    Admitted,
+    /// The peer says that it sends no more.
+    Goodbye,
+}
+
+/// Handshake and box stream of one connection, with what waits for its socket.
+pub(crate) struct Secured {
+    stage: Stage,
+    /// Handshake messages and frames. They are numbered, so that they go out as they are.
+    outgoing: Vec<u8>,
+    /// Bytes at the front of `outgoing` that the socket has taken.
+    sent: usize,
+    /// The other side has shown that it knows the network.
+    greeted: bool,
+}
+
+#[allow(clippy::large_enum_variant)] // Both are behind one box.
+enum Stage {
+    Shaking(Handshake),
+    Open { sealer: Sealer, reader: Reader },
+    Over,
+}
+
+impl Wire {
+    /// The wire of a new connection.
+    ///
+    /// # Errors
+    /// The key that is expected is no usable key.
+    pub(crate) fn new(
+        security: Security,
+        us: &Identity,
+        network: &NetworkId,
+    ) -> Result<Wire, Error> {
+        let (expected, ephemeral) = match security {
+            Security::NoAuth => return Ok(Wire::Plain),
+            Security::Shs { expected, ephemeral } => (expected, ephemeral),
+        };
+        let mut outgoing = Vec::new();
+        let handshake = match expected {
+            Some(peer) => Handshake::dial(network, us, &peer.0, ephemeral, &mut outgoing)?,
+            None => Handshake::accept(network, us, ephemeral),
+        };
+        let stage = Stage::Shaking(handshake);
+        Ok(Wire::Secured(Box::new(Secured { stage, outgoing, sent: 0, greeted: false })))
+    }
+
+    /// Whether the other side has proved its key, as far as that is asked for.
+    pub(crate) fn is_proved(&self) -> bool {
+        match self {
+            Wire::Plain => true,
+            Wire::Secured(secured) => matches!(secured.stage, Stage::Open { .. }),
+        }
+    }
+
+    /// Whether what waits in the link's outbox can be sent.
+    pub(crate) fn can_seal(&mut self) -> bool {
+        match self {
+            Wire::Plain => true,
+            Wire::Secured(secured) => secured.sealer().is_some(),
+        }
+    }
+}
+
+impl Secured {
+    /// Opens bytes that came: what they say to the link is appended to `plain`. Advances `input`.
+    /// It stops at each thing that somebody has to know of; call it again until it waits.
+    pub(crate) fn open(
+        &mut self,
+        input: &mut &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<Heard, Error> {
+        match &mut self.stage {
+            Stage::Over => Ok(Heard::Waiting),
+            Stage::Shaking(handshake) => {
+                let mut rest: &[u8] = input;
+                let before = rest.len();
+                let progress = handshake.receive(&mut rest, &mut self.outgoing);
+                let used = before - rest.len();
+                *input = &mut core::mem::take(input)[used..];
+                self.greeted |= self.outgoing.len() > self.sent;
+                match progress? {
+                    Progress::Waiting => Ok(Heard::Waiting),
+                    Progress::Asks(key) => Ok(Heard::Asks(Key(key))),
+                    Progress::Done(session) => {
+                        self.begin(session);
+                        Ok(Heard::Admitted)
+                    }
+                }
+            }
+            Stage::Open { reader, .. } => loop {
+                let (used, opened) = reader.next(input)?;
+                let heard = match opened {
+                    Opened::Body(body) => {
+                        plain.extend_from_slice(body);
+                        None
+                    }
+                    Opened::Goodbye => Some(Heard::Goodbye),
+                    Opened::Waiting => Some(Heard::Waiting),
+                };
+                *input = &mut core::mem::take(input)[used..];
+                if let Some(heard) = heard {
+                    return Ok(heard);
+                }
+            },
+        }
+    }
+
+    /// Lets the owner of the key in that asked; without effect if nobody did.
+    pub(crate) fn admit(&mut self) {
+        if let Stage::Shaking(handshake) = &mut self.stage
+            && let Ok(session) = handshake.admit(&mut self.outgoing)
+        {
+            self.begin(session);
+        }
+    }
+
+    /// Says and hears nothing more: what was sealed and not sent is dropped.
+    pub(crate) fn silence(&mut self) {
+        self.stage = Stage::Over;
+        self.outgoing = Vec::new();
+        self.sent = 0;
+    }
+
+    /// Whether the other side has shown that it knows the network.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Whether we dialled, and our hello is on its way or waits for the answer.
+    pub(crate) fn has_said_hello(&mut self) -> bool {
+        matches!(self.stage, Stage::Shaking(_)) && self.sealer().is_some()
+    }
+
+    /// Seals the front of an outbox; how many of its bytes. Nothing while frames wait: only behind a
+    /// message of the handshake, so that both go out together.
+    pub(crate) fn seal(&mut self, outbox: &Outbox, spare: &mut Vec<u8>) -> usize {
+        if self.waiting().len() > MESSAGE_MAX || outbox.is_empty() || self.sealer().is_none() {
+            return 0;
+        }
+        let mut buffer = self.take_buffer(spare);
+        let mut taken = 0;
+        let Some(sealer) = self.sealer() else { return 0 };
+        for slice in outbox.slices() {
+            let slice = &slice[..slice.len().min(SEAL_AT_ONCE - taken)];
+            if sealer.append(slice, &mut buffer).is_err() {
+                break;
+            }
+            taken += slice.len();
+        }
+        self.outgoing = buffer;
+        taken
+    }
+
+    /// The last frame, behind which nothing is said.
+    pub(crate) fn seal_goodbye(&mut self) {
+        if let Stage::Open { sealer, .. } = &mut self.stage
+            && let Ok(frame) = sealer.goodbye()
+        {
+            self.outgoing.extend_from_slice(&frame);
+        }
+    }
+
+    /// What waits for the socket.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        &self.outgoing[self.sent..]
+    }
+
+    /// The socket took so many bytes. An empty buffer goes to whoever seals next.
+    pub(crate) fn advance(&mut self, count: usize, spare: &mut Vec<u8>) {
+        self.sent = (self.sent + count).min(self.outgoing.len());
+        if self.sent == self.outgoing.len() {
+            self.sent = 0;
+            self.outgoing.clear();
+            if self.outgoing.capacity() > spare.capacity() {
+                core::mem::swap(&mut self.outgoing, spare);
+            }
+            self.outgoing = Vec::new();
+        }
+    }
+
+    /// A buffer to seal into. Messages of the handshake that wait stay in front.
+    fn take_buffer(&mut self, spare: &mut Vec<u8>) -> Vec<u8> {
+        if self.outgoing.is_empty() {
+            self.sent = 0;
+            core::mem::take(spare)
+        } else {
+            core::mem::take(&mut self.outgoing)
+        }
+    }
+
+    fn begin(&mut self, session: Session) {
+        let Session { sealer, opener, .. } = session;
+        self.stage = Stage::Open { sealer, reader: Reader::from(opener) };
+    }
+
+    fn sealer(&mut self) -> Option<&mut Sealer> {
+        match &mut self.stage {
+            Stage::Shaking(handshake) => handshake.sealer(),
+            Stage::Open { sealer, .. } if !sealer.has_ended() => Some(sealer),
+            Stage::Open { .. } | Stage::Over => None,
+        }
+    }
+
+    /// Whether the peer has said goodbye.
+    pub(crate) fn is_complete(&self) -> bool {
+        match &self.stage {
+            Stage::Open { reader, .. } => reader.has_ended(),
+            Stage::Shaking(_) => false,
+            Stage::Over => true,
+        }
+    }
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Shaking(_) => "shaking",
+            Stage::Open { .. } => "open",
+            Stage::Over => "over",
+        };
+        f.debug_struct("Secured").field("stage", &stage).finish_non_exhaustive()
+    }
+}
