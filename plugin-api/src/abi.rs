@@ -8,6 +8,8 @@
 //!
 //! * Tables only grow: a new field goes to the end, with `#[sabi(missing_field(option))]`, and
 //!   `last_prefix_field` stays where it was in 1.0. Every other struct is frozen.
+//! * Whoever calls a field that came later says what happens without it: a [`Host`](crate::Host)
+//!   refuses with `not-supported`.
 //! * No panic crosses: each function is guarded on its own side and answers with a [`Status`].
 //! * Whatever is behind a pointer is borrowed for the time of the call. What has an owner crosses
 //!   by being shown to a [`Sink`], which copies it.

@@ -1,5 +1,7 @@
 //! What a plugin may ask of the place where it runs.
 
+mod links;
+
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;

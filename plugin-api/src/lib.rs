@@ -55,6 +55,7 @@ mod host_handle;
 mod log_forward;
 mod panic_hook;
 mod plugin;
+mod reach;
 mod readiness;
 mod reason;
 mod target;
@@ -68,6 +69,7 @@ pub use directory::{Caller, Change, Entry, Key, Link, LinkChange, Server};
 pub use host_handle::Host;
 pub use log;
 pub use plugin::{Answer, Plugin};
+pub use reach::Reach;
 pub use readiness::{Interest, Readiness};
 pub use reason::{By, Reason};
 pub use serde;
@@ -78,7 +80,8 @@ pub use waker::Waker;
 pub mod prelude {
     pub use crate::{
         About, Answer, Caller, Change, Channel, Config, Entry, Host, Interest, Key, Link,
-        LinkChange, Plugin, Readiness, Reason, Server, Target, Timer, Waker, Watch, log, serde,
+        LinkChange, Plugin, Reach, Readiness, Reason, Server, Target, Timer, Waker, Watch, log,
+        serde,
     };
 }
 

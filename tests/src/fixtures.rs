@@ -19,6 +19,9 @@ use std::process::Command;
 
 use edits::Edit;
 
+/// The folder of the program that hosts plugins, with the server's own loader.
+const PROBE: &str = "tests/fixtures/probe";
+
 /// Which API a fixture is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
@@ -28,7 +31,9 @@ pub enum Api {
     OtherMajor,
     /// The same version, with two fields of a struct exchanged.
     ChangedLayout,
-    /// Version 1.1.0, with one more function in the module's table and in the host's.
+    /// Version 1.0.0, without what was appended since.
+    OlderMinor,
+    /// Version 1.2.0, with one more function in the module's table and in the host's.
     NewerMinor,
     /// Ours, built with `panic = "abort"`.
     PanicAbort,
@@ -41,6 +46,7 @@ impl Api {
             Self::Ours => "ours",
             Self::OtherMajor => "other-major",
             Self::ChangedLayout => "changed-layout",
+            Self::OlderMinor => "older-minor",
             Self::NewerMinor => "newer-minor",
             Self::PanicAbort => "panic-abort",
         }
@@ -52,12 +58,14 @@ impl Api {
             Self::Ours => &[
                 "sample-plugins/echo",
                 "tests/fixtures/crowd",
+                "tests/fixtures/dials",
                 "tests/fixtures/greedy",
                 "tests/fixtures/misuses",
                 "tests/fixtures/never-reads",
                 "tests/fixtures/panics",
             ],
-            Self::NewerMinor => &["tests/fixtures/newer", "tests/fixtures/probe"],
+            Self::OlderMinor => &["sample-plugins/echo", PROBE],
+            Self::NewerMinor => &["tests/fixtures/newer", PROBE],
             Self::OtherMajor | Self::ChangedLayout | Self::PanicAbort => &["sample-plugins/echo"],
         }
     }
@@ -68,22 +76,23 @@ impl Api {
             Self::Ours | Self::PanicAbort => &[],
             Self::OtherMajor => edits::OTHER_MAJOR,
             Self::ChangedLayout => edits::CHANGED_LAYOUT,
+            Self::OlderMinor => edits::OLDER_MINOR,
             Self::NewerMinor => edits::NEWER_MINOR,
         }
     }
 }
 
-/// The file of a plugin: `echo` for every API but the newer one; `crowd`, `greedy`, `misuses`,
-/// `never-reads` and `panics` for ours; `newer` for the newer one.
+/// The file of a plugin: `echo` for every API but the newer one; `crowd`, `dials`, `greedy`,
+/// `misuses`, `never-reads` and `panics` for ours; `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))
 }
 
-/// The program that loads a plugin with version 1.1 of the API.
+/// The program that loads a plugin with this API: the older or the newer one.
 #[must_use]
-pub fn newer_host() -> PathBuf {
-    built(Api::NewerMinor).join("fixture-probe")
+pub fn host(api: Api) -> PathBuf {
+    built(api).join("fixture-probe")
 }
 
 /// The folder with what is built for this API.
@@ -128,12 +137,12 @@ fn sources(api: Api) -> Vec<Source> {
         let name = Path::new(folder).file_name().expect("each folder has a name");
         collect(Path::new(folder), Path::new(name), &mut sources);
     }
-    if api == Api::NewerMinor {
+    if api.crates().contains(&PROBE) {
         collect(Path::new("server/src/loader"), Path::new("probe/src/loader"), &mut sources);
     }
     for edit in api.edits() {
         let edited = sources.iter_mut().find(|(path, _)| path == Path::new(edit.file));
-        let (_, text) = edited.unwrap_or_else(|| panic!("{} is a file of the API", edit.file));
+        let (_, text) = edited.unwrap_or_else(|| panic!("{} is one of the sources", edit.file));
         *text = edit.apply(text);
     }
     sources

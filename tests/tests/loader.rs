@@ -9,13 +9,13 @@ mod fake_host;
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fake_host::FakeHost;
 use trunkline::loader::{Problem, load};
 use trunkline_plugin::{Answer, Caller, Channel, Key};
-use trunkline_tests::fixtures::{Api, newer_host, plugin};
+use trunkline_tests::fixtures::{self, Api, plugin};
 use trunkline_tests::folder::Folder;
 
 const CALLER: Caller<'static> =
@@ -137,8 +137,8 @@ int add(int a, int b) { return a + b; }
 
 #[test]
 fn a_plugin_for_another_major_version_of_the_api_is_refused() {
-    let expected = "it is built for plugin API 2.0.0, this server has 1.0.0; \
-                    build it with trunkline-plugin 1.0.0";
+    let expected = "it is built for plugin API 2.0.0, this server has 1.1.0; \
+                    build it with trunkline-plugin 1.1.0";
     assert_eq!(refusal(&plugin(Api::OtherMajor, "echo")), expected);
 }
 
@@ -165,15 +165,58 @@ fn a_plugin_for_a_newer_minor_version_runs_without_what_this_host_lacks() {
 }
 
 #[test]
+fn a_plugin_for_version_1_0_of_the_api_runs() {
+    let module = load(&plugin(Api::OlderMinor, "echo"), None).expect("an older plugin loads");
+    assert_eq!((module.about().name(), module.about().version()), ("echo", 1));
+    let host = FakeHost::new("echo");
+    let mut instance = module.create(host.clone(), "{}").expect("an older plugin starts");
+    assert_eq!(instance.open(Channel::new(7), &CALLER), Ok(Answer::Accept));
+    assert_eq!(host.said(), ["join 7 7"]);
+    assert_eq!(instance.stop(), Ok(()));
+}
+
+/// What the program that hosts plugins with this API prints about one.
+fn run(api: Api, plugin: &Path) -> String {
+    let output = Command::new(fixtures::host(api)).arg(plugin).output().expect("the probe runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the host for {api:?} runs {}: {errors}", plugin.display());
+    String::from_utf8(output.stdout).expect("the probe prints text")
+}
+
+#[test]
+fn a_host_of_version_1_0_runs_a_plugin_of_today_and_refuses_what_it_lacks() {
+    let refused = "plugin::dials: open_link not-supported\n\
+                   plugin::dials: close_link not-supported\n\
+                   plugin::dials: addresses []\n\
+                   plugin::dials: uses not-supported\n\
+                   plugin::dials: invites not-supported\n\
+                   open: Accept\n\
+                   said: join 9 9\n";
+    assert_eq!(run(Api::OlderMinor, &plugin(Api::Ours, "dials")), refused);
+    let equal = "open: Accept\nsaid: join 9 9\n";
+    assert_eq!(run(Api::OlderMinor, &plugin(Api::OlderMinor, "echo")), equal);
+}
+
+#[test]
 fn a_newer_host_runs_older_and_equal_plugins() {
-    let run = |file| {
-        let output = Command::new(newer_host()).arg(file).output().expect("the probe runs");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the newer host runs the plugin: {errors}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let run = |file: PathBuf| run(Api::NewerMinor, &file);
     let older = "open: Accept\nsaid: join 9 9\nask: None\n";
-    assert_eq!(run(plugin(Api::Ours, "echo")), older);
+    for api in [Api::OlderMinor, Api::Ours] {
+        assert_eq!(run(plugin(api, "echo")), older, "the plugin for {api:?}");
+    }
+    let served = format!(
+        "plugin::dials: open_link done\n\
+         plugin::dials: close_link done\n\
+         plugin::dials: addresses [\"unix:alpha.sock~noauth\", \"net:192.168.0.1:8008~shs\"]\n\
+         plugin::dials: uses done\n\
+         plugin::dials: invites done\n\
+         open: Accept\n\
+         said: open_link net:beta:8008, close_link {}, addresses Local, uses store 2, \
+         invites watcher, join 9 9\n\
+         ask: None\n",
+        Key([2; 32])
+    );
+    assert_eq!(run(plugin(Api::Ours, "dials")), served);
     let equal = "plugin::newer: the host answers Some(42)\n\
                  open: Accept\n\
                  said: join 9 9\n\
@@ -188,7 +231,7 @@ fn plugins_of_different_versions_and_the_same_file_twice_live_side_by_side() {
         plugin(Api::Ours, "echo"),
         plugin(Api::NewerMinor, "newer"),
         plugin(Api::Ours, "never-reads"),
-        plugin(Api::Ours, "echo"),
+        plugin(Api::OlderMinor, "echo"),
     ];
     let host = FakeHost::new("any");
     let modules = files.map(|file| load(&file, None).expect("each of them loads"));

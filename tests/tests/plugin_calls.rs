@@ -238,6 +238,76 @@ fn a_host_is_asked_all_that_its_plugin_wants() {
     assert_eq!(std::sync::Arc::strong_count(&host.wakes), 1, "all wakers are dropped");
 }
 
+/// Asks for links and partners when it starts.
+struct Connects;
+
+impl Plugin for Connects {
+    const ABOUT: About = About::new("connects", 1);
+
+    fn start(host: &Host, _: Config) -> Result<Self, Reason> {
+        let refused = |code| Err((By::Plugin, code));
+        let peer = link().peer.key;
+        let opened = host.open_link("net:beta:8008~shs:KEY;unix:b.sock~shs:KEY");
+        assert_eq!(opened, Ok(peer), "the key comes back");
+        assert_eq!(told_by(&host.open_link("nonsense").map(drop)), refused("bad-address"));
+        assert_eq!(host.close_link(&peer), Ok(()));
+        let nobody = Key(std::array::from_fn(|at| at as u8));
+        assert_eq!(told_by(&host.close_link(&nobody)), refused("unknown-server"));
+        for reach in [Reach::Device, Reach::Local, Reach::Public] {
+            let expected = ["unix:alpha.sock~noauth", "net:192.168.0.1:8008~shs"];
+            assert_eq!(host.addresses(reach), expected, "all of them, in their order");
+        }
+        assert_eq!(host.uses("store", u64::MAX), Ok(()));
+        assert_eq!(told_by(&host.uses("No Name", 0)), refused("bad-name"));
+        assert_eq!(host.invites("watcher"), Ok(()));
+        assert_eq!(told_by(&host.invites("No Name")), refused("bad-name"));
+        Ok(Self)
+    }
+
+    fn wake(&mut self, host: &Host) {
+        let failed = Err((By::Server, "host-failed"));
+        assert_eq!(told_by(&host.open_link("net:beta:8008").map(drop)), failed);
+    }
+
+    fn stop(&mut self, host: &Host) {
+        assert!(host.addresses(Reach::Public).is_empty(), "a host that panics knows none");
+    }
+}
+
+/// Who refused it and with which code.
+fn told_by(answer: &Result<(), Reason>) -> Result<(), (By, &str)> {
+    answer.as_ref().copied().map_err(|why| (why.by(), why.code()))
+}
+
+#[test]
+fn a_host_is_asked_for_links_addresses_and_partners() {
+    let host = FakeHost::new("connects");
+    let mut plugin = Module::of::<Connects>().create(host.clone(), "").unwrap();
+    let nobody = Key(std::array::from_fn(|at| at as u8));
+    let close = [link().peer.key, nobody].map(|key| format!("close_link {key}"));
+    let expected = [
+        "open_link net:beta:8008~shs:KEY;unix:b.sock~shs:KEY",
+        "open_link nonsense",
+        &close[0],
+        &close[1],
+        "addresses Device",
+        "addresses Local",
+        "addresses Public",
+        "uses store 18446744073709551615",
+        "uses No Name 0",
+        "invites watcher",
+        "invites No Name",
+    ];
+    assert_eq!(host.said(), expected);
+    host.panics_in.set("open_link");
+    assert_eq!(plugin.wake(), Ok(()));
+    host.panics_in.set("addresses");
+    assert_eq!(plugin.stop(), Ok(()));
+    let told =
+        ["open_link", "addresses"].map(|name| format!("host_panicked the fake panics in {name}"));
+    assert_eq!(host.said(), told);
+}
+
 /// Goes on whatever its host does.
 struct Stoic;
 

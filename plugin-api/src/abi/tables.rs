@@ -132,6 +132,38 @@ pub struct HostTable {
     /// Tells the message of the panic for which the running call will answer `PANICKED`.
     #[sabi(last_prefix_field)]
     pub panicked: unsafe extern "C" fn(context: *const (), message: Bytes) -> Status,
+    // Since 1.1.
+    /// Opens a link to the server at an address, and tells the key that is expected there.
+    #[sabi(missing_field(option))]
+    pub open_link: unsafe extern "C" fn(
+        context: *const (),
+        address: Bytes,
+        key: *mut [u8; 32],
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Ends the link to the server with this key.
+    #[sabi(missing_field(option))]
+    pub close_link: unsafe extern "C" fn(
+        context: *const (),
+        server: *const [u8; 32],
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Shows the server's addresses that reach at least so far: 0 on this machine, 1 in this
+    /// network, 2 everywhere.
+    #[sabi(missing_field(option))]
+    pub addresses: unsafe extern "C" fn(context: *const (), reach: u8, out: Sink<Bytes>) -> Status,
+    /// Adds a name and its least version to those that the plugin opens channels to.
+    #[sabi(missing_field(option))]
+    pub uses: unsafe extern "C" fn(
+        context: *const (),
+        name: Bytes,
+        version: u64,
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Adds a name to those that should connect to the plugin.
+    #[sabi(missing_field(option))]
+    pub invites:
+        unsafe extern "C" fn(context: *const (), name: Bytes, refusal: Sink<ReasonView>) -> Status,
 }
 
 /// What a process that loads plugins gives each file; called on any thread, with the file's owner.

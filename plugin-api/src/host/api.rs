@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::{Channel, Entry, Interest, Link, Reason, Server, Target, Timer, Watch};
+use crate::{Channel, Entry, Interest, Key, Link, Reach, Reason, Server, Target, Timer, Watch};
 
 /// The server as one plugin instance reaches it: the counterpart of [`Host`](crate::Host).
 ///
@@ -68,6 +68,41 @@ pub trait HostApi {
 
     /// Every link that is up.
     fn links(&self) -> Vec<Link>;
+
+    /// The plugin opens a link to the server at a multiserver address, and is told the key that
+    /// the address names. One attempt, whose outcome is told as a change of the link.
+    ///
+    /// # Errors
+    ///
+    /// `not-allowed` without the permission `links`, `bad-address`, `limit-reached`.
+    fn open_link(&self, address: &str) -> Result<Key, Reason>;
+
+    /// The plugin ends the link to a server, which is not dialled again until a directory changes
+    /// or a plugin opens it.
+    ///
+    /// # Errors
+    ///
+    /// `not-allowed` without the permission `links`, `unknown-server` when there is no link.
+    fn close_link(&self, server: Key) -> Result<(), Reason>;
+
+    /// The multiserver addresses of this server that reach at least so far, the best one first.
+    fn addresses(&self, reach: Reach) -> Vec<String>;
+
+    /// The plugin opens channels to this name, at this version or later, besides those of its
+    /// [`About`](crate::About). The name can be any text.
+    ///
+    /// # Errors
+    ///
+    /// `bad-name`, or `limit-reached` from the 65th on, with those of its `About`.
+    fn uses(&self, name: &str, version: u64) -> Result<(), Reason>;
+
+    /// Plugins with this name on other servers should connect to the plugin, besides those of its
+    /// [`About`](crate::About). The name can be any text.
+    ///
+    /// # Errors
+    ///
+    /// `bad-name`, or `limit-reached` from the 65th on, with those of its `About`.
+    fn invites(&self, name: &str) -> Result<(), Reason>;
 
     /// A method of this trait panicked with this message, while it served the plugin. The plugin
     /// saw an error and goes on.

@@ -1,5 +1,7 @@
 //! Makes the functions of a host's table out of [`HostApi`].
 
+mod links;
+
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,6 +15,7 @@ use crate::abi::{
 };
 use crate::guard::guard;
 use crate::{By, Channel, Interest, Reason, Target, Timer, Watch};
+use links::{addresses, close_link, invites, open_link, uses};
 
 /// Stands for the host of all instances of this process.
 ///
@@ -41,6 +44,11 @@ impl Provides<HostTable> for Table {
         directory,
         links,
         panicked,
+        open_link,
+        close_link,
+        addresses,
+        uses,
+        invites,
     };
 }
 

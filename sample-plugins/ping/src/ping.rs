@@ -26,6 +26,7 @@ impl Plugin for Ping {
     fn start(host: &Host, config: Config) -> Result<Self, Reason> {
         let settings: Settings = config.read()?;
         let plan = settings.plan()?;
+        announce_use(host, &settings.to)?;
         let (sessions, next_runs) = Default::default();
         let mut ping = Self { settings, plan, pattern: Pattern::new(), sessions, next_runs };
         for entry in host.directory() {
@@ -122,6 +123,24 @@ impl Ping {
         };
         let pause = Duration::from_millis(self.settings.every_ms).saturating_sub(session.age());
         self.next_runs.insert(host.set_timer(pause), channel);
+    }
+}
+
+/// Says which plugin this one connects to, unless [`Ping::ABOUT`] says it already.
+///
+/// # Errors
+///
+/// The host's, when the name is not one. A host that cannot be told has to be lived with.
+fn announce_use(host: &Host, name: &str) -> Result<(), Reason> {
+    if name == "echo" {
+        return Ok(());
+    }
+    match host.uses(name, 1) {
+        Err(why) if why.code() == "not-supported" => {
+            log::debug!("ping: the server is not told of the use of {name}: {why}");
+            Ok(())
+        }
+        told => told,
     }
 }
 

@@ -14,7 +14,7 @@ use trunkline_core::broker::{Broker, Misuse, PluginId, Target as CoreTarget};
 use trunkline_core::name::{Name, NameError};
 use trunkline_plugin::host::{HostApi, Place};
 use trunkline_plugin::{
-    Channel, Entry, Interest, Key, Link, LinkChange, Reason, Server, Target, Timer, Watch,
+    Channel, Entry, Interest, Key, Link, LinkChange, Reach, Reason, Server, Target, Timer, Watch,
 };
 
 /// What all plugins of this process share.
@@ -142,9 +142,33 @@ impl HostApi for PluginHost {
         broker.servers().map(|(key, name)| convert::link(key, name)).collect()
     }
 
+    fn open_link(&self, _: &str) -> Result<Key, Reason> {
+        Err(not_supported())
+    }
+
+    fn close_link(&self, _: Key) -> Result<(), Reason> {
+        Err(not_supported())
+    }
+
+    fn addresses(&self, _: Reach) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn uses(&self, _: &str, _: u64) -> Result<(), Reason> {
+        Err(not_supported())
+    }
+
+    fn invites(&self, _: &str) -> Result<(), Reason> {
+        Err(not_supported())
+    }
+
     fn host_panicked(&self, message: &str) {
         log::error!("the server panicked while it served the plugin {}: {message}", self.name);
     }
+}
+
+fn not_supported() -> Reason {
+    Reason::new("not-supported", "this server does not do that yet; run a newer server")
 }
 
 fn handle(channel: Channel) -> Handle {
