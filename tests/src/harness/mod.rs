@@ -2,6 +2,7 @@
 
 mod log;
 mod peer;
+mod proxy;
 mod raw_peer;
 mod server;
 mod setup;
@@ -10,6 +11,7 @@ mod status;
 
 pub use log::Log;
 pub use peer::{Chan, Heard, Peer};
+pub use proxy::{Direction, Proxy, Recorded};
 pub use raw_peer::RawPeer;
 pub use server::{Server, run_to_its_end};
 pub use setup::Setup;

@@ -1,0 +1,310 @@
+//! A TCP proxy for two servers that records, delays, spoils and cuts what they send to each other.
+//! It knows nothing of their protocol, and runs on threads that end with it.
+
+// A test whose proxy does not work must not go on.
+#![allow(clippy::expect_used)]
+
+mod lane;
+
+use lane::{Faults, Lane};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The most that is recorded of each direction, in bytes: more is a test out of hand.
+const RECORD_MAX: usize = 64 * 1024 * 1024;
+/// How long a server on loopback may take to let the proxy in.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From who connected to the proxy, to whom the proxy connected.
+    ToServer,
+    /// The other way.
+    ToClient,
+}
+
+/// What was sent, as it was before the proxy changed anything. Of several connections it is in the
+/// order in which it came.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// What the clients sent.
+    pub to_server: Vec<u8>,
+    /// What the server sent.
+    pub to_client: Vec<u8>,
+}
+
+/// A proxy that runs. When it is dropped, its connections are cut.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    /// Gives the threads of the connections when it ends.
+    accepting: Option<JoinHandle<Vec<JoinHandle<()>>>>,
+}
+
+impl Proxy {
+    /// Listens on a port of loopback, and connects to `to` for each connection that comes.
+    ///
+    /// # Panics
+    ///
+    /// When there is no port to listen on.
+    #[must_use]
+    pub fn start(to: SocketAddr) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
+        let address = listener.local_addr().expect("a listener has an address");
+        let shared = Arc::new(Shared::default());
+        let accepter = shared.clone();
+        let accepting = std::thread::spawn(move || accepter.accept(&listener, to));
+        Proxy { shared, address, accepting: Some(accepting) }
+    }
+
+    /// Lets each byte, and each end, of the connections to come arrive that much later. As much
+    /// as 4 MiB of each direction is under way at a time.
+    #[must_use]
+    pub fn delay(self, by: Duration) -> Proxy {
+        *lock(&self.shared.delay) = by;
+        self
+    }
+
+    /// Where to connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections have come so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.count.load(Ordering::SeqCst)
+    }
+
+    /// How many flips and replays were carried out so far.
+    #[must_use]
+    pub fn faults(&self) -> usize {
+        self.shared.faults_done.load(Ordering::SeqCst)
+    }
+
+    /// What was sent so far.
+    ///
+    /// # Panics
+    ///
+    /// When more was sent than is recorded; dropping the proxy does so as well.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        self.assert_all_is_recorded();
+        lock(&self.shared.recorded).clone()
+    }
+
+    /// Flips one bit of the byte at this offset of the next connection.
+    pub fn flip(&self, direction: Direction, at: u64) {
+        direction.of(&mut lock(&self.shared.faults)).flip(at);
+    }
+
+    /// Sends these bytes of the next connection a second time, right behind them. They must not be
+    /// none.
+    pub fn replay(&self, direction: Direction, range: Range<u64>) {
+        assert!(!range.is_empty(), "nothing to send a second time: {range:?}");
+        direction.of(&mut lock(&self.shared.faults)).replay(range);
+    }
+
+    /// From now on takes all bytes of this direction, and the end, and delivers none of them, in
+    /// all connections. What it has taken before is still delivered.
+    pub fn swallow(&self, direction: Direction) {
+        *direction.of(&mut lock(&self.shared.swallows)) = true;
+    }
+
+    /// Closes both sides of all current connections now.
+    pub fn cut(&self) {
+        self.shared.cut();
+    }
+
+    fn assert_all_is_recorded(&self) {
+        let lost = self.shared.record_full.load(Ordering::SeqCst);
+        assert!(!lost, "more than {RECORD_MAX} bytes went through the proxy in one direction");
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        // It waits for a connection. When none can be made, it has one to go on with.
+        drop(TcpStream::connect(self.address));
+        let accepting = self.accepting.take().map(JoinHandle::join);
+        // There is no new connection any more, so that this cuts all.
+        self.shared.cut();
+        for thread in accepting.and_then(Result::ok).unwrap_or_default() {
+            let _ = thread.join();
+        }
+        if !std::thread::panicking() {
+            self.assert_all_is_recorded();
+        }
+    }
+}
+
+impl Direction {
+    /// The one of two that is for this direction.
+    fn of<T>(self, pair: &mut (T, T)) -> &mut T {
+        match self {
+            Direction::ToServer => &mut pair.0,
+            Direction::ToClient => &mut pair.1,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stopped: AtomicBool,
+    count: AtomicUsize,
+    delay: Mutex<Duration>,
+    /// Those of the next connection.
+    faults: Mutex<(Faults, Faults)>,
+    faults_done: AtomicUsize,
+    swallows: Mutex<(bool, bool)>,
+    recorded: Mutex<Recorded>,
+    record_full: AtomicBool,
+    connections: Mutex<Vec<Weak<Connection>>>,
+}
+
+impl Shared {
+    fn accept(self: Arc<Shared>, listener: &TcpListener, to: SocketAddr) -> Vec<JoinHandle<()>> {
+        let mut threads: Vec<JoinHandle<()>> = Vec::new();
+        loop {
+            let (client, _) = listener.accept().expect("a listener of loopback goes on");
+            if self.stopped.load(Ordering::SeqCst) {
+                return threads;
+            }
+            threads.retain(|thread| !thread.is_finished());
+            self.count.fetch_add(1, Ordering::SeqCst);
+            // A cut waits, so that it does not miss a connection that the server knows already.
+            let mut connections = lock(&self.connections);
+            connections.retain(|connection| connection.strong_count() > 0);
+            // When the server is not there, the client is hung up on.
+            if let Ok(server) = TcpStream::connect_timeout(&to, CONNECT_MAX) {
+                let connection = Connection::new(client, server);
+                connections.push(Arc::downgrade(&connection));
+                threads.extend(self.carry_both(&connection));
+            }
+        }
+    }
+
+    /// Carries the bytes of a connection, on two threads for each direction.
+    fn carry_both(self: &Arc<Shared>, connection: &Arc<Connection>) -> [JoinHandle<()>; 4] {
+        let (up, down) = std::mem::take(&mut *lock(&self.faults));
+        let [take_up, give_up] = self.carry(connection, Direction::ToServer, up);
+        let [take_down, give_down] = self.carry(connection, Direction::ToClient, down);
+        [take_up, give_up, take_down, give_down]
+    }
+
+    fn carry(
+        self: &Arc<Shared>,
+        connection: &Arc<Connection>,
+        direction: Direction,
+        faults: Faults,
+    ) -> [JoinHandle<()>; 2] {
+        let (shared, from, to) = (self.clone(), connection.clone(), connection.clone());
+        [
+            std::thread::spawn(move || shared.take(&from, direction, faults)),
+            std::thread::spawn(move || to.give(direction)),
+        ]
+    }
+
+    /// Takes what the sender sends, until it ends or the connection does.
+    fn take(&self, connection: &Connection, direction: Direction, mut faults: Faults) {
+        let (mut source, lane, _) = connection.parts(direction);
+        let delay = *lock(&self.delay);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            // A connection that breaks ends as one that is closed.
+            let count = source.read(&mut buffer).unwrap_or(0);
+            let due = Instant::now() + delay;
+            self.record(direction, &buffer[..count]);
+            let (bytes, done) = faults.pass(&buffer[..count]);
+            let swallowed = *direction.of(&mut lock(&self.swallows));
+            if !swallowed && !lane.push(due, bytes) {
+                return;
+            }
+            self.faults_done.fetch_add(done, Ordering::SeqCst);
+            if count == 0 {
+                return;
+            }
+        }
+    }
+
+    fn record(&self, direction: Direction, bytes: &[u8]) {
+        let mut recorded = lock(&self.recorded);
+        let record = match direction {
+            Direction::ToServer => &mut recorded.to_server,
+            Direction::ToClient => &mut recorded.to_client,
+        };
+        if record.len() + bytes.len() <= RECORD_MAX {
+            record.extend_from_slice(bytes);
+        } else {
+            drop(recorded);
+            self.record_full.store(true, Ordering::SeqCst);
+            self.cut();
+        }
+    }
+
+    fn cut(&self) {
+        lock(&self.connections).iter().filter_map(Weak::upgrade).for_each(|it| it.cut());
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    to_server: Lane,
+    to_client: Lane,
+}
+
+impl Connection {
+    fn new(client: TcpStream, server: TcpStream) -> Arc<Connection> {
+        for socket in [&client, &server] {
+            // It may be closed already.
+            let _ = socket.set_nodelay(true);
+        }
+        let (to_server, to_client) = (Lane::default(), Lane::default());
+        Arc::new(Connection { client, server, to_server, to_client })
+    }
+
+    /// Where the bytes of a direction come from, where they wait, and where they go.
+    fn parts(&self, direction: Direction) -> (&TcpStream, &Lane, &TcpStream) {
+        match direction {
+            Direction::ToServer => (&self.client, &self.to_server, &self.server),
+            Direction::ToClient => (&self.server, &self.to_client, &self.client),
+        }
+    }
+
+    /// Gives to the receiver what is due, until the sender ends or the connection does.
+    fn give(&self, direction: Direction) {
+        let (source, lane, mut sink) = self.parts(direction);
+        while let Some(bytes) = lane.next() {
+            if sink.write_all(&bytes).is_err() {
+                // Nobody takes it. What comes the other way may still be wanted.
+                lane.cut();
+                let _ = source.shutdown(Shutdown::Read);
+                return;
+            }
+        }
+        let _ = sink.shutdown(Shutdown::Write);
+    }
+
+    fn cut(&self) {
+        self.to_server.cut();
+        self.to_client.cut();
+        // What is closed already needs no closing.
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
