@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 use trunkline_core::broker::{
-    Broker, ConnId, Effect, Expose, Grants, Handle, Opened, Opening, PeerConfig, PluginConfig,
-    PluginId, Settings, Step, Target, Told,
+    Accept, Broker, ConnId, Effect, Expose, Grants, Handle, Keep, Opened, Opening, PeerConfig,
+    PluginConfig, PluginId, Security, Settings, Step, Target, Told,
 };
-use trunkline_core::key::Key;
+use trunkline_core::control::Role;
+use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::reason::Code;
+use trunkline_shs::Identity;
 
 /// Channels; the reasons for their end are many times the credit of the control stream.
 const CHANNELS: usize = 3000;
@@ -26,7 +28,9 @@ struct Side {
 impl Side {
     fn new(number: u8, plugin: &str) -> Side {
         let settings = Settings {
-            key: Key([number; 32]),
+            identity: Identity::from_seed(&[number; 32]),
+            network: NETWORK,
+            accept: Accept::Listed,
             name: format!("server-{number}"),
             machine: Key([0; 32]),
             software: String::new(),
@@ -35,14 +39,15 @@ impl Side {
         };
         let mut broker = Broker::new(settings);
         let name = plugin.parse().expect("a name");
-        let config = PluginConfig { name, version: 1, expose: Expose::Peers };
+        let config = PluginConfig { expose: Expose::Peers, ..PluginConfig::new(name, 1) };
         let plugin = broker.add_plugin(config).expect("a new name");
         broker.plugin_started(plugin);
         Side { broker, conn: ConnId(0), plugin, accepted: Vec::new(), ended: 0, dials: 0 }
     }
 
     fn connect(&mut self, how: Opened) {
-        let opening = Opening { how, grants: Grants::Server, address: "a pipe".to_string() };
+        let (grants, address, security) = (Grants::Server, "a pipe".into(), Security::NoAuth);
+        let opening = Opening { how, grants, address, security };
         self.conn = self.broker.connected(opening);
     }
 
@@ -68,8 +73,7 @@ impl Side {
     /// Writes all that waits to the other side; whether there was anything.
     fn send(&mut self, other: &mut Side) -> bool {
         self.perform();
-        let Some(outbox) = self.broker.outbox(self.conn) else { return false };
-        let bytes = outbox.slices().concat();
+        let bytes = self.broker.outgoing(self.conn).concat();
         self.broker.flushed(self.conn, bytes.len());
         let mut input = &bytes[..];
         loop {
@@ -91,7 +95,9 @@ fn exchange(a: &mut Side, b: &mut Side) {
 #[test]
 fn thousands_of_channels_of_a_failed_plugin_all_hear_why() {
     let (mut a, mut b) = (Side::new(1, "caller"), Side::new(2, "callee"));
-    let peer = a.broker.add_peer(PeerConfig { key: None, endpoints: Vec::new() });
+    let (role, keep) = (Role::Server, Keep::Always);
+    let peer = PeerConfig { key: None, endpoints: Vec::new(), role, keep };
+    let peer = a.broker.add_peer(peer);
     a.connect(Opened::Dialled(peer));
     b.connect(Opened::Accepted);
     exchange(&mut a, &mut b);

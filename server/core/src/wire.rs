@@ -7,8 +7,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use trunkline_shs::{
-    BODY_MAX, Ephemeral, Error, Handshake, Identity, MESSAGE_MAX, NetworkId, Opened, Progress, Reader,
-    Sealer, Session,
+    BODY_MAX, Ephemeral, Error, Handshake, Identity, MESSAGE_MAX, NetworkId, Opened, Progress,
+    Reader, Sealer, Session,
 };
 
 /// Bytes that are sealed at once, before the socket is known to take them: sixteen frames make one

@@ -1,5 +1,6 @@
 //! The same things in the broker's types and in those of the plugin API.
 
+use trunkline_core::address::Scope;
 use trunkline_core::directory;
 use trunkline_core::key::Key;
 use trunkline_core::reason;
@@ -41,4 +42,13 @@ pub(super) fn change(change: &directory::Change, home: Key) -> api::Change {
 
 pub(super) fn link(key: Key, name: &str) -> api::Link {
     api::Link { peer: api::Server { key: api::Key(key.0), name: name.to_owned() } }
+}
+
+/// How far an address has to reach.
+pub(super) fn scope(reach: api::Reach) -> Scope {
+    match reach {
+        api::Reach::Device => Scope::Device,
+        api::Reach::Local => Scope::Local,
+        _ => Scope::Public,
+    }
 }

@@ -66,7 +66,9 @@ impl Listening {
                 self.files.push(path.into());
                 listener
             }
-            Transport::Net { host, port } => Listener::tcp(resolve(host, *port)?)?,
+            Transport::Net { host, port } => {
+                Listener::tcp(resolve(host, *port, endpoint.transform)?)?
+            }
         };
         if let (Transport::Net { port, .. }, Some(chosen)) =
             (&mut endpoint.transport, listener.port())
@@ -80,9 +82,9 @@ impl Listening {
         Ok(())
     }
 
-    /// The addresses, with the ports that the system chose.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = String> + '_ {
-        self.places.iter().map(|place| place.endpoint.to_string())
+    /// The endpoints, with the ports that the system chose.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.places.iter().map(|place| place.endpoint.clone()).collect()
     }
 
     pub(super) fn ready(&mut self, index: usize) {
@@ -166,15 +168,16 @@ fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
 }
 
 /// The address to listen on. Names are looked up while the server starts, when it may still wait;
-/// the configuration allows only names of this machine where no keys are asked for.
-fn resolve(host: &Host, port: u16) -> io::Result<SocketAddr> {
+/// without keys, only a name of loopback will do.
+fn resolve(host: &Host, port: u16, transform: Transform) -> io::Result<SocketAddr> {
     match host {
         Host::V4(ip) => Ok(SocketAddr::new(IpAddr::V4(*ip), port)),
         Host::V6(ip) => Ok(SocketAddr::new(IpAddr::V6(*ip), port)),
         name => {
             let mut found = (name.to_string(), port).to_socket_addrs()?;
-            let loopback = found.find(|addr| addr.ip().is_loopback());
-            loopback.ok_or_else(|| io::Error::other("the name is not one of this machine"))
+            let fits =
+                |addr: &SocketAddr| transform != Transform::NoAuth || addr.ip().is_loopback();
+            found.find(fits).ok_or_else(|| io::Error::other("the name is not one of this machine"))
         }
     }
 }

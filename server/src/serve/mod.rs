@@ -7,6 +7,7 @@ mod listening;
 mod machine;
 mod plugin_host;
 mod plugins;
+mod reachable;
 mod socket;
 mod status_json;
 mod token;
@@ -89,6 +90,8 @@ impl Server {
             watches: RefCell::new(Watches::new(registry()?)),
             mailbox: mailbox.clone(),
         });
+        let addresses = reachable::addresses(&[], &listening.endpoints(), secret.public());
+        shared.broker.borrow_mut().set_addresses(addresses);
         let mut plugins = Plugins::new(shared.clone(), secret.public());
         plugins.start_all(config)?;
         for peer in &config.peers {

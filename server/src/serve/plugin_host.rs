@@ -142,24 +142,30 @@ impl HostApi for PluginHost {
         broker.servers().map(|(key, name)| convert::link(key, name)).collect()
     }
 
-    fn open_link(&self, _: &str) -> Result<Key, Reason> {
-        Err(not_supported())
+    fn open_link(&self, address: &str) -> Result<Key, Reason> {
+        let opened = self.shared.broker.borrow_mut().open_link(self.plugin, address);
+        opened.map(|key| Key(key.0)).map_err(|reason| convert::to_plugin(&reason))
     }
 
-    fn close_link(&self, _: Key) -> Result<(), Reason> {
-        Err(not_supported())
+    fn close_link(&self, server: Key) -> Result<(), Reason> {
+        let server = trunkline_core::key::Key(server.0);
+        let closed = self.shared.broker.borrow_mut().close_link(self.plugin, server);
+        closed.map_err(|reason| convert::to_plugin(&reason))
     }
 
-    fn addresses(&self, _: Reach) -> Vec<String> {
-        Vec::new()
+    fn addresses(&self, reach: Reach) -> Vec<String> {
+        let broker = self.shared.broker.borrow();
+        broker.addresses(convert::scope(reach)).map(ToString::to_string).collect()
     }
 
-    fn uses(&self, _: &str, _: u64) -> Result<(), Reason> {
-        Err(not_supported())
+    fn uses(&self, name: &str, version: u64) -> Result<(), Reason> {
+        let used = self.shared.broker.borrow_mut().uses(self.plugin, parse(name)?, version);
+        used.map_err(|reason| convert::to_plugin(&reason))
     }
 
-    fn invites(&self, _: &str) -> Result<(), Reason> {
-        Err(not_supported())
+    fn invites(&self, name: &str) -> Result<(), Reason> {
+        let invited = self.shared.broker.borrow_mut().invites(self.plugin, parse(name)?);
+        invited.map_err(|reason| convert::to_plugin(&reason))
     }
 
     fn host_panicked(&self, message: &str) {
@@ -167,8 +173,8 @@ impl HostApi for PluginHost {
     }
 }
 
-fn not_supported() -> Reason {
-    Reason::new("not-supported", "this server does not do that yet; run a newer server")
+fn parse(name: &str) -> Result<Name, Reason> {
+    name.parse().map_err(|error: NameError| Reason::new("bad-name", error.to_string()))
 }
 
 fn handle(channel: Channel) -> Handle {

@@ -61,8 +61,7 @@ impl Plugins {
         let version = module.about().version();
         let (uses, invites) = partners(module.about());
         let (name, allow) = (name, Vec::new());
-        let described =
-            PluginConfig { name: name.clone(), version, expose, uses, invites, allow };
+        let described = PluginConfig { name: name.clone(), version, expose, uses, invites, allow };
         let added = self.shared.broker.borrow_mut().add_plugin(described);
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
         let host = Rc::new(PluginHost {

@@ -70,12 +70,7 @@ struct Channel {
 }
 
 /// The status of a server whose key is `home`.
-pub(super) fn render(
-    server: Server<'_>,
-    home: Key,
-    limits: &Limits,
-    status: &Status,
-) -> Vec<u8> {
+pub(super) fn render(server: Server<'_>, home: Key, limits: &Limits, status: &Status) -> Vec<u8> {
     let plugins = status.plugins.iter().map(|plugin| Plugin {
         name: plugin.name.as_str(),
         version: plugin.version,

@@ -11,8 +11,8 @@ use mio::Events;
 use mio::event::Event;
 use std::io;
 use std::time::Duration;
+use trunkline_core::address::{Scope, Transform};
 use trunkline_core::broker::Handle;
-use trunkline_core::address::Transform;
 use trunkline_core::broker::{ConnId, Effect, Grants, Opened, Opening, Security, Step};
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
@@ -239,7 +239,7 @@ impl Server {
         let server = status_json::Server {
             name: &settings.name,
             key: broker.key().to_string(),
-            addresses: self.listening.addresses().collect(),
+            addresses: broker.addresses(Scope::Device).map(ToString::to_string).collect(),
             uptime_us: status_json::microseconds(self.started.elapsed()),
             version: env!("CARGO_PKG_VERSION"),
         };

@@ -40,6 +40,14 @@ pub struct PluginConfig {
     pub allow: Vec<Permission>,
 }
 
+impl PluginConfig {
+    /// A plugin that only its own server sees, that needs nobody and may do nothing special.
+    pub fn new(name: Name, version: Version) -> PluginConfig {
+        let (uses, invites, allow) = (Vec::new(), Vec::new(), Vec::new());
+        PluginConfig { name, version, expose: Expose::Local, uses, invites, allow }
+    }
+}
+
 /// What a plugin may do only where its configuration says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {

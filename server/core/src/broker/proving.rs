@@ -41,9 +41,7 @@ impl Broker {
         };
         let half_open = || self.conns.values().filter(|conn| conn.is_half_open());
         let crowded = || half_open().filter(|conn| conn.has_spoken()).count() >= limits.half_open;
-        !self.stopping
-            && self.conns.len() < most
-            && (grants == Grants::Everything || !crowded())
+        !self.stopping && self.conns.len() < most && (grants == Grants::Everything || !crowded())
     }
 
     /// A connection is about to be added: when it is one too many of those that have proved

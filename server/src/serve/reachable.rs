@@ -1,0 +1,83 @@
+//! Where a server can be reached: what it announces, or where it listens, with its key.
+
+use if_addrs::{IfAddr, get_if_addrs};
+use trunkline_core::address::{Endpoint, Host, Scope, Transform, Transport};
+use trunkline_core::key::Key;
+
+/// The addresses of a server with this key: those that its configuration announces, then those on
+/// which it listens, the widest reach first. Where it listens on all interfaces, theirs are named.
+pub(super) fn addresses(announce: &[Endpoint], listening: &[Endpoint], key: Key) -> Vec<Endpoint> {
+    let mut found: Vec<Endpoint> = announce.to_vec();
+    let mut heard: Vec<Endpoint> = listening.iter().flat_map(expand).collect();
+    heard.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.scope()));
+    for endpoint in heard {
+        // What is announced stands for all that others can dial.
+        if announce.is_empty() || endpoint.scope() == Scope::Device {
+            found.push(endpoint);
+        }
+    }
+    for endpoint in &mut found {
+        if endpoint.transform == Transform::ShsKnownKey {
+            endpoint.transform = Transform::Shs(key);
+        }
+    }
+    found
+}
+
+/// The endpoint itself, or one for each address of this machine if it stands for all of them.
+pub(super) fn expand(endpoint: &Endpoint) -> Vec<Endpoint> {
+    let Transport::Net { host, port } = &endpoint.transport else { return vec![endpoint.clone()] };
+    let four_only = match host {
+        Host::V4(ip) if ip.is_unspecified() => true,
+        Host::V6(ip) if ip.is_unspecified() => false,
+        _ => return vec![endpoint.clone()],
+    };
+    let interfaces = get_if_addrs().unwrap_or_else(|error| {
+        log::warn!("the addresses of this machine cannot be listed: {error}");
+        Vec::new()
+    });
+    let hosts = interfaces.into_iter().filter_map(|interface| match interface.addr {
+        IfAddr::V4(v4) => Some(Host::V4(v4.ip)),
+        // Without its interface, a link-local address cannot be dialled.
+        IfAddr::V6(v6) if !four_only && !v6.ip.is_unicast_link_local() => Some(Host::V6(v6.ip)),
+        IfAddr::V6(_) => None,
+    });
+    let at =
+        |host| Endpoint { transport: Transport::Net { host, port: *port }, ..endpoint.clone() };
+    hosts.map(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_core::address::Address;
+
+    const KEY: Key = Key([7; 32]);
+
+    fn endpoints(text: &str) -> Vec<Endpoint> {
+        text.parse::<Address>().unwrap().listen_endpoints().0
+    }
+
+    fn printed(announce: &str, listening: &str) -> Vec<String> {
+        let announce = if announce.is_empty() { Vec::new() } else { endpoints(announce) };
+        let found = addresses(&announce, &endpoints(listening), KEY);
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_announced_stands_for_where_a_server_listens() {
+        let listening = "unix:/run/a.sock;net:10.1.1.1:8008~shs";
+        let own = format!("net:10.1.1.1:8008~shs:{KEY}");
+        assert_eq!(printed("", listening), [own, "unix:/run/a.sock~noauth".into()]);
+        let public = format!("net:alpha.example:8008~shs:{KEY}");
+        let expected = [public, "unix:/run/a.sock~noauth".into()];
+        assert_eq!(printed("net:alpha.example:8008", listening), expected);
+    }
+
+    #[test]
+    fn a_listener_on_all_interfaces_is_reached_at_each_of_them() {
+        let found = printed("", "net:0.0.0.0:8008~shs");
+        assert!(found.contains(&format!("net:127.0.0.1:8008~shs:{KEY}")), "{found:?}");
+        assert!(found.iter().all(|address| !address.contains("0.0.0.0")), "{found:?}");
+    }
+}
