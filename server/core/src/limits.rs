@@ -31,6 +31,14 @@ pub struct Limits {
     pub redial_min: Duration,
     /// The longest pause between two dials.
     pub redial_max: Duration,
+    /// How long a link is kept whose two sides have no plugin for each other.
+    pub nothing_in_common: Duration,
+    /// Bytes that may wait for a connection beyond what its credit rules allow.
+    pub outbox: usize,
+    /// Longest control message, in bytes.
+    pub control_message: usize,
+    /// How long a plugin may give no sign of life before it counts as stuck.
+    pub watchdog: Duration,
 }
 
 impl Default for Limits {
@@ -49,6 +57,10 @@ impl Default for Limits {
             dead_after: Duration::from_secs(30),
             redial_min: Duration::from_millis(250),
             redial_max: Duration::from_secs(30),
+            nothing_in_common: Duration::from_secs(5),
+            outbox: 1 << 20,
+            control_message: 65_536,
+            watchdog: Duration::from_secs(5),
         }
     }
 }
