@@ -3,19 +3,36 @@
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+use trunkline::config::{Advertise, Config, HostConfig, PeerRole, Permission, Placement, Restart};
+use trunkline_core::address::Endpoint;
+use trunkline_core::key::Key;
+use trunkline_core::limits::Limits;
 use trunkline_tests::binaries::{plugin, trunkline};
 use trunkline_tests::folder::Folder;
 
 const KEY: &str = "DTNmX+4SjsgZ7xyDh5xxmNtFqa6pWi5Qtw7cE8aR9TQ=";
 
+const OTHER: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const THIRD: &str = "//////////////////////////////////////////8=";
+
 /// A file on which nothing is wrong, as the first lines of others.
 const GOOD: &str = "[server]\nname = \"alpha\"\nkey = \"alpha.key\"\n";
 
+/// As [`GOOD`], of a host.
+const HOST: &str = "[host]\nname = \"gamma\"\nkey = \"gamma.key\"\nserver = \"unix:alpha.sock\"\n";
+
 /// What is wrong, the file, and the lines that must be told, without the name of the file.
-/// `DIR` stands for the folder of the file, `KEY` for some key.
+/// `DIR` stands for the folder of the file, `{KEY}` and `{OTHER}` for two keys.
 const BAD: &[(&str, &str, &[&str])] = &[
-    ("nothing in it", "", &[": [server] is missing; add it, with a `name` and a `key`"]),
+    (
+        "nothing in it",
+        "",
+        &[": [server] is missing; add it, with a `name` and a `key`; or [host], for `trunkline \
+           host`"],
+    ),
     (
         "missing keys",
         "# a comment\n[server]\n",
@@ -30,8 +47,8 @@ const BAD: &[(&str, &str, &[&str])] = &[
         &[
             "4: [server]: unknown key `lisen`; did you mean `listen`?",
             "5: [server]: unknown key `insecure_loopback`; did you mean `insecure-loopback`?",
-            "6: [server]: unknown key `quux`; known are name, key, state, accept, \
-             insecure-loopback, listen, heartbeat-ms, dead-after-ms, network, announce",
+            "6: [server]: unknown key `quux`; known are name, key, state, network, \
+             accept, insecure-loopback, listen, announce, heartbeat-ms, dead-after-ms",
             "7: file: unknown key `limit`; did you mean `limits`?",
             "8: file: unknown key `plugn`; did you mean `plugin`?",
         ],
@@ -54,7 +71,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "bad addresses",
         "{GOOD}insecure-loopback = true\nlisten = [\n  \"x y\",\n  \"net:localhost\",\n  \
          \"net:127.0.0.1:65536~noauth\",\n  \"net:0.0.0.0:1~noauth\",\n  \
-         \"net:127.0.0.1:1~shs\",\n  \"net:127.0.0.1:1\",\n  \"onion:x:1\",\n  \
+         \"net:0.0.0.0:1~shs:{KEY}\",\n  \"unix:x~shs:{KEY}\",\n  \"onion:x:1\",\n  \
          \"unix:no/folder\",\n  5,\n]\n",
         &[
             "6: `listen`: \"x y\": a transport's name holds only a-z 0-9 -, not ' ' at character 2",
@@ -62,10 +79,9 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "8: `listen`: \"net:127.0.0.1:65536~noauth\": `65536` is not a port from 1 to 65535",
             "9: `listen`: \"net:0.0.0.0:1~noauth\": `noauth` is for unix sockets and loopback \
              only; it would let in whoever gets there",
-            "10: `listen`: \"net:127.0.0.1:1~shs\": `~shs`, which `net` means by itself, does not \
-             work yet; use a unix address, or `~noauth` on loopback",
-            "11: `listen`: \"net:127.0.0.1:1\": `~shs`, which `net` means by itself, does not \
-             work yet; use a unix address, or `~noauth` on loopback",
+            "10: `listen`: \"net:0.0.0.0:1~shs:{KEY}\": a server listens with its own key; write \
+             `~shs`",
+            "11: `listen`: \"unix:x~shs:{KEY}\": a server listens with its own key; write `~shs`",
             "12: `listen`: \"onion:x:1\": the transport `onion` is not known; known are net and \
              unix",
             "13: `listen`: \"unix:no/folder\": there is no folder DIR/no; make it",
@@ -89,34 +105,186 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ),
     (
         "double addresses, peers and names",
-        "{GOOD}listen = [\"unix:a\", \"unix:./a;unix:a~noauth\"]\n[[peer]]\nkey = \"KEY\"\n\
-         address = \"unix:b\"\n[[peer]]\nkey = \"KEY\"\n[[peer]]\naddress = \"unix:b\"\n[[peer]]\n\
-         [[plugin]]\npath = \"DIR/plugin.so\"\nname = \"p\"\n[[plugin]]\npath = \"plugin.so\"\n\
-         name = \"p\"\n",
+        "{GOOD}listen = [\"unix:a\", \"unix:./a;unix:a~noauth\"]\n[[peer]]\nkey = \"{KEY}\"\n\
+         address = \"unix:b\"\n[[peer]]\nkey = \"{KEY}\"\n[[peer]]\naddress = \"unix:b\"\n\
+         [[peer]]\n[[plugin]]\npath = \"DIR/plugin.so\"\nname = \"p\"\n[[plugin]]\n\
+         path = \"plugin.so\"\nname = \"p\"\n",
         &[
             "4: `listen`: \"unix:./a;unix:a~noauth\": given twice; remove one",
-            "8: [[peer]]: the key KEY is that of line 5; remove one",
+            "8: [[peer]]: the key {KEY} is that of line 5; remove one",
             "10: [[peer]]: the address unix:DIR/b~noauth is that of line 5; remove one",
             "12: [[peer]]: says nothing; add its `key`, its `address`, or both",
             "16: [[plugin]]: the name `p` is that of line 13; give one of them another `name`",
         ],
     ),
     (
-        "keys of later versions",
-        "{GOOD}network = \"x\"\nannounce = []\n[[peer]]\nkey = \"KEY\"\nrole = \"host\"\n\
-         [[plugin]]\npath = \"plugin.so\"\nplacement = \"process\"\nadvertise = [\"unix\"]\n\
-         allow = [\"links\"]\nrestart = \"on-failure\"\n[host]\n",
+        "one place with two transforms",
+        "{GOOD}insecure-loopback = true\nlisten = [\n  \"unix:a\",\n  \"unix:a~shs\",\n  \
+         \"net:127.0.0.1:8008\",\n  \"net:127.0.0.1:8008~noauth\",\n  \
+         \"net:127.0.0.1:0~shs\",\n  \"net:127.0.0.1:0~noauth\",\n  \
+         \"net:127.0.0.1:0\",\n]\n[[peer]]\nkey = \"{KEY}\"\naddress = \"net:b:1\"\n\
+         [[peer]]\nkey = \"{OTHER}\"\naddress = \"net:b:1\"\n",
         &[
-            "4: `network`: does not work yet; remove it: servers of every network can link",
-            "5: `announce`: does not work yet; remove it: only addresses on this machine work \
-             so far",
-            "8: `role`: \"host\": hosts do not work yet",
-            "11: `placement`: \"process\": does not work yet; only \"inline\" does",
-            "12: `advertise`: does not work yet; remove it: channels go over links so far",
-            "13: `allow`: \"links\": does not work yet; remove it",
-            "14: `restart`: \"on-failure\": does not work yet; only \"never\" does",
-            "15: [host]: hosts do not work yet; write [server], for `trunkline run`",
+            "7: `listen`: \"unix:a~shs\": given twice; remove one",
+            "9: `listen`: \"net:127.0.0.1:8008~noauth\": given twice; remove one",
+            "12: `listen`: \"net:127.0.0.1:0\": given twice; remove one",
+            "17: [[peer]]: the address net:b:1~shs:{OTHER} is that of line 14; remove one",
         ],
+    ),
+    (
+        "peers without the one key that they need",
+        "{GOOD}[[peer]]\naddress = \"net:a:1\"\n[[peer]]\naddress = \"unix:b~shs\"\n[[peer]]\n\
+         key = \"{KEY}\"\naddress = \"net:c:1~shs:{OTHER}\"\n[[peer]]\n\
+         address = \"net:d:1~shs:{KEY};net:e:1~shs:{OTHER}\"\n[[peer]]\nkey = \"x\"\n\
+         address = \"net:f:1\"\n[[peer]]\naddress = \"net:g:1~shs:x\"\n[[peer]]\n\
+         address = \"net:h:1~shs:{OTHER}\"\n[[peer]]\nkey = \"{OTHER}\"\n",
+        &[
+            "5: `address`: \"net:a:1\": `~shs`, which `net` means by itself, needs the server's \
+             key; add `key`, or write `~shs:KEY`",
+            "7: `address`: \"unix:b~shs\": `~shs`, which `net` means by itself, needs the \
+             server's key; add `key`, or write `~shs:KEY`",
+            "10: `address`: \"net:c:1~shs:{OTHER}\": its key is not the peer's `key`; remove one \
+             of the two",
+            "11: [[peer]]: the key {KEY} is that of line 8; remove one",
+            "12: `address`: \"net:d:1~shs:{KEY};net:e:1~shs:{OTHER}\": its alternates name \
+             different keys, and must lead to the same place; remove one",
+            "14: `key`: \"x\": a key is the standard base64 of 32 bytes (44 characters ending in \
+             =); `trunkline key FILE` prints one",
+            "17: `address`: \"net:g:1~shs:x\": `shs` takes one key, the base64 of 32 bytes",
+            "20: [[peer]]: the key {OTHER} is that of line 18; remove one",
+        ],
+    ),
+    (
+        "peers that are hosts",
+        "{GOOD}[[peer]]\nrole = \"host\"\n[[peer]]\nrole = \"host\"\nkey = \"{KEY}\"\n\
+         address = \"net:a:1\"\n[[peer]]\nrole = \"host\"\n\
+         address = \"net:b:1~shs:{OTHER}\"\n[[peer]]\nrole = \"hots\"\nkey = \"{OTHER}\"\n",
+        &[
+            "4: [[peer]]: a host is known by its key only; add its `key`",
+            "9: `address`: \"net:a:1\": a host dials its server, which never dials it; remove \
+             this",
+            "10: [[peer]]: a host is known by its key only; add its `key`",
+            "12: `address`: \"net:b:1~shs:{OTHER}\": a host dials its server, which never dials \
+             it; remove this",
+            "14: `role`: \"hots\": not a known value; did you mean `host`?",
+        ],
+    ),
+    (
+        "what cannot be announced",
+        "{GOOD}announce = [\n  \"unix:a\",\n  \"net:localhost:1\",\n  \"net:0.0.0.0:1\",\n  \
+         \"net:fe80::1%eth0:1\",\n  \"net:127.0.0.1:1~noauth\",\n  \"net:10.0.0.1:1~noauth\",\n  \
+         \"net:a.example:1~shs:{KEY}\",\n  \"net:a.example:0\",\n  \"net:a.example:1\",\n  \
+         \"net:a.example:1~shs\",\n  \"net:10.0.0.1:1;net:10.0.0.2:1\",\n]\n",
+        &[
+            "5: `announce`: \"unix:a\": nobody reaches this from another machine; name a `net` \
+             address that others can dial",
+            "6: `announce`: \"net:localhost:1\": nobody reaches this from another machine; name a \
+             `net` address that others can dial",
+            "7: `announce`: \"net:0.0.0.0:1\": nobody reaches this from another machine; name a \
+             `net` address that others can dial",
+            "8: `announce`: \"net:fe80::1%eth0:1\": nobody reaches this from another machine; \
+             name a `net` address that others can dial",
+            "9: `announce`: \"net:127.0.0.1:1~noauth\": nobody reaches this from another machine; \
+             name a `net` address that others can dial",
+            "10: `announce`: \"net:10.0.0.1:1~noauth\": `noauth` is for unix sockets and loopback \
+             only; it would let in whoever gets there",
+            "11: `announce`: \"net:a.example:1~shs:{KEY}\": a server is dialled with its own key; \
+             write `~shs`",
+            "12: `announce`: \"net:a.example:0\": `0` is not a port from 1 to 65535",
+            "14: `announce`: \"net:a.example:1~shs\": given twice; remove one",
+        ],
+    ),
+    (
+        "where a plugin runs and is reached",
+        "{GOOD}[[plugin]]\npath = \"plugin.so\"\nrestart = \"on-failure\"\n[[plugin]]\n\
+         path = \"plugin.so\"\nname = \"b\"\nplacement = \"thread\"\nrestart = \"on-failure\"\n\
+         [[plugin]]\npath = \"plugin.so\"\nname = \"c\"\nplacement = \"proces\"\n\
+         restart = \"on-failure\"\nallow = [\"links\", \"links\"]\nadvertise = [\n  \"unix\",\n  \
+         \"unix\",\n  \"unix:c.sock\",\n  \"net:127.0.0.1:0~noauth\",\n  \
+         \"net:0.0.0.0:0~noauth\",\n  \"net:0.0.0.0:0~shs:{KEY}\",\n  \"net:0.0.0.0:0\",\n  \
+         \"net:0.0.0.0:0~shs\",\n  \"net:0.0.0.0:1\",\n  \"tcp\",\n]\n",
+        &[
+            "6: `restart`: \"on-failure\": only a plugin in a process of its own is started \
+             again; remove this, or add `placement = \"process\"`",
+            "11: `restart`: \"on-failure\": only a plugin in a process of its own is started \
+             again; remove this, or add `placement = \"process\"`",
+            "15: `placement`: \"proces\": not a known value; did you mean `process`?",
+            "17: `allow`: \"links\": given twice; remove one",
+            "20: `advertise`: \"unix\": given twice; remove one",
+            "21: `advertise`: \"unix:c.sock\": a plugin's socket gets its path by itself; write \
+             \"unix\"",
+            "22: `advertise`: \"net:127.0.0.1:0~noauth\": over `net` both sides prove their \
+             keys; write `~shs`, or nothing",
+            "23: `advertise`: \"net:0.0.0.0:0~noauth\": `noauth` is for unix sockets and \
+             loopback only; it would let in whoever gets there",
+            "24: `advertise`: \"net:0.0.0.0:0~shs:{KEY}\": a plugin is reached with its own key; \
+             write `~shs`",
+            "26: `advertise`: \"net:0.0.0.0:0~shs\": given twice; remove one",
+            "28: `advertise`: \"tcp\": the transport `tcp` is not known; known are net and unix",
+        ],
+    ),
+    (
+        "a file of a server and of a host",
+        "{GOOD}{HOST}[[peer]]\n",
+        &[
+            "4: [host]: a file is a server's or a host's, and [server] stands in line 1; move one \
+             to a file of its own",
+            "8: [[peer]]: says nothing; add its `key`, its `address`, or both",
+        ],
+    ),
+    (
+        "a host's missing keys",
+        "[host]\n",
+        &[
+            "1: [host]: `name` is missing; add `name = \"gamma\"`",
+            "1: [host]: `key` is missing; add `key = \"gamma.key\"`",
+            "1: [host]: `server` is missing; add `server = \"unix:alpha.sock\"`",
+        ],
+    ),
+    (
+        "a host's wrong values",
+        "[host]\nname = \"\"\nkey = \"no/folder.key\"\nstate = \"plugin.so\"\nserver = 1\n\
+         network = \"{KEY}{KEY}\"\nlisten = []\ndead-after-ms = 9000\n[[peer]]\nkey = \"{KEY}\"\n\
+         [[peer]]\n[[plugin]]\npath = \"plugin.so\"\nplacement = \"process\"\n\
+         restart = \"on-failure\"\n[[plugin]]\npath = \"plugin.so\"\nname = \"b\"\n\
+         placement = \"thread\"\nrestart = \"never\"\n[limits]\nlinks = 0\n",
+        &[
+            "1: [host]: `dead-after-ms` must be more than `heartbeat-ms`; these are 9000 and 10000",
+            "2: `name`: \"\": a host's name has 1 to 64 bytes, no control characters, no space \
+             around it",
+            "3: `key`: \"no/folder.key\": there is no such folder; make it, or name another file",
+            "4: `state`: \"plugin.so\": this is not a folder; name another one",
+            "5: `server`: expected a string, found a whole number",
+            "6: `network`: \"{KEY}{KEY}\": a network is the standard base64 of 32 bytes (44 \
+             characters ending in =); `openssl rand -base64 32` prints a new one",
+            "7: [host]: unknown key `listen`; known are name, key, state, network, server, \
+             heartbeat-ms, dead-after-ms",
+            "9: [[peer]]: a host knows its `server` only; remove this table",
+            "11: [[peer]]: a host knows its `server` only; remove this table",
+            "14: `placement`: \"process\": a host's plugins run in the host itself; remove this",
+            "15: `restart`: \"on-failure\": a host's plugins are not started again; remove this",
+            "19: `placement`: \"thread\": a host's plugins run in the host itself; remove this",
+            "22: `links`: 0 is not from 1 to 1000000",
+        ],
+    ),
+    (
+        "a host's server without its key",
+        "[host]\nname = \"g\"\nkey = \"g.key\"\nserver = \"net:a:1;unix:b\"\n",
+        &["4: `server`: \"net:a:1;unix:b\": `~shs`, which `net` means by itself, needs the \
+           server's key; write `~shs:KEY`"],
+    ),
+    (
+        "a host's server without any key",
+        "[host]\nname = \"g\"\nkey = \"g.key\"\nserver = \"net:127.0.0.1:1~noauth\"\n",
+        &["4: `server`: \"net:127.0.0.1:1~noauth\": over `net` a host must know its server's \
+           key; write `~shs:KEY`, or a unix address"],
+    ),
+    (
+        "a host's server with two keys",
+        "[host]\nname = \"g\"\nkey = \"g.key\"\n\
+         server = \"net:a:1~shs:{KEY};net:a:2~shs:{OTHER}\"\n",
+        &["4: `server`: \"net:a:1~shs:{KEY};net:a:2~shs:{OTHER}\": its alternates name different \
+           keys, and must lead to the same place; remove one"],
     ),
     (
         "wrong values",
@@ -134,10 +302,10 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "6: `heartbeat-ms`: 0 is not from 1 to 3600000",
             "8: `key`: \"AAAA\": a key is the standard base64 of 32 bytes (44 characters ending \
              in =); `trunkline key FILE` prints one",
-            "9: `role`: \"friend\": known are server, host",
+            "9: `role`: \"friend\": not a known value; known are server, host",
             "11: `path`: \"\": a file is needed, such as \"libecho.so\"",
             "12: `name`: \"Echo\": a name begins with a letter a-z, this one with 'E'",
-            "13: `placement`: \"inlin\": not a known value; known are inline, thread, process",
+            "13: `placement`: \"inlin\": not a known value; did you mean `inline`?",
             "14: `expose`: \"all\": not a known value; known are local, peers",
             "15: `allow`: \"root\": not a known value; known are links",
             "16: `restart`: \"always\": not a known value; known are never, on-failure",
@@ -151,7 +319,8 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "limits",
         "{GOOD}heartbeat-ms = 500\ndead-after-ms = 500\n[limits]\nlinks = 0\nhalf-open = -1\n\
          stream-window = 1_048_576\nstream-window-max = 65536\nlink-window = 9999999999999999999\n\
-         redial-ms = 50000\nlimks = 3\n",
+         redial-ms = 50000\nlimks = 3\nnothing-in-common-ms = 0\noutbox = 65535\n\
+         control-message = 65537\nwatchdog-ms = 3600001\n",
         &[
             "1: [server]: `dead-after-ms` must be more than `heartbeat-ms`; these are 500 and 500",
             "6: [limits]: `stream-window` <= `stream-window-max` <= `link-window` must hold; \
@@ -161,7 +330,25 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "8: `half-open`: -1 is not from 1 to 1000000",
             "11: `link-window`: 9999999999999999999 is not from 65536 to 1073741824",
             "13: [limits]: unknown key `limks`; did you mean `links`?",
+            "14: `nothing-in-common-ms`: 0 is not from 1 to 3600000",
+            "15: `outbox`: 65535 is not from 65536 to 1073741824",
+            "16: `control-message`: 65537 is not from 4096 to 65536",
+            "17: `watchdog-ms`: 3600001 is not from 1 to 3600000",
         ],
+    ),
+    (
+        "limits on the other side of their ranges",
+        "{GOOD}[limits]\noutbox = 1073741825\ncontrol-message = 4095\n",
+        &[
+            "5: `outbox`: 1073741825 is not from 65536 to 1073741824",
+            "6: `control-message`: 4095 is not from 4096 to 65536",
+        ],
+    ),
+    (
+        "a network that is none",
+        "{GOOD}network = \"AAAA\"\n",
+        &["4: `network`: \"AAAA\": a network is the standard base64 of 32 bytes (44 characters \
+           ending in =); `openssl rand -base64 32` prints a new one"],
     ),
     (
         "a plugin's configuration that JSON cannot say",
@@ -193,9 +380,11 @@ fn all_that_is_wrong_with_a_file_is_told_at_once_with_lines() {
     for (what, text, expected) in BAD {
         let folder = Folder::new();
         let place = folder.path().to_str().unwrap();
-        let fill = |text: &str| text.replace("DIR", place).replace("KEY", KEY);
+        let fill =
+            |text: &str| text.replace("DIR", place).replace("{KEY}", KEY).replace("{OTHER}", OTHER);
         folder.write("plugin.so", "this is not a plugin, but it is there");
-        let file = folder.write("bad.toml", fill(&text.replace("{GOOD}", GOOD)));
+        let file =
+            folder.write("bad.toml", fill(&text.replace("{GOOD}", GOOD).replace("{HOST}", HOST)));
         let told = told(Command::new(trunkline()).arg("check").arg("--config").arg(&file), 1);
         let prefix = format!("trunkline: {}:", file.display());
         let own = |line: &&str| !line.contains("plugin.so: ");
@@ -258,30 +447,251 @@ fn a_file_with_every_key_is_taken_and_an_unknown_transport_is_noted_only() {
     let folder = Folder::new();
     let text = format!(
         "{GOOD}state = \"alpha.state\"\nlisten = [\"unix:alpha.state/a.sock~noauth\", \
-         \"net:127.0.0.1:0~noauth;onion:x:80\"]\naccept = \"anyone\"\ninsecure-loopback = true\n\
-         heartbeat-ms = 100\ndead-after-ms = 300\n[[peer]]\nkey = \"{KEY}\"\n\
-         address = \"unix:b.sock;net:localhost:9~noauth\"\nrole = \"server\"\nkeep = true\n\
+         \"net:127.0.0.1:0~noauth;onion:x:80\", \"net:0.0.0.0:8008~shs\", \"unix:b~shs\"]\n\
+         accept = \"anyone\"\ninsecure-loopback = true\nnetwork = \"{OTHER}\"\n\
+         announce = [\"net:a.example:8008\"]\nheartbeat-ms = 100\ndead-after-ms = 300\n\
+         [[peer]]\nkey = \"{KEY}\"\naddress = \"unix:b.sock;net:localhost:9~noauth\"\n\
+         role = \"server\"\nkeep = true\n[[peer]]\nkey = \"{OTHER}\"\nrole = \"host\"\n\
          [limits]\nhalf-open = 1\nhandshake-ms = 1000\nlinks = 2\nstreams-per-link = 3\n\
-         plugins-per-peer = 4\nstream-window = 65536\nstream-window-max = 65536\n\
-         link-window = 65536\nredial-ms = 1\nredial-max-ms = 1\n"
+         channels-per-plugin = 5\nplugins-per-peer = 4\nstream-window = 65536\n\
+         stream-window-max = 65536\nlink-window = 65536\nredial-ms = 1\nredial-max-ms = 1\n\
+         nothing-in-common-ms = 1\noutbox = 65536\ncontrol-message = 4096\nwatchdog-ms = 1\n"
     );
     let file = folder.write("good.toml", text);
-    let output =
-        Command::new(trunkline()).arg("check").arg("--config").arg(&file).output().unwrap();
-    let (stdout, stderr) = (text_of(&output.stdout), text_of(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
     let place = file.display();
     let note = "`listen`: skipped onion:x:80: the transport `onion` is not known; known are net \
                 and unix";
     assert_eq!(
-        stdout,
+        taken(&file),
         format!(
             "note: {place}:5: {note}\n\
-             ok: {place}: server alpha with 0 plugins, 2 addresses, 1 peer\n"
+             ok: {place}: server alpha with 0 plugins, 4 addresses, 2 peers\n"
         )
     );
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "check must make no key, folder or socket: {left:?}");
+}
+
+#[test]
+fn a_hosts_file_with_every_key_is_taken() {
+    let folder = Folder::new();
+    let text = format!(
+        "[host]\nname = \"gamma\"\nkey = \"gamma.key\"\nstate = \"gamma.state\"\n\
+         server = \"unix:alpha.sock~noauth;net:a.example:8008~shs:{KEY}\"\n\
+         network = \"{OTHER}\"\nheartbeat-ms = 100\ndead-after-ms = 300\n[[plugin]]\n\
+         path = {:?}\nplacement = \"inline\"\nrestart = \"never\"\nadvertise = [\"unix\"]\n\
+         [limits]\nlinks = 2\n",
+        plugin("echo")
+    );
+    let file = folder.write("host.toml", text);
+    let ok = "host gamma with 1 plugin, 2 addresses of its server";
+    assert_eq!(taken(&file), format!("ok: {}: {ok}\n", file.display()));
+}
+
+#[test]
+fn the_server_of_a_host_may_have_what_its_plugins_use() {
+    let folder = Folder::new();
+    let ping = plugin("ping");
+    let host = folder.write("host.toml", format!("{HOST}[[plugin]]\npath = {ping:?}\n"));
+    let server = folder.write("server.toml", format!("{GOOD}[[plugin]]\npath = {ping:?}\n"));
+    let said = taken(&host);
+    let note = format!("note: {}:5: `ping` uses `echo`", host.display());
+    assert!(said.starts_with(&note) && said.contains("so its server must know one"), "{said}");
+    let told = told(Command::new(trunkline()).arg("check").arg("--config").arg(&server), 1);
+    assert!(told[0].contains("`ping` uses `echo`"), "{told:?}");
+}
+
+#[test]
+fn a_file_of_the_other_kind_is_one_line_that_names_the_command() {
+    let folder = Folder::new();
+    // What else is wrong with it does not matter: it is not meant.
+    let host = folder.write("host.toml", format!("{HOST}nane = 1\n"));
+    let server = folder.write("server.toml", format!("{GOOD}nane = 1\n"));
+    for command in ["run", "stop", "status"] {
+        let told = told(Command::new(trunkline()).arg(command).arg("--config").arg(&host), 1);
+        let place = host.display();
+        let why = format!("this is a host's file; use `trunkline host --config {place}`");
+        assert_eq!(told, [format!("trunkline: {place}: {why}")], "{command}");
+    }
+    let problems = HostConfig::load(&server).unwrap_err();
+    let place = server.display();
+    let why = format!("this is a server's file; use `trunkline run --config {place}`");
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, [format!("{place}: {why}")]);
+}
+
+#[test]
+fn a_file_of_no_clear_kind_is_not_taken_for_the_other_one() {
+    let folder = Folder::new();
+    for (text, why) in
+        [(format!("{GOOD}{HOST}"), "[host]: a file is"), (String::new(), "[server] is missing")]
+    {
+        let file = folder.write("unclear.toml", &text);
+        for problems in [Config::load(&file).unwrap_err(), HostConfig::load(&file).unwrap_err()] {
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].message.starts_with(why), "{problems:?}");
+        }
+    }
+}
+
+#[test]
+fn every_place_to_dial_has_the_key_that_must_be_proved_there() {
+    let folder = Folder::new();
+    let text = format!(
+        "{GOOD}[[peer]]\nkey = \"{KEY}\"\naddress = \"unix:b;unix:c~shs;net:c:1;net:c:2~shs\"\n\
+         [[peer]]\naddress = \"net:d:1;net:d:2~shs:{OTHER}\"\n[[peer]]\naddress = \"unix:e\"\n\
+         [[peer]]\nkey = \"{THIRD}\"\naddress = \"net:f:1~shs:{THIRD}\"\n"
+    );
+    let config = Config::load(&folder.write("a.toml", text)).unwrap();
+    let place = folder.path().display();
+    let found: Vec<_> = config
+        .peers
+        .iter()
+        .map(|peer| (key(peer.key), peer.role, places(&peer.addresses)))
+        .collect();
+    let server = PeerRole::Server;
+    let shown = |text: &str| text.replace("DIR", &place.to_string());
+    assert_eq!(
+        found,
+        [
+            (
+                KEY.into(),
+                server,
+                shown(&format!(
+                    "unix:DIR/b~noauth;unix:DIR/c~shs:{KEY};net:c:1~shs:{KEY};net:c:2~shs:{KEY}"
+                ))
+            ),
+            (OTHER.into(), server, format!("net:d:1~shs:{OTHER};net:d:2~shs:{OTHER}")),
+            (String::new(), server, shown("unix:DIR/e~noauth")),
+            (THIRD.into(), server, format!("net:f:1~shs:{THIRD}")),
+        ]
+    );
+}
+
+#[test]
+fn a_host_is_a_peer_that_is_never_dialled() {
+    let folder = Folder::new();
+    let text = format!("{GOOD}[[peer]]\nkey = \"{KEY}\"\nrole = \"host\"\n");
+    let config = Config::load(&folder.write("a.toml", text)).unwrap();
+    let [peer] = &config.peers[..] else { panic!("{:?}", config.peers) };
+    assert_eq!(
+        (key(peer.key), peer.role, places(&peer.addresses)),
+        (KEY.into(), PeerRole::Host, String::new())
+    );
+}
+
+#[test]
+fn a_server_listens_with_its_own_key_and_serves_the_command_line_without() {
+    let folder = Folder::new();
+    let listen = "listen = [\"unix:a~shs\", \"net:0.0.0.0:8008\", \"net::::0~shs\"]\n";
+    let announce = "announce = [\"net:a.example:8008;net:10.0.0.1:1~shs\", \"net:b.local:2\"]\n";
+    let network = format!("network = \"{OTHER}\"\n");
+    let text = format!("{GOOD}{listen}{announce}{network}");
+    let config = Config::load(&folder.write("a.toml", text)).unwrap();
+    let place = folder.path().display();
+    // Whoever has no key, such as the command line, still needs a socket.
+    let added = format!("unix:{place}/a.state/trunkline.sock~noauth");
+    assert_eq!(
+        places(&config.listen),
+        format!("unix:{place}/a~shs;net:0.0.0.0:8008~shs;net::::0~shs;{added}")
+    );
+    assert_eq!(config.control_socket(), Some(&*folder.path().join("a.state/trunkline.sock")));
+    assert_eq!(
+        places(&config.announce),
+        "net:a.example:8008~shs;net:10.0.0.1:1~shs;net:b.local:2~shs"
+    );
+    assert_eq!(config.network, Some(std::array::from_fn(|index| index as u8)));
+    let plain = Config::load(&folder.write("b.toml", GOOD)).unwrap();
+    assert_eq!((plain.network, places(&plain.announce)), (None, String::new()));
+}
+
+#[test]
+fn a_plugin_runs_where_its_table_says_and_restarts_only_as_a_process() {
+    let folder = Folder::new();
+    let (inline, thread, process) = (Placement::Inline, Placement::Thread, Placement::Process);
+    for (text, expected) in [
+        ("", (inline, Restart::Never)),
+        ("placement = \"inline\"\nrestart = \"never\"\n", (inline, Restart::Never)),
+        ("placement = \"thread\"\n", (thread, Restart::Never)),
+        ("placement = \"process\"\n", (process, Restart::OnFailure)),
+        ("placement = \"process\"\nrestart = \"on-failure\"\n", (process, Restart::OnFailure)),
+        ("placement = \"process\"\nrestart = \"never\"\n", (process, Restart::Never)),
+    ] {
+        let file = folder.write("a.toml", format!("{GOOD}[[plugin]]\npath = \"a.so\"\n{text}"));
+        let config = Config::load(&file).unwrap();
+        let [plugin] = &config.plugins[..] else { panic!("{:?}", config.plugins) };
+        assert_eq!((plugin.placement, plugin.restart), expected, "{text}");
+        assert_eq!((&plugin.allow[..], &plugin.advertise[..]), (&[][..], &[][..]), "{text}");
+    }
+}
+
+#[test]
+fn a_plugin_is_allowed_and_advertised_what_its_table_says() {
+    let folder = Folder::new();
+    let text = "[[plugin]]\npath = \"a.so\"\nallow = [\"links\"]\n\
+                advertise = [\"unix\", \"net:0.0.0.0:0\", \"net:localhost:9~shs\"]\n";
+    let config = Config::load(&folder.write("a.toml", format!("{GOOD}{text}"))).unwrap();
+    let [plugin] = &config.plugins[..] else { panic!("{:?}", config.plugins) };
+    assert_eq!(plugin.allow, [Permission::Links]);
+    let net = |host: &str, port| Advertise::Net { host: host.parse().unwrap(), port };
+    assert_eq!(plugin.advertise, [Advertise::Unix, net("0.0.0.0", 0), net("localhost", 9)]);
+}
+
+#[test]
+fn limits_have_their_defaults_until_the_file_says_otherwise() {
+    let folder = Folder::new();
+    let newer = |limits: Limits| {
+        (limits.nothing_in_common, limits.outbox, limits.control_message, limits.watchdog)
+    };
+    let second = Duration::from_secs(1);
+    let limits = "[limits]\nnothing-in-common-ms = 1\noutbox = 1_073_741_824\n\
+                  control-message = 4096\nwatchdog-ms = 2\n";
+    let (one, two) = (second / 1000, second / 500);
+    for (text, expected) in [
+        ("", (second * 5, 1_048_576, 65_536, second * 5)),
+        (limits, (one, 1 << 30, 4096, two)),
+        ("[limits]\noutbox = 65536\n", (second * 5, 65_536, 65_536, second * 5)),
+    ] {
+        let server = Config::load(&folder.write("a.toml", format!("{GOOD}{text}"))).unwrap();
+        assert_eq!(newer(server.limits), expected, "{text}");
+        let host = HostConfig::load(&folder.write("h.toml", format!("{HOST}{text}"))).unwrap();
+        assert_eq!(newer(host.limits), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_host_dials_its_server_with_a_key_or_over_unix() {
+    let folder = Folder::new();
+    let server = format!("unix:alpha.sock~noauth;unix:b~shs;net:a.example:8008~shs:{KEY}");
+    let text = format!(
+        "[host]\nname = \"gamma\"\nkey = \"gamma.key\"\nserver = \"{server}\"\n\
+         network = \"{OTHER}\"\nheartbeat-ms = 100\n[[plugin]]\npath = \"a.so\"\n"
+    );
+    let file = folder.write("gamma.toml", text);
+    let host = HostConfig::load(&file).unwrap();
+    let place = folder.path();
+    assert_eq!(
+        (&*host.name, &host.file, host.key, host.state),
+        ("gamma", &file, place.join("gamma.key"), place.join("gamma.state"))
+    );
+    let dir = place.display();
+    assert_eq!(
+        places(&host.server),
+        format!("unix:{dir}/alpha.sock~noauth;unix:{dir}/b~shs:{KEY};net:a.example:8008~shs:{KEY}")
+    );
+    assert_eq!(host.network, Some(std::array::from_fn(|index| index as u8)));
+    assert_eq!(host.limits.heartbeat, Duration::from_millis(100));
+    let [plugin] = &host.plugins[..] else { panic!("{:?}", host.plugins) };
+    assert_eq!((&plugin.path, plugin.placement), (&place.join("a.so"), Placement::Inline));
+}
+
+/// Endpoints as one address.
+fn places(endpoints: &[Endpoint]) -> String {
+    endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(";")
+}
+
+fn key(key: Option<Key>) -> String {
+    key.map(|key| key.to_string()).unwrap_or_default()
 }
 
 #[test]
@@ -291,10 +701,7 @@ fn check_loads_the_plugin_files_and_finds_double_built_in_names() {
     let table = format!("[[plugin]]\npath = {echo:?}\n");
     let renamed = format!("{table}name = \"other\"\n");
     let good = folder.write("good.toml", format!("{GOOD}{table}{renamed}"));
-    let output =
-        Command::new(trunkline()).arg("check").arg("--config").arg(&good).output().unwrap();
-    let stdout = text_of(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
+    let stdout = taken(&good);
     assert!(stdout.contains("2 plugins"), "{stdout}");
     let text = format!("{GOOD}{table}{renamed}{table}nane = 1\n");
     let file = folder.write("bad.toml", text);
@@ -332,6 +739,13 @@ fn check_tells_of_every_plugin_file_that_does_not_load_in_its_line() {
         let name = name.replace("DIR", folder.path().to_str().unwrap());
         assert!(line.starts_with(&format!("trunkline: {}:{name}", file.display())), "{line}");
     }
+}
+
+/// What `check` prints about a file with which nothing is wrong.
+fn taken(file: &Path) -> String {
+    let output = Command::new(trunkline()).arg("check").arg("--config").arg(file).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));
+    text_of(&output.stdout)
 }
 
 /// The lines on stderr of a command that must end with this code.

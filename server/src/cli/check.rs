@@ -1,6 +1,7 @@
 //! `trunkline check`: validates a configuration or plugin files, and starts nothing.
 
 use super::{DEFAULT_CONFIG, Failed, print};
+use crate::config::File;
 use crate::config::check::{Checked, check_file};
 use std::path::{Path, PathBuf};
 
@@ -36,13 +37,22 @@ fn check_config(file: &Path) -> Result<(), Failed> {
     let Some(config) = config.filter(|_| problems.is_empty()) else {
         return Err(problems.into());
     };
-    let counts = [
-        count(config.plugins.len(), "plugin", "plugins"),
-        count(config.listen.len(), "address", "addresses"),
-        count(config.peers.len(), "peer", "peers"),
-    ];
-    let (file, name, counts) = (file.display(), &config.name, counts.join(", "));
-    print(&format!("ok: {file}: server {name} with {counts}\n"))
+    let (what, name, counts) = match &config {
+        File::Server(config) => {
+            let counts = [
+                count(config.plugins.len(), "plugin", "plugins"),
+                count(config.listen.len(), "address", "addresses"),
+                count(config.peers.len(), "peer", "peers"),
+            ];
+            ("server", &config.name, counts.join(", "))
+        }
+        File::Host(config) => {
+            let plugins = count(config.plugins.len(), "plugin", "plugins");
+            let addresses = count(config.server.len(), "address", "addresses");
+            ("host", &config.name, format!("{plugins}, {addresses} of its server"))
+        }
+    };
+    print(&format!("ok: {}: {what} {name} with {counts}\n", file.display()))
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {

@@ -1,18 +1,26 @@
-//! Addresses in a configuration file, as places where this version can listen or that it can dial.
+//! Addresses in a configuration file, as places to listen on, to dial, or to tell others about.
 
 use super::Loopback;
 use super::problem::Report;
 use super::read::Text;
 use std::path::Path;
 use trunkline_core::address::{
-    Address, Endpoint, Skipped, Transform, Transport, UNIX_PATH_MAX, WhySkipped,
+    Address, Endpoint, Scope, Skipped, Transform, Transport, UNIX_PATH_MAX, WhySkipped,
 };
 
 /// What an address of the file is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
+    /// Where a server listens.
     Listen,
+    /// Where a server dials a peer.
     Dial,
+    /// Where a host dials its server.
+    DialServer,
+    /// Where others dial a server.
+    Announce,
+    /// Where a plugin's host listens for direct connections.
+    Advertise,
 }
 
 /// What is needed to judge an address of the file.
@@ -39,12 +47,12 @@ impl Context<'_> {
             }
         };
         let (endpoints, skipped) = match purpose {
-            Purpose::Listen => address.listen_endpoints(),
-            Purpose::Dial => address.endpoints(),
+            Purpose::Listen | Purpose::Advertise => address.listen_endpoints(),
+            Purpose::Dial | Purpose::DialServer | Purpose::Announce => address.endpoints(),
         };
         let mut usable = Vec::new();
         for endpoint in &endpoints {
-            match self.usable(endpoint) {
+            match self.usable(endpoint, purpose) {
                 Ok(endpoint) => usable.push(endpoint),
                 Err(why) => text.wrong(report, why),
             }
@@ -55,21 +63,48 @@ impl Context<'_> {
         usable
     }
 
-    /// The endpoint with an absolute path, if this version can use it.
-    fn usable(&self, endpoint: &Endpoint) -> Result<Endpoint, String> {
-        let transport = match (&endpoint.transport, endpoint.transform) {
-            (_, Transform::Shs(_) | Transform::ShsKnownKey) => {
-                return Err("`~shs`, which `net` means by itself, does not work yet; use a unix \
-                            address, or `~noauth` on loopback"
-                    .into());
+    /// The endpoint with an absolute path, if it can serve the purpose.
+    fn usable(&self, endpoint: &Endpoint, purpose: Purpose) -> Result<Endpoint, String> {
+        match purpose {
+            Purpose::Listen => own_key(endpoint, "a server listens")?,
+            Purpose::Dial | Purpose::DialServer => {}
+            Purpose::Announce => {
+                if endpoint.scope() == Scope::Device {
+                    return Err("nobody reaches this from another machine; name a `net` address \
+                                that others can dial"
+                        .into());
+                }
+                own_key(endpoint, "a server is dialled")?;
             }
-            (Transport::Net { .. }, Transform::NoAuth) => {
-                self.loopback_allowed()?;
+            Purpose::Advertise => own_key(endpoint, "a plugin is reached")?,
+        }
+        let transport = match (&endpoint.transport, endpoint.transform, purpose) {
+            (Transport::Unix { .. }, _, Purpose::Advertise) => {
+                return Err("a plugin's socket gets its path by itself; write \"unix\"".into());
+            }
+            (Transport::Unix { path }, ..) => socket_path(self.folder, path)?,
+            (Transport::Net { .. }, Transform::NoAuth, _) => {
+                self.keyless_allowed(purpose)?;
                 endpoint.transport.clone()
             }
-            (Transport::Unix { path }, Transform::NoAuth) => socket_path(self.folder, path)?,
+            (Transport::Net { .. }, Transform::Shs(_) | Transform::ShsKnownKey, _) => {
+                endpoint.transport.clone()
+            }
         };
         Ok(Endpoint { transport, transform: endpoint.transform })
+    }
+
+    /// Whether `net` on loopback may be used without keys.
+    fn keyless_allowed(&self, purpose: Purpose) -> Result<(), String> {
+        match purpose {
+            Purpose::Listen | Purpose::Dial => self.loopback_allowed(),
+            Purpose::DialServer => Err("over `net` a host must know its server's key; write \
+                                        `~shs:KEY`, or a unix address"
+                .into()),
+            Purpose::Announce | Purpose::Advertise => {
+                Err("over `net` both sides prove their keys; write `~shs`, or nothing".into())
+            }
+        }
     }
 
     fn loopback_allowed(&self) -> Result<(), String> {
@@ -79,6 +114,14 @@ impl Context<'_> {
                                        want that, add `insecure-loopback = true` to [server]"
                 .into()),
         }
+    }
+}
+
+/// Whether no key is named where there can only be one's own.
+fn own_key(endpoint: &Endpoint, what: &str) -> Result<(), String> {
+    match endpoint.transform {
+        Transform::Shs(_) => Err(format!("{what} with its own key; write `~shs`")),
+        Transform::NoAuth | Transform::ShsKnownKey => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What only the plugin files can tell: whether they load, their built-in names, what they use.
 
+use super::file::{Draft, Owner};
 use super::problem::{Problem, Report};
-use super::server::Draft;
-use super::{Accept, Config, PluginConfig, Required};
+use super::{Accept, File, PluginConfig, Required};
 use crate::loader;
 use std::path::Path;
 use trunkline_plugin::About;
@@ -15,7 +15,7 @@ pub struct Checked {
     /// What the reader should know, in the order of the lines.
     pub notes: Vec<Problem>,
     /// The configuration, when it has no problems of its own.
-    pub config: Option<Config>,
+    pub config: Option<File>,
 }
 
 /// Checks a configuration file and loads its plugin files, without starting any plugin.
@@ -30,14 +30,14 @@ pub fn check_file(file: &Path) -> Checked {
         }
     };
     let mut report = Report::new(file, &text);
-    let draft = super::server::read(&mut report);
+    let draft = super::file::read(&mut report);
     let mut found = Found { file, problems: Vec::new(), notes: Vec::new() };
     found.check_plugins(&draft);
     let Found { mut problems, mut notes, .. } = found;
     let config = match report.finish() {
         Ok(own) => {
             notes.extend(own.iter().cloned());
-            draft.config(own)
+            draft.complete(own)
         }
         Err(own) => {
             problems.extend(own);
@@ -83,10 +83,7 @@ impl Found<'_> {
         self.check_names(&loaded);
         // A file that does not load may be the one that is used.
         if loaded.len() == draft.plugins.len() {
-            let anyone = draft.server.as_ref().is_some_and(|s| s.accept == Accept::Anyone);
-            let others =
-                if anyone || !draft.peers.is_empty() { Others::Some } else { Others::None };
-            self.check_uses(&loaded, others);
+            self.check_uses(&loaded, Others::of(draft));
         }
     }
 
@@ -121,7 +118,12 @@ impl Found<'_> {
                 let name = plugin.name();
                 let message = format!("`{name}` uses `{used}`, version {least} or later; {here}");
                 match others {
-                    Others::Some => self.note(plugin, format!("{message}, so a peer must have it")),
+                    Others::Peers => {
+                        self.note(plugin, format!("{message}, so a peer must have it"));
+                    }
+                    Others::Server => {
+                        self.note(plugin, format!("{message}, so its server must know one"));
+                    }
                     Others::None => self.problem(
                         plugin.table,
                         format!("{message}, and no [[peer]] is listed; add the plugin or a peer"),
@@ -141,17 +143,29 @@ impl Found<'_> {
     }
 }
 
-/// Whether other servers may have what is missing here.
+/// Who else may have what is missing here.
 #[derive(Clone, Copy)]
 enum Others {
-    Some,
+    Peers,
+    Server,
     None,
+}
+
+impl Others {
+    fn of(draft: &Draft) -> Others {
+        match &draft.owner {
+            Owner::Host(_) => Others::Server,
+            Owner::Server(Some(server)) if server.accept == Accept::Anyone => Others::Peers,
+            _ if draft.peers.is_empty() => Others::None,
+            _ => Others::Peers,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Expose;
+    use crate::config::{Expose, Placement, Restart};
 
     fn table(line: usize) -> PluginConfig {
         PluginConfig {
@@ -161,6 +175,10 @@ mod tests {
             required: Required::No,
             sha256: None,
             expose: Expose::Local,
+            allow: Vec::new(),
+            placement: Placement::Inline,
+            restart: Restart::Never,
+            advertise: Vec::new(),
             line,
         }
     }
@@ -192,13 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_may_have_is_only_noted() {
-        let (problems, notes) = found(None, Others::Some);
-        assert_eq!(problems, Vec::<String>::new());
-        assert_eq!(
-            notes,
-            ["a.toml:4: `user` uses `store`, version 3 or later; no plugin here has that name, \
-                 so a peer must have it"]
-        );
+    fn what_a_peer_or_the_server_of_a_host_may_have_is_only_noted() {
+        let start = "a.toml:4: `user` uses `store`, version 3 or later; no plugin here has that \
+                     name, so";
+        for (others, end) in
+            [(Others::Peers, "a peer must have it"), (Others::Server, "its server must know one")]
+        {
+            let (problems, notes) = found(None, others);
+            assert_eq!(problems, Vec::<String>::new());
+            assert_eq!(notes, [format!("{start} {end}")]);
+        }
     }
 }

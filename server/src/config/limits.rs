@@ -1,4 +1,4 @@
-//! The `[limits]` table: every number that bounds what a peer may cost the server.
+//! The `[limits]` table: every number that bounds what others may cost a process.
 
 use super::problem::Report;
 use super::read::Table;
@@ -10,22 +10,30 @@ use trunkline_core::limits::{Limits, WINDOW};
 const COUNT: RangeInclusive<u64> = 1..=1_000_000;
 /// In bytes: the protocol starts with the least; over 1 GiB is no limit.
 const WINDOWS: RangeInclusive<u64> = WINDOW..=(1 << 30);
+/// In bytes: the longest control message must fit; over 1 GiB is no limit.
+const OUTBOX: RangeInclusive<u64> = 65_536..=(1 << 30);
+/// In bytes: a hello must fit; no peer takes more than the protocol's 64 KiB.
+const CONTROL_MESSAGE: RangeInclusive<u64> = 4096..=65_536;
 /// Nobody is helped by a pause of more than an hour.
 const MILLISECONDS: RangeInclusive<u64> = 1..=3_600_000;
 
 /// Reads the table over the given limits.
 pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Report<'_>) {
-    count(&mut table, "half-open", &mut limits.half_open, report);
+    size(&mut table, "half-open", COUNT, &mut limits.half_open, report);
     milliseconds(&mut table, "handshake-ms", &mut limits.handshake, report);
-    count(&mut table, "links", &mut limits.links, report);
-    count(&mut table, "streams-per-link", &mut limits.streams, report);
-    count(&mut table, "channels-per-plugin", &mut limits.channels, report);
-    count(&mut table, "plugins-per-peer", &mut limits.announced, report);
+    size(&mut table, "links", COUNT, &mut limits.links, report);
+    size(&mut table, "streams-per-link", COUNT, &mut limits.streams, report);
+    size(&mut table, "channels-per-plugin", COUNT, &mut limits.channels, report);
+    size(&mut table, "plugins-per-peer", COUNT, &mut limits.announced, report);
     bytes(&mut table, "stream-window", &mut limits.window, report);
     bytes(&mut table, "stream-window-max", &mut limits.window_max, report);
     bytes(&mut table, "link-window", &mut limits.link_window, report);
     milliseconds(&mut table, "redial-ms", &mut limits.redial_min, report);
     milliseconds(&mut table, "redial-max-ms", &mut limits.redial_max, report);
+    milliseconds(&mut table, "nothing-in-common-ms", &mut limits.nothing_in_common, report);
+    size(&mut table, "outbox", OUTBOX, &mut limits.outbox, report);
+    size(&mut table, "control-message", CONTROL_MESSAGE, &mut limits.control_message, report);
+    milliseconds(&mut table, "watchdog-ms", &mut limits.watchdog, report);
     let windows = [limits.window, limits.window_max, limits.link_window];
     if !windows.is_sorted() {
         let [start, max, link] = windows;
@@ -39,8 +47,25 @@ pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Repor
     table.refuse_unknown(report);
 }
 
+/// The default limits, with the pauses that `[server]` or `[host]` sets.
+pub(super) fn pauses(table: &mut Table<'_>, report: &mut Report<'_>) -> Limits {
+    let mut limits = Limits::default();
+    milliseconds(table, "heartbeat-ms", &mut limits.heartbeat, report);
+    milliseconds(table, "dead-after-ms", &mut limits.dead_after, report);
+    if limits.dead_after <= limits.heartbeat {
+        let what = table.what();
+        let (dead_after, heartbeat) = (limits.dead_after.as_millis(), limits.heartbeat.as_millis());
+        let message = format!(
+            "{what}: `dead-after-ms` must be more than `heartbeat-ms`; these are {dead_after} and \
+             {heartbeat}"
+        );
+        report.problem(table.span(), message);
+    }
+    limits
+}
+
 /// A length of time in milliseconds.
-pub(super) fn milliseconds(
+fn milliseconds(
     table: &mut Table<'_>,
     key: &'static str,
     limit: &mut Duration,
@@ -51,8 +76,14 @@ pub(super) fn milliseconds(
     }
 }
 
-fn count(table: &mut Table<'_>, key: &'static str, limit: &mut usize, report: &mut Report<'_>) {
-    let number = table.number(key, COUNT, report);
+fn size(
+    table: &mut Table<'_>,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+    limit: &mut usize,
+    report: &mut Report<'_>,
+) {
+    let number = table.number(key, range, report);
     *limit = number.and_then(|number| usize::try_from(number).ok()).unwrap_or(*limit);
 }
 

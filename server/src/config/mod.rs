@@ -1,11 +1,15 @@
 //! What a configuration file says, checked; nothing here starts, opens or makes anything.
 //!
-//! [`Config::load`] finds all problems of a file at once, each with its line. What only the plugin
-//! files themselves can tell is found by [`check`], which loads them.
+//! [`Config::load`] and [`HostConfig::load`] find all problems of a file at once, each with its
+//! line. What only the plugin files themselves can tell is found by [`check`], which loads them.
 
 mod addresses;
 pub mod check;
+mod file;
+mod host;
+mod identity;
 mod json;
+mod keys;
 mod limits;
 mod model;
 mod peer;
@@ -15,5 +19,6 @@ mod read;
 mod server;
 mod syntax;
 
-pub use model::{Accept, Config, Expose, Loopback, Peer, PluginConfig, Required};
+pub use model::{Accept, Config, File, HostConfig, Loopback, Peer, PeerRole};
+pub use model::{Advertise, Expose, Permission, Placement, PluginConfig, Required, Restart};
 pub use problem::Problem;

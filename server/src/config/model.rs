@@ -1,11 +1,22 @@
 //! The configuration as plain data: every path absolute, every text checked.
 
-use super::problem::{Problem, Report};
+use super::file::{self, Kind};
+use super::problem::Problem;
+use super::server::serves_command_line;
 use std::path::{Path, PathBuf};
-use trunkline_core::address::{Endpoint, Transport};
+use trunkline_core::address::{Endpoint, Host, Transport};
 use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
+
+/// What a configuration file says.
+#[derive(Clone, Debug)]
+pub enum File {
+    /// It has a `[server]` table.
+    Server(Config),
+    /// It has a `[host]` table.
+    Host(HostConfig),
+}
 
 /// What a server's configuration file says.
 #[derive(Clone, Debug)]
@@ -18,19 +29,49 @@ pub struct Config {
     pub key: PathBuf,
     /// The folder for sockets and the like. It may not exist yet.
     pub state: PathBuf,
-    /// Where to listen. At least one is a unix socket: the first of these serves the command line.
+    /// Only servers and hosts with the same 32 bytes can link.
+    pub network: Option<[u8; 32]>,
+    /// Where to listen; where keys are proved, with our own (`ShsKnownKey`). At least one is a unix
+    /// socket without keys: the first of these serves the command line.
     pub listen: Vec<Endpoint>,
+    /// What others should dial instead of `listen`: `net`, of local or public scope, with our own
+    /// key (`ShsKnownKey`). Empty: what is listened on.
+    pub announce: Vec<Endpoint>,
     /// Who may link.
     pub accept: Accept,
     /// Whether `noauth` is legal on loopback.
     pub loopback: Loopback,
-    /// The servers that are known, in the order of the file.
+    /// The servers and hosts that are known, in the order of the file.
     pub peers: Vec<Peer>,
     /// The plugins to load, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// The limits and pauses, each with its default where the file says nothing.
     pub limits: Limits,
     /// What the reader should know, and what does not keep the server from starting.
+    pub notes: Vec<Problem>,
+}
+
+/// What the configuration file of a host says.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// The file, as it was named on the command line.
+    pub file: PathBuf,
+    /// The host's name, for people: 1 to 64 bytes, no control characters.
+    pub name: String,
+    /// The file that holds the host's secret key, or will.
+    pub key: PathBuf,
+    /// The folder for sockets and the like. It may not exist yet.
+    pub state: PathBuf,
+    /// Where to dial the server, the best place first; at least one. Each is a unix socket or asks
+    /// for the server's key (`Shs`).
+    pub server: Vec<Endpoint>,
+    /// Only servers with the same 32 bytes can be linked to.
+    pub network: Option<[u8; 32]>,
+    /// The plugins to load, in the order of the file. All are `Inline`: they run in the host.
+    pub plugins: Vec<PluginConfig>,
+    /// The limits and pauses, each with its default where the file says nothing.
+    pub limits: Limits,
+    /// What the reader should know, and what does not keep the host from starting.
     pub notes: Vec<Problem>,
 }
 
@@ -52,17 +93,30 @@ pub enum Loopback {
     KeysOnly,
 }
 
-/// A server that is known.
+/// A server or host that is known.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its key. Over `noauth`, where nobody proves a key, it may be absent.
+    /// Its key, also where only its address names it. It is absent only where all addresses are
+    /// `NoAuth`, so that nobody proves a key.
     pub key: Option<Key>,
-    /// Where to dial it, the best place first. Empty: it dials us.
+    /// What it may be. A host has a key and no addresses.
+    pub role: PeerRole,
+    /// Where to dial it, the best place first, with its key wherever one is proved (`Shs`, never
+    /// `ShsKnownKey`). Empty: it dials us.
     pub addresses: Vec<Endpoint>,
     /// Whether to keep the link when no pair of plugins is useful.
     pub keep: bool,
     /// The line of the file.
     pub line: usize,
+}
+
+/// What a peer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerRole {
+    /// A server with plugins of its own.
+    Server,
+    /// A host, whose plugins are ours.
+    Host,
 }
 
 /// A plugin to load.
@@ -80,6 +134,14 @@ pub struct PluginConfig {
     pub sha256: Option<[u8; 32]>,
     /// Who sees and reaches it.
     pub expose: Expose,
+    /// What it may do beyond the default; each at most once.
+    pub allow: Vec<Permission>,
+    /// Where its code runs.
+    pub placement: Placement,
+    /// Whether it is started again after a failure.
+    pub restart: Restart,
+    /// Where its host listens for direct connections; each at most once. Empty: nowhere.
+    pub advertise: Vec<Advertise>,
     /// The line of the file.
     pub line: usize,
 }
@@ -104,22 +166,76 @@ pub enum Expose {
     Keys(Vec<Key>),
 }
 
+/// What a plugin may do beyond the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Open and close links to other servers.
+    Links,
+}
+
+/// Where a plugin's code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// In the loop of its server, or of its host.
+    Inline,
+    /// On a thread of its own.
+    Thread,
+    /// In a process of its own.
+    Process,
+}
+
+/// Whether a plugin is started again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// It stays failed. The default inline and on a thread, where nothing else is possible.
+    Never,
+    /// It is. The default in a process of its own.
+    OnFailure,
+}
+
+/// Where a plugin's host listens for direct connections to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advertise {
+    /// A unix socket, at a path that the host chooses.
+    Unix,
+    /// TCP with the host's key.
+    Net {
+        /// On which of this machine's addresses.
+        host: Host,
+        /// 0: one that the system chooses.
+        port: u16,
+    },
+}
+
 impl Config {
-    /// Reads and checks a file. All its problems are reported together, in the order of lines.
+    /// Reads and checks a server's file. All its problems are reported together, in the order of
+    /// lines.
     pub fn load(file: &Path) -> Result<Config, Vec<Problem>> {
-        let text = super::syntax::read_file(file).map_err(|problem| vec![problem])?;
-        let mut report = Report::new(file, &text);
-        let draft = super::server::read(&mut report);
-        let notes = report.finish()?;
-        // Whatever keeps a draft from being a configuration was reported.
-        draft.config(notes).ok_or_else(Vec::new)
+        match file::load(file, Kind::Server)? {
+            File::Server(config) => Ok(config),
+            // It was refused already.
+            File::Host(_) => Err(Vec::new()),
+        }
     }
 
     /// The socket over which the command line reaches the server.
     pub fn control_socket(&self) -> Option<&Path> {
-        self.listen.iter().find_map(|endpoint| match &endpoint.transport {
+        let endpoint = self.listen.iter().find(|endpoint| serves_command_line(endpoint))?;
+        match &endpoint.transport {
             Transport::Unix { path } => Some(Path::new(path)),
             Transport::Net { .. } => None,
-        })
+        }
+    }
+}
+
+impl HostConfig {
+    /// Reads and checks a host's file. All its problems are reported together, in the order of
+    /// lines.
+    pub fn load(file: &Path) -> Result<HostConfig, Vec<Problem>> {
+        match file::load(file, Kind::Host)? {
+            File::Host(config) => Ok(config),
+            // It was refused already.
+            File::Server(_) => Err(Vec::new()),
+        }
     }
 }

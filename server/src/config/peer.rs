@@ -1,9 +1,11 @@
 //! The `[[peer]]` tables.
 
-use super::Peer;
 use super::addresses::{Context, Purpose};
+use super::keys::{self, Beside};
 use super::problem::Report;
 use super::read::{Table, Text};
+use super::{Peer, PeerRole};
+use trunkline_core::address::Endpoint;
 use trunkline_core::key::Key;
 
 pub(super) fn read_all(
@@ -23,40 +25,65 @@ pub(super) fn read_all(
     peers
 }
 
-/// The key of a text, if it is one.
-pub(super) fn key(text: &Text<'_>, report: &mut Report<'_>) -> Option<Key> {
-    let key = text.text.parse::<Key>();
-    if let Err(error) = &key {
-        text.wrong(report, format!("{error}; `trunkline key FILE` prints one"));
-    }
-    key.ok()
-}
-
 fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) -> Peer {
     let key_text = table.string("key", report);
     let address = table.string("address", report);
-    if key_text.is_none() && address.is_none() {
-        let message = "[[peer]]: says nothing; add its `key`, its `address`, or both";
-        report.missing(Some(table.span()), message.into());
-    }
-    match table.string("role", report) {
-        Some(text) if text.text == "host" => text.wrong(report, "hosts do not work yet"),
-        Some(text) if text.text != "server" => text.wrong(report, "known are server, host"),
-        _ => {}
-    }
-    let addresses = address.map(|text| context.endpoints(&text, Purpose::Dial, report));
+    let roles = [("server", PeerRole::Server), ("host", PeerRole::Host)];
+    let role = table.choice("role", &roles, report).unwrap_or(PeerRole::Server);
     let keep = table.flag("keep", report).unwrap_or(false);
     let line = report.line(table.span());
+    match role {
+        PeerRole::Host if key_text.is_none() => {
+            let message = "[[peer]]: a host is known by its key only; add its `key`";
+            report.missing(Some(table.span()), message.into());
+        }
+        PeerRole::Server if key_text.is_none() && address.is_none() => {
+            let message = "[[peer]]: says nothing; add its `key`, its `address`, or both";
+            report.missing(Some(table.span()), message.into());
+        }
+        _ => {}
+    }
     table.refuse_unknown(report);
-    let key = key_text.and_then(|text| key(&text, report));
-    Peer { key, addresses: addresses.unwrap_or_default(), keep, line }
+    let beside = match key_text.map(|text| keys::key(&text, report)) {
+        Some(Some(key)) => Beside::Key(key),
+        Some(None) => Beside::Wrong,
+        None => Beside::Nothing,
+    };
+    let (key, addresses) = match (role, address) {
+        (PeerRole::Server, Some(text)) => dialled(&text, beside, context, report),
+        (PeerRole::Host, Some(text)) => {
+            text.wrong(report, "a host dials its server, which never dials it; remove this");
+            (beside.key(), Vec::new())
+        }
+        (_, None) => (beside.key(), Vec::new()),
+    };
+    Peer { key, role, addresses, keep, line }
 }
 
+/// The peer's key and where to dial it.
+fn dialled(
+    text: &Text<'_>,
+    beside: Beside,
+    context: &Context<'_>,
+    report: &mut Report<'_>,
+) -> (Option<Key>, Vec<Endpoint>) {
+    let missing = "`~shs`, which `net` means by itself, needs the server's key; add `key`, or \
+                   write `~shs:KEY`";
+    let mut endpoints = context.endpoints(text, Purpose::Dial, report);
+    let key = keys::resolve(text, &mut endpoints, beside, missing, report);
+    (key, endpoints)
+}
+
+/// Why two tables are about the same peer.
 fn same(earlier: &Peer, peer: &Peer) -> Option<String> {
     let line = earlier.line;
     if let Some(key) = peer.key.filter(|key| earlier.key == Some(*key)) {
         return Some(format!("the key {key} is that of line {line}"));
     }
-    let address = peer.addresses.iter().find(|address| earlier.addresses.contains(address))?;
+    // Whoever is there has one key, so it cannot be two peers, whatever is asked of it.
+    let there = |address: &&Endpoint| {
+        earlier.addresses.iter().any(|other| other.transport == address.transport)
+    };
+    let address = peer.addresses.iter().find(there)?;
     Some(format!("the address {address} is that of line {line}"))
 }

@@ -1,21 +1,26 @@
 //! The `[[plugin]]` tables.
 
+use super::addresses::{Context, Purpose};
+use super::file::Kind;
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Expose, PluginConfig, Required, json, peer};
+use super::{Advertise, Expose, Permission, Placement, PluginConfig, Required, Restart};
+use super::{json, keys};
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
+use trunkline_core::address::Transport;
 use trunkline_core::name::Name;
 
 pub(super) fn read_all(
     tables: Vec<Table<'_>>,
-    folder: &Path,
+    context: &Context<'_>,
+    home: Kind,
     report: &mut Report<'_>,
 ) -> Vec<PluginConfig> {
     let mut plugins: Vec<PluginConfig> = Vec::new();
     for table in tables {
         let span = table.span().clone();
-        let Some(plugin) = read(table, folder, report) else { continue };
+        let Some(plugin) = read(table, context, home, report) else { continue };
         if let Some(earlier) =
             plugins.iter().find(|earlier| plugin.name.is_some() && earlier.name == plugin.name)
             && let Some(name) = &plugin.name
@@ -29,20 +34,25 @@ pub(super) fn read_all(
     plugins
 }
 
-fn read(mut table: Table<'_>, folder: &Path, report: &mut Report<'_>) -> Option<PluginConfig> {
+fn read(
+    mut table: Table<'_>,
+    context: &Context<'_>,
+    home: Kind,
+    report: &mut Report<'_>,
+) -> Option<PluginConfig> {
     let required = match table.flag("required", report) {
         Some(true) => Required::Yes,
         _ => Required::No,
     };
     let path = table.required("path", "path = \"libecho.so\"", report);
-    let path = path.and_then(|text| file(&text, folder, required, report));
+    let path = path.and_then(|text| file(&text, context.folder, required, report));
     let name = table.string("name", report).and_then(|text| name(&text, report));
     let sha256 = table.string("sha256", report).and_then(|text| sha256(&text, report));
     let expose = expose(&mut table, report);
-    allow(&mut table, report);
-    one_of_these_works(&mut table, "restart", &["never", "on-failure"], report);
-    one_of_these_works(&mut table, "placement", &["inline", "thread", "process"], report);
-    table.not_yet("advertise", "remove it: channels go over links so far", report);
+    let allow = allow(&mut table, report);
+    let placement = placement(&mut table, home, report);
+    let restart = restart(&mut table, home, placement, report);
+    let advertise = advertise(&mut table, context, report);
     let config_json = match table.get("config").map(|value| (value.get_ref(), value.span())) {
         None => "{}".into(),
         Some((DeValue::Table(config), _)) => json::from_table(config, report),
@@ -54,8 +64,19 @@ fn read(mut table: Table<'_>, folder: &Path, report: &mut Report<'_>) -> Option<
     };
     let line = report.line(table.span());
     table.refuse_unknown(report);
-    let path = path?;
-    Some(PluginConfig { path, name, config_json, required, sha256, expose, line })
+    Some(PluginConfig {
+        path: path?,
+        name,
+        config_json,
+        required,
+        sha256,
+        expose,
+        allow,
+        placement: placement.unwrap_or(Placement::Inline),
+        restart,
+        advertise,
+        line,
+    })
 }
 
 /// The path of the plugin file. Only a required one must be there: the server can do without
@@ -108,7 +129,7 @@ fn expose(table: &mut Table<'_>, report: &mut Report<'_>) -> Expose {
     match table.get("expose").map(|value| value.get_ref()) {
         Some(DeValue::Array(_)) => {
             let keys = table.strings("expose", report);
-            Expose::Keys(keys.iter().filter_map(|text| peer::key(text, report)).collect())
+            Expose::Keys(keys.iter().filter_map(|text| keys::key(text, report)).collect())
         }
         Some(_) => {
             let choices = [("local", Exposed::Local), ("peers", Exposed::Peers)];
@@ -128,31 +149,86 @@ enum Exposed {
     Peers,
 }
 
-fn allow(table: &mut Table<'_>, report: &mut Report<'_>) {
+fn allow(table: &mut Table<'_>, report: &mut Report<'_>) -> Vec<Permission> {
+    let mut allowed = Vec::new();
     for text in table.strings("allow", report) {
-        match text.text {
-            "links" => text.wrong(report, "does not work yet; remove it"),
-            _ => text.wrong(report, "not a known value; known are links"),
+        match text.choice(&[("links", Permission::Links)], report) {
+            Some(permission) if allowed.contains(&permission) => text.twice(report),
+            permission => allowed.extend(permission),
         }
     }
+    allowed
 }
 
-/// A key of which only the first, default value works in this version.
-fn one_of_these_works(
+/// Where the plugin runs; `None` when what is written there is no place.
+fn placement(table: &mut Table<'_>, home: Kind, report: &mut Report<'_>) -> Option<Placement> {
+    let Some(text) = table.string("placement", report) else { return Some(Placement::Inline) };
+    let words = [
+        ("inline", Placement::Inline),
+        ("thread", Placement::Thread),
+        ("process", Placement::Process),
+    ];
+    let placement = text.choice(&words, report)?;
+    if home == Kind::Host && placement != Placement::Inline {
+        text.wrong(report, "a host's plugins run in the host itself; remove this");
+    }
+    Some(placement)
+}
+
+/// Whether the plugin is started again where it runs.
+fn restart(
     table: &mut Table<'_>,
-    key: &'static str,
-    known: &[&str],
+    home: Kind,
+    placement: Option<Placement>,
     report: &mut Report<'_>,
-) {
-    let Some(text) = table.string(key, report) else { return };
-    match known.iter().position(|value| *value == text.text) {
-        Some(0) => {}
-        Some(_) => {
-            text.wrong(report, format!("does not work yet; only \"{}\" does", known[0]));
+) -> Restart {
+    let default = match placement {
+        Some(Placement::Process) => Restart::OnFailure,
+        Some(Placement::Inline | Placement::Thread) | None => Restart::Never,
+    };
+    let Some(text) = table.string("restart", report) else { return default };
+    let words = [("never", Restart::Never), ("on-failure", Restart::OnFailure)];
+    let Some(restart) = text.choice(&words, report) else { return default };
+    match (restart, home, placement) {
+        (Restart::OnFailure, Kind::Host, _) => {
+            text.wrong(report, "a host's plugins are not started again; remove this");
         }
-        None => {
-            let known = known.join(", ");
-            text.wrong(report, format!("not a known value; known are {known}"));
+        (Restart::OnFailure, Kind::Server, Some(Placement::Inline | Placement::Thread)) => {
+            let why = "only a plugin in a process of its own is started again; remove this, or \
+                       add `placement = \"process\"`";
+            text.wrong(report, why);
+        }
+        _ => {}
+    }
+    restart
+}
+
+fn advertise(
+    table: &mut Table<'_>,
+    context: &Context<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Advertise> {
+    let mut places: Vec<Advertise> = Vec::new();
+    for text in table.strings("advertise", report) {
+        let listened = match text.text {
+            "unix" => vec![Advertise::Unix],
+            _ => {
+                let endpoints = context.endpoints(&text, Purpose::Advertise, report);
+                endpoints
+                    .into_iter()
+                    .map(|endpoint| match endpoint.transport {
+                        Transport::Net { host, port } => Advertise::Net { host, port },
+                        Transport::Unix { .. } => Advertise::Unix,
+                    })
+                    .collect()
+            }
+        };
+        for place in listened {
+            if places.contains(&place) {
+                text.twice(report);
+            }
+            places.push(place);
         }
     }
+    places
 }

@@ -28,11 +28,35 @@ impl Text<'_> {
     pub(super) fn wrong(&self, report: &mut Report<'_>, why: impl std::fmt::Display) {
         report.problem(&self.span, format!("`{}`: {:?}: {why}", self.key, self.text));
     }
+
+    /// The same stands elsewhere in the list.
+    pub(super) fn twice(&self, report: &mut Report<'_>) {
+        self.wrong(report, "given twice; remove one");
+    }
+
+    /// What the word means, if it is one of these.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        choices: &[(&str, T)],
+        report: &mut Report<'_>,
+    ) -> Option<T> {
+        let chosen = choices.iter().find(|(word, _)| *word == self.text);
+        if chosen.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.wrong(report, format!("not a known value{}", suggestion(self.text, &words)));
+        }
+        chosen.map(|(_, value)| *value)
+    }
 }
 
 impl<'t> Table<'t> {
     pub(super) fn new(what: &'static str, span: Range<usize>, entries: &'t DeTable<'t>) -> Self {
         Table { what, span, entries, known: Vec::new() }
+    }
+
+    /// What it is called, such as `[server]`.
+    pub(super) fn what(&self) -> &'static str {
+        self.what
     }
 
     /// Where its header stands.
@@ -121,13 +145,7 @@ impl<'t> Table<'t> {
         choices: &[(&str, T)],
         report: &mut Report<'_>,
     ) -> Option<T> {
-        let text = self.string(key, report)?;
-        let chosen = choices.iter().find(|(word, _)| *word == text.text);
-        if chosen.is_none() {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            text.wrong(report, format!("not a known value{}", suggestion(text.text, &words)));
-        }
-        chosen.map(|(_, value)| *value)
+        self.string(key, report)?.choice(choices, report)
     }
 
     pub(super) fn table(
@@ -160,14 +178,6 @@ impl<'t> Table<'t> {
             _ => wrong_type(report, key, "a list of tables", element),
         };
         elements.iter().filter_map(&mut table).collect()
-    }
-
-    /// The key belongs to a later version: say so, instead of doing nothing about it.
-    pub(super) fn not_yet(&mut self, key: &'static str, instead: &str, report: &mut Report<'_>) {
-        if let Some((written, _)) = self.entries.get_key_value(key) {
-            report.problem(&written.span(), format!("`{key}`: does not work yet; {instead}"));
-        }
-        self.known.push(key);
     }
 
     /// To be called when all known keys have been asked for.

@@ -1,0 +1,52 @@
+//! The `[host]` table.
+
+use super::addresses::{Context, Purpose};
+use super::identity::{self, Identity, Wording};
+use super::keys::{self, Beside};
+use super::problem::Report;
+use super::read::Table;
+use super::{HostConfig, Loopback, limits};
+use std::path::Path;
+use trunkline_core::address::Endpoint;
+
+const WORDING: Wording = Wording {
+    name_example: "name = \"gamma\"",
+    key_example: "key = \"gamma.key\"",
+    whose: "a host's",
+};
+
+/// The table, with nothing in the places of all other tables. `None` when something is missing
+/// without which there is no host.
+pub(super) fn read(
+    mut table: Table<'_>,
+    folder: &Path,
+    report: &mut Report<'_>,
+) -> Option<HostConfig> {
+    let Identity { name, key, state, network } =
+        identity::read(&mut table, &WORDING, folder, report);
+    let server = server(&mut table, folder, report);
+    let limits = limits::pauses(&mut table, report);
+    table.refuse_unknown(report);
+    Some(HostConfig {
+        file: report.file.into(),
+        name: name?,
+        key: key?,
+        state,
+        server: server?,
+        network,
+        plugins: Vec::new(),
+        limits,
+        notes: Vec::new(),
+    })
+}
+
+/// Where to dial the server; `None` when there is no such place.
+fn server(table: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> Option<Vec<Endpoint>> {
+    let example = "server = \"unix:alpha.sock\"";
+    let missing = "`~shs`, which `net` means by itself, needs the server's key; write `~shs:KEY`";
+    let text = table.required("server", example, report)?;
+    let context = Context { folder, loopback: Loopback::KeysOnly };
+    let mut endpoints = context.endpoints(&text, Purpose::DialServer, report);
+    keys::resolve(&text, &mut endpoints, Beside::Nothing, missing, report);
+    (!endpoints.is_empty()).then_some(endpoints)
+}
