@@ -5,5 +5,6 @@ pub mod demo;
 pub mod fixtures;
 pub mod folder;
 pub mod harness;
+pub mod netns;
 pub mod sim;
 pub mod tidy;

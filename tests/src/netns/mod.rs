@@ -1,0 +1,156 @@
+//! Machines, LANs and routers of a test's own, made of network namespaces; the network of the
+//! system itself is not touched. It needs root, `ip` and `nft`, and runs nothing by itself.
+
+// A test whose network cannot be made must not go on.
+#![allow(clippy::expect_used)]
+
+mod lan;
+mod machine;
+mod router;
+mod tool;
+
+pub use lan::Lan;
+pub use machine::Machine;
+pub use router::{Nat, NatLan};
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tool::{ip, ip_says, is_installed};
+
+/// What the names of all namespaces of tests begin with; the process that made them follows.
+const PREFIX: &str = "trunkline-";
+
+/// A network that is gone when it is dropped, with all programs that run in it.
+#[derive(Debug)]
+pub struct Net {
+    /// What the names of its namespaces begin with.
+    name: String,
+    /// Those that were made, or begun to be.
+    namespaces: Vec<String>,
+    /// The bridges in the namespace of switches.
+    lans: lan::Lans,
+}
+
+impl Net {
+    /// Whether there can be one here; or, in one line, why not. It is found out once, by making
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// When this is not root, a tool is missing, or the kernel refuses something.
+    pub fn available() -> Result<(), String> {
+        static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+        FOUND.get_or_init(try_all).clone()
+    }
+
+    /// A new network; or `None`, and the reason said aloud, where there can be none. `what` is
+    /// what is not tested then.
+    #[must_use]
+    pub fn or_skip(what: &str) -> Option<Net> {
+        match Net::available() {
+            Ok(()) => Some(Net::new()),
+            Err(why) => {
+                // Not by a macro: this has to be seen when the test passes, too. And in one piece,
+                // because other tests write as well.
+                let line = format!("SKIPPED: {what}: {why}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                None
+            }
+        }
+    }
+
+    /// A new network without anything in it. What dead tests have left behind is removed first.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made: see [`Net::available`].
+    #[must_use]
+    pub fn new() -> Net {
+        Net::make().expect("a network of the test's own")
+    }
+
+    /// What the names of its namespaces begin with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn make() -> Result<Net, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        remove_what_the_dead_left()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let (namespaces, lans) = (Vec::new(), lan::Lans::default());
+        let mut net = Net { name, namespaces, lans };
+        net.namespace(lan::SWITCHES)?;
+        Ok(net)
+    }
+
+    /// Makes a namespace for a machine, and gives its whole name.
+    fn namespace(&mut self, machine: &str) -> Result<String, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        assert!(machine.chars().all(plain), "{machine:?} is no name for a machine");
+        let namespace = format!("{}-{machine}", self.name);
+        assert!(!self.namespaces.contains(&namespace), "there is a {machine} already");
+        self.namespaces.push(namespace.clone());
+        ip(&format!("netns add {namespace}"))?;
+        ip(&format!("-n {namespace} link set lo up"))?;
+        Ok(namespace)
+    }
+}
+
+impl Default for Net {
+    fn default() -> Net {
+        Net::new()
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for namespace in &self.namespaces {
+            if let Err(why) = remove(namespace) {
+                // A test that panics already must be heard.
+                let _ = writeln!(std::io::stderr(), "a namespace is left: {why}");
+            }
+        }
+    }
+}
+
+/// Makes one of everything.
+fn try_all() -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("network namespaces need root".into());
+    }
+    is_installed("ip")?;
+    is_installed("nft")?;
+    let mut net = Net::make()?;
+    let wan = net.try_lan()?;
+    for (name, nat) in [("cone", Nat::Cone), ("symmetric", Nat::Symmetric)] {
+        let home = net.try_nat_lan(name, wan, nat)?;
+        let machine = net.try_machine(&format!("{name}-machine"), home.lan)?;
+        tool::run(machine.command("ip").arg("-V"), "")?;
+    }
+    Ok(())
+}
+
+/// Removes a namespace and ends what runs in it.
+fn remove(namespace: &str) -> Result<(), String> {
+    tool::end_programs(namespace);
+    ip(&format!("netns delete {namespace}"))
+}
+
+/// Removes the namespaces of processes that are no more: tests that were killed.
+fn remove_what_the_dead_left() -> Result<(), String> {
+    let list = ip_says("netns list")?;
+    for namespace in list.lines().filter_map(|line| line.split_whitespace().next()) {
+        let maker = namespace.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        let dead = |maker: &str| !Path::new("/proc").join(maker).exists();
+        if maker.is_some_and(|maker| maker.parse::<u32>().is_ok() && dead(maker)) {
+            // Another test may be about to remove it.
+            let _ = remove(namespace);
+        }
+    }
+    Ok(())
+}
