@@ -320,7 +320,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "{GOOD}heartbeat-ms = 500\ndead-after-ms = 500\n[limits]\nlinks = 0\nhalf-open = -1\n\
          stream-window = 1_048_576\nstream-window-max = 65536\nlink-window = 9999999999999999999\n\
          redial-ms = 50000\nlimks = 3\nnothing-in-common-ms = 0\noutbox = 65535\n\
-         control-message = 65537\nwatchdog-ms = 3600001\n",
+         control-message = 1048577\nwatchdog-ms = 3600001\n",
         &[
             "1: [server]: `dead-after-ms` must be more than `heartbeat-ms`; these are 500 and 500",
             "6: [limits]: `stream-window` <= `stream-window-max` <= `link-window` must hold; \
@@ -332,16 +332,16 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "13: [limits]: unknown key `limks`; did you mean `links`?",
             "14: `nothing-in-common-ms`: 0 is not from 1 to 3600000",
             "15: `outbox`: 65535 is not from 65536 to 1073741824",
-            "16: `control-message`: 65537 is not from 4096 to 65536",
+            "16: `control-message`: 1048577 is not from 65536 to 1048576",
             "17: `watchdog-ms`: 3600001 is not from 1 to 3600000",
         ],
     ),
     (
         "limits on the other side of their ranges",
-        "{GOOD}[limits]\noutbox = 1073741825\ncontrol-message = 4095\n",
+        "{GOOD}[limits]\noutbox = 1073741825\ncontrol-message = 65535\n",
         &[
             "5: `outbox`: 1073741825 is not from 65536 to 1073741824",
-            "6: `control-message`: 4095 is not from 4096 to 65536",
+            "6: `control-message`: 65535 is not from 65536 to 1048576",
         ],
     ),
     (
@@ -455,7 +455,7 @@ fn a_file_with_every_key_is_taken_and_an_unknown_transport_is_noted_only() {
          [limits]\nhalf-open = 1\nhandshake-ms = 1000\nlinks = 2\nstreams-per-link = 3\n\
          channels-per-plugin = 5\nplugins-per-peer = 4\nstream-window = 65536\n\
          stream-window-max = 65536\nlink-window = 65536\nredial-ms = 1\nredial-max-ms = 1\n\
-         nothing-in-common-ms = 1\noutbox = 65536\ncontrol-message = 4096\nwatchdog-ms = 1\n"
+         nothing-in-common-ms = 1\noutbox = 65536\ncontrol-message = 65536\nwatchdog-ms = 1\n"
     );
     let file = folder.write("good.toml", text);
     let place = file.display();
@@ -645,11 +645,11 @@ fn limits_have_their_defaults_until_the_file_says_otherwise() {
     };
     let second = Duration::from_secs(1);
     let limits = "[limits]\nnothing-in-common-ms = 1\noutbox = 1_073_741_824\n\
-                  control-message = 4096\nwatchdog-ms = 2\n";
+                  control-message = 1_048_576\nwatchdog-ms = 2\n";
     let (one, two) = (second / 1000, second / 500);
     for (text, expected) in [
         ("", (second * 5, 1_048_576, 65_536, second * 5)),
-        (limits, (one, 1 << 30, 4096, two)),
+        (limits, (one, 1 << 30, 1 << 20, two)),
         ("[limits]\noutbox = 65536\n", (second * 5, 65_536, 65_536, second * 5)),
     ] {
         let server = Config::load(&folder.write("a.toml", format!("{GOOD}{text}"))).unwrap();

@@ -115,7 +115,7 @@ fn status_has_exactly_the_shape_that_is_promised() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON document");
     let keys: Vec<&str> =
         document.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys.len(), 4, "{keys:?}");
+    assert_eq!(keys.len(), 5, "{keys:?}");
     check("server", SERVER, &document["server"]);
     for (key, shape, least) in
         [("plugins", PLUGIN, 5), ("links", LINK, 3), ("channels", CHANNEL, 2)]
@@ -124,6 +124,9 @@ fn status_has_exactly_the_shape_that_is_promised() {
         assert!(all.len() >= least, "at least {least} {key} were expected: {all:?}");
         all.iter().for_each(|one| check(key, shape, one));
     }
+
+    let half_open = &document["limits"]["half-open"];
+    assert_eq!((&half_open["max"], &half_open["reached"]), (&64.into(), &0.into()));
 
     let (home, far) = (alpha.key().to_string(), beta.key().to_string());
     let server = &document["server"];

@@ -66,7 +66,6 @@ pub(crate) struct Secured {
 enum Stage {
     Shaking(Handshake),
     Open { sealer: Sealer, reader: Reader },
-    Over,
 }
 
 impl Wire {
@@ -118,7 +117,6 @@ impl Secured {
         plain: &mut Vec<u8>,
     ) -> Result<Heard, Error> {
         match &mut self.stage {
-            Stage::Over => Ok(Heard::Waiting),
             Stage::Shaking(handshake) => {
                 let mut rest: &[u8] = input;
                 let before = rest.len();
@@ -162,13 +160,6 @@ impl Secured {
         }
     }
 
-    /// Says and hears nothing more: what was sealed and not sent is dropped.
-    pub(crate) fn silence(&mut self) {
-        self.stage = Stage::Over;
-        self.outgoing = Vec::new();
-        self.sent = 0;
-    }
-
     /// Whether the other side has shown that it knows the network.
     pub(crate) fn is_greeted(&self) -> bool {
         self.greeted
@@ -179,8 +170,8 @@ impl Secured {
         matches!(self.stage, Stage::Shaking(_)) && self.sealer().is_some()
     }
 
-    /// Seals the front of an outbox; how many of its bytes. Nothing while frames wait: only behind a
-    /// message of the handshake, so that both go out together.
+    /// Seals the front of an outbox; how many of its bytes. Nothing while frames wait, only behind
+    /// a message of the handshake, so that both go out together.
     pub(crate) fn seal(&mut self, outbox: &Outbox, spare: &mut Vec<u8>) -> usize {
         if self.waiting().len() > MESSAGE_MAX || outbox.is_empty() || self.sealer().is_none() {
             return 0;
@@ -245,7 +236,7 @@ impl Secured {
         match &mut self.stage {
             Stage::Shaking(handshake) => handshake.sealer(),
             Stage::Open { sealer, .. } if !sealer.has_ended() => Some(sealer),
-            Stage::Open { .. } | Stage::Over => None,
+            Stage::Open { .. } => None,
         }
     }
 
@@ -254,7 +245,6 @@ impl Secured {
         match &self.stage {
             Stage::Open { reader, .. } => reader.has_ended(),
             Stage::Shaking(_) => false,
-            Stage::Over => true,
         }
     }
 }
@@ -264,7 +254,6 @@ impl fmt::Debug for Secured {
         let stage = match self.stage {
             Stage::Shaking(_) => "shaking",
             Stage::Open { .. } => "open",
-            Stage::Over => "over",
         };
         f.debug_struct("Secured").field("stage", &stage).finish_non_exhaustive()
     }

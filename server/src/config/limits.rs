@@ -12,8 +12,8 @@ const COUNT: RangeInclusive<u64> = 1..=1_000_000;
 const WINDOWS: RangeInclusive<u64> = WINDOW..=(1 << 30);
 /// In bytes: the longest control message must fit; over 1 GiB is no limit.
 const OUTBOX: RangeInclusive<u64> = 65_536..=(1 << 30);
-/// In bytes: a hello must fit; no peer takes more than the protocol's 64 KiB.
-const CONTROL_MESSAGE: RangeInclusive<u64> = 4096..=65_536;
+/// In bytes: every peer may send the least, which is the protocol's.
+const CONTROL_MESSAGE: RangeInclusive<u64> = 65_536..=1_048_576;
 /// Nobody is helped by a pause of more than an hour.
 const MILLISECONDS: RangeInclusive<u64> = 1..=3_600_000;
 

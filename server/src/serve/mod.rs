@@ -15,7 +15,7 @@ mod turn;
 mod wake;
 mod watch;
 
-use crate::config::Config;
+use crate::config::{self, Config, PeerRole};
 use crate::key::SecretKey;
 use connections::Connections;
 use dialling::Dialling;
@@ -90,14 +90,19 @@ impl Server {
             watches: RefCell::new(Watches::new(registry()?)),
             mailbox: mailbox.clone(),
         });
-        let addresses = reachable::addresses(&[], &listening.endpoints(), secret.public());
+        let addresses =
+            reachable::addresses(&config.announce, &listening.endpoints(), secret.public());
         shared.broker.borrow_mut().set_addresses(addresses);
         let mut plugins = Plugins::new(shared.clone(), secret.public());
         plugins.start_all(config)?;
         for peer in &config.peers {
             let keep = if peer.keep { Keep::Always } else { Keep::WhileUseful };
             let (key, endpoints) = (peer.key, peer.addresses.clone());
-            let peer = PeerConfig { key, endpoints, role: Role::Server, keep };
+            let role = match peer.role {
+                PeerRole::Server => Role::Server,
+                PeerRole::Host => Role::Host,
+            };
+            let peer = PeerConfig { key, endpoints, role, keep };
             shared.broker.borrow_mut().add_peer(peer);
         }
         Ok(Server {
@@ -122,8 +127,11 @@ fn settings(config: &Config, secret: &SecretKey) -> Settings {
     let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     Settings {
         identity: Identity::from_seed(secret.seed()),
-        network: NETWORK,
-        accept: Accept::Listed,
+        network: config.network.unwrap_or(NETWORK),
+        accept: match config.accept {
+            config::Accept::Listed => Accept::Listed,
+            config::Accept::Anyone => Accept::Anyone,
+        },
         name: config.name.clone(),
         machine: machine::id(),
         software: concat!("trunkline ", env!("CARGO_PKG_VERSION")).into(),

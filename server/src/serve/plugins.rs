@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use trunkline_core::broker::Handle;
-use trunkline_core::broker::{Expose, PluginConfig, PluginId, Told};
+use trunkline_core::broker::{Expose, Permission, PluginConfig, PluginId, Told};
 use trunkline_core::key::Key;
 use trunkline_core::name::Name;
 use trunkline_core::reason::Reason;
@@ -60,7 +60,10 @@ impl Plugins {
         };
         let version = module.about().version();
         let (uses, invites) = partners(module.about());
-        let (name, allow) = (name, Vec::new());
+        let allow = plugin.allow.iter().map(|what| match what {
+            config::Permission::Links => Permission::Links,
+        });
+        let allow = allow.collect();
         let described = PluginConfig { name: name.clone(), version, expose, uses, invites, allow };
         let added = self.shared.broker.borrow_mut().add_plugin(described);
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;

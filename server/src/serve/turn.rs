@@ -193,6 +193,10 @@ impl Server {
                 Some(Effect::Tell(plugin, told)) => self.plugins.tell(plugin, told),
                 Some(Effect::Dial(dial)) => self.dialling.begin(self.now, dial),
                 Some(Effect::HangUp(id)) => self.connections.hang_up(id, self.now),
+                Some(Effect::CutOff(id)) => {
+                    self.connections.remove(id);
+                    self.shared.broker.borrow_mut().disconnected(id, "");
+                }
                 Some(Effect::Command { request, name }) => self.command(request, &name),
                 None => break,
             }

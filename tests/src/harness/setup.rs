@@ -9,19 +9,21 @@ pub struct Setup {
     name: String,
     listen: String,
     server: String,
+    nothing_in_common_ms: u64,
     tables: String,
 }
 
 impl Setup {
     /// A server that listens on `NAME.sock` and has no peers and no plugins. Dialling again is
-    /// quick, so that tests are.
+    /// quick, so that tests are; and links stay that serve nobody, for test peers have no plugins.
     #[must_use]
     pub fn new(name: &str) -> Setup {
         Setup {
             name: name.into(),
             listen: format!("\"unix:{name}.sock~noauth\""),
             server: String::new(),
-            tables: "[limits]\nredial-ms = 50\nredial-max-ms = 500\n".into(),
+            nothing_in_common_ms: 3_600_000,
+            tables: String::new(),
         }
     }
 
@@ -36,6 +38,13 @@ impl Setup {
     #[must_use]
     pub fn server(mut self, line: &str) -> Setup {
         let _ = writeln!(self.server, "{line}");
+        self
+    }
+
+    /// Ends links that serve nobody after so long.
+    #[must_use]
+    pub fn nothing_in_common_ms(mut self, after: u64) -> Setup {
+        self.nothing_in_common_ms = after;
         self
     }
 
@@ -75,8 +84,10 @@ impl Setup {
 
     /// The whole file.
     pub(super) fn text(&self) -> String {
-        let Setup { name, listen, server, tables } = self;
+        let Setup { name, listen, server, nothing_in_common_ms, tables } = self;
         let head = format!("[server]\nname = {name:?}\nkey = \"{name}.key\"\nlisten = [{listen}]");
-        format!("{head}\n{server}\n{tables}")
+        let limits = "[limits]\nredial-ms = 50\nredial-max-ms = 500";
+        let useless = format!("nothing-in-common-ms = {nothing_in_common_ms}");
+        format!("{head}\n{server}\n{limits}\n{useless}\n{tables}")
     }
 }

@@ -1,6 +1,7 @@
 //! `trunkline status --json` in types. A key too many or too few is an error.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// The whole document.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,6 +15,18 @@ pub struct Status {
     pub links: Vec<LinkInfo>,
     /// Its channels.
     pub channels: Vec<ChannelInfo>,
+    /// Its limits, and how often each was reached.
+    pub limits: BTreeMap<String, LimitInfo>,
+}
+
+/// A limit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitInfo {
+    /// Its value; a duration is in microseconds.
+    pub max: u64,
+    /// How often it was reached.
+    pub reached: u64,
 }
 
 /// The server itself.

@@ -57,7 +57,7 @@ impl World {
         Ok(())
     }
 
-    /// Every two servers have one link, as far as it has to be. One that lost against it may be left
+    /// Every two servers have one link, if they have to. One that lost against it may be left
     /// while a channel to a plugin that never reads holds it.
     fn check_links(&self, node: &Node) -> Result<(), String> {
         let linked: Vec<Key> = node.broker.linked_servers().collect();

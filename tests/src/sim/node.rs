@@ -224,6 +224,10 @@ impl Node {
                     shared.note(self.number, format_args!("hang up {id:?}"));
                     self.closing.insert(id, shared.now + HANG_UP);
                 }
+                Some(Effect::CutOff(id)) => {
+                    shared.note(self.number, format_args!("cut off {id:?}"));
+                    self.closing.insert(id, Duration::ZERO);
+                }
                 Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
                 None => break,
             }

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 const PLUGINS_PER_MESSAGE: usize = 500;
 
 impl Broker {
-    /// Says hello. Where the peer's key is not known yet, plugins that only some keys may see follow
+    /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
     /// it.
     pub(super) fn say_hello(&mut self, id: ConnId) {
         let key = self.conns.get(&id).and_then(|conn| conn.proved.or(conn.expected));

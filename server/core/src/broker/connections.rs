@@ -395,7 +395,7 @@ impl Broker {
     pub(super) fn goodbye(&mut self, id: ConnId, reason: Reason) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if conn.phase == ConnPhase::Shaking && !conn.wire.can_seal() {
-            self.hang_up_silently(id, reason);
+            self.cut_off(id, reason);
         } else if conn.phase != ConnPhase::Ending {
             self.send(id, &Message::Goodbye(Goodbye { reason: reason.clone() }));
             self.end_link(id, reason);
@@ -415,10 +415,24 @@ impl Broker {
 
     /// Forgets all that went over a link, and asks the shell to hang up.
     pub(super) fn end_link(&mut self, id: ConnId, reason: Reason) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if self.forget_link(id, reason) {
+            self.effects.push_back(Effect::HangUp(id));
+        }
+    }
+
+    /// As [`end_link`](Self::end_link), but without another byte.
+    pub(super) fn cut_off(&mut self, id: ConnId, reason: Reason) {
+        if self.forget_link(id, reason) {
+            self.effects.push_back(Effect::CutOff(id));
+        }
+    }
+
+    /// Forgets all that went over a link; whether it was not forgotten already.
+    fn forget_link(&mut self, id: ConnId, reason: Reason) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
         let was = core::mem::replace(&mut conn.phase, ConnPhase::Ending);
         if was == ConnPhase::Ending {
-            return;
+            return false;
         }
         let (label, how) = (conn.label(), conn.how);
         let server = conn.hello.as_ref().filter(|hello| hello.role == Role::Server);
@@ -442,7 +456,7 @@ impl Broker {
         if let Opened::Dialled(peer) = how {
             self.peer_disconnected(peer, reason);
         }
-        self.effects.push_back(Effect::HangUp(id));
+        true
     }
 
     fn lose_streams(&mut self, id: ConnId, reason: &Reason) {

@@ -21,6 +21,8 @@ pub enum Effect {
     /// Write what is left in the connection's outbox, then close it. The broker has forgotten all
     /// else about it.
     HangUp(ConnId),
+    /// Close the connection at once, without another byte.
+    CutOff(ConnId),
     /// The command line asks for something: answer with
     /// [`answer_command`](super::Broker::answer_command).
     Command {

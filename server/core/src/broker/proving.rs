@@ -58,7 +58,7 @@ impl Broker {
         let silent = half_open.filter(|(_, conn)| !conn.has_spoken()).map(|(id, _)| *id).next();
         if let Some(id) = silent {
             let text = "it said nothing, and others wait for its place";
-            self.goodbye(id, Reason::server(Code::LimitReached, text));
+            self.cut_off(id, Reason::server(Code::LimitReached, text));
         }
     }
 
@@ -91,7 +91,7 @@ impl Broker {
                     let shaking = conn.phase == ConnPhase::Shaking;
                     let code =
                         if shaking { Code::HandshakeFailed } else { Code::ProtocolViolation };
-                    self.hang_up_silently(id, Reason::server(code, error.to_string()));
+                    self.cut_off(id, Reason::server(code, error.to_string()));
                     break;
                 }
             }
@@ -113,7 +113,7 @@ impl Broker {
                     self.say_hello(id);
                 }
             }
-            Err(reason) => self.hang_up_silently(id, reason),
+            Err(reason) => self.cut_off(id, reason),
         }
     }
 
@@ -137,16 +137,6 @@ impl Broker {
         if conn.phase == ConnPhase::Shaking {
             conn.phase = ConnPhase::AwaitsHello;
         }
-    }
-
-    /// Ends a connection without another byte.
-    pub(super) fn hang_up_silently(&mut self, id: ConnId, reason: Reason) {
-        if let Some(conn) = self.conns.get_mut(&id)
-            && let Wire::Secured(secured) = &mut conn.wire
-        {
-            secured.silence();
-        }
-        self.end_link(id, reason);
     }
 
     /// What the end of a connection's transport means, of which `text` says how it came about.
