@@ -672,7 +672,7 @@ fn a_host_dials_its_server_with_a_key_or_over_unix() {
     let place = folder.path();
     assert_eq!(
         (&*host.name, &host.file, host.key, host.state),
-        ("gamma", &file, place.join("gamma.key"), place.join("gamma.state"))
+        ("gamma", &file, place.join("gamma.key"), Some(place.join("gamma.state")))
     );
     let dir = place.display();
     assert_eq!(

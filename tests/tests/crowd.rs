@@ -32,6 +32,7 @@ impl Side {
             network: NETWORK,
             accept: Accept::Listed,
             name: format!("server-{number}"),
+            role: Role::Server,
             machine: Key([0; 32]),
             software: String::new(),
             limits: Limits::default(),

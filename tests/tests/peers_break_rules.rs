@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used)]
 
 use trunkline_core::bymux::{Packet, StreamId};
-use trunkline_core::control::{Answer, MESSAGE_MAX, Message, Origin, Preface};
+use trunkline_core::control::{Answer, MESSAGE_MAX, Message, Origin, Preface, Request};
 use trunkline_core::key::Key;
 use trunkline_core::link::GLOBAL_CREDIT;
 use trunkline_core::reason::Code;
@@ -77,8 +77,7 @@ fn id(stream: u64) -> StreamId {
 /// The first frame of a stream to `echo`.
 fn preface(to: &str) -> Vec<u8> {
     let name = |text: &str| text.parse().expect("a name");
-    let from = Origin { name: name("test"), version: 1 };
-    Preface::Channel { to: name(to), least: 0, from }.frame()
+    Preface::Channel(Request::new(name(to), 0, Origin::new(name("test"), 1))).frame()
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn reasons(peer: &mut Peer, chans: &[Chan]) -> Vec<Reason> {
 
 fn opened(peer: &mut Peer, to: &str) -> Chan {
     let chan = peer.open(to);
-    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept);
+    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept(None));
     peer.wait_for("that the channel is accepted", accepted);
     chan
 }
@@ -169,7 +169,7 @@ fn a_plugin_that_fails_is_withdrawn_and_peers_that_announce_are_heard() {
     let folder = Folder::new();
     let alpha = server(&folder, &["write"]);
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
-    let plugins = [Announced { name: "far".parse().expect("a name"), version: 3 }].to_vec();
+    let plugins = [Announced::new("far".parse().expect("a name"), 3)].to_vec();
     peer.say(&Message::Plugins(Plugins { plugins }));
     alpha.wait_until("the peer's plugin is known", |status| status.knows_remote("far"));
     let plugin = name("write");

@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used)]
 
 use std::time::Instant;
-use trunkline_core::control::{Answer, Origin, Preface};
+use trunkline_core::control::{Answer, Origin, Preface, Request};
 use trunkline_core::limits::WINDOW;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
@@ -83,7 +83,7 @@ fn ten_thousand_channels_share_a_link_and_each_gets_its_own_bytes_back() {
 
 /// Fills a channel to a plugin that never reads, and gives how many bytes it took.
 fn fill(peer: &mut Peer, chan: Chan) -> u64 {
-    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept);
+    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept(None));
     peer.wait_for("that the channel is accepted", accepted);
     peer.write_out(chan)
 }
@@ -187,8 +187,8 @@ fn a_peer_that_does_not_read_its_socket_costs_an_outbox_and_its_windows() {
 /// What a channel's first frame takes of its first window.
 fn preface_bytes() -> u64 {
     let name = |text: &str| text.parse().expect("a name");
-    let from = Origin { name: name("test"), version: 1 };
-    Preface::Channel { to: name("echo"), least: 0, from }.frame().len() as u64
+    let request = Request::new(name("echo"), 0, Origin::new(name("test"), 1));
+    Preface::Channel(request).frame().len() as u64
 }
 
 /// One plugin writes as much as it can to one that never reads, on another server and on its own.

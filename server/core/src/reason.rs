@@ -63,6 +63,10 @@ codes! {
     PluginStopped = "plugin-stopped",
     /// The link under the channel ended.
     LinkLost = "link-lost",
+    /// The host in whose process the plugin ran is gone.
+    HostLost = "host-lost",
+    /// A name is taken by another plugin.
+    NameTaken = "name-taken",
     /// The server is going down.
     ServerStopping = "server-stopping",
     /// The peer broke the protocol; the text names the rule.

@@ -1,51 +1,181 @@
 //! How a channel's bytes travel, decided from where its two plugins are.
 
+use crate::key::Key;
+use alloc::vec::Vec;
+use minicbor::{Decode, Encode};
+
 /// How a channel's bytes travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Route {
-    /// Both plugins are in this process.
+    /// Both plugins are in one process.
+    #[n(0)]
     Local,
-    /// A stream of the link to the other plugin's server.
+    /// A unix socket between the processes of the two plugins.
+    #[n(1)]
+    Unix,
+    /// A TCP connection between them.
+    #[n(2)]
+    Tcp,
+    /// A TCP connection that both dial at the same moment, through the routers between them.
+    #[n(3)]
+    Punched,
+    /// A stream of a link that exists: of two servers, or of a host and its server.
+    #[n(4)]
     Link,
+    /// Streams of several links, joined by the servers between them.
+    #[n(5)]
+    Relay,
 }
 
 impl Route {
+    /// All routes.
+    pub const ALL: [Route; 6] =
+        [Route::Local, Route::Unix, Route::Tcp, Route::Punched, Route::Link, Route::Relay];
+
     /// The word that logs and `status` use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Route::Local => "local",
+            Route::Unix => "unix",
+            Route::Tcp => "tcp",
+            Route::Punched => "punched",
             Route::Link => "link",
+            Route::Relay => "relay",
         }
     }
-}
 
-/// Where a plugin is, seen from the server that decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In this process.
-    Here,
-    /// With another server that is linked to this one.
-    Server,
-}
-
-/// The routes between a plugin of this process and one at `to`, in the order in which to try them.
-pub const fn routes(to: Place) -> &'static [Route] {
-    match to {
-        Place::Here => &[Route::Local],
-        Place::Server => &[Route::Link],
+    /// Whether the two processes get a connection of their own.
+    pub const fn is_direct(self) -> bool {
+        matches!(self, Route::Unix | Route::Tcp | Route::Punched)
     }
+}
+
+/// Where a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The plugin's server.
+    pub server: Key,
+    /// The machine of that server.
+    pub server_machine: Key,
+    /// The process that the plugin runs in; the server's own key when it runs inline.
+    pub process: Key,
+    /// The machine of that process.
+    pub machine: Key,
+    /// How the process can be reached directly.
+    pub reach: Reach,
+}
+
+/// How a process can be reached directly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The plugin advertises a unix socket.
+    pub unix: bool,
+    /// The plugin advertises a `net` address that means something elsewhere.
+    pub net: bool,
+    /// The process has a TCP link, whose other end sees an address of it.
+    pub seen: bool,
+}
+
+impl Place {
+    fn is_inline(&self) -> bool {
+        self.process == self.server
+    }
+
+    fn is_at_home(&self) -> bool {
+        self.machine == self.server_machine
+    }
+}
+
+/// The routes from the plugin at `a`, which opens a channel, to the one at `b`, in the order in
+/// which to try them. The last one always works, as long as the links do.
+pub fn routes(a: &Place, b: &Place) -> Vec<Route> {
+    if a.process == b.process {
+        return [Route::Local].to_vec();
+    }
+    let one_server = a.server == b.server;
+    let at_home = a.is_at_home() && b.is_at_home();
+    if !one_server && at_home {
+        return [Route::Link].to_vec();
+    }
+    let one_machine = a.machine == b.machine;
+    let one_link = one_server && (a.is_inline() || b.is_inline());
+    let mut routes = Vec::new();
+    if one_machine && b.reach.unix {
+        routes.push(Route::Unix);
+    }
+    if !(one_link || one_server && at_home) {
+        routes.extend(b.reach.net.then_some(Route::Tcp));
+        routes.extend((!one_machine && a.reach.seen && b.reach.seen).then_some(Route::Punched));
+    }
+    routes.push(if one_link { Route::Link } else { Route::Relay });
+    routes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Route::{Link, Local, Punched, Relay, Tcp, Unix};
+
+    const ALL: Reach = Reach { unix: true, net: true, seen: true };
+    const NOTHING: Reach = Reach { unix: false, net: false, seen: false };
+
+    /// A plugin of the server with this number and machine, in a process on a machine.
+    fn at(server: (u8, u8), process: u8, machine: u8, reach: Reach) -> Place {
+        Place {
+            server: Key([server.0; 32]),
+            server_machine: Key([server.1; 32]),
+            process: Key([process; 32]),
+            machine: Key([machine; 32]),
+            reach,
+        }
+    }
 
     #[test]
     fn the_table_of_routes() {
-        let table: [(Place, &[Route]); 2] =
-            [(Place::Here, &[Route::Local]), (Place::Server, &[Route::Link])];
-        for (to, expected) in table {
-            assert_eq!(routes(to), expected, "to {to:?}");
+        // Server 1 on machine 1, server 2 on machine 2; processes 11, 12 ... are hosts.
+        let (one, two) = ((1, 1), (2, 2));
+        let table: [(&str, Place, Place, &[Route]); 14] = [
+            ("inline", at(one, 1, 1, ALL), at(one, 1, 1, ALL), &[Local]),
+            ("one host", at(one, 11, 3, ALL), at(one, 11, 3, ALL), &[Local]),
+            ("two hosts beside their server", at(one, 11, 1, ALL), at(one, 12, 1, ALL), &[
+                Unix, Relay,
+            ]),
+            ("without sockets", at(one, 11, 1, ALL), at(one, 12, 1, NOTHING), &[Relay]),
+            ("inline and a host", at(one, 1, 1, NOTHING), at(one, 11, 1, ALL), &[Unix, Link]),
+            ("a host and inline", at(one, 11, 1, NOTHING), at(one, 1, 1, NOTHING), &[Link]),
+            ("inline and a host elsewhere", at(one, 1, 1, ALL), at(one, 11, 3, ALL), &[Link]),
+            ("two servers", at(one, 1, 1, ALL), at(two, 2, 2, ALL), &[Link]),
+            ("two servers, hosts beside them", at(one, 11, 1, ALL), at(two, 12, 2, ALL), &[Link]),
+            ("one machine, its server elsewhere", at(one, 11, 3, ALL), at(one, 12, 3, ALL), &[
+                Unix, Tcp, Relay,
+            ]),
+            ("one machine, two servers elsewhere", at(one, 11, 3, ALL), at(two, 12, 3, ALL), &[
+                Unix, Tcp, Relay,
+            ]),
+            ("two machines of one server", at(one, 11, 3, ALL), at(one, 12, 4, ALL), &[
+                Tcp, Punched, Relay,
+            ]),
+            ("behind routers", at(one, 11, 3, ALL), at(two, 12, 4, Reach { net: false, ..ALL }), &[
+                Punched, Relay,
+            ]),
+            ("nothing advertised", at(one, 11, 3, ALL), at(two, 2, 2, NOTHING), &[Relay]),
+        ];
+        for (what, a, b, expected) in table {
+            assert_eq!(routes(&a, &b), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn some_route_always_works_whatever_is_advertised() {
+        let reaches = [NOTHING, ALL, Reach { unix: true, ..NOTHING }];
+        for (server, machine, reach) in
+            (1..=2).flat_map(|s| (1..=3).flat_map(move |m| reaches.map(|r| (s, m, r))))
+        {
+            let a = at((1, 1), 11, 3, ALL);
+            let b = at((server, server), 12, machine, reach);
+            let last = routes(&a, &b).last().copied();
+            assert!(last.is_some_and(|route| !route.is_direct()), "{a:?} to {b:?}: {last:?}");
         }
     }
 }

@@ -71,6 +71,7 @@ impl Client<'_> {
             machine: Key([0; 32]),
             plugins: Vec::new(),
             software: Some(concat!("trunkline ", env!("CARGO_PKG_VERSION")).into()),
+            seen: None,
         };
         if let Err(fault) = self.link.send(&Message::Hello(hello)) {
             self.outcome = Some(Err(fault.to_string()));
@@ -124,7 +125,7 @@ impl Client<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Messages(messages) => messages.into_iter().for_each(|m| self.message(m)),
-            Event::Answer { answer: Answer::Accept, rest, used, .. } => {
+            Event::Answer { answer: Answer::Accept(_), rest, used, .. } => {
                 self.reply.extend_from_slice(rest);
                 self.grant(used + rest.len() as u64);
             }

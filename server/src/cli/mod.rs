@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod host;
 mod key;
 mod run;
 mod status;
@@ -32,13 +33,13 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
         config: PathBuf,
     },
-    /// Runs plugins for a server on this or another machine (does not work yet)
+    /// Runs plugins for a server on this or another machine
     #[command(group = clap::ArgGroup::new("what").required(true).args(["server", "config"]))]
     Host {
         /// The server's address
         #[arg(long, value_name = "ADDRESS", requires = "plugin")]
         server: Option<String>,
-        /// The file with the host's secret key
+        /// The file with the host's secret key; the default is ./trunkline.key
         #[arg(long, value_name = "FILE", requires = "server")]
         key: Option<PathBuf>,
         /// A plugin file to load; may be given several times
@@ -81,9 +82,12 @@ enum Command {
     /// Makes a secret key if there is none, prints its public key
     Key {
         /// The file with the secret key
-        #[arg(value_name = "FILE", default_value = "trunkline.key")]
+        #[arg(value_name = "FILE", default_value = DEFAULT_KEY)]
         file: PathBuf,
     },
+    /// Runs the host that a server starts; not for people
+    #[command(hide = true)]
+    Child,
     /// Stops a running server
     Stop {
         /// The server's configuration file
@@ -104,6 +108,7 @@ struct Server {
 }
 
 const DEFAULT_CONFIG: &str = "trunkline.toml";
+const DEFAULT_KEY: &str = "trunkline.key";
 
 /// Why a command failed: the lines for stderr, `what: why` each.
 #[derive(Debug)]
@@ -149,7 +154,10 @@ fn command(command: Command) -> Result<(), Failed> {
         }
         Command::Key { file } => key::key(&file),
         Command::Stop { config } => stop::stop(&config),
-        Command::Host { .. } => Err(not_yet("host", "load the plugins with `trunkline run`")),
+        Command::Host { server, key, plugin, config } => {
+            host::host(server.as_deref(), key.as_deref(), &plugin, config.as_deref())
+        }
+        Command::Child => host::child(),
         Command::Explain { .. } => Err(not_yet("explain", "see `trunkline status`")),
     }
 }

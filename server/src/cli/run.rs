@@ -7,7 +7,7 @@ use crate::serve::serve;
 use std::path::Path;
 
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    log_to_stderr();
     let config = Config::load(file)?;
     for note in &config.notes {
         log::warn!("{note}");
@@ -18,4 +18,9 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
         log::info!("{}: a new key was made: {}", config.key.display(), secret.public());
     }
     serve(&config, &secret).map_err(Failed::from)
+}
+
+/// Logs go to stderr, as `RUST_LOG` says.
+pub(super) fn log_to_stderr() {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
 }

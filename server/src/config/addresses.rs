@@ -126,7 +126,7 @@ fn own_key(endpoint: &Endpoint, what: &str) -> Result<(), String> {
 }
 
 /// A unix socket at a path that is relative to a folder.
-pub(super) fn socket_path(folder: &Path, path: &str) -> Result<Transport, String> {
+pub(crate) fn socket_path(folder: &Path, path: &str) -> Result<Transport, String> {
     let full = folder.join(path);
     let Some(full) = full.to_str() else {
         return Err(format!("{} is not UTF-8; move the file", full.display()));

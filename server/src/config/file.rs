@@ -50,7 +50,12 @@ impl Draft {
 /// meant.
 pub(super) fn load(file: &Path, wanted: Kind) -> Result<File, Vec<Problem>> {
     let text = syntax::read_file(file).map_err(|problem| vec![problem])?;
-    let mut report = Report::new(file, &text);
+    load_text(file, &text, wanted)
+}
+
+/// As [`load`], of a text that stands for a file.
+pub(super) fn load_text(file: &Path, text: &str, wanted: Kind) -> Result<File, Vec<Problem>> {
+    let mut report = Report::new(file, text);
     let draft = read(&mut report);
     let mistaken = match (wanted, &draft.owner) {
         (Kind::Server, Owner::Host(_)) => Some("this is a host's file; use `trunkline host"),

@@ -6,7 +6,7 @@ use super::keys::{self, Beside};
 use super::problem::Report;
 use super::read::Table;
 use super::{HostConfig, Loopback, limits};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trunkline_core::address::Endpoint;
 
 const WORDING: Wording = Wording {
@@ -31,7 +31,7 @@ pub(super) fn read(
         file: report.file.into(),
         name: name?,
         key: key?,
-        state,
+        state: Some(state),
         server: server?,
         network,
         plugins: Vec::new(),
@@ -49,4 +49,13 @@ fn server(table: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> Opti
     let mut endpoints = context.endpoints(&text, Purpose::DialServer, report);
     keys::resolve(&text, &mut endpoints, Beside::Nothing, missing, report);
     (!endpoints.is_empty()).then_some(endpoints)
+}
+
+/// The text of a host's file that says what stands on the command line.
+pub(super) fn text_of(server: &str, key: &Path, plugins: &[PathBuf]) -> String {
+    let quoted = |text: &str| toml::Value::String(text.into()).to_string();
+    let key = quoted(&key.to_string_lossy());
+    let head = format!("[host]\nname = \"host\"\nkey = {key}\nserver = {}\n", quoted(server));
+    let table = |path: &PathBuf| format!("[[plugin]]\npath = {}\n", quoted(&path.to_string_lossy()));
+    plugins.iter().map(table).fold(head, |text, table| text + &table)
 }

@@ -60,8 +60,9 @@ pub struct HostConfig {
     pub name: String,
     /// The file that holds the host's secret key, or will.
     pub key: PathBuf,
-    /// The folder for sockets and the like. It may not exist yet.
-    pub state: PathBuf,
+    /// The folder for its socket, at which the command line asks for its status; without one,
+    /// there is no such socket. It may not exist yet.
+    pub state: Option<PathBuf>,
     /// Where to dial the server, the best place first; at least one. Each is a unix socket or asks
     /// for the server's key (`Shs`).
     pub server: Vec<Endpoint>,
@@ -235,6 +236,19 @@ impl HostConfig {
         match file::load(file, Kind::Host)? {
             File::Host(config) => Ok(config),
             // It was refused already.
+            File::Server(_) => Err(Vec::new()),
+        }
+    }
+
+    /// What the command line says of a host: its server, its key file and its plugins.
+    pub fn of_arguments(
+        server: &str,
+        key: &Path,
+        plugins: &[PathBuf],
+    ) -> Result<HostConfig, Vec<Problem>> {
+        let text = super::host::text_of(server, key, plugins);
+        match file::load_text(Path::new("command line"), &text, Kind::Host)? {
+            File::Host(config) => Ok(HostConfig { state: None, ..config }),
             File::Server(_) => Err(Vec::new()),
         }
     }

@@ -1,24 +1,30 @@
-//! The server: one loop that reads all, ticks and flushes all. What to do, the broker decides.
+//! The loop of a server, of a host, or of a host on a thread: read all, tick, flush all. What to do,
+//! the broker decides.
 
+mod children;
 mod connections;
 mod convert;
 mod dialling;
+mod duty;
 mod listening;
 mod machine;
 mod plugin_host;
 mod plugins;
 mod reachable;
 mod socket;
+mod spec;
 mod status_json;
 mod token;
 mod turn;
 mod wake;
 mod watch;
 
-use crate::config::{self, Config, PeerRole};
+use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;
+use children::Children;
 use connections::Connections;
 use dialling::Dialling;
+use duty::{Duty, Handles};
 use listening::Listening;
 use mio::{Interest, Poll};
 use plugin_host::Shared;
@@ -26,28 +32,26 @@ use plugins::Plugins;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use std::cell::RefCell;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use token::Ready;
-use trunkline_core::broker::{Accept, Broker, Keep, PeerConfig, Settings};
+use trunkline_core::broker::Broker;
 use trunkline_core::control::Role;
-use trunkline_core::key::NETWORK;
-use trunkline_shs::Identity;
 use wake::Mailbox;
 use watch::Watches;
 
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+const SIGCHLD: i32 = 17;
 
 /// How long ending in order may take.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
-/// A server that runs.
-struct Server {
+/// One loop, with all that it turns.
+struct Loop {
     poll: Poll,
-    signals: Signals,
+    signals: Option<Signals>,
     started: Instant,
     now: Duration,
     shared: Rc<Shared>,
@@ -55,94 +59,114 @@ struct Server {
     connections: Connections,
     dialling: Dialling,
     plugins: Plugins,
+    children: Children,
     /// What is read from any connection goes here, and is told to plugins from here.
     buffer: Vec<u8>,
     /// What was sealed is opened to here.
     plain: Vec<u8>,
     /// When an ending server gives up waiting for its peers.
     stop_by: Option<Duration>,
+    /// This host was started for its plugins, and ends with the last one.
+    lives_for_plugins: bool,
+    /// Why the loop ends, when it does not end in order.
+    failure: Option<String>,
 }
 
 /// Runs a server until it is told to stop. An error is one line.
 pub(crate) fn serve(config: &Config, secret: &SecretKey) -> Result<(), String> {
-    let mut server = Server::start(config, secret)?;
+    raise_descriptor_limit();
+    let mut server = Loop::start(Duty::server(config, secret)?)?;
     log::info!("server {} ({}) is ready", config.name, secret.public());
-    server.run()
+    server.run()?;
+    log::info!("the server has ended");
+    Ok(())
 }
 
-impl Server {
-    fn start(config: &Config, secret: &SecretKey) -> Result<Server, String> {
-        let failed = |error: std::io::Error| format!("the event loop cannot start: {error}");
-        raise_descriptor_limit();
+/// Runs a host, which runs plugins for a server, until it is told to stop.
+pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String> {
+    raise_descriptor_limit();
+    let mut host = Loop::start(Duty::host(config, secret)?)?;
+    log::info!("host {} ({}) is ready", config.name, secret.public());
+    host.run()?;
+    log::info!("the host has ended");
+    Ok(())
+}
+
+/// Runs the host that a server started in this process, until that has no more use for it.
+pub(crate) fn child() -> Result<(), String> {
+    raise_descriptor_limit();
+    Loop::start(Duty::child()?)?.run()
+}
+
+impl Loop {
+    fn start(duty: Duty) -> Result<Loop, String> {
+        let failed = |error: io::Error| format!("the event loop cannot start: {error}");
         let poll = Poll::new().map_err(failed)?;
         let registry = || poll.registry().try_clone().map_err(failed);
-        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-        let token = Ready::Signal.token();
-        poll.registry().register(&mut signals, token, Interest::READABLE).map_err(failed)?;
+        let signals = match duty.handles {
+            Handles::Signals => Some(signals(&poll).map_err(failed)?),
+            Handles::Nothing => None,
+        };
         let waker = mio::Waker::new(poll.registry(), Ready::Wake.token()).map_err(failed)?;
-        make_state_folder(config)?;
-        let listening = Listening::open(&config.listen, poll.registry())?;
-
+        let listening = Listening::open(&duty.listen, poll.registry())?;
         let started = Instant::now();
         let mailbox = Mailbox::new(waker);
         let shared = Rc::new(Shared {
-            broker: RefCell::new(Broker::new(settings(config, secret))),
+            broker: RefCell::new(Broker::new(duty.settings.clone())),
             watches: RefCell::new(Watches::new(registry()?)),
             mailbox: mailbox.clone(),
         });
-        let addresses =
-            reachable::addresses(&config.announce, &listening.endpoints(), secret.public());
-        shared.broker.borrow_mut().set_addresses(addresses);
-        let mut plugins = Plugins::new(shared.clone(), secret.public());
-        plugins.start_all(config)?;
-        for peer in &config.peers {
-            let keep = if peer.keep { Keep::Always } else { Keep::WhileUseful };
-            let (key, endpoints) = (peer.key, peer.addresses.clone());
-            let role = match peer.role {
-                PeerRole::Server => Role::Server,
-                PeerRole::Host => Role::Host,
-            };
-            let peer = PeerConfig { key, endpoints, role, keep };
-            shared.broker.borrow_mut().add_peer(peer);
-        }
-        Ok(Server {
+        let mut made = Loop {
             connections: Connections::new(registry()?),
-            dialling: Dialling::new(registry()?, mailbox),
+            dialling: Dialling::new(registry()?, mailbox.clone()),
+            plugins: Plugins::new(shared.clone(), duty.file.clone()),
+            children: Children::new(mailbox),
             poll,
             signals,
             started,
             now: Duration::ZERO,
             shared,
             listening,
-            plugins,
             buffer: vec![0; turn::READ_BUFFER],
             plain: Vec::new(),
             stop_by: None,
-        })
+            lives_for_plugins: duty.uplink.is_some(),
+            failure: None,
+        };
+        made.begin(duty)?;
+        Ok(made)
+    }
+
+    fn begin(&mut self, duty: Duty) -> Result<(), String> {
+        let Duty { settings, file, plugins, announce, peers, uplink, .. } = duty;
+        if settings.role == Role::Host {
+            // They start when it is known who their server is.
+            self.plugins.wait(plugins);
+        } else {
+            let key = self.shared.broker.borrow().key();
+            let addresses = reachable::addresses(&announce, &self.listening.endpoints(), key);
+            self.shared.broker.borrow_mut().set_addresses(addresses);
+            let (inline, children) = plugins.into_iter().partition(duty::is_inline);
+            self.plugins.start_all(inline)?;
+            for plugin in children {
+                let child = self.shared.broker.borrow_mut().add_child(duty::child_of(&plugin));
+                self.children.add(child, plugin, &settings, &file);
+            }
+        }
+        if let Some(stream) = uplink {
+            self.inherit(stream);
+        }
+        for peer in peers {
+            self.shared.broker.borrow_mut().add_peer(peer);
+        }
+        Ok(())
     }
 }
 
-fn settings(config: &Config, secret: &SecretKey) -> Settings {
-    // Any number will do that differs between servers and starts.
-    let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
-    Settings {
-        identity: Identity::from_seed(secret.seed()),
-        network: config.network.unwrap_or(NETWORK),
-        accept: match config.accept {
-            config::Accept::Listed => Accept::Listed,
-            config::Accept::Anyone => Accept::Anyone,
-        },
-        name: config.name.clone(),
-        machine: machine::id(),
-        software: concat!("trunkline ", env!("CARGO_PKG_VERSION")).into(),
-        limits: config.limits.clone(),
-        seed,
-    }
-}
-
-fn make_state_folder(config: &Config) -> Result<(), String> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.state);
-    made.map_err(|error| format!("{}: cannot be made: {error}", config.state.display()))
+fn signals(poll: &Poll) -> io::Result<Signals> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD])?;
+    poll.registry().register(&mut signals, Ready::Signal.token(), Interest::READABLE)?;
+    Ok(signals)
 }
 
 /// A server of many links needs many descriptors: as many as the system lets us have.

@@ -47,7 +47,7 @@ impl PluginHost {
     fn target(&self, target: &Target) -> Result<CoreTarget, NameError> {
         let server = match target.place() {
             Place::Anywhere => None,
-            Place::Here => Some(self.shared.broker.borrow().key().to_string()),
+            Place::Here => Some(self.shared.broker.borrow().home().0.to_string()),
             Place::Server(text) => Some(text.clone()),
         };
         Ok(CoreTarget { name: target.name().parse()?, least: target.least_version(), server })
@@ -61,8 +61,8 @@ impl HostApi for PluginHost {
 
     fn server(&self) -> Server {
         let broker = self.shared.broker.borrow();
-        let settings = broker.settings();
-        Server { key: Key(broker.key().0), name: settings.name.clone() }
+        let (key, name) = broker.home();
+        Server { key: Key(key.0), name: name.to_owned() }
     }
 
     fn open(&self, target: &Target) -> Result<Channel, Reason> {
@@ -133,7 +133,7 @@ impl HostApi for PluginHost {
 
     fn directory(&self) -> Vec<Entry> {
         let broker = self.shared.broker.borrow();
-        let home = broker.key();
+        let home = broker.home().0;
         broker.directory().map(|entry| convert::entry(&entry, home)).collect()
     }
 

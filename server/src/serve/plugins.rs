@@ -2,15 +2,14 @@
 
 use super::convert;
 use super::plugin_host::{PluginHost, Shared, link_change};
-use crate::config::{self, Config};
+use crate::config;
 use crate::loader;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use trunkline_core::broker::Handle;
 use trunkline_core::broker::{Expose, Permission, PluginConfig, PluginId, Told};
-use trunkline_core::key::Key;
-use trunkline_core::name::Name;
 use trunkline_core::reason::Reason;
 use trunkline_plugin::host::{Failure, Instance, Module, StartError};
 use trunkline_plugin::{About, Answer, Caller, Channel, Readiness, Timer, Watch};
@@ -24,21 +23,36 @@ struct Runner {
 /// All plugins that run.
 pub(super) struct Plugins {
     shared: Rc<Shared>,
-    home: Key,
+    /// The file that names them, for messages.
+    file: PathBuf,
     running: BTreeMap<PluginId, Runner>,
+    /// Plugins that start when it is known who their server is.
+    waiting: Vec<config::PluginConfig>,
+    last_failure: Option<String>,
 }
 
 impl Plugins {
-    pub(super) fn new(shared: Rc<Shared>, home: Key) -> Plugins {
-        Plugins { shared, home, running: BTreeMap::new() }
+    pub(super) fn new(shared: Rc<Shared>, file: PathBuf) -> Plugins {
+        Plugins { shared, file, running: BTreeMap::new(), waiting: Vec::new(), last_failure: None }
     }
 
-    /// Loads and starts all plugins of a configuration. One that fails does not keep the others
-    /// from starting, unless it is required.
-    pub(super) fn start_all(&mut self, config: &Config) -> Result<(), String> {
-        for plugin in &config.plugins {
-            let Err(why) = self.load_and_start(plugin) else { continue };
-            let line = format!("{}:{}: {why}", config.file.display(), plugin.line);
+    /// Keeps plugins until [`start_waiting`](Self::start_waiting).
+    pub(super) fn wait(&mut self, plugins: Vec<config::PluginConfig>) {
+        self.waiting = plugins;
+    }
+
+    /// Starts the plugins that waited.
+    pub(super) fn start_waiting(&mut self) -> Result<(), String> {
+        let plugins = std::mem::take(&mut self.waiting);
+        self.start_all(plugins)
+    }
+
+    /// Loads and starts plugins. One that fails does not keep the others from starting, unless it
+    /// is required.
+    pub(super) fn start_all(&mut self, plugins: Vec<config::PluginConfig>) -> Result<(), String> {
+        for plugin in plugins {
+            let Err(why) = self.load_and_start(&plugin) else { continue };
+            let line = format!("{}:{}: {why}", self.file.display(), plugin.line);
             match plugin.required {
                 config::Required::Yes => return Err(line),
                 config::Required::No => log::error!("{line}"),
@@ -50,21 +64,8 @@ impl Plugins {
     fn load_and_start(&mut self, plugin: &config::PluginConfig) -> Result<(), String> {
         let module =
             loader::load(&plugin.path, plugin.sha256).map_err(|error| error.to_string())?;
-        let built_in = module.about().name().parse();
-        let built_in = built_in.map_err(|error| format!("its built-in name: {error}"))?;
-        let name = plugin.name.clone().unwrap_or(built_in);
-        let expose = match &plugin.expose {
-            config::Expose::Local => Expose::Local,
-            config::Expose::Peers => Expose::Peers,
-            config::Expose::Keys(keys) => Expose::Keys(keys.clone()),
-        };
-        let version = module.about().version();
-        let (uses, invites) = partners(module.about());
-        let allow = plugin.allow.iter().map(|what| match what {
-            config::Permission::Links => Permission::Links,
-        });
-        let allow = allow.collect();
-        let described = PluginConfig { name: name.clone(), version, expose, uses, invites, allow };
+        let described = describe(plugin, module.about())?;
+        let name = described.name.clone();
         let added = self.shared.broker.borrow_mut().add_plugin(described);
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
         let host = Rc::new(PluginHost {
@@ -118,7 +119,8 @@ impl Plugins {
                 self.run(id, |plugin| plugin.ended(channel(handle), why.as_ref()));
             }
             Told::Directory(change) => {
-                let change = convert::change(&change, self.home);
+                let home = self.shared.broker.borrow().home().0;
+                let change = convert::change(&change, home);
                 self.run(id, |plugin| plugin.directory(&change));
             }
             Told::Link(change) => {
@@ -159,7 +161,7 @@ impl Plugins {
     }
 
     fn open(&mut self, id: PluginId, handle: Handle, caller: &trunkline_core::broker::Caller) {
-        let local = caller.server == self.home;
+        let local = caller.server == self.shared.broker.borrow().home().0;
         let name = caller.name.as_str();
         let key = trunkline_plugin::Key(caller.server.0);
         let caller = Caller { name, version: caller.version, server: key, local };
@@ -205,10 +207,27 @@ impl Plugins {
         }
     }
 
+    /// Takes a plugin out that its server does not take.
+    pub(super) fn reject(&mut self, id: PluginId, reason: &Reason) {
+        self.run(id, Instance::stop);
+        self.fail(id, &Failure::Misused(reason.to_string()));
+    }
+
+    /// Why the last plugin that failed did.
+    pub(super) fn last_failure(&self) -> Option<String> {
+        self.last_failure.clone()
+    }
+
+    /// Whether no plugin runs, and none is waiting to be started.
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
     /// Takes a plugin out that broke the contract; all others keep running.
     fn fail(&mut self, id: PluginId, failure: &Failure) {
         let Some(runner) = self.running.remove(&id) else { return };
         log::error!("plugin {} failed: {failure}", runner.host.name);
+        self.last_failure = Some(failure.to_string());
         drop(runner.instance);
         self.shared.watches.borrow_mut().remove_all_of(id);
         self.shared.broker.borrow_mut().plugin_failed(id, &failure.to_string());
@@ -219,9 +238,26 @@ fn channel(handle: Handle) -> Channel {
     Channel::new(handle.0)
 }
 
-/// The plugins that one uses and invites. Their names were checked when it was compiled.
-fn partners(about: &About) -> (Vec<(Name, u64)>, Vec<Name>) {
+/// What the broker has to know of a plugin: what its file says, and what its configuration says.
+fn describe(plugin: &config::PluginConfig, about: &About) -> Result<PluginConfig, String> {
+    let built_in = about.name().parse().map_err(|error| format!("its built-in name: {error}"))?;
+    let expose = match &plugin.expose {
+        config::Expose::Local => Expose::Local,
+        config::Expose::Peers => Expose::Peers,
+        config::Expose::Keys(keys) => Expose::Keys(keys.clone()),
+    };
+    // Names of others were checked when the plugin was compiled.
     let uses = about.used().iter().filter_map(|used| Some((used.name.parse().ok()?, used.version)));
     let invites = about.invited().iter().filter_map(|name| name.parse().ok());
-    (uses.collect(), invites.collect())
+    let allow = plugin.allow.iter().map(|what| match what {
+        config::Permission::Links => Permission::Links,
+    });
+    Ok(PluginConfig {
+        name: plugin.name.clone().unwrap_or(built_in),
+        version: about.version(),
+        expose,
+        uses: uses.collect(),
+        invites: invites.collect(),
+        allow: allow.collect(),
+    })
 }

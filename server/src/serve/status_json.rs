@@ -3,7 +3,8 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use trunkline_core::broker::{LinkState, PluginState, Status};
+use trunkline_core::broker::{Direct, LinkState, PluginState, Status};
+use trunkline_core::control::Role;
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Counters, Limit, Limits};
 use trunkline_core::name::Name;
@@ -41,7 +42,7 @@ struct Plugin<'a> {
     reason: Option<String>,
     placement: &'static str,
     server: String,
-    addresses: [&'static str; 0],
+    addresses: Vec<String>,
     channels: usize,
 }
 
@@ -70,7 +71,7 @@ struct Channel {
 }
 
 /// The status of a server whose key is `home`.
-pub(super) fn render(server: Server<'_>, home: Key, limits: &Limits, status: &Status) -> Vec<u8> {
+pub(super) fn render(server: Server<'_>, limits: &Limits, status: &Status) -> Vec<u8> {
     let plugins = status.plugins.iter().map(|plugin| Plugin {
         name: plugin.name.as_str(),
         version: plugin.version,
@@ -79,15 +80,15 @@ pub(super) fn render(server: Server<'_>, home: Key, limits: &Limits, status: &St
             PluginState::Failed(reason) => Some(reason.to_string()),
             _ => None,
         },
-        placement: if plugin.server == home { "inline" } else { "remote" },
+        placement: plugin.placement.as_str(),
         server: plugin.server.to_string(),
-        addresses: [],
+        addresses: addresses(&plugin.direct),
         channels: plugin.channels,
     });
     let links = status.links.iter().map(|link| Link {
         peer: link.peer.map(|key| key.to_string()).unwrap_or_default(),
         name: &link.name,
-        role: "server",
+        role: if link.role == Role::Host { "host" } else { "server" },
         address: &link.address,
         state: match link.state {
             LinkState::Up => "up",
@@ -127,6 +128,12 @@ fn counted(limits: &Limits, counters: &Counters) -> BTreeMap<&'static str, Limit
         (limit.as_str(), LimitCount { max, reached })
     };
     Limit::ALL.iter().map(one).collect()
+}
+
+/// Where a plugin can be reached directly, as far as that can be said.
+fn addresses(direct: &Direct) -> Vec<String> {
+    let unix = direct.socket.as_ref().map(|socket| format!("unix:{}", socket.as_str()));
+    unix.into_iter().chain(direct.net.iter().map(ToString::to_string)).collect()
 }
 
 /// A duration in whole microseconds.

@@ -3,17 +3,20 @@
 use super::connections::ReadResult;
 use super::dialling::Dialled;
 use super::listening::Accepted;
+use super::socket::Stream;
 use super::status_json;
 use super::token::Ready;
 use super::watch::readiness;
-use super::{STOP_TIME, Server};
+use super::{Loop, SIGCHLD, STOP_TIME};
 use mio::Events;
 use mio::event::Event;
 use std::io;
 use std::time::Duration;
 use trunkline_core::address::{Scope, Transform};
 use trunkline_core::broker::Handle;
-use trunkline_core::broker::{ConnId, Effect, Grants, Opened, Opening, Security, Step};
+use trunkline_core::broker::{
+    ChildId, ConnId, Effect, Grants, Opened, Opening, Security, Step,
+};
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
@@ -33,8 +36,8 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Events that one poll may bring.
 const EVENTS: usize = 1024;
 
-impl Server {
-    /// Runs until the server has ended.
+impl Loop {
+    /// Runs until there is nothing left to do.
     pub(super) fn run(&mut self) -> Result<(), String> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_ended() {
@@ -52,8 +55,11 @@ impl Server {
             }
             self.turn();
         }
-        log::info!("the server has ended");
-        Ok(())
+        self.children.kill_all();
+        match self.failure.take() {
+            Some(why) => Err(why),
+            None => Ok(()),
+        }
     }
 
     fn turn(&mut self) {
@@ -70,7 +76,19 @@ impl Server {
                 break;
             }
         }
+        self.end_without_plugins();
         self.connections.finish_closing(self.now, &mut self.shared.broker.borrow_mut());
+    }
+
+    /// A host that its server started lives for its plugin.
+    fn end_without_plugins(&mut self) {
+        if self.lives_for_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
+            let why = self.plugins.last_failure().unwrap_or_else(|| "its plugin is gone".into());
+            let reason = Reason::server(Code::PluginFailed, &why);
+            self.failure = Some(why);
+            self.shared.broker.borrow_mut().stop(&reason);
+            self.stop();
+        }
     }
 
     fn event(&mut self, event: &Event) {
@@ -120,7 +138,7 @@ impl Server {
         }
     }
 
-    fn open(&mut self, stream: super::socket::Stream, opening: Opening) {
+    fn open(&mut self, stream: Stream, opening: Opening) {
         let mut broker = self.shared.broker.borrow_mut();
         let id = broker.connected(opening);
         if let Err(error) = self.connections.add(id, stream) {
@@ -197,9 +215,40 @@ impl Server {
                     self.connections.remove(id);
                     self.shared.broker.borrow_mut().disconnected(id, "");
                 }
+                Some(Effect::HomeFound) => self.home_found(),
+                Some(Effect::Orphaned) => self.stop(),
+                Some(Effect::Reject(plugin, reason)) => self.plugins.reject(plugin, &reason),
+                Some(Effect::StartChild(child)) => self.start_child(child),
+                Some(Effect::EndChild(child)) => self.children.kill(child),
                 Some(Effect::Command { request, name }) => self.command(request, &name),
                 None => break,
             }
+        }
+    }
+
+    /// The connection that this host was started with.
+    pub(super) fn inherit(&mut self, stream: Stream) {
+        let (how, grants, security) = (Opened::Inherited, Grants::Server, Security::NoAuth);
+        self.open(stream, Opening { how, grants, address: "inherited".into(), security });
+    }
+
+    /// The server of this host is found: now its plugins can be told who it is.
+    fn home_found(&mut self) {
+        if let Err(why) = self.plugins.start_waiting() {
+            log::error!("{why}");
+            self.failure = Some(why);
+            self.stop();
+        }
+    }
+
+    fn start_child(&mut self, child: ChildId) {
+        match self.children.start(child) {
+            Ok(stream) => {
+                let (how, grants) = (Opened::Child(child), Grants::Everything);
+                let (address, security) = ("child".into(), Security::NoAuth);
+                self.open(stream, Opening { how, grants, address, security });
+            }
+            Err(why) => self.shared.broker.borrow_mut().child_ended(child, &why),
         }
     }
 
@@ -242,12 +291,12 @@ impl Server {
         let settings = broker.settings();
         let server = status_json::Server {
             name: &settings.name,
-            key: broker.key().to_string(),
+            key: broker.home().0.to_string(),
             addresses: broker.addresses(Scope::Device).map(ToString::to_string).collect(),
             uptime_us: status_json::microseconds(self.started.elapsed()),
             version: env!("CARGO_PKG_VERSION"),
         };
-        status_json::render(server, broker.key(), &settings.limits, &broker.status())
+        status_json::render(server, &settings.limits, &broker.status())
     }
 
     fn woken(&mut self) {
@@ -255,16 +304,29 @@ impl Server {
         for plugin in left.plugins {
             self.plugins.wake(plugin);
         }
+        for (child, why) in left.children {
+            if self.children.thread_ended(child) {
+                self.shared.broker.borrow_mut().child_ended(child, &why);
+            }
+        }
         for (dial, found) in left.lookups {
             self.dialling.looked_up(self.now, dial, found);
         }
     }
 
     fn signal(&mut self) {
-        for _ in self.signals.pending().collect::<Vec<_>>() {
+        let Some(signals) = &mut self.signals else { return };
+        for signal in signals.pending().collect::<Vec<_>>() {
+            if signal == SIGCHLD {
+                for (child, why) in self.children.reap() {
+                    self.shared.broker.borrow_mut().child_ended(child, &why);
+                }
+                continue;
+            }
             if self.stop_by.is_some() {
                 log::warn!("a second signal: ending at once");
                 self.listening.close();
+                self.children.kill_all();
                 std::process::exit(1);
             }
             log::info!("a signal says stop");
@@ -278,13 +340,15 @@ impl Server {
             self.stop_by = Some(self.now + STOP_TIME);
             self.listening.close();
             self.plugins.stop_all();
-            self.shared.broker.borrow_mut().stop();
+            let reason = Reason::server(Code::ServerStopping, "the server is going down");
+            self.shared.broker.borrow_mut().stop(&reason);
         }
     }
 
     fn has_ended(&self) -> bool {
         let Some(stop_by) = self.stop_by else { return false };
-        self.connections.is_empty() || self.started.elapsed() >= stop_by
+        let over = self.connections.is_empty() && self.children.is_over();
+        over || self.started.elapsed() >= stop_by
     }
 }
 

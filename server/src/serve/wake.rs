@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
-use trunkline_core::broker::PluginId;
+use trunkline_core::broker::{ChildId, PluginId};
 
 /// What other threads left for the loop.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Left {
     pub(super) plugins: BTreeSet<PluginId>,
     /// Names that were looked up, by the number of the dial that waits for it.
     pub(super) lookups: Vec<(u64, io::Result<Vec<SocketAddr>>)>,
+    /// Hosts on threads that have ended, and how.
+    pub(super) children: Vec<(ChildId, String)>,
 }
 
 /// Where other threads leave what the loop shall do.
@@ -38,6 +40,11 @@ impl Mailbox {
     /// Takes what was left.
     pub(super) fn take(&self) -> Left {
         std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A host on a thread has ended.
+    pub(super) fn child_ended(&self, child: ChildId, why: String) {
+        self.leave(|left| left.children.push((child, why)));
     }
 
     /// A waker that wakes a plugin.

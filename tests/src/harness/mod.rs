@@ -37,5 +37,6 @@ pub fn hello(key: Key) -> Hello {
         machine: Key([0; 32]),
         plugins: Vec::new(),
         software: None,
+        seen: None,
     }
 }

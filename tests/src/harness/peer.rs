@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 use trunkline_core::bymux::{Role, StreamId};
-use trunkline_core::control::{Answer, Hello, Message, Origin, Preface};
+use trunkline_core::control::{Answer, Hello, Message, Origin, Preface, Request};
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::{Event, Link};
@@ -92,13 +92,13 @@ impl Peer {
         let tag = self.next_tag;
         self.next_tag += 1;
         let stream = self.link.open(tag).expect("the server allows one more stream");
-        let from = Origin { name: "test".parse().expect("a name"), version: 1 };
-        let preface = Preface::Channel { to: to.parse().expect("a name"), least: 0, from };
-        let frame = preface.frame();
+        let from = Origin::new("test".parse().expect("a name"), 1);
+        let request = Request::new(to.parse().expect("a name"), 0, from);
+        let frame = Preface::Channel(request).frame();
         assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "a preface fits");
         // As much as an accept takes.
         let chan = Chan { tag, stream };
-        self.grant(chan, Answer::Accept.frame().len() as u64);
+        self.grant(chan, Answer::Accept(None).frame().len() as u64);
         self.flush();
         chan
     }

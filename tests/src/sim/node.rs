@@ -229,6 +229,7 @@ impl Node {
                     self.closing.insert(id, Duration::ZERO);
                 }
                 Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
+                Some(other) => return Err(format!("nobody asked for {other:?}")),
                 None => break,
             }
         }

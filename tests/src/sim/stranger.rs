@@ -5,7 +5,7 @@
 use super::random::Random;
 use std::time::Duration;
 use trunkline_core::bymux::Role as MuxRole;
-use trunkline_core::control::{Announced, Hello, Message, Origin, PROTOCOL, Preface, Role};
+use trunkline_core::control::{Announced, Hello, Message, Origin, PROTOCOL, Preface, Request, Role};
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::link::Link;
@@ -53,7 +53,7 @@ fn greeting(random: &mut Random, target: Key) -> Vec<u8> {
 fn conversation(random: &mut Random) -> Vec<u8> {
     let mut link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
     let name = |text: &str| text.parse().expect("a name of the script");
-    let plugins = vec![Announced { name: name("trap"), version: 1 + random.below(9) }];
+    let plugins = vec![Announced::new(name("trap"), 1 + random.below(9))];
     let hello = Hello {
         protocol: PROTOCOL,
         role: Role::Server,
@@ -62,13 +62,14 @@ fn conversation(random: &mut Random) -> Vec<u8> {
         machine: Key([0; 32]),
         plugins,
         software: None,
+        seen: None,
     };
     link.send(&Message::Hello(hello)).expect("the first message fits");
     for tag in 0..random.below(6) as u32 {
         let Some(stream) = link.open(tag) else { break };
         let to = random.pick(&["echo", "sink", "later", "deaf", "source", "relay", "nobody"]);
-        let from = Origin { name: name("trap"), version: 1 };
-        let preface = Preface::Channel { to: name(to), least: random.below(4), from };
+        let from = Origin::new(name("trap"), 1);
+        let preface = Preface::Channel(Request::new(name(to), random.below(4), from));
         link.mux().write(stream, &preface.frame());
         let junk = noise(random);
         link.mux().write(stream, &junk);

@@ -15,6 +15,7 @@ use trunkline_core::broker::{
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
+use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Identity;
 
 /// Turns after which a run that does not end is a failure.
@@ -82,6 +83,7 @@ impl World {
             network: NETWORK,
             accept: if anyone { Accept::Anyone } else { Accept::Listed },
             name: format!("server-{number}"),
+            role: Role::Server,
             machine: keys[number],
             software: "simulation".to_string(),
             limits: Limits { window, window_max: 1 << 20, ..Limits::default() },
@@ -201,7 +203,7 @@ impl World {
         self.run_until(end)?;
         self.check_stopped()?;
         for node in &mut self.nodes {
-            node.broker.stop();
+            node.broker.stop(&Reason::server(Code::ServerStopping, ""));
         }
         let end = self.shared.now + Duration::from_secs(30);
         self.run_until(end)?;

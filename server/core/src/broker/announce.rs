@@ -1,19 +1,13 @@
-//! Who is told of which plugins: hello, changes of the directory, and the streams that peers open.
+//! Who is told of which plugins: hello, and changes of the directory.
 
 use super::connections::Opened;
-use super::{Broker, Caller, ConnId, Expose, LinkChange, PluginId, Told};
-use crate::bymux::StreamId;
-use crate::control::{
-    Announced, Answer, Hello, Message, PROTOCOL, Plugins, Preface, Role, Withdrawn,
-};
-use crate::directory::{Change, too_low};
-use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use super::plugins::Runs;
+use super::{Broker, ConnId, Expose, LinkChange, PluginId, Told};
+use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins, Role, Withdrawn};
+use crate::directory::Change;
 use crate::key::Key;
-use crate::limits::{Limit, WINDOW};
+use crate::limits::Limit;
 use crate::name::{Name, Version};
-use crate::reason::{Code, Reason};
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::vec::Vec;
 
 /// Plugins in one message. With names of 64 bytes, so many stay below 64 KiB.
@@ -24,43 +18,45 @@ impl Broker {
     /// it.
     pub(super) fn say_hello(&mut self, id: ConnId) {
         let key = self.conns.get(&id).and_then(|conn| conn.proved.or(conn.expected));
-        let mut visible = self.visible(|expose| match expose {
-            Expose::Local => false,
-            Expose::Peers => true,
-            Expose::Keys(keys) => key.is_some_and(|key| keys.contains(&key)),
-        });
+        let mut visible = match self.settings.role {
+            Role::Host => self.registrations(),
+            Role::Server | Role::Command => self.visible(|expose| match expose {
+                Expose::Local => false,
+                Expose::Peers => true,
+                Expose::Keys(keys) => key.is_some_and(|key| keys.contains(&key)),
+            }),
+        };
         let later = visible.split_off(visible.len().min(PLUGINS_PER_MESSAGE));
         let hello = Hello {
             protocol: PROTOCOL,
-            role: Role::Server,
+            role: self.settings.role,
             key: self.key,
             name: self.settings.name.clone(),
             machine: self.settings.machine,
             plugins: visible,
             software: Some(self.settings.software.clone()),
+            seen: None,
         };
         self.send(id, &Message::Hello(hello));
         self.send_plugins(id, later);
     }
 
-    fn send_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
+    pub(super) fn send_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
         for some in plugins.chunks(PLUGINS_PER_MESSAGE) {
             self.send(id, &Message::Plugins(Plugins { plugins: some.to_vec() }));
         }
     }
 
-    fn visible(&self, shown: impl Fn(&Expose) -> bool) -> Vec<Announced> {
+    pub(super) fn visible(&self, shown: impl Fn(&Expose) -> bool) -> Vec<Announced> {
         let running = self.names.values().filter_map(|id| self.plugins.get(id));
         let running = running.filter(|record| record.state == super::PluginState::Running);
         let shown = running.filter(|record| shown(&record.config.expose));
-        let announced = shown.map(|record| Announced {
-            name: record.config.name.clone(),
-            version: record.config.version,
-        });
+        let announced =
+            shown.map(|record| Announced::new(record.config.name.clone(), record.config.version));
         announced.collect()
     }
 
-    fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
+    pub(super) fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
         self.plugins.get(&plugin).is_some_and(|record| match &record.config.expose {
             Expose::Local => false,
             Expose::Peers => true,
@@ -112,7 +108,7 @@ impl Broker {
         let Some(key) = self.serving(id) else { return };
         let limit = self.settings.limits.announced;
         let mut ignored = 0usize;
-        for Announced { name, version } in plugins {
+        for Announced { name, version, .. } in plugins {
             if self.directory.count(key) >= limit && self.directory.version(key, &name).is_none() {
                 ignored += 1;
                 continue;
@@ -136,7 +132,7 @@ impl Broker {
         }
     }
 
-    fn withdraw_all(&mut self, key: Key, names: &[Name]) {
+    pub(super) fn withdraw_all(&mut self, key: Key, names: &[Name]) {
         for name in names {
             if let Some(change) = self.directory.withdraw(key, name) {
                 self.tell_change(&change);
@@ -158,19 +154,26 @@ impl Broker {
 
     /// A plugin of this server runs: everybody who may know is told.
     pub(super) fn announce_local(&mut self, plugin: PluginId, name: &Name, version: Version) {
+        if self.is_host() {
+            self.register(plugin);
+            return;
+        }
         if let Some(change) = self.directory.announce(self.key, name, version) {
             self.tell_change(&change);
         }
-        let plugins = [Announced { name: name.clone(), version }].to_vec();
+        let plugins = [Announced::new(name.clone(), version)].to_vec();
         self.tell_peers(plugin, &Message::Plugins(Plugins { plugins }));
     }
 
     /// A plugin of this server is gone.
     pub(super) fn withdraw_local(&mut self, plugin: PluginId, name: &Name) {
-        if let Some(change) = self.directory.withdraw(self.key, name) {
+        let names = [name.clone()].to_vec();
+        let withdrawn = Message::Withdrawn(Withdrawn { names, server: None });
+        if let Some(uplink) = self.uplink() {
+            self.send(uplink, &withdrawn);
+        } else if let Some(change) = self.directory.withdraw(self.key, name) {
             self.tell_change(&change);
-            let names = [name.clone()].to_vec();
-            self.tell_peers(plugin, &Message::Withdrawn(Withdrawn { names }));
+            self.tell_peers(plugin, &withdrawn);
         }
     }
 
@@ -191,106 +194,17 @@ impl Broker {
         }
     }
 
-    fn tell_change(&mut self, change: &Change) {
+    /// Tells the plugins of this process and all hosts what has changed.
+    pub(super) fn tell_change(&mut self, change: &Change) {
         for plugin in self.live_plugins() {
             self.tell(plugin, Told::Directory(change.clone()));
         }
+        self.tell_hosts_change(change);
     }
 
+    /// The plugins of this process that start or run.
     pub(super) fn live_plugins(&self) -> Vec<PluginId> {
-        self.names.values().copied().collect()
-    }
-
-    /// A peer opened a stream and said what it is for.
-    pub(super) fn preface(
-        &mut self,
-        id: ConnId,
-        stream: StreamId,
-        preface: Preface,
-        used: u64,
-        rest: &[u8],
-    ) {
-        let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
-        let Ok(end) = self.add_end(End { allowance: WINDOW, ..end }) else { return };
-        self.count_unanswered(id, 1);
-        if let Some(link) = self.link_of(id) {
-            link.mux().set_tag(stream, end);
-        }
-        let opened = match preface {
-            Preface::Channel { to, least, from } => {
-                let server = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
-                let server = server.map_or(self.key, |hello| hello.key);
-                let caller = Caller { name: from.name, version: from.version, server };
-                self.incoming(end, id, &to, least, caller)
-            }
-            Preface::Command { name } => self.command(end, id, name),
-            Preface::Other(kind) => {
-                let text = format!("streams of kind {kind} are not known");
-                Err(Reason::server(Code::UnknownMessage, text))
-            }
-        };
-        match opened {
-            Ok(()) => {
-                self.frame_used(end, used);
-                if let super::Step::Write { plugin, channel, bytes } = self.stream_writes(end, rest)
-                {
-                    debug_assert!(false, "{plugin:?} {channel:?} {} is not asked", bytes.len());
-                }
-            }
-            Err(reason) => {
-                log::info!("a stream was refused: {reason}");
-                self.answer(Some(end), &Answer::Refuse(reason));
-                self.close_stream(end);
-                self.stop_stream(end);
-            }
-        }
-    }
-
-    /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
-    /// here, so as many may wait for an answer as have room in the window of a link.
-    fn link_has_room(&mut self, conn: ConnId) -> Result<(), Reason> {
-        let limits = &self.settings.limits;
-        let Some(conn) = self.conns.get(&conn) else { return Ok(()) };
-        let unanswered = (limits.link_window / WINDOW) as usize;
-        let (limit, text) = if conn.link.streams() > limits.streams {
-            (Limit::Streams, format!("at most {} streams share a link", limits.streams))
-        } else if conn.unanswered > unanswered {
-            let text = format!("at most {unanswered} channels of a link may wait for an answer");
-            (Limit::LinkWindow, text)
-        } else {
-            return Ok(());
-        };
-        Err(self.limit_reached(limit, text))
-    }
-
-    fn incoming(
-        &mut self,
-        stream: EndId,
-        conn: ConnId,
-        to: &Name,
-        least: Version,
-        caller: Caller,
-    ) -> Result<(), Reason> {
-        if self.stopping {
-            return Err(Reason::server(Code::ServerStopping, "the server is going down"));
-        }
-        self.link_has_room(conn)?;
-        // Who may not see a plugin gets the same answer as for a name that nobody has.
-        let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
-        let plugin = self.running(to).filter(|plugin| self.may_see(*plugin, caller.server));
-        let plugin = plugin.ok_or_else(unknown)?;
-        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
-        if version < least {
-            return Err(too_low(to, version, least));
-        }
-        self.has_room(plugin)?;
-        let from = (caller.name.clone(), caller.server);
-        let info = ChannelInfo { from, to: (to.clone(), self.key) };
-        let near = End::new(Owner::Plugin(plugin), Phase::Asked, WINDOW);
-        let near = self.add_end(End { info: Some(Box::new(info)), ..near })?;
-        self.count_channel(plugin, 1);
-        self.join_ends(near, stream);
-        self.tell(plugin, Told::Open(self.ends.handle(near), caller));
-        Ok(())
+        let here = |id: &&PluginId| self.plugins.get(id).is_some_and(|r| r.runs == Runs::Here);
+        self.names.values().filter(here).copied().collect()
     }
 }

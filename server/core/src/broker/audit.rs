@@ -2,7 +2,7 @@
 
 use super::{Broker, ConnId, PluginId};
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
-use crate::ends::{End, EndId, Handle, Owner};
+use crate::ends::{End, EndId, Handle, Owner, Phase};
 use crate::key::Key;
 use crate::link::NO_TAG;
 use alloc::collections::BTreeMap;
@@ -123,6 +123,12 @@ impl Broker {
                 return Err(format!("stream {stream} has no end, but {owner:?}"));
             }
         }
+        let asking = |end: &&End| end.conn() == Some(id) && end.phase == Phase::Asking;
+        let asking = self.ends.iter().map(|(_, end)| end).filter(asking).count();
+        if asking != conn.unanswered {
+            let counted = conn.unanswered;
+            return Err(format!("{asking} streams wait for an answer, {counted} are counted"));
+        }
         let comes_from = |end: &&End| {
             let source = end.peer.and_then(|peer| self.ends.get(peer));
             source.is_some_and(|source| source.conn() == Some(id))
@@ -181,7 +187,7 @@ impl Broker {
         for key in self.timers.keys() {
             counts[match key {
                 super::TimerKey::Link(_) => 0,
-                super::TimerKey::Redial(_) => 1,
+                super::TimerKey::Redial(_) | super::TimerKey::Restart(_) => 1,
                 super::TimerKey::Plugin(..) => 2,
                 super::TimerKey::Useless(_) => 3,
             }] += 1;

@@ -1,13 +1,14 @@
 //! Channels as plugins use them: what a plugin may say of its end, and what the other is told.
 
+use super::plugins::Runs;
 use super::{Broker, Caller, ConnId, Misuse, PluginId, Target, Told};
 use crate::bymux::StreamId;
-use crate::control::{Answer, Origin, Preface};
+use crate::control::{Answer, Origin, Preface, Request};
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
-use crate::route::{Place, Route, routes};
+use crate::route::Route;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
@@ -20,13 +21,19 @@ impl Broker {
         }
         self.has_room(plugin)?;
         let wanted = self.wanted(target.server.as_deref())?;
-        let home = self.key;
+        let home = self.home.key;
         let entry = self.directory.find(&target.name, target.least, wanted, home)?;
-        let place = if entry.server == home { Place::Here } else { Place::Server };
-        // Each place has one route as long as plugins live in their server's process.
-        match routes(place).first() {
-            Some(Route::Link) => self.open_over_link(plugin, target, entry),
-            _ => self.open_local(plugin, entry),
+        if entry.server == home
+            && let Some(callee) = self.running(&entry.name)
+        {
+            match self.plugins.get(&callee).map(|record| record.runs) {
+                Some(Runs::At(host)) => self.open_over(host, plugin, target, entry),
+                _ => self.open_local(plugin, callee, entry),
+            }
+        } else {
+            let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());
+            let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
+            self.open_over(link.ok_or_else(gone)?, plugin, target, entry)
         }
     }
 
@@ -51,16 +58,20 @@ impl Broker {
 
     fn caller(&self, plugin: PluginId) -> Option<Caller> {
         let config = &self.plugins.get(&plugin)?.config;
-        let server = self.key;
+        let server = self.home.key;
         Some(Caller { name: config.name.clone(), version: config.version, server })
     }
 
-    fn open_local(&mut self, plugin: PluginId, entry: Entry) -> Result<Handle, Reason> {
+    fn open_local(
+        &mut self,
+        plugin: PluginId,
+        callee: PluginId,
+        entry: Entry,
+    ) -> Result<Handle, Reason> {
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
-        let callee = self.running(&entry.name).ok_or_else(gone)?;
         self.has_room(callee)?;
-        let info = info(&caller, &entry);
+        let info = info(&caller, &entry, Route::Local);
         let near = self.add_plugin_end(plugin, Phase::Asking, info)?;
         let window = self.settings.limits.window;
         let far = self.add_end(End::new(Owner::Plugin(callee), Phase::Asked, window))?;
@@ -75,16 +86,16 @@ impl Broker {
         Ok(self.ends.handle(near))
     }
 
-    fn open_over_link(
+    fn open_over(
         &mut self,
+        conn: ConnId,
         plugin: PluginId,
         target: &Target,
         entry: Entry,
     ) -> Result<Handle, Reason> {
-        let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-        let conn = *self.servers.get(&entry.server).ok_or_else(gone)?;
+        let gone = || Reason::server(Code::LinkLost, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
-        let info = info(&caller, &entry);
+        let info = info(&caller, &entry, Route::Link);
         let near = self.add_plugin_end(plugin, Phase::Asking, info)?;
         let window = self.settings.limits.window;
         let opened = self.open_stream(conn, near, window);
@@ -95,9 +106,10 @@ impl Broker {
                 return Err(reason);
             }
         };
-        let from = Origin { name: caller.name, version: caller.version };
-        let preface = Preface::Channel { to: entry.name, least: target.least, from };
-        self.give_to_stream(far, &preface.frame());
+        let from = Origin::new(caller.name, caller.version);
+        let server = self.is_host().then_some(entry.server);
+        let request = Request { server, ..Request::new(entry.name, target.least, from) };
+        self.give_to_stream(far, &Preface::Channel(request).frame());
         Ok(self.ends.handle(near))
     }
 
@@ -139,8 +151,9 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
         end.phase = Phase::Open;
         let (peer, closed) = (end.peer, end.flags.write_over && !end.flags.stopped);
+        let route = end.info.as_ref().map(|info| info.route);
         match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
-            Some(Owner::Stream(..)) => self.answer(peer, &Answer::Accept),
+            Some(Owner::Stream(..)) => self.answer(peer, &Answer::accept(route)),
             Some(Owner::Plugin(_)) => self.opened(peer),
             None => {}
         }
@@ -386,7 +399,7 @@ impl Broker {
     }
 }
 
-fn info(caller: &Caller, entry: &Entry) -> Box<ChannelInfo> {
+fn info(caller: &Caller, entry: &Entry, route: Route) -> Box<ChannelInfo> {
     let from = (caller.name.clone(), caller.server);
-    Box::new(ChannelInfo { from, to: (entry.name.clone(), entry.server) })
+    Box::new(ChannelInfo { from, to: (entry.name.clone(), entry.server), route })
 }

@@ -27,7 +27,7 @@ impl Broker {
         let Lookup::Live(stream) = self.ends.lookup(request) else { return };
         match reply {
             Ok(bytes) => {
-                self.answer(Some(stream), &Answer::Accept);
+                self.answer(Some(stream), &Answer::Accept(None));
                 self.give_to_stream(stream, bytes);
             }
             Err(reason) => self.answer(Some(stream), &Answer::Refuse(reason)),

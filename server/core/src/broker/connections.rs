@@ -1,6 +1,6 @@
 //! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
 
-use super::{Broker, ConnId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
+use super::{Broker, ChildId, ConnId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
 use crate::bymux::{Role as MuxRole, StreamId};
 use crate::control::{Goodbye, Hello, Message, PROTOCOL, Role, Unknown, Wanted};
 use crate::ends::Owner;
@@ -20,6 +20,10 @@ pub enum Opened {
     Dialled(PeerId),
     /// The other side dialled.
     Accepted,
+    /// This process was started with it, for its server; when it is gone, so is its reason to be.
+    Inherited,
+    /// This server started a process with it.
+    Child(ChildId),
 }
 
 /// What the other side of a connection may be.
@@ -99,6 +103,7 @@ pub(super) struct PeerInfo {
     pub(super) key: Key,
     pub(super) name: String,
     pub(super) role: Role,
+    pub(super) machine: Key,
 }
 
 impl Conn {
@@ -130,13 +135,15 @@ impl Broker {
     pub fn connected(&mut self, opening: Opening) -> ConnId {
         let Opening { how, grants, address, security } = opening;
         let role = match how {
-            Opened::Dialled(_) => MuxRole::Proactive,
-            Opened::Accepted => MuxRole::Reactive,
+            Opened::Dialled(_) | Opened::Inherited => MuxRole::Proactive,
+            Opened::Accepted | Opened::Child(_) => MuxRole::Reactive,
         };
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
-        if let Opened::Dialled(peer) = how {
-            self.peer_connected(peer, id);
+        match how {
+            Opened::Dialled(peer) => self.peer_connected(peer, id),
+            Opened::Child(child) => self.child_connected(child, id),
+            Opened::Accepted | Opened::Inherited => {}
         }
         let expected = match &security {
             Security::Shs { expected, .. } => *expected,
@@ -252,8 +259,9 @@ impl Broker {
             (ConnPhase::AwaitsHello, Message::Hello(hello)) => self.hello(id, hello),
             (ConnPhase::AwaitsHello, _) => self.violation(id, "the first message was not hello"),
             (_, Message::Hello(_)) => self.violation(id, "hello was said twice"),
-            (_, Message::Plugins(message)) => self.peer_plugins(id, message.plugins),
-            (_, Message::Withdrawn(message)) => self.peer_withdraws(id, &message.names),
+            (_, message @ (Message::Plugins(_) | Message::Withdrawn(_))) => {
+                self.told_of_plugins(id, message);
+            }
             (_, Message::Closing(closing)) => {
                 let stream = StreamId(closing.stream);
                 let tag = self.link_of(id).and_then(|link| link.mux().tag(stream));
@@ -268,10 +276,35 @@ impl Broker {
                 }
             }
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
+            (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
+            (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
+            (_, Message::Linked(_) | Message::Unlinked(_) | Message::Rejected(_))
+                if self.uplink() != Some(id) =>
+            {
+                self.violation(id, "this is told to hosts, by their server");
+            }
+            (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
+            (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
+            (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),
             (_, Message::Unknown(Unknown { kind })) => {
                 log::debug!("{} does not know message {kind}", conn.label());
             }
             (_, Message::Other(kind)) => self.send(id, &Message::Unknown(Unknown { kind })),
+        }
+    }
+
+    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours knows.
+    fn told_of_plugins(&mut self, id: ConnId, message: Message) {
+        let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        let uplink = self.uplink() == Some(id);
+        match (message, role) {
+            (Message::Plugins(told), _) if uplink => self.uplink_announces(told.plugins),
+            (Message::Withdrawn(told), _) if uplink => self.uplink_withdraws(&told),
+            (Message::Plugins(told), Some(Role::Host)) => self.host_registers(id, told.plugins),
+            (Message::Withdrawn(told), Some(Role::Host)) => self.host_withdraws(id, &told.names),
+            (Message::Plugins(told), _) => self.peer_plugins(id, told.plugins),
+            (Message::Withdrawn(told), _) => self.peer_withdraws(id, &told.names),
+            _ => {}
         }
     }
 
@@ -293,13 +326,18 @@ impl Broker {
         }
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.phase = ConnPhase::Up;
-        let Hello { key, name, role, plugins, .. } = hello;
-        conn.hello = Some(PeerInfo { key, name, role });
+        let Hello { key, name, role, machine, plugins, .. } = hello;
+        conn.hello = Some(PeerInfo { key, name: name.clone(), role, machine });
         conn.link.ping(self.now);
         self.arm(id);
-        if role == Role::Server {
-            self.server_linked(id, key, plugins);
-            self.weigh(id);
+        match role {
+            Role::Server if self.is_host() => self.uplink_linked(id, key, name, plugins),
+            Role::Server => {
+                self.server_linked(id, key, plugins);
+                self.weigh(id);
+            }
+            Role::Host => self.host_linked(id, plugins),
+            Role::Command => {}
         }
     }
 
@@ -335,7 +373,10 @@ impl Broker {
                 let text = "this key is not listed as a host, and may not register plugins";
                 refuse(Code::NotAllowed, text.to_string())
             }
-            (Role::Host, _) => refuse(Code::NotAllowed, "this server takes no hosts".to_string()),
+            (Role::Host, _) if self.is_host() => {
+                refuse(Code::NotAllowed, "a host takes no hosts".to_string())
+            }
+            (Role::Host, Grants::Everything | Grants::Host) => Ok(()),
         }
     }
 
@@ -435,8 +476,10 @@ impl Broker {
             return false;
         }
         let (label, how) = (conn.label(), conn.how);
-        let server = conn.hello.as_ref().filter(|hello| hello.role == Role::Server);
+        let is_host = self.settings.role == Role::Host;
+        let server = conn.hello.as_ref().filter(|hello| hello.role == Role::Server && !is_host);
         let server = server.map(|hello| (hello.key, hello.name.clone()));
+        let host = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host);
         let commands = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Command);
         match commands {
             true => log::debug!("the command line is done: {reason}"),
@@ -445,6 +488,12 @@ impl Broker {
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
         self.lose_streams(id, &reason);
+        if host {
+            self.host_lost(id, &reason);
+        }
+        if self.uplink() == Some(id) {
+            self.uplink_lost(&reason);
+        }
         if let Some((key, name)) = server
             && self.servers.get(&key) == Some(&id)
         {
@@ -453,14 +502,21 @@ impl Broker {
             self.tell_link(LinkChange { server: key, name, down: Some(reason.clone()) });
             self.redial_server(key, &reason);
         }
-        if let Opened::Dialled(peer) = how {
-            self.peer_disconnected(peer, reason);
+        match how {
+            Opened::Dialled(peer) => self.peer_disconnected(peer, reason),
+            Opened::Inherited => self.effects.push_back(Effect::Orphaned),
+            Opened::Child(child) => self.child_unlinked(child, reason),
+            Opened::Accepted => {}
         }
         true
     }
 
     fn lose_streams(&mut self, id: ConnId, reason: &Reason) {
-        let reason = Reason::server(Code::LinkLost, format!("the link ended: {reason}"));
+        let hello = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
+        let reason = match hello.map(|hello| hello.role) {
+            Some(Role::Host) => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
+            _ => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
+        };
         for end in self.ends.ids_where(|end| end.conn() == Some(id)) {
             let peer = self.drop_end(end);
             self.abort_end(peer, reason.clone());
@@ -468,6 +524,7 @@ impl Broker {
     }
 
     pub(super) fn tell_link(&mut self, change: LinkChange) {
+        self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
         for plugin in self.live_plugins() {
             self.tell(plugin, Told::Link(change.clone()));
         }

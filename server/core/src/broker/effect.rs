@@ -1,6 +1,6 @@
 //! What the broker asks the shell to do, as plain data.
 
-use super::{ConnId, PeerId, PluginId};
+use super::{ChildId, ConnId, PeerId, PluginId};
 use crate::address::Endpoint;
 use crate::directory::Change;
 use crate::ends::Handle;
@@ -23,6 +23,17 @@ pub enum Effect {
     HangUp(ConnId),
     /// Close the connection at once, without another byte.
     CutOff(ConnId),
+    /// The server of this host is found, and all that it knows is known: plugins can be started.
+    HomeFound,
+    /// The link to which this process owes its life is gone: there is nothing left to do.
+    Orphaned,
+    /// Start a host with a connection to it, and say [`connected`](super::Broker::connected); when it
+    /// has ended, or cannot be started, [`child_ended`](super::Broker::child_ended).
+    StartChild(ChildId),
+    /// End a host whose link is gone, if it has not ended.
+    EndChild(ChildId),
+    /// The server does not take this plugin: stop it.
+    Reject(PluginId, Reason),
     /// The command line asks for something: answer with
     /// [`answer_command`](super::Broker::answer_command).
     Command {

@@ -97,7 +97,9 @@ impl Broker {
             return;
         };
         end.inbox.clear();
-        end.phase = Phase::Open;
+        if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
+            self.count_unanswered(conn, -1);
+        }
         if let Some(link) = self.link_of(conn) {
             link.abort(stream, reason);
         }

@@ -17,30 +17,35 @@
 mod announce;
 mod audit;
 mod channels;
+mod children;
 mod commands;
 mod connections;
 mod credit;
 mod effect;
+mod hosts;
 mod join;
 mod peer_links;
 mod peers;
 mod plugins;
 mod proving;
 mod status;
+mod requests;
 mod streams;
+mod uplink;
 mod usefulness;
 mod writing;
 
 pub use crate::ends::Handle;
 pub use crate::wire::Security;
 pub use audit::StreamAccount;
+pub use children::{ChildConfig, ChildId, Placement, Restart};
 pub use connections::{Grants, Opened, Opening};
 pub use effect::{Caller, Dial, Effect, LinkChange, Step, Told};
 pub use peers::{Keep, PeerConfig, PeerId};
-pub use plugins::{Expose, Misuse, Permission, PluginConfig, PluginState, Target};
-pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status};
+pub use plugins::{Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target};
+pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status, Where};
 
-use crate::address::Endpoint;
+use crate::control::Role;
 use crate::directory::Directory;
 use crate::ends::Ends;
 use crate::key::Key;
@@ -51,11 +56,13 @@ use crate::timers::Timers;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use children::Child;
 use connections::Conn;
 use core::time::Duration;
 use peers::Peer;
 use plugins::PluginRecord;
 use trunkline_shs::{Identity, NetworkId};
+use uplink::Home;
 
 /// A connection, by the number that the broker gave it. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +92,8 @@ pub struct Settings {
     pub accept: Accept,
     /// Its name, for people.
     pub name: String,
+    /// Whether it is a server, or a host that runs plugins for one.
+    pub role: Role,
     /// Equal for all processes that can reach each other's unix sockets.
     pub machine: Key,
     /// The release of the software, for people.
@@ -101,6 +110,7 @@ enum TimerKey {
     Link(ConnId),
     Useless(ConnId),
     Redial(PeerId),
+    Restart(ChildId),
     Plugin(PluginId, u64),
 }
 
@@ -109,6 +119,8 @@ enum TimerKey {
 pub struct Broker {
     settings: Settings,
     key: Key,
+    /// The server that this process belongs to: itself, or that of a host.
+    home: Home,
     now: Duration,
     ends: Ends,
     directory: Directory,
@@ -126,8 +138,7 @@ pub struct Broker {
     servers: BTreeMap<Key, ConnId>,
     peers: BTreeMap<PeerId, Peer>,
     next_peer: u32,
-    /// What other machines may be told of where this server listens, and what this one may.
-    addresses: Vec<Endpoint>,
+    children: BTreeMap<ChildId, Child>,
     counters: Counters,
     timers: Timers<TimerKey>,
     effects: VecDeque<Effect>,
@@ -141,6 +152,7 @@ impl Broker {
         Broker {
             random: settings.seed,
             key: Key(*settings.identity.public()),
+            home: Home::of(&settings),
             settings,
             now: Duration::ZERO,
             ends: Ends::default(),
@@ -155,7 +167,7 @@ impl Broker {
             servers: BTreeMap::new(),
             peers: BTreeMap::new(),
             next_peer: 0,
-            addresses: Vec::new(),
+            children: BTreeMap::new(),
             counters: Counters::default(),
             timers: Timers::new(),
             effects: VecDeque::new(),
@@ -163,12 +175,17 @@ impl Broker {
         }
     }
 
-    /// This server's key.
+    /// The key of this process: the server's, or a host's own.
     pub fn key(&self) -> Key {
         self.key
     }
 
-    /// Who this server is.
+    /// The key and the name of the server that this process belongs to.
+    pub fn home(&self) -> (Key, &str) {
+        (self.home.key, &self.home.name)
+    }
+
+    /// Who this process is.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -181,6 +198,7 @@ impl Broker {
                 TimerKey::Link(conn) => self.link_timer(conn),
                 TimerKey::Useless(conn) => self.end_if_useless(conn),
                 TimerKey::Redial(peer) => self.dial(peer),
+                TimerKey::Restart(child) => self.restart_child(child),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }
         }
@@ -206,10 +224,12 @@ impl Broker {
         !self.touched.is_empty()
     }
 
-    /// The servers that are linked, with their names.
+    /// The servers that are linked to the one that this process belongs to, with their names.
     pub fn servers(&self) -> impl Iterator<Item = (Key, &str)> {
         let name = |conn: &ConnId| self.conns.get(conn).and_then(Conn::peer_name);
-        self.servers.iter().map(move |(key, conn)| (*key, name(conn).unwrap_or_default()))
+        let linked = self.servers.iter().map(move |(key, conn)| (*key, name(conn)));
+        let linked = linked.map(|(key, name)| (key, name.unwrap_or_default()));
+        linked.chain(self.home.links.iter().map(|(key, name)| (*key, name.as_str())))
     }
 
     /// The next effect to perform. One that has become pointless is not given.
@@ -228,10 +248,8 @@ impl Broker {
 
     /// Begins to end in order: no new channels and links, goodbye to each peer. Plugins are stopped
     /// by the shell, before this call.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, reason: &Reason) {
         self.stopping = true;
-        let reason =
-            Reason::server(crate::reason::Code::ServerStopping, "the server is going down");
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }

@@ -3,7 +3,8 @@
 use super::peers::Keep;
 use super::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Told};
 use crate::address::{Address, Endpoint, Scope, Transform};
-use crate::control::Role;
+use super::plugins::Runs;
+use crate::control::{Message, Role, Server, Unlinked};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
 use alloc::format;
@@ -18,8 +19,12 @@ impl Broker {
         let bad = |why: String| Reason::server(Code::BadAddress, format!("{address}: {why}"));
         let parsed: Address = address.parse().map_err(|error| bad(format!("{error}")))?;
         let (key, endpoints) = keyed(&parsed).map_err(|why| bad(why.into()))?;
-        if key == self.key {
+        if key == self.home.key {
             return Err(Reason::server(Code::SelfLink, "this is the key of this server"));
+        }
+        if self.is_host() {
+            self.ask_for_link(plugin, address);
+            return Ok(key);
         }
         let mut wanted = self.peers.values().filter(|peer| peer.wanted_by.is_some());
         let under_way = wanted.clone().any(|peer| peer.config.key == Some(key));
@@ -40,6 +45,10 @@ impl Broker {
     pub fn close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
         self.permit(plugin, Permission::Links)?;
         let unknown = || Reason::server(Code::UnknownServer, format!("no link to {server} is up"));
+        if self.home.links.contains_key(&server) {
+            self.ask_for_end_of_link(plugin, server);
+            return Ok(());
+        }
         let id = *self.servers.get(&server).ok_or_else(unknown)?;
         let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
         let by = name.map(|name| format!("the plugin {name} closed it")).unwrap_or_default();
@@ -49,12 +58,12 @@ impl Broker {
 
     /// Where this server can be reached, as the shell found out; the best place first.
     pub fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
-        self.addresses = addresses;
+        self.home.addresses = addresses;
     }
 
     /// The addresses of this server that reach at least so far.
     pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
-        self.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
+        self.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
     }
 
     /// A link that a plugin wanted did not come about, or is over: it is not dialled again.
@@ -63,10 +72,21 @@ impl Broker {
         // Of a link that was up, all plugins have been told.
         if let (Some(plugin), Some(server), false) = (peer.wanted_by, peer.config.key, peer.was_up)
             && !self.servers.contains_key(&server)
-            && self.is_live(plugin)
+            && let Some(record) = self.plugins.get(&plugin)
         {
-            let change = LinkChange { server, name: String::new(), down: Some(reason) };
-            self.tell(plugin, Told::Link(change));
+            let name = String::new();
+            match record.runs {
+                Runs::Here if self.is_live(plugin) => {
+                    let change = LinkChange { server, name, down: Some(reason) };
+                    self.tell(plugin, Told::Link(change));
+                }
+                Runs::Here => {}
+                Runs::At(host) => {
+                    let plugin = Some(record.config.name.clone());
+                    let server = Server { key: server, name };
+                    self.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
+                }
+            }
         }
     }
 

@@ -201,7 +201,7 @@ fn rests(reason: &Reason) -> bool {
 
 /// The pause before a redial: it doubles with each failure, and a random half of it is left away,
 /// so that servers which lost each other at the same moment do not dial in step.
-fn pause(failures: u32, least: Duration, most: Duration, random: u64) -> Duration {
+pub(super) fn pause(failures: u32, least: Duration, most: Duration, random: u64) -> Duration {
     let doubled = least.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
     let half = doubled.min(most) / 2;
     let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);

@@ -1,6 +1,8 @@
-//! The plugins of this process: their records, and what they ask for beside channels.
+//! The plugins of this server: their records, and what they ask for beside channels.
 
-use super::{Broker, PluginId, TimerKey};
+use super::{Broker, ConnId, PluginId, TimerKey};
+use crate::address::Shareable;
+use crate::control::SocketName;
 use crate::directory::{Entry, Wanted};
 use crate::ends::{Handle, Lookup};
 use crate::key::Key;
@@ -56,6 +58,11 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// What a word of the configuration means.
+    pub(super) fn of(word: &str) -> Option<Permission> {
+        [Permission::Links].into_iter().find(|permission| permission.as_str() == word)
+    }
+
     /// The word that the configuration uses.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -84,9 +91,30 @@ pub enum PluginState {
 #[derive(Debug)]
 pub(super) struct PluginRecord {
     pub(super) config: PluginConfig,
+    pub(super) runs: Runs,
+    /// How its process can be reached directly.
+    pub(super) direct: Direct,
     pub(super) state: PluginState,
     pub(super) channels: usize,
     next_timer: u64,
+}
+
+/// In which process a plugin of this server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// In this one.
+    Here,
+    /// In that of a host.
+    At(ConnId),
+}
+
+/// Where a process takes direct connections for a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// A unix socket, for processes of this machine.
+    pub socket: Option<SocketName>,
+    /// TCP addresses.
+    pub net: Vec<Shareable>,
 }
 
 /// What a plugin did that no plugin may do. It fails for it.
@@ -127,17 +155,37 @@ pub struct Target {
 impl Broker {
     /// Adds a plugin that is about to start. A name that is taken is refused.
     pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
-        if self.names.contains_key(&config.name) {
-            let text = format!("the name {} is taken by a plugin of this server", config.name);
-            return Err(Reason::server(Code::NotAllowed, text));
+        self.add_record(config, Runs::Here, Direct::default())
+    }
+
+    pub(super) fn add_record(
+        &mut self,
+        config: PluginConfig,
+        runs: Runs,
+        direct: Direct,
+    ) -> Result<PluginId, Reason> {
+        if let Some(holder) = self.names.get(&config.name) {
+            let text = format!("the name {} is taken by {}", config.name, self.whereabouts(*holder));
+            return Err(Reason::server(Code::NameTaken, text));
         }
         let id = PluginId(self.next_plugin);
         self.next_plugin += 1;
         self.names.insert(config.name.clone(), id);
-        let record =
-            PluginRecord { config, state: PluginState::Starting, channels: 0, next_timer: 0 };
+        let state = PluginState::Starting;
+        let record = PluginRecord { config, runs, direct, state, channels: 0, next_timer: 0 };
         self.plugins.insert(id, record);
         Ok(id)
+    }
+
+    /// Where a plugin runs, for people.
+    fn whereabouts(&self, plugin: PluginId) -> String {
+        match self.plugins.get(&plugin).map(|record| record.runs) {
+            Some(Runs::At(host)) => {
+                let label = self.conns.get(&host).map(super::Conn::label);
+                format!("a plugin of the host {}", label.unwrap_or_default())
+            }
+            _ => "a plugin of this server".into(),
+        }
     }
 
     /// The plugin runs: it appears in the directory, here and at the peers that may see it.
@@ -156,7 +204,7 @@ impl Broker {
     pub fn uses(&mut self, plugin: PluginId, name: Name, least: Version) -> Result<(), Reason> {
         let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
         add_partner(&mut record.config.uses, (name, least))?;
-        self.plugins_changed();
+        self.partners_changed(plugin);
         Ok(())
     }
 
@@ -164,12 +212,20 @@ impl Broker {
     pub fn invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
         let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
         add_partner(&mut record.config.invites, name)?;
-        self.plugins_changed();
+        self.partners_changed(plugin);
         Ok(())
     }
 
+    /// What a plugin of this process wants has changed.
+    fn partners_changed(&mut self, plugin: PluginId) {
+        if self.is_host() {
+            self.register(plugin);
+        }
+        self.plugins_changed();
+    }
+
     /// What this server's plugins are, or what they want, has changed.
-    fn plugins_changed(&mut self) {
+    pub(super) fn plugins_changed(&mut self) {
         self.weigh_all();
         self.wake_peers();
     }
@@ -187,7 +243,7 @@ impl Broker {
         self.plugin_over(plugin, PluginState::Stopped, &reason);
     }
 
-    fn plugin_over(&mut self, plugin: PluginId, state: PluginState, reason: &Reason) {
+    pub(super) fn plugin_over(&mut self, plugin: PluginId, state: PluginState, reason: &Reason) {
         let Some(record) = self.plugins.get_mut(&plugin) else { return };
         if matches!(record.state, PluginState::Stopped | PluginState::Failed(_)) {
             return;
@@ -213,7 +269,7 @@ impl Broker {
         matches!(state, Some(PluginState::Starting | PluginState::Running))
     }
 
-    /// The plugin of this process that runs under a name.
+    /// The plugin of this server that runs under a name.
     pub(super) fn running(&self, name: &Name) -> Option<PluginId> {
         let id = self.names.get(name)?;
         (self.plugin_state(*id) == Some(&PluginState::Running)).then_some(*id)
@@ -259,18 +315,16 @@ impl Broker {
     /// Where a plugin wants its channel: the server that it names by key or by name.
     pub(super) fn wanted(&self, server: Option<&str>) -> Result<Wanted, Reason> {
         let Some(text) = server else { return Ok(Wanted::Anywhere) };
-        if text == self.settings.name {
-            return Ok(Wanted::At(self.key));
+        if text == self.home.name {
+            return Ok(Wanted::At(self.home.key));
         }
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));
         }
-        let named = self.servers.iter().find(|(_, conn)| {
-            self.conns.get(conn).is_some_and(|conn| conn.peer_name() == Some(text))
-        });
+        let named = self.servers().find(|(_, name)| *name == text);
         let unknown =
             || Reason::server(Code::UnknownServer, format!("no server named {text} is linked"));
-        named.map(|(key, _)| Wanted::At(*key)).ok_or_else(unknown)
+        named.map(|(key, _)| Wanted::At(key)).ok_or_else(unknown)
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a server would say of itself: plugins, links and channels, as plain data.
 
+use super::children::{Child, ChildState, Placement};
 use super::connections::ConnPhase;
+use super::plugins::{Direct, Runs};
 use super::{Broker, PluginState};
 use crate::control::Role;
-use crate::ends::{End, EndId, Owner};
+use crate::directory::Entry;
+use crate::ends::{ChannelInfo, End, EndId, Owner};
 use crate::key::Key;
 use crate::limits::Counters;
 use crate::name::{Name, Version};
@@ -37,8 +40,37 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// The server where it is.
     pub server: Key,
+    /// In which process it runs.
+    pub placement: Where,
+    /// Where its process takes direct connections for it.
+    pub direct: Direct,
     /// Its channels that have an end in this process.
     pub channels: usize,
+}
+
+/// In which process a plugin runs, seen from its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// In this one.
+    Inline,
+    /// On a thread that this server started.
+    Thread,
+    /// In a process that this server started.
+    Process,
+    /// In one that the server did not start: of a host, or of another server.
+    Remote,
+}
+
+impl Where {
+    /// The word that `status` uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Where::Inline => "inline",
+            Where::Thread => "thread",
+            Where::Process => "process",
+            Where::Remote => "remote",
+        }
+    }
 }
 
 /// How far a link has come.
@@ -59,6 +91,8 @@ pub struct LinkStatus {
     pub peer: Option<Key>,
     /// The peer's name, empty until its hello.
     pub name: String,
+    /// Whether the peer is a server or a host.
+    pub role: Role,
     /// The address that was dialled, or from which it came.
     pub address: String,
     /// How far it has come.
@@ -105,40 +139,88 @@ impl Broker {
     }
 
     fn plugin_status(&self) -> Vec<PluginStatus> {
-        let home = self.key;
-        let local = self.plugins.values().map(|record| PluginStatus {
+        let home = self.home.key;
+        let own = self.plugins.values().map(|record| PluginStatus {
             name: record.config.name.clone(),
             version: record.config.version,
             state: record.state.clone(),
             server: home,
-            channels: record.channels,
+            placement: self.placement(record.runs),
+            direct: record.direct.clone(),
+            channels: match record.runs {
+                Runs::Here => record.channels,
+                Runs::At(_) => self.channels_of(&record.config.name, home),
+            },
         });
-        let remote = self.directory.entries().filter(|entry| entry.server != home);
-        let remote = remote.map(|entry| {
-            let with = (entry.name.clone(), entry.server);
-            let touches = |end: &&End| {
-                end.info.as_ref().is_some_and(|info| info.to == with || info.from == with)
-            };
-            let channels = self.ends.iter().filter(|(_, end)| touches(end)).count();
-            PluginStatus {
-                name: entry.name,
-                version: entry.version,
-                state: PluginState::Running,
-                server: entry.server,
-                channels,
-            }
+        let own: Vec<PluginStatus> = own.collect();
+        let known = |entry: &Entry| {
+            entry.server == home && own.iter().any(|plugin| plugin.name == entry.name)
+        };
+        let others = self.directory.entries().filter(|entry| !known(entry));
+        let others = others.map(|entry| PluginStatus {
+            channels: self.channels_of(&entry.name, entry.server),
+            name: entry.name,
+            version: entry.version,
+            state: PluginState::Running,
+            server: entry.server,
+            placement: Where::Remote,
+            direct: Direct::default(),
         });
-        local.chain(remote).collect()
+        let others: Vec<PluginStatus> = others.collect();
+        let silent = self.children.values().filter_map(|child| self.unregistered(child));
+        let silent: Vec<PluginStatus> = silent.collect();
+        own.into_iter().chain(silent).chain(others).collect()
+    }
+
+    /// A host that this server starts, as long as its plugin has not registered.
+    fn unregistered(&self, child: &Child) -> Option<PluginStatus> {
+        let name = &child.config.name;
+        let shown = |record: &super::PluginRecord| match record.runs {
+            Runs::At(conn) => child.conn == Some(conn) || record.config.name == *name,
+            Runs::Here => false,
+        };
+        if self.plugins.values().any(shown) {
+            return None;
+        }
+        Some(PluginStatus {
+            name: name.clone(),
+            version: 0,
+            state: match &child.state {
+                ChildState::Ended(reason) => PluginState::Failed(reason.clone()),
+                ChildState::Starting | ChildState::Running => PluginState::Starting,
+            },
+            server: self.home.key,
+            placement: Where::from(child.config.placement),
+            direct: Direct::default(),
+            channels: 0,
+        })
+    }
+
+    fn placement(&self, runs: Runs) -> Where {
+        match runs {
+            Runs::Here => Where::Inline,
+            Runs::At(conn) => self.placement_of(conn).map_or(Where::Remote, Where::from),
+        }
+    }
+
+    /// Channels through this process that have an end at a plugin which is not in it.
+    fn channels_of(&self, name: &Name, server: Key) -> usize {
+        let is = |(other, at): &(Name, Key)| other == name && *at == server;
+        let touches = |end: &&End| {
+            end.info.as_ref().is_some_and(|info| is(&info.to) || is(&info.from))
+        };
+        self.ends.iter().map(|(_, end)| end).filter(touches).count()
     }
 
     fn link_status(&self) -> Vec<LinkStatus> {
         let live = self.conns.values().filter(|conn| {
             let hello = conn.hello.as_ref();
-            conn.phase != ConnPhase::Ending && hello.is_none_or(|h| h.role == Role::Server)
+            conn.phase != ConnPhase::Ending && hello.is_none_or(|h| h.role != Role::Command)
         });
         let live = live.map(|conn| LinkStatus {
             peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
             name: conn.peer_name().unwrap_or_default().into(),
+            role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
             address: conn.address.clone(),
             state: match conn.phase {
                 ConnPhase::Shaking | ConnPhase::AwaitsHello => LinkState::Connecting,
@@ -151,10 +233,13 @@ impl Broker {
             reason: None,
         });
         let linked = |key: Option<Key>| key.is_some_and(|key| self.servers.contains_key(&key));
+        let dials = |peer: &&super::Peer| !peer.config.endpoints.is_empty();
         let absent = self.peers.values().filter(|p| p.conn.is_none() && !linked(p.key));
+        let absent = absent.filter(|peer| peer.config.role == Role::Server || dials(peer));
         let absent = absent.map(|peer| LinkStatus {
             peer: peer.key,
             name: String::new(),
+            role: peer.config.role,
             address: peer.config.endpoints.first().map(|e| e.to_string()).unwrap_or_default(),
             state: if peer.dialling { LinkState::Connecting } else { LinkState::Waiting },
             streams: 0,
@@ -168,17 +253,14 @@ impl Broker {
 
     fn channel_status(&self, id: EndId, end: &End) -> Option<ChannelStatus> {
         let info = end.info.as_ref()?;
-        let peer = end.peer.and_then(|peer| self.ends.get(peer));
-        let streams = [Some(end), peer].into_iter().flatten();
-        let over_link = streams.clone().any(|end| matches!(end.owner, Owner::Stream(..)));
-        let opener = self.faces_opener(end, &info.from);
+        let opener = self.faces_opener(end, info);
         let (bytes_out, bytes_in) =
             if opener { (end.given, end.told) } else { (end.told, end.given) };
         Some(ChannelStatus {
             id: self.ends.handle(id).0,
             from: info.from.clone(),
             to: info.to.clone(),
-            route: if over_link { Route::Link } else { Route::Local },
+            route: info.route,
             bytes_in,
             bytes_out,
         })
@@ -186,13 +268,26 @@ impl Broker {
 
     /// Whether what an end is given comes from the plugin that opened the channel. An end that a
     /// relay joined to another one can be on either side.
-    fn faces_opener(&self, end: &End, (name, server): &(Name, Key)) -> bool {
-        let here = *server == self.key;
+    fn faces_opener(&self, end: &End, info: &ChannelInfo) -> bool {
+        let (name, server) = &info.from;
+        let opener = (*server == self.home.key).then(|| self.running(name)).flatten();
+        let runs = opener.and_then(|plugin| self.plugins.get(&plugin)).map(|record| record.runs);
         match end.owner {
-            Owner::Plugin(plugin) => {
-                here && self.plugins.get(&plugin).is_some_and(|p| p.config.name == *name)
-            }
-            Owner::Stream(..) => !here,
+            Owner::Plugin(plugin) => opener == Some(plugin),
+            Owner::Stream(conn, _) => match self.conns.get(&conn).and_then(|c| c.hello.as_ref()) {
+                Some(hello) if hello.role == Role::Host => runs == Some(Runs::At(conn)),
+                Some(hello) if !self.is_host() => hello.key == *server,
+                _ => runs != Some(Runs::Here),
+            },
+        }
+    }
+}
+
+impl From<Placement> for Where {
+    fn from(placement: Placement) -> Where {
+        match placement {
+            Placement::Thread => Where::Thread,
+            Placement::Process => Where::Process,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::control::Answer;
 use crate::ends::{End, EndId, Owner, Phase};
 use crate::limits::{Limit, WINDOW};
 use crate::reason::Reason;
+use crate::route::Route;
 use core::num::NonZeroU64;
 
 impl Broker {
@@ -168,7 +169,11 @@ impl Broker {
         self.frame_used(id, used);
         let peer = self.ends.get(id).and_then(|end| end.peer);
         match answer {
-            Answer::Accept => {
+            Answer::Accept(route) => {
+                let route = self.learn_route(id, route);
+                if peer.is_some_and(|peer| self.is_asking_stream(peer)) {
+                    self.answer(peer, &Answer::accept(route));
+                }
                 if self.ends.get(id).is_some_and(|end| end.flags.stop_when_answered) {
                     self.stop_stream(id);
                 }
@@ -188,9 +193,27 @@ impl Broker {
                 let peer = self.part(id);
                 self.close_stream(id);
                 self.stop_stream(id);
-                self.abort_end(peer, reason);
+                self.refuse_peer(peer, reason);
             }
         }
+    }
+
+    /// Whether an end is a stream whose preface waits for our answer.
+    fn is_asking_stream(&self, id: EndId) -> bool {
+        self.ends.get(id).is_some_and(|end| end.conn().is_some() && end.phase == Phase::Asking)
+    }
+
+    /// The other side of a channel says how its bytes travel, where that is not what we took for
+    /// granted; it is kept with the end that has the channel's facts.
+    fn learn_route(&mut self, id: EndId, told: Option<Route>) -> Option<Route> {
+        let peer = self.ends.get(id).and_then(|end| end.peer);
+        for id in [Some(id), peer].into_iter().flatten() {
+            if let Some(info) = self.ends.get_mut(id).and_then(|end| end.info.as_mut()) {
+                info.route = told.unwrap_or(info.route);
+                return Some(info.route);
+            }
+        }
+        told
     }
 
     /// A first frame took credit of the end that is joined to the stream: it counts as consumed.

@@ -1,6 +1,7 @@
 //! The control messages of stream 0.
 
 use super::codec::{DecodeError, body, frame, open_envelope};
+use super::fields::{Addresses, SocketName};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
@@ -48,6 +49,9 @@ pub struct Hello {
     /// The release of the sender's software, for people.
     #[n(7)]
     pub software: Option<String>,
+    /// The address from which the receiver's connection came, where that means something elsewhere.
+    #[n(8)]
+    pub seen: Option<Addresses>,
 }
 
 /// One plugin as a peer is told of it.
@@ -60,6 +64,58 @@ pub struct Announced {
     /// The plugin's version.
     #[n(2)]
     pub version: Version,
+    /// The server that has it, where that is not the sender: a server tells its hosts of all.
+    #[n(3)]
+    pub server: Option<Key>,
+    /// What a host asks its server to know of the plugin.
+    #[n(4)]
+    pub registration: Option<Registration>,
+}
+
+impl Announced {
+    /// A plugin of the sender.
+    pub fn new(name: Name, version: Version) -> Announced {
+        Announced { name, version, server: None, registration: None }
+    }
+}
+
+/// What a host tells its server of a plugin beside its name and version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Registration {
+    /// Whether plugins of every linked server may see it.
+    #[n(1)]
+    pub peers: bool,
+    /// The keys of the servers whose plugins may see it.
+    #[n(2)]
+    pub keys: Vec<Key>,
+    /// The plugins that it opens channels to.
+    #[n(3)]
+    pub uses: Vec<Use>,
+    /// The plugins that should connect to it.
+    #[n(4)]
+    pub invites: Vec<Name>,
+    /// What it may do beyond the default, in the words of the configuration.
+    #[n(5)]
+    pub allow: Vec<String>,
+    /// The unix socket on which its host takes direct connections.
+    #[n(6)]
+    pub socket: Option<SocketName>,
+    /// The TCP addresses on which its host takes direct connections.
+    #[n(7)]
+    pub net: Option<Addresses>,
+}
+
+/// A plugin that is used, and the least version that will do.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Use {
+    /// Its name.
+    #[n(1)]
+    pub name: Name,
+    /// The least version.
+    #[n(2)]
+    pub least: Version,
 }
 
 /// Plugins that appeared, or whose version changed.
@@ -78,6 +134,9 @@ pub struct Withdrawn {
     /// Their names.
     #[n(1)]
     pub names: Vec<Name>,
+    /// The server that had them, where that is not the sender.
+    #[n(2)]
+    pub server: Option<Key>,
 }
 
 /// Why a stream is about to be ended in both directions.
@@ -119,6 +178,82 @@ pub struct Wanted {
     pub wanted: bool,
 }
 
+/// Servers that are linked to the sender, told to its hosts. The first one says that a host knows by
+/// now all that its server does.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Linked {
+    /// Each with its name.
+    #[n(1)]
+    pub servers: Vec<Server>,
+    /// Where the sender can be reached.
+    #[n(2)]
+    pub addresses: Option<Addresses>,
+}
+
+/// A server, as people and programs call it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Server {
+    /// Its key.
+    #[n(1)]
+    pub key: Key,
+    /// Its name.
+    #[n(2)]
+    pub name: String,
+}
+
+/// A link of the sender ended, or one that a plugin of the receiver wanted did not come about.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Unlinked {
+    /// The server at its other end.
+    #[n(1)]
+    pub server: Server,
+    /// Why.
+    #[n(2)]
+    pub reason: Reason,
+    /// The only plugin that is to be told: it wanted the link.
+    #[n(3)]
+    pub plugin: Option<Name>,
+}
+
+/// A plugin of the sending host wants a link.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct OpenLink {
+    /// The plugin.
+    #[n(1)]
+    pub plugin: Name,
+    /// Where to, with the key that is expected there.
+    #[n(2)]
+    pub address: String,
+}
+
+/// A plugin of the sending host ends a link.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct CloseLink {
+    /// The plugin.
+    #[n(1)]
+    pub plugin: Name,
+    /// The server at its other end.
+    #[n(2)]
+    pub server: Key,
+}
+
+/// A plugin that the receiving host has announced cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Rejected {
+    /// The plugin.
+    #[n(1)]
+    pub name: Name,
+    /// Why.
+    #[n(2)]
+    pub reason: Reason,
+}
+
 macro_rules! messages {
     ($($(#[$doc:meta])* $kind:literal $variant:ident,)*) => {
         /// A control message. Its kind is the first number of its envelope.
@@ -134,7 +269,7 @@ macro_rules! messages {
             pub fn frame(&self) -> Vec<u8> {
                 match self {
                     $(Message::$variant(inner) => frame($kind, inner),)*
-                    Message::Other(kind) => frame(*kind, &Withdrawn { names: Vec::new() }),
+                    Message::Other(kind) => frame(*kind, &Plugins { plugins: Vec::new() }),
                 }
             }
 
@@ -165,6 +300,16 @@ messages! {
     6 Unknown,
     /// Whether the sender has a use for the link; it has none before it says so.
     7 Wanted,
+    /// Servers that are linked to the sender, told to its hosts.
+    8 Linked,
+    /// A link ended or did not come about, told to hosts.
+    9 Unlinked,
+    /// A plugin of a host wants a link.
+    10 OpenLink,
+    /// A plugin of a host ends a link.
+    11 CloseLink,
+    /// A plugin that a host announced cannot be taken.
+    12 Rejected,
 }
 
 #[cfg(test)]
@@ -175,7 +320,7 @@ mod tests {
     use alloc::vec;
 
     fn all() -> Vec<Message> {
-        let echo = Announced { name: "echo".parse().expect("a name"), version: u64::MAX };
+        let echo = Announced::new("echo".parse().expect("a name"), u64::MAX);
         let reason = Reason::server(Code::Silent, "nothing for 30 s");
         vec![
             Message::Hello(Hello {
@@ -186,9 +331,10 @@ mod tests {
                 machine: Key([8; 32]),
                 plugins: vec![echo.clone()],
                 software: None,
+                seen: None,
             }),
             Message::Plugins(Plugins { plugins: vec![echo.clone()] }),
-            Message::Withdrawn(Withdrawn { names: vec![echo.name] }),
+            Message::Withdrawn(Withdrawn { names: vec![echo.name], server: None }),
             Message::Closing(Closing { stream: 300, reason: reason.clone() }),
             Message::Goodbye(Goodbye { reason: Reason::plugin("mine", "é") }),
             Message::Unknown(Unknown { kind: 99 }),

@@ -2,16 +2,19 @@
 //! first bytes of a stream. PROTOCOL.md describes the same for a second implementation.
 
 mod codec;
+mod fields;
 mod frame;
 mod message;
 mod preface;
 
 pub use codec::DecodeError;
+pub use fields::{ADDRESSES_MAX, Addresses, SocketName};
 pub use frame::{Frame, FrameReader, FrameTooLong, LENGTH_BYTES};
 pub use message::{
-    Announced, Closing, Goodbye, Hello, Message, Plugins, Role, Unknown, Wanted, Withdrawn,
+    Announced, CloseLink, Closing, Goodbye, Hello, Linked, Message, OpenLink, Plugins,
+    Registration, Rejected, Role, Server, Unknown, Unlinked, Use, Wanted, Withdrawn,
 };
-pub use preface::{Answer, Origin, Preface};
+pub use preface::{Answer, At, Origin, Preface, Request};
 
 /// Version of the link protocol that this crate speaks.
 pub const PROTOCOL: u64 = 1;

@@ -1,8 +1,11 @@
 //! The first bytes of a stream: what it is for, and the answer.
 
 use super::codec::{DecodeError, body, frame, open_envelope};
+use super::fields::Addresses;
+use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
+use crate::route::Route;
 use alloc::string::String;
 use alloc::vec::Vec;
 use minicbor::decode::Error;
@@ -18,20 +21,70 @@ pub struct Origin {
     /// Its version.
     #[n(2)]
     pub version: Version,
+    /// Its server, where that is not the sender's own: a server tells it its hosts.
+    #[n(3)]
+    pub server: Option<Key>,
+}
+
+impl Origin {
+    /// A plugin of the sender's server.
+    pub fn new(name: Name, version: Version) -> Origin {
+        Origin { name, version, server: None }
+    }
+}
+
+/// A channel that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Request {
+    /// The plugin that is wanted.
+    #[n(1)]
+    pub to: Name,
+    /// The least version that will do.
+    #[n(2)]
+    pub least: Version,
+    /// Who wants it.
+    #[n(3)]
+    pub from: Origin,
+    /// The server where it is wanted: a host tells its server.
+    #[n(4)]
+    pub server: Option<Key>,
+    /// How the channel's bytes will have travelled, where that is not `link`: a server tells its
+    /// host.
+    #[n(5)]
+    pub route: Option<Route>,
+    /// Where the caller is, when it does not run inline: a server tells another one.
+    #[n(6)]
+    pub at: Option<At>,
+}
+
+impl Request {
+    /// A plugin of the receiver is wanted by one of the sender that runs inline.
+    pub fn new(to: Name, least: Version, from: Origin) -> Request {
+        Request { to, least, from, server: None, route: None, at: None }
+    }
+}
+
+/// The process in which a plugin runs.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct At {
+    /// Its key.
+    #[n(1)]
+    pub process: Key,
+    /// Its machine.
+    #[n(2)]
+    pub machine: Key,
+    /// The address from which its link came.
+    #[n(3)]
+    pub seen: Option<Addresses>,
 }
 
 /// What a stream is for: its creator's first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preface {
     /// A channel to a plugin of the receiver.
-    Channel {
-        /// The plugin that is wanted.
-        to: Name,
-        /// The least version that will do.
-        least: Version,
-        /// Who wants it.
-        from: Origin,
-    },
+    Channel(Request),
     /// A command of the command line. The reply is the stream's bytes.
     Command {
         /// `status` or `stop`.
@@ -44,8 +97,8 @@ pub enum Preface {
 /// The receiver's first frame on a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The stream's bytes follow.
-    Accept,
+    /// The stream's bytes follow; and how they travel, where that is not `link`.
+    Accept(Option<Route>),
     /// The stream ends.
     Refuse(Reason),
 }
@@ -57,17 +110,6 @@ const REFUSE: u64 = 2;
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
-struct WireChannel {
-    #[n(1)]
-    to: Name,
-    #[n(2)]
-    least: Version,
-    #[n(3)]
-    from: Origin,
-}
-
-#[derive(Encode, Decode)]
-#[cbor(map)]
 struct WireCommand {
     #[n(1)]
     name: String,
@@ -75,7 +117,10 @@ struct WireCommand {
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
-struct WireAccept {}
+struct WireAccept {
+    #[n(1)]
+    route: Option<Route>,
+}
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -87,12 +132,10 @@ struct WireRefuse {
 impl Preface {
     /// The preface as a frame, its length in front.
     pub fn frame(&self) -> Vec<u8> {
-        match self.clone() {
-            Preface::Channel { to, least, from } => {
-                frame(CHANNEL, &WireChannel { to, least, from })
-            }
-            Preface::Command { name } => frame(COMMAND, &WireCommand { name }),
-            Preface::Other(kind) => frame(kind, &WireAccept {}),
+        match self {
+            Preface::Channel(request) => frame(CHANNEL, request),
+            Preface::Command { name } => frame(COMMAND, &WireCommand { name: name.clone() }),
+            Preface::Other(kind) => frame(*kind, &WireAccept { route: None }),
         }
     }
 
@@ -100,10 +143,7 @@ impl Preface {
     pub fn decode(bytes: &[u8]) -> Result<Preface, DecodeError> {
         let (kind, decoder) = open_envelope(bytes)?;
         match kind {
-            CHANNEL => {
-                let WireChannel { to, least, from } = body(decoder)?;
-                Ok(Preface::Channel { to, least, from })
-            }
+            CHANNEL => body(decoder).map(Preface::Channel),
             COMMAND => body(decoder).map(|WireCommand { name }| Preface::Command { name }),
             other => Ok(Preface::Other(other)),
         }
@@ -111,10 +151,15 @@ impl Preface {
 }
 
 impl Answer {
+    /// Accepts a channel that travels so.
+    pub fn accept(route: Option<Route>) -> Answer {
+        Answer::Accept(route.filter(|route| *route != Route::Link))
+    }
+
     /// The answer as a frame, its length in front.
     pub fn frame(&self) -> Vec<u8> {
         match self {
-            Answer::Accept => frame(ACCEPT, &WireAccept {}),
+            Answer::Accept(route) => frame(ACCEPT, &WireAccept { route: *route }),
             Answer::Refuse(reason) => frame(REFUSE, &WireRefuse { reason: reason.clone() }),
         }
     }
@@ -123,7 +168,7 @@ impl Answer {
     pub fn decode(bytes: &[u8]) -> Result<Answer, DecodeError> {
         let (kind, decoder) = open_envelope(bytes)?;
         match kind {
-            ACCEPT => body(decoder).map(|WireAccept {}| Answer::Accept),
+            ACCEPT => body(decoder).map(|WireAccept { route }| Answer::Accept(route)),
             REFUSE => body(decoder).map(|WireRefuse { reason }| Answer::Refuse(reason)),
             _ => Err(Error::message("an answer is accept (1) or refuse (2)").into()),
         }
@@ -138,9 +183,16 @@ mod tests {
     #[test]
     fn prefaces_and_answers_are_read_as_they_were_written() {
         let name = |text: &str| text.parse::<Name>().expect("a name");
-        let from = Origin { name: name("ping"), version: 3 };
+        let from = Origin { name: name("ping"), version: 3, server: None };
         let prefaces = [
-            Preface::Channel { to: name("echo"), least: 4, from },
+            Preface::Channel(Request {
+                to: name("echo"),
+                least: 4,
+                from,
+                server: Some(Key([9; 32])),
+                route: Some(Route::Relay),
+                at: Some(At { process: Key([1; 32]), machine: Key([2; 32]), seen: None }),
+            }),
             Preface::Command { name: "status".into() },
             Preface::Other(77),
         ];
@@ -148,7 +200,8 @@ mod tests {
             let read = Preface::decode(&preface.frame()[4..]).expect("our own preface");
             assert_eq!(read, preface);
         }
-        for answer in [Answer::Accept, Answer::Refuse(Reason::server(Code::Refused, "no"))] {
+        let accept = Answer::Accept(Some(Route::Unix));
+        for answer in [Answer::Accept(None), accept, Answer::Refuse(Reason::server(Code::Refused, "no"))] {
             let read = Answer::decode(&answer.frame()[4..]).expect("our own answer");
             assert_eq!(read, answer);
         }

@@ -6,6 +6,7 @@ use crate::bymux::StreamId;
 use crate::key::Key;
 use crate::link::Round;
 use crate::name::Name;
+use crate::route::Route;
 use alloc::boxed::Box;
 
 /// Who gives to an end, and is told what comes out of it.
@@ -62,6 +63,7 @@ pub(crate) struct EndFlags {
 pub(crate) struct ChannelInfo {
     pub(crate) from: (Name, Key),
     pub(crate) to: (Name, Key),
+    pub(crate) route: Route,
 }
 
 /// One end of a channel.

@@ -1,0 +1,192 @@
+//! The hosts of this server: what they register, what they are told, and what is left when one goes.
+
+use super::plugins::{Direct, Runs};
+use super::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
+use crate::address::Scope;
+use crate::control::{
+    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Plugins, Registration, Rejected,
+    Role, Server, Unlinked, Withdrawn,
+};
+use crate::directory::{Change, ChangeKind};
+use crate::key::Key;
+use crate::limits::Limit;
+use crate::name::Name;
+use crate::reason::{Code, Reason};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+impl Broker {
+    /// A host said hello: it is told all that plugins of this server may know, and its plugins are
+    /// taken in.
+    pub(super) fn host_linked(&mut self, id: ConnId, plugins: Vec<Announced>) {
+        let entries = self.directory.entries().map(|entry| {
+            let server = (entry.server != self.key).then_some(entry.server);
+            Announced { server, ..Announced::new(entry.name, entry.version) }
+        });
+        let all: Vec<Announced> = entries.collect();
+        self.send_plugins(id, all);
+        let servers = self.servers().map(|(key, name)| Server { key, name: name.into() }).collect();
+        let told = self.addresses(Scope::Local).filter_map(|endpoint| {
+            let address: crate::address::Address = endpoint.to_string().parse().ok()?;
+            address.shareable(Scope::Local)
+        });
+        let addresses = Some(Addresses(told.collect()));
+        self.send(id, &Message::Linked(Linked { servers, addresses }));
+        let label = self.conns.get(&id).map(super::Conn::label).unwrap_or_default();
+        log::info!("host {label} is linked");
+        self.host_registers(id, plugins);
+    }
+
+    /// A host announces plugins of its process.
+    pub(super) fn host_registers(&mut self, id: ConnId, plugins: Vec<Announced>) {
+        for announced in plugins {
+            let name = announced.name.clone();
+            if let Err(reason) = self.host_registers_one(id, announced) {
+                log::warn!("a host's plugin {name} is not taken: {reason}");
+                self.send(id, &Message::Rejected(Rejected { name, reason }));
+            }
+        }
+    }
+
+    fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
+        let (config, direct) = registered(announced);
+        let holder = self.names.get(&config.name).copied();
+        if let Some(plugin) = holder
+            && let Some(record) = self.plugins.get_mut(&plugin)
+            && record.runs == Runs::At(id)
+        {
+            (record.config, record.direct) = (config.clone(), direct);
+            self.announce_local(plugin, &config.name, config.version);
+            self.plugins_changed();
+            return Ok(());
+        }
+        if self.plugins_of(id).len() >= self.settings.limits.announced {
+            let most = self.settings.limits.announced;
+            let text = format!("a host may register {most} plugins at most");
+            return Err(self.limit_reached(Limit::Announced, text));
+        }
+        let plugin = self.add_record(config, Runs::At(id), direct)?;
+        self.forget_predecessors(plugin);
+        self.plugin_started(plugin);
+        Ok(())
+    }
+
+    /// The records of plugins of hosts that ran under a name are of no use when it runs again.
+    fn forget_predecessors(&mut self, plugin: PluginId) {
+        let Some(name) = self.plugins.get(&plugin).map(|record| record.config.name.clone()) else {
+            return;
+        };
+        self.plugins.retain(|id, record| {
+            let past = record.config.name == name && *id != plugin;
+            !(past && matches!(record.runs, Runs::At(_)))
+        });
+    }
+
+    /// A host's plugins left its process.
+    pub(super) fn host_withdraws(&mut self, id: ConnId, names: &[Name]) {
+        let all = self.plugins_of(id);
+        for plugin in all {
+            let named = self.plugins.get(&plugin).is_some_and(|r| names.contains(&r.config.name));
+            if named {
+                self.plugin_stopped(plugin);
+                self.plugins.remove(&plugin);
+            }
+        }
+    }
+
+    /// A host is gone, and its plugins with it.
+    pub(super) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
+        let reason = Reason::server(Code::HostLost, format!("the host ended: {reason}"));
+        for plugin in self.plugins_of(id) {
+            self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
+        }
+    }
+
+    fn plugins_of(&self, id: ConnId) -> Vec<PluginId> {
+        let there = self.names.values().filter(|plugin| {
+            self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(id))
+        });
+        there.copied().collect()
+    }
+
+    /// Tells all hosts that the directory has changed.
+    pub(super) fn tell_hosts_change(&mut self, change: &Change) {
+        let entry = &change.entry;
+        let server = (entry.server != self.key).then_some(entry.server);
+        let message = match change.kind {
+            ChangeKind::Appeared | ChangeKind::Changed => {
+                let announced = Announced::new(entry.name.clone(), entry.version);
+                Message::Plugins(Plugins { plugins: [Announced { server, ..announced }].to_vec() })
+            }
+            ChangeKind::Left => {
+                Message::Withdrawn(Withdrawn { names: [entry.name.clone()].to_vec(), server })
+            }
+        };
+        self.tell_hosts(&message);
+    }
+
+    /// Tells all hosts that a link came up, or went down for a reason.
+    pub(super) fn tell_hosts_link(&mut self, key: Key, name: &str, down: Option<&Reason>) {
+        let server = Server { key, name: name.into() };
+        let message = match down {
+            None => Message::Linked(Linked { servers: [server].to_vec(), addresses: None }),
+            Some(reason) => {
+                Message::Unlinked(Unlinked { server, reason: reason.clone(), plugin: None })
+            }
+        };
+        self.tell_hosts(&message);
+    }
+
+    fn tell_hosts(&mut self, message: &Message) {
+        let is_host = |conn: &super::Conn| {
+            conn.is_up() && conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host)
+        };
+        let hosts = self.conns.iter().filter(|(_, conn)| is_host(conn)).map(|(id, _)| *id);
+        for id in hosts.collect::<Vec<_>>() {
+            self.send(id, message);
+        }
+    }
+
+    /// A plugin of a host wants a link.
+    pub(super) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
+        let OpenLink { plugin: name, address } = wanted;
+        let Some(plugin) = self.running(&name).filter(|p| self.plugins_of(id).contains(p)) else {
+            return;
+        };
+        // What the host itself could see was judged there.
+        if let Err(reason) = self.open_link(plugin, &address) {
+            log::warn!("the plugin {name} wanted a link to {address}: {reason}");
+        }
+    }
+
+    /// A plugin of a host ends a link.
+    pub(super) fn host_closes_link(&mut self, id: ConnId, wanted: &CloseLink) {
+        let plugin = self.running(&wanted.plugin).filter(|p| self.plugins_of(id).contains(p));
+        if let Some(plugin) = plugin
+            && let Err(reason) = self.close_link(plugin, wanted.server)
+        {
+            log::debug!("the plugin {} closed a link: {reason}", wanted.plugin);
+        }
+    }
+}
+
+/// A host's plugin, as its host describes it.
+fn registered(announced: Announced) -> (PluginConfig, Direct) {
+    let Announced { name, version, registration, .. } = announced;
+    let Registration { peers, keys, uses, invites, allow, socket, net } =
+        registration.unwrap_or_default();
+    let config = PluginConfig {
+        name,
+        version,
+        expose: match (peers, keys.is_empty()) {
+            (true, _) => Expose::Peers,
+            (false, true) => Expose::Local,
+            (false, false) => Expose::Keys(keys),
+        },
+        uses: uses.into_iter().map(|used| (used.name, used.least)).collect(),
+        invites,
+        allow: allow.iter().filter_map(|word| Permission::of(word)).collect(),
+    };
+    (config, Direct { socket, net: net.unwrap_or_default().0 })
+}

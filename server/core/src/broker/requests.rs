@@ -1,0 +1,253 @@
+//! What a stream that a peer opened is for: channels to plugins of this process, those that are
+//! passed on to a host or to another server, and commands.
+
+use super::connections::PeerInfo;
+use super::plugins::Runs;
+use super::{Broker, Caller, ConnId, PluginId, Told};
+use crate::bymux::StreamId;
+use crate::control::{Answer, At, Origin, Preface, Request, Role};
+use crate::directory::{Wanted, too_low};
+use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use crate::limits::{Limit, WINDOW};
+use crate::name::Version;
+use crate::reason::{Code, Reason};
+use crate::route::{Place, Reach, Route, routes};
+use alloc::boxed::Box;
+use alloc::format;
+
+impl Broker {
+    /// A peer opened a stream and said what it is for.
+    pub(super) fn preface(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        preface: Preface,
+        used: u64,
+        rest: &[u8],
+    ) {
+        let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
+        let Ok(end) = self.add_end(End { allowance: WINDOW, ..end }) else { return };
+        self.count_unanswered(id, 1);
+        if let Some(link) = self.link_of(id) {
+            link.mux().set_tag(stream, end);
+        }
+        let opened = match preface {
+            Preface::Channel(request) => self.incoming(end, id, request),
+            Preface::Command { name } => self.command(end, id, name),
+            Preface::Other(kind) => {
+                let text = format!("streams of kind {kind} are not known");
+                Err(Reason::server(Code::UnknownMessage, text))
+            }
+        };
+        match opened {
+            Ok(()) => {
+                self.frame_used(end, used);
+                if let super::Step::Write { plugin, channel, bytes } = self.stream_writes(end, rest)
+                {
+                    debug_assert!(false, "{plugin:?} {channel:?} {} is not asked", bytes.len());
+                }
+            }
+            Err(reason) => {
+                log::info!("a stream was refused: {reason}");
+                self.answer(Some(end), &Answer::Refuse(reason));
+                self.close_stream(end);
+                self.stop_stream(end);
+            }
+        }
+    }
+
+    /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
+    /// here, so as many may wait for an answer as have room in the window of a link.
+    fn link_has_room(&mut self, conn: ConnId) -> Result<(), Reason> {
+        let limits = &self.settings.limits;
+        let Some(conn) = self.conns.get(&conn) else { return Ok(()) };
+        let unanswered = (limits.link_window / WINDOW) as usize;
+        let (limit, text) = if conn.link.streams() > limits.streams {
+            (Limit::Streams, format!("at most {} streams share a link", limits.streams))
+        } else if conn.unanswered > unanswered {
+            let text = format!("at most {unanswered} channels of a link may wait for an answer");
+            (Limit::LinkWindow, text)
+        } else {
+            return Ok(());
+        };
+        Err(self.limit_reached(limit, text))
+    }
+
+    /// A peer wants a channel to a plugin of this server, or a host to any.
+    fn incoming(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
+        if self.stopping {
+            return Err(Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+        self.link_has_room(conn)?;
+        let role = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        match role {
+            Some(Role::Host) => self.from_host(stream, conn, request),
+            _ if self.is_host() => self.from_uplink(stream, request),
+            _ => self.from_server(stream, conn, request),
+        }
+    }
+
+    /// A plugin of another server wants a channel to one of ours.
+    fn from_server(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
+        let Request { to, least, from, at, .. } = request;
+        let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
+        let Some(server) = server else { return Ok(()) };
+        let there = place_of(server, at.as_ref());
+        let caller = Caller { name: from.name, version: from.version, server: server.key };
+        // Who may not see a plugin gets the same answer as for a name that nobody has.
+        let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
+        let plugin = self.running(&to).filter(|plugin| self.may_see(*plugin, caller.server));
+        let plugin = plugin.ok_or_else(unknown)?;
+        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        if version < least {
+            return Err(too_low(&to, version, least));
+        }
+        self.connect(stream, there, caller, plugin, least)
+    }
+
+    /// A plugin of a host wants a channel, wherever the other one is.
+    fn from_host(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
+        let Request { to, least, from, server, .. } = request;
+        let calling = self.running(&from.name).filter(|plugin| {
+            self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(conn))
+        });
+        let stranger = || {
+            let text = format!("this host has registered no plugin {}", from.name);
+            Reason::server(Code::NotAllowed, text)
+        };
+        let calling = calling.ok_or_else(stranger)?;
+        let version = self.plugins.get(&calling).map_or(0, |record| record.config.version);
+        let home = self.home.key;
+        let caller = Caller { name: from.name, version, server: home };
+        let wanted = server.map_or(Wanted::Anywhere, Wanted::At);
+        let entry = self.directory.find(&to, least, wanted, home)?;
+        let here = self.place(calling);
+        if entry.server == home
+            && let Some(plugin) = self.running(&to)
+        {
+            return self.connect(stream, here, caller, plugin, least);
+        }
+        let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
+        let link = *self.servers.get(&entry.server).ok_or_else(gone)?;
+        let info = ChannelInfo {
+            from: (caller.name.clone(), home),
+            to: (to.clone(), entry.server),
+            route: Route::Relay,
+        };
+        let from = Origin::new(caller.name, version);
+        let request = Request { at: self.where_at(calling), ..Request::new(to, least, from) };
+        self.relay(stream, link, request, info)
+    }
+
+    /// The server of this host wants a channel to a plugin of this process.
+    fn from_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
+        let Request { to, least, from, route, .. } = request;
+        let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
+        let plugin = self.running(&to).ok_or_else(unknown)?;
+        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        if version < least {
+            return Err(too_low(&to, version, least));
+        }
+        let server = from.server.unwrap_or(self.home.key);
+        let caller = Caller { name: from.name, version: from.version, server };
+        self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link))
+    }
+
+    /// Connects a stream, behind which a caller is, with a plugin of this server.
+    fn connect(
+        &mut self,
+        stream: EndId,
+        there: Place,
+        caller: Caller,
+        plugin: PluginId,
+        least: Version,
+    ) -> Result<(), Reason> {
+        let route = routes(&there, &self.place(plugin)).last().copied().unwrap_or(Route::Relay);
+        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let host = match record.runs {
+            Runs::Here => return self.ask_plugin(stream, plugin, caller, route),
+            Runs::At(host) => host,
+        };
+        let to = record.config.name.clone();
+        let info = ChannelInfo {
+            from: (caller.name.clone(), caller.server),
+            to: (to.clone(), self.home.key),
+            route,
+        };
+        let server = Some(caller.server);
+        let from = Origin { name: caller.name, version: caller.version, server };
+        let request = Request { route: Some(route), ..Request::new(to, least, from) };
+        self.relay(stream, host, request, info)
+    }
+
+    /// Tells a plugin of this process that somebody wants a channel.
+    fn ask_plugin(
+        &mut self,
+        stream: EndId,
+        plugin: PluginId,
+        caller: Caller,
+        route: Route,
+    ) -> Result<(), Reason> {
+        self.has_room(plugin)?;
+        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let to = (record.config.name.clone(), self.home.key);
+        let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
+        let near = End::new(Owner::Plugin(plugin), Phase::Asked, WINDOW);
+        let near = self.add_end(End { info: Some(Box::new(info)), ..near })?;
+        self.count_channel(plugin, 1);
+        self.join_ends(near, stream);
+        self.tell(plugin, Told::Open(self.ends.handle(near), caller));
+        Ok(())
+    }
+
+    /// Joins a stream that somebody opened to one that we open, and passes on what is asked.
+    fn relay(
+        &mut self,
+        near: EndId,
+        conn: ConnId,
+        request: Request,
+        info: ChannelInfo,
+    ) -> Result<(), Reason> {
+        let far = self.open_stream(conn, near, WINDOW)?;
+        if let Some(end) = self.ends.get_mut(far) {
+            end.info = Some(Box::new(info));
+        }
+        self.give_to_stream(far, &Preface::Channel(request).frame());
+        Ok(())
+    }
+
+    /// Where a plugin of this server is.
+    fn place(&self, plugin: PluginId) -> Place {
+        let (server, machine) = (self.key, self.settings.machine);
+        let inline = Place {
+            server,
+            server_machine: machine,
+            process: server,
+            machine,
+            reach: Reach::default(),
+        };
+        let Some(record) = self.plugins.get(&plugin) else { return inline };
+        let Runs::At(host) = record.runs else { return inline };
+        let hello = self.conns.get(&host).and_then(|conn| conn.hello.as_ref());
+        hello.map_or(inline, |hello| Place { process: hello.key, machine: hello.machine, ..inline })
+    }
+
+    /// What another server has to know of where a plugin of ours is.
+    fn where_at(&self, plugin: PluginId) -> Option<At> {
+        let place = self.place(plugin);
+        let elsewhere = place.process != place.server;
+        elsewhere.then_some(At { process: place.process, machine: place.machine, seen: None })
+    }
+}
+
+/// Where a plugin of another server is, as that server says.
+fn place_of(server: &PeerInfo, at: Option<&At>) -> Place {
+    let (process, machine) = at.map_or((server.key, server.machine), |at| (at.process, at.machine));
+    Place {
+        server: server.key,
+        server_machine: server.machine,
+        process,
+        machine,
+        reach: Reach::default(),
+    }
+}

@@ -1,0 +1,202 @@
+//! What a loop is for: all that a server, a host, or a host on a thread begins with.
+
+use super::machine;
+use super::socket::Stream;
+use super::spec::Spec;
+use crate::config::{self, Config, HostConfig, PeerRole, PluginConfig};
+use crate::key::SecretKey;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use trunkline_core::address::{Endpoint, Transform};
+use trunkline_core::broker::{
+    Accept, ChildConfig, Keep, PeerConfig, Placement, Restart, Settings,
+};
+use trunkline_core::control::Role;
+use trunkline_core::key::{Key, NETWORK};
+use trunkline_core::limits::Limits;
+use trunkline_core::name::Name;
+use trunkline_shs::Identity;
+use zeroize::Zeroizing;
+
+/// The socket of a host for the command line, in its state folder.
+pub(crate) const HOST_SOCKET: &str = "host.sock";
+
+/// Whether a loop handles the signals of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handles {
+    Signals,
+    Nothing,
+}
+
+/// What a loop begins with.
+pub(super) struct Duty {
+    pub(super) settings: Settings,
+    /// The file that names the plugins, for messages.
+    pub(super) file: PathBuf,
+    pub(super) plugins: Vec<PluginConfig>,
+    pub(super) listen: Vec<Endpoint>,
+    pub(super) announce: Vec<Endpoint>,
+    pub(super) peers: Vec<PeerConfig>,
+    /// The connection to its server that a host was started with.
+    pub(super) uplink: Option<Stream>,
+    pub(super) handles: Handles,
+}
+
+impl Duty {
+    /// The duty of a server.
+    pub(super) fn server(config: &Config, secret: &SecretKey) -> Result<Duty, String> {
+        make_folder(&config.state)?;
+        let accept = match config.accept {
+            config::Accept::Listed => Accept::Listed,
+            config::Accept::Anyone => Accept::Anyone,
+        };
+        let settings = settings(&config.name, secret.seed(), config.network, &config.limits);
+        Ok(Duty {
+            settings: Settings { accept, ..settings },
+            file: config.file.clone(),
+            plugins: config.plugins.clone(),
+            listen: config.listen.clone(),
+            announce: config.announce.clone(),
+            peers: config.peers.iter().map(peer).collect(),
+            uplink: None,
+            handles: Handles::Signals,
+        })
+    }
+
+    /// The duty of a host that was started by somebody.
+    pub(super) fn host(config: &HostConfig, secret: &SecretKey) -> Result<Duty, String> {
+        let settings = settings(&config.name, secret.seed(), config.network, &config.limits);
+        let mut listen = Vec::new();
+        if let Some(state) = &config.state {
+            make_folder(state)?;
+            let transport = config::socket_path(state, HOST_SOCKET)?;
+            listen.push(Endpoint { transport, transform: Transform::NoAuth });
+        }
+        let key = config.server.iter().find_map(|endpoint| match endpoint.transform {
+            Transform::Shs(key) => Some(key),
+            Transform::NoAuth | Transform::ShsKnownKey => None,
+        });
+        let endpoints = config.server.clone();
+        let uplink = PeerConfig { key, endpoints, role: Role::Server, keep: Keep::Always };
+        Ok(Duty {
+            settings: Settings { role: Role::Host, ..settings },
+            file: config.file.clone(),
+            plugins: config.plugins.clone(),
+            listen,
+            announce: Vec::new(),
+            peers: vec![uplink],
+            uplink: None,
+            handles: Handles::Signals,
+        })
+    }
+
+    /// The duty of a host that its server started in this process: the server sends it, over what
+    /// is standard input.
+    pub(super) fn child() -> Result<Duty, String> {
+        let (spec, stream) = super::children::inherit()?;
+        Ok(Duty { handles: Handles::Signals, ..Duty::of_spec(spec, stream) })
+    }
+
+    /// The duty of a host that a server starts, on a thread or in a process.
+    pub(super) fn of_spec(spec: Spec, stream: Stream) -> Duty {
+        let Spec { name, file, plugin, limits } = spec;
+        // Nobody asks a host that its server started who it is; the key only tells it from others.
+        let mut seed = Zeroizing::new([0; 32]);
+        dryoc::rng::copy_randombytes(&mut *seed);
+        Duty {
+            settings: Settings { role: Role::Host, ..settings(&name, &seed, None, &limits) },
+            file,
+            plugins: vec![plugin],
+            listen: Vec::new(),
+            announce: Vec::new(),
+            peers: Vec::new(),
+            uplink: Some(stream),
+            handles: Handles::Nothing,
+        }
+    }
+}
+
+/// Whether a plugin runs in the server's own loop.
+pub(super) fn is_inline(plugin: &PluginConfig) -> bool {
+    plugin.placement == config::Placement::Inline
+}
+
+/// The host that a plugin gets.
+pub(super) fn child_of(plugin: &PluginConfig) -> ChildConfig {
+    ChildConfig {
+        name: plugin.name.clone().unwrap_or_else(|| name_of(&plugin.path)),
+        placement: match plugin.placement {
+            config::Placement::Process => Placement::Process,
+            config::Placement::Inline | config::Placement::Thread => Placement::Thread,
+        },
+        restart: match plugin.restart {
+            config::Restart::Never => Restart::Never,
+            config::Restart::OnFailure => Restart::OnFailure,
+        },
+    }
+}
+
+/// What a plugin is called before its file has said its name: `libecho_two.so` is `echo-two`.
+#[allow(clippy::expect_used)] // The name that stands in for others is a name.
+fn name_of(path: &Path) -> Name {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let stem = stem.strip_prefix("lib").unwrap_or(&stem).replace('_', "-");
+    stem.parse().unwrap_or_else(|_| "plugin".parse().expect("a name"))
+}
+
+fn settings(
+    name: &str,
+    seed: &[u8; 32],
+    network: Option<[u8; 32]>,
+    limits: &Limits,
+) -> Settings {
+    // Any number will do that differs between servers and starts.
+    let random = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
+    Settings {
+        identity: Identity::from_seed(seed),
+        network: network.unwrap_or(NETWORK),
+        accept: Accept::Listed,
+        name: name.into(),
+        role: Role::Server,
+        machine: machine::id(),
+        software: concat!("trunkline ", env!("CARGO_PKG_VERSION")).into(),
+        limits: limits.clone(),
+        seed: random,
+    }
+}
+
+fn peer(peer: &config::Peer) -> PeerConfig {
+    let key: Option<Key> = peer.key;
+    PeerConfig {
+        key,
+        endpoints: peer.addresses.clone(),
+        role: match peer.role {
+            PeerRole::Server => Role::Server,
+            PeerRole::Host => Role::Host,
+        },
+        keep: if peer.keep { Keep::Always } else { Keep::WhileUseful },
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), String> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| format!("{}: cannot be made: {error}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_called_after_its_file_until_it_says_its_name() {
+        for (path, expected) in [
+            ("/x/libecho.so", "echo"),
+            ("libEcho_two.so", "echo-two"),
+            ("echo.v2.so", "echo.v2"),
+            ("lib9.so", "plugin"),
+        ] {
+            assert_eq!(name_of(Path::new(path)).as_str(), expected, "{path}");
+        }
+    }
+}
