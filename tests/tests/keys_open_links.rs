@@ -84,7 +84,8 @@ fn carried_through_a_proxy(with_keys: bool, payload: &[u8]) -> Recorded {
             .peer_at(&format!("net:{}~noauth", proxy.address())),
     };
     let listen = "[plugin.config]\n\
-                  listen = [{ address = \"127.0.0.1:0\", to = \"web\", server = \"beta-the-second\" }]";
+                  listen = [{ address = \"127.0.0.1:0\", to = \"web\", \
+                  server = \"beta-the-second\" }]";
     let alpha = Server::start(&folder, &alpha.plugin(&forward, listen));
     alpha.wait_until("alpha knows beta's forward", |status| status.knows_remote("forward"));
     let line = alpha.log().wait_for(0, "plugin::forward] listening on ");

@@ -43,8 +43,14 @@ impl Setup {
 
     /// Listens on a TCP port of the system's choice as well, with keys.
     #[must_use]
-    pub fn secured(mut self) -> Setup {
-        self.listen.push_str(", \"net:127.0.0.1:0~shs\"");
+    pub fn secured(self) -> Setup {
+        self.listen("net:127.0.0.1:0~shs")
+    }
+
+    /// Listens at an address as well.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Setup {
+        let _ = write!(self.listen, ", {address:?}");
         self
     }
 
