@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Peer, Proxy, Server, Setup, Socket, Status};
+use trunkline_tests::harness::{Heard, Peer, Proxy, Server, Setup, Socket, Status};
 
 /// How long a link may serve nobody in these tests.
 const AFTER: Duration = Duration::from_millis(300);
@@ -157,9 +157,11 @@ fn a_link_with_a_channel_serves_somebody() {
     alpha.log().wait_for(0, " ended: nothing-in-common");
     assert_eq!(busy.write(chan, b"still here"), 10);
     assert_eq!(ended_for_nothing(&alpha), 1, "{}", alpha.log().text());
-    let begun = Instant::now();
+    let (mark, begun) = (alpha.log().mark(), Instant::now());
     busy.close(chan);
-    alpha.wait_until("the other link ends with its channel", |status| status.links.is_empty());
+    busy.wait_for("the end of the channel", |heard| *heard == Heard::Gone(chan.tag));
+    let line = alpha.log().wait_for(mark, " ended: ");
+    assert!(line.contains(NOTHING), "{line}");
     assert!(begun.elapsed() >= AFTER, "too early: {:?} after its channel", begun.elapsed());
     drop(idle);
 }
