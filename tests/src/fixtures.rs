@@ -62,6 +62,7 @@ impl Api {
                 "tests/fixtures/greedy",
                 "tests/fixtures/misuses",
                 "tests/fixtures/never-reads",
+                "tests/fixtures/obeys",
                 "tests/fixtures/panics",
             ],
             Self::OlderMinor => &["sample-plugins/echo", PROBE],
@@ -83,7 +84,7 @@ impl Api {
 }
 
 /// The file of a plugin: `echo` for every API but the newer one; `crowd`, `dials`, `greedy`,
-/// `misuses`, `never-reads` and `panics` for ours; `newer` for the newer one.
+/// `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))

@@ -57,11 +57,15 @@ fn show(programs: &Programs, folder: &Folder) -> Result<(), String> {
     let file = File::make(folder, FILE_SIZE)?;
     let mut web = Web::serve(&file)?;
 
+    // Each server lists the other's key, so both are made before.
+    let [alpha_key, beta_key] =
+        ["alpha.key", "beta.key"].map(|file| programs.make_key(&folder.path().join(file)));
+    let (alpha_key, beta_key) = (alpha_key?, beta_key?);
     // Beta first: the system chooses its port, and alpha has to know it.
-    let config = folder.write("beta.toml", setup::beta(web.address()));
+    let config = folder.write("beta.toml", setup::beta(web.address(), &alpha_key));
     let beta = Server::start(programs.trunkline(), "beta", config)?;
     let address = beta.net_address()?;
-    let config = folder.write("alpha.toml", setup::alpha(&address));
+    let config = folder.write("alpha.toml", setup::alpha(&beta_key, &address));
     let alpha = Server::start(programs.trunkline(), "alpha", config)?;
     alpha.wait_for_link("beta")?;
     beta.wait_for_link("alpha")?;

@@ -72,7 +72,11 @@ impl Pair {
 /// Prints which server sees which plugins, and checks that it is as the configurations say.
 pub(super) fn directories(alpha: &Status, beta: &Status, address: &str) -> Result<(), String> {
     let key = |server: &Status| server.server.key.clone();
-    println!("Two servers run on this machine; alpha has dialled beta at {address}.");
+    println!(
+        "Two servers run on this machine, and each lists the other's key. Over TCP, where all"
+    );
+    println!("is encrypted, alpha has dialled beta at");
+    println!("  {address}");
     println!("Each has loaded plugins from .so files, and knows which ones the other exposes:");
     println!();
     let mut rows = Vec::new();

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The sample plugins that the demo loads.
 const PLUGINS: [&str; 3] = ["libecho.so", "libforward.so", "libping.so"];
@@ -35,6 +36,16 @@ impl Programs {
         &self.trunkline
     }
 
+    /// Makes a secret key as a user would, and gives the public one.
+    pub(super) fn make_key(&self, file: &Path) -> Result<String, String> {
+        let made = Command::new(&self.trunkline).arg("key").arg(file).output();
+        let made = made.map_err(|error| format!("trunkline key: {error}"))?;
+        if !made.status.success() {
+            return Err(String::from_utf8_lossy(&made.stderr).trim_end().into());
+        }
+        Ok(String::from_utf8_lossy(&made.stdout).trim_end().into())
+    }
+
     /// Puts the plugins beside the configuration files.
     pub(super) fn link_into(&self, folder: &Path) -> Result<(), String> {
         for (path, name) in self.plugins.iter().zip(PLUGINS) {
@@ -45,15 +56,17 @@ impl Programs {
     }
 }
 
-/// The server that has something to offer: an echo, and a web server behind `forward`.
-pub(super) fn beta(web: SocketAddr) -> String {
+/// The server that has something to offer: an echo, and a web server behind `forward`. Only the
+/// server with alpha's key may link.
+pub(super) fn beta(web: SocketAddr, alpha: &str) -> String {
     format!(
         r#"[server]
 name = "beta"
 key = "beta.key"
-listen = ["unix:beta.sock~noauth", "net:127.0.0.1:0~noauth"]
-insecure-loopback = true
-accept = "anyone"
+listen = ["unix:beta.sock~noauth", "net:127.0.0.1:0~shs"]
+
+[[peer]]
+key = "{alpha}"
 
 [[plugin]]
 path = "libecho.so"
@@ -72,17 +85,17 @@ path = "libping.so"
     )
 }
 
-/// The server whose plugins use those of beta.
-pub(super) fn alpha(beta: &str) -> String {
+/// The server whose plugins use those of beta, which has this key and is at this address.
+pub(super) fn alpha(key: &str, address: &str) -> String {
     format!(
         r#"[server]
 name = "alpha"
 key = "alpha.key"
 listen = ["unix:alpha.sock~noauth"]
-insecure-loopback = true
 
 [[peer]]
-address = "{beta}"
+key = "{key}"
+address = "{address}"
 
 [[plugin]]
 path = "libforward.so"

@@ -57,10 +57,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Links to a server as the server of this key, and waits for its hello.
+    /// Links to a server as the server of this key, or of the one that the socket has proved, and
+    /// waits for its hello.
     #[must_use]
     pub fn link(socket: Socket, key: u8) -> Peer {
-        let mut peer = Peer::say_hello(socket, Role::Proactive, hello(Key([key; 32])));
+        let key = socket.proved().unwrap_or(Key([key; 32]));
+        let mut peer = Peer::say_hello(socket, Role::Proactive, hello(key));
         peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
         peer
     }
@@ -224,6 +226,32 @@ impl Peer {
         assert!(back == bytes, "{to} gave other bytes back");
         self.close(chan);
         self.wait_for("the end of the channel", |heard| *heard == Heard::Gone(chan.tag));
+    }
+
+    /// Writes a line, and gives the line that comes back.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes back.
+    pub fn ask(&mut self, chan: Chan, line: &str) -> String {
+        let line = format!("{line}\n");
+        assert_eq!(self.write(chan, line.as_bytes()), line.len(), "a line fits");
+        let mut back = Vec::new();
+        while back.last() != Some(&b'\n') {
+            match self.hear() {
+                Heard::Write(tag, some) if tag == chan.tag => {
+                    self.grant(chan, some.len() as u64);
+                    back.extend(some);
+                    self.flush();
+                }
+                Heard::Answer(tag, Answer::Refuse(why)) if tag == chan.tag => {
+                    panic!("it was refused: {why}")
+                }
+                Heard::End => panic!("the server hung up before it answered {line:?}"),
+                _ => {}
+            }
+        }
+        String::from_utf8_lossy(&back).trim_end().to_string()
     }
 
     fn read(&mut self) {

@@ -7,6 +7,7 @@ use super::{Log, PATIENCE, Setup, Status};
 use crate::binaries::trunkline;
 use crate::folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -81,7 +82,13 @@ impl Server {
     pub fn port(&self) -> u16 {
         let line = self.log.wait_for(0, "listening on net:");
         let port = line.rsplit(':').next().and_then(|rest| rest.split('~').next());
-        port.and_then(|port| port.parse().ok()).expect("the line ends with PORT~noauth")
+        port.and_then(|port| port.parse().ok()).expect("the line ends with PORT~noauth or PORT~shs")
+    }
+
+    /// Where its TCP listener is on loopback.
+    #[must_use]
+    pub fn tcp_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()))
     }
 
     /// Runs `trunkline COMMAND --config FILE` and more arguments.

@@ -1,7 +1,14 @@
 //! The text of a configuration file, put together from what a test cares about.
 
+// A test whose keys cannot be made must not go on.
+#![allow(clippy::expect_used)]
+
+use crate::folder::Folder;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::Path;
+use trunkline::key::SecretKey;
+use trunkline_core::key::Key;
 
 /// A configuration that grows.
 #[derive(Clone, Debug)]
@@ -32,6 +39,30 @@ impl Setup {
     pub fn tcp(mut self) -> Setup {
         self.listen.push_str(", \"net:127.0.0.1:0~noauth\"");
         self.server("insecure-loopback = true")
+    }
+
+    /// Listens on a TCP port of the system's choice as well, with keys.
+    #[must_use]
+    pub fn secured(self) -> Setup {
+        self.listen("net:127.0.0.1:0~shs")
+    }
+
+    /// Listens at an address as well.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Setup {
+        let _ = write!(self.listen, ", {address:?}");
+        self
+    }
+
+    /// Makes the server's key file before the server runs, and gives its public key.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be made.
+    #[must_use]
+    pub fn key_in(&self, folder: &Folder) -> Key {
+        let file = folder.path().join(format!("{}.key", self.name));
+        SecretKey::read_or_make(&file).expect("a key file can be made").0.public()
     }
 
     /// Adds a line to `[server]`.
@@ -68,12 +99,50 @@ impl Setup {
         self
     }
 
+    /// Lists the server of a key, which dials us.
+    #[must_use]
+    pub fn peer_key(mut self, key: Key) -> Setup {
+        let _ = writeln!(self.tables, "[[peer]]\nkey = \"{key}\"");
+        self
+    }
+
+    /// Dials the server of a key over TCP.
+    #[must_use]
+    pub fn peer_with(mut self, key: Key, at: SocketAddr) -> Setup {
+        let _ = writeln!(self.tables, "[[peer]]\nkey = \"{key}\"\naddress = \"net:{at}\"");
+        self
+    }
+
+    /// Keeps the link to the peer that was added last, whatever it serves.
+    #[must_use]
+    pub fn keep(mut self) -> Setup {
+        self.tables.push_str("keep = true\n");
+        self
+    }
+
+    /// Lists a host by its key.
+    #[must_use]
+    pub fn host_key(mut self, key: Key) -> Setup {
+        let _ = writeln!(self.tables, "[[peer]]\nkey = \"{key}\"\nrole = \"host\"");
+        self
+    }
+
     /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
     /// `[plugin.config]`.
     #[must_use]
-    pub fn plugin(mut self, file: &Path, lines: &str) -> Setup {
+    pub fn plugin(self, file: &Path, lines: &str) -> Setup {
+        self.plugin_for("\"peers\"", file, lines)
+    }
+
+    /// Loads a plugin that only servers of this key may see.
+    #[must_use]
+    pub fn plugin_for_key(self, key: Key, file: &Path, lines: &str) -> Setup {
+        self.plugin_for(&format!("[\"{key}\"]"), file, lines)
+    }
+
+    fn plugin_for(mut self, expose: &str, file: &Path, lines: &str) -> Setup {
         let file = file.display().to_string();
-        let _ = writeln!(self.tables, "[[plugin]]\npath = {file:?}\nexpose = \"peers\"\n{lines}");
+        let _ = writeln!(self.tables, "[[plugin]]\npath = {file:?}\nexpose = {expose}\n{lines}");
         self
     }
 

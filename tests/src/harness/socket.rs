@@ -1,13 +1,14 @@
-//! A blocking connection to a server over either kind of socket.
+//! A blocking connection to a server over any kind of socket.
 
 // A test that cannot reach its server must not go on.
 #![allow(clippy::expect_used)]
 
-use super::{PATIENCE, Server};
+use super::{PATIENCE, Secured, Server};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use trunkline_core::key::Key;
 
 /// A connected socket. Reading and writing give up after [`PATIENCE`].
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub enum Socket {
     Unix(UnixStream),
     /// Over loopback.
     Tcp(TcpStream),
+    /// Over loopback, sealed.
+    Shs(Box<Secured>),
 }
 
 impl Socket {
@@ -34,23 +37,44 @@ impl Socket {
         socket
     }
 
+    /// Connects to a server's TCP port with the key of this seed, which the server has to let in.
+    #[must_use]
+    pub fn shs(server: &Server, seed: u8) -> Socket {
+        let secured = Secured::connect(server, seed).expect("the server lets this key in");
+        let socket = Socket::Shs(Box::new(secured));
+        socket.set_patience(PATIENCE);
+        socket
+    }
+
+    /// The key that it has proved to the server, if it did.
+    #[must_use]
+    pub fn proved(&self) -> Option<Key> {
+        match self {
+            Socket::Shs(secured) => Some(secured.key()),
+            Socket::Unix(_) | Socket::Tcp(_) => None,
+        }
+    }
+
     /// Writes no more.
-    pub fn finish(&self) {
+    pub fn finish(&mut self) {
         // A server that has hung up has already done so.
         let _ = match self {
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Shs(secured) => secured.say_goodbye(),
         };
     }
 
     fn set_patience(&self, most: Duration) {
+        let of_tcp = |stream: &TcpStream| {
+            stream.set_read_timeout(Some(most)).and_then(|()| stream.set_write_timeout(Some(most)))
+        };
         let set = match self {
             Socket::Unix(stream) => stream
                 .set_read_timeout(Some(most))
                 .and_then(|()| stream.set_write_timeout(Some(most))),
-            Socket::Tcp(stream) => stream
-                .set_read_timeout(Some(most))
-                .and_then(|()| stream.set_write_timeout(Some(most))),
+            Socket::Tcp(stream) => of_tcp(stream),
+            Socket::Shs(secured) => of_tcp(secured.stream()),
         };
         set.expect("a socket takes a time-out");
     }
@@ -69,6 +93,7 @@ impl Read for Socket {
         match self {
             Socket::Unix(stream) => stream.read(buffer),
             Socket::Tcp(stream) => stream.read(buffer),
+            Socket::Shs(secured) => secured.read(buffer),
         }
     }
 }
@@ -78,6 +103,7 @@ impl Write for Socket {
         match self {
             Socket::Unix(stream) => stream.write(bytes),
             Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Shs(secured) => secured.write(bytes),
         }
     }
 

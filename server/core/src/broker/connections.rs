@@ -11,7 +11,6 @@ use crate::reason::{Code, Reason};
 use crate::wire::Wire;
 use alloc::format;
 use alloc::string::{String, ToString};
-use core::time::Duration;
 
 /// How a connection came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,8 +193,12 @@ impl Broker {
             *input = &[];
             return Step::Done;
         };
-        let before = input.len();
+        let (before, round) = (input.len(), conn.link.round());
         let event = conn.link.receive(now, input);
+        if conn.link.round() != round {
+            // With a pong, a ping is due before the peer would have been dead.
+            self.timers.set(TimerKey::Link(id), conn.link.deadline());
+        }
         if matches!(conn.wire, Wire::Plain) {
             conn.bytes_in += (before - input.len()) as u64;
         }
@@ -546,10 +549,5 @@ impl Broker {
     /// Whether a connection only waits for its outbox to be written.
     pub fn is_ending(&self, id: ConnId) -> bool {
         self.conns.get(&id).is_none_or(|conn| conn.phase == ConnPhase::Ending)
-    }
-
-    /// How long a connection may take until its hello.
-    pub fn handshake_timeout(&self) -> Duration {
-        self.settings.limits.handshake
     }
 }

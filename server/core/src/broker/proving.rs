@@ -78,7 +78,9 @@ impl Broker {
         conn.bytes_in += bytes.len() as u64;
         self.touch(id);
         let mut input = bytes;
+        // Who was refused goes on asking, and is not heard.
         while let Some(conn) = self.conns.get_mut(&id)
+            && conn.phase != ConnPhase::Ending
             && let Wire::Secured(secured) = &mut conn.wire
         {
             match secured.open(&mut input, plain) {

@@ -1,0 +1,254 @@
+//! Links over TCP with keys: who is let in, what each side says of it when not, and that nobody on
+//! the way can read anything.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use trunkline_core::control::{Hello, Message, Role};
+use trunkline_core::key::{Key, NETWORK};
+use trunkline_core::reason::{Code, Reason};
+use trunkline_shs::{Handshake, Identity};
+use trunkline_tests::binaries::plugin;
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{
+    PATIENCE, Peer, Proxy, RawPeer, Recorded, Server, Setup, Socket, fresh, hello, key_of,
+};
+
+/// A peer that may link.
+const LISTED: u8 = 9;
+/// A peer that may not.
+const UNLISTED: u8 = 10;
+
+/// A server with an echo, to which `LISTED` may link.
+fn beta(folder: &Folder, setup: Setup) -> Server {
+    let setup = setup.secured().peer_key(key_of(LISTED)).plugin(&plugin("echo"), "");
+    Server::start(folder, &setup)
+}
+
+/// Gives back all that comes over one connection.
+fn echo_over_tcp() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
+    let address = listener.local_addr().expect("a listener has an address");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection comes");
+        let mut out = stream.try_clone().expect("a descriptor");
+        // The other side sees when this does not work.
+        let _ = std::io::copy(&mut stream, &mut out);
+        let _ = out.shutdown(std::net::Shutdown::Write);
+    });
+    address
+}
+
+/// Text of which no eight bytes come twice.
+fn marked(bytes: usize) -> Vec<u8> {
+    (0..bytes / 8).flat_map(|n| format!("m{n:07}").into_bytes()).collect()
+}
+
+/// Sends bytes into an address, and checks that they come back.
+fn send_and_get_back(to: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(to).expect("forward listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+    let (mut out, sent) = (stream.try_clone().expect("a descriptor"), bytes.to_vec());
+    let sender = std::thread::spawn(move || {
+        out.write_all(&sent).expect("forward takes all");
+        out.shutdown(std::net::Shutdown::Write).expect("the end is sent");
+    });
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).expect("all comes back");
+    sender.join().expect("all was sent");
+    assert!(back == bytes, "{} bytes were sent, and {} others came back", bytes.len(), back.len());
+}
+
+/// Two servers with a proxy between them, whose `forward` plugins carry a payload there and back:
+/// what the proxy saw.
+fn carried_through_a_proxy(with_keys: bool, payload: &[u8]) -> Recorded {
+    let folder = Folder::new();
+    let forward = plugin("forward");
+    let alpha = Setup::new("alpha-the-first");
+    let serve = format!("[plugin.config]\nserve = {{ web = \"{}\" }}", echo_over_tcp());
+    let beta = Setup::new("beta-the-second");
+    let beta = match with_keys {
+        true => beta.secured().peer_key(alpha.key_in(&folder)),
+        false => beta.tcp(),
+    };
+    let beta = beta.plugin(&plugin("echo"), "").plugin(&forward, &serve);
+    let beta = Server::start(&folder, &beta);
+    let proxy = Proxy::start(beta.tcp_address());
+    let alpha = match with_keys {
+        true => alpha.peer_with(beta.key(), proxy.address()),
+        false => alpha
+            .server("insecure-loopback = true")
+            .peer_at(&format!("net:{}~noauth", proxy.address())),
+    };
+    let listen = "[plugin.config]\n\
+                  listen = [{ address = \"127.0.0.1:0\", to = \"web\", \
+                  server = \"beta-the-second\" }]";
+    let alpha = Server::start(&folder, &alpha.plugin(&forward, listen));
+    alpha.wait_until("alpha knows beta's forward", |status| status.knows_remote("forward"));
+    let line = alpha.log().wait_for(0, "plugin::forward] listening on ");
+    let address = line.split(" listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.and_then(|address| address.parse().ok());
+    send_and_get_back(address.expect("the line names an address"), payload);
+    proxy.recorded()
+}
+
+/// How many eight bytes of `secret`, from the first on, are anywhere in `seen`.
+fn leaked(secret: &[u8], seen: &[u8]) -> usize {
+    let chunks: HashSet<&[u8]> = secret.chunks_exact(8).collect();
+    seen.windows(8).filter(|window| chunks.contains(window)).count()
+}
+
+fn contains(seen: &[u8], text: &str) -> bool {
+    seen.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn nobody_on_the_way_can_read_names_or_payload() {
+    let payload = marked(512 * 1024);
+    let names = ["echo", "forward", "alpha-the-first", "beta-the-second"];
+    // Without keys all of this can be read: it shows that the test finds what there is to find.
+    let open = carried_through_a_proxy(false, &payload);
+    assert!(names.iter().any(|name| contains(&open.to_server, name)), "alpha says hello");
+    assert!(leaked(&payload, &open.to_server) > 60_000, "the payload can be read");
+    assert!(leaked(&payload, &open.to_client) > 60_000, "the payload can be read");
+
+    let sealed = carried_through_a_proxy(true, &payload);
+    for (seen, way) in [(&sealed.to_server, "to beta"), (&sealed.to_client, "to alpha")] {
+        assert!(seen.len() > payload.len(), "all of it went through the proxy, {way}");
+        for name in names {
+            assert!(!contains(seen, name), "{name:?} can be read on the way {way}");
+        }
+        assert_eq!(leaked(&payload, seen), 0, "pieces of the payload can be read {way}");
+        println!("{way}: {} bytes were seen, and nothing in them was found", seen.len());
+    }
+}
+
+/// Waits until each side has said why there is no link, and checks that beta goes on.
+fn both_say(alpha: &Server, theirs: &[&str], beta: &Server, ours: &[&str]) {
+    for (server, wanted) in [(alpha, theirs), (beta, ours)] {
+        let line = server.log().wait_for(0, " ended: ");
+        for text in wanted {
+            assert!(line.contains(text), "the log says {line:?} and not {text:?}");
+        }
+    }
+    Peer::link(Socket::shs(beta, LISTED), LISTED).echo("echo", b"who is listed may link");
+    let status = alpha.status();
+    assert_eq!(status.links.len(), 1, "the peer is shown: {status:#?}");
+    assert_ne!(status.links[0].state, "up", "{status:#?}");
+    let reason = status.links[0].reason.as_deref();
+    assert!(reason.is_some_and(|reason| reason.contains("handshake-failed")), "{reason:?}");
+}
+
+#[test]
+fn a_key_that_is_not_listed_may_not_link() {
+    let folder = Folder::new();
+    let beta = beta(&folder, Setup::new("beta"));
+    let alpha = Setup::new("alpha").peer_with(beta.key(), beta.tcp_address());
+    let alpha = Server::start(&folder, &alpha);
+    let ours = format!("not-allowed: {} may not link; list it as [[peer]]", alpha.key());
+    let hint = format!("does not list ours, which is {}", alpha.key());
+    both_say(&alpha, &["handshake-failed: ", &hint], &beta, &[&ours]);
+}
+
+#[test]
+fn servers_of_two_networks_do_not_link() {
+    let folder = Folder::new();
+    let alpha = Setup::new("alpha");
+    let beta = Setup::new("beta").peer_key(alpha.key_in(&folder));
+    let beta = self::beta(&folder, beta);
+    let network = format!("network = \"{}\"", Key([5; 32]));
+    let alpha = alpha.server(&network).peer_with(beta.key(), beta.tcp_address());
+    let alpha = Server::start(&folder, &alpha);
+    let theirs = "it is of another network, or speaks no secret handshake";
+    both_say(&alpha, &["handshake-failed: ", theirs], &beta, &["handshake-failed: ", "network"]);
+}
+
+#[test]
+fn a_server_with_another_key_than_expected_is_not_linked() {
+    let folder = Folder::new();
+    let alpha = Setup::new("alpha");
+    let beta = Setup::new("beta").peer_key(alpha.key_in(&folder));
+    let beta = self::beta(&folder, beta);
+    let alpha = alpha.peer_with(key_of(77), beta.tcp_address());
+    let alpha = Server::start(&folder, &alpha);
+    let theirs = "it has another key, or does not list ours";
+    both_say(&alpha, &["handshake-failed: ", theirs], &beta, &["handshake-failed: "]);
+}
+
+#[test]
+fn whoever_may_not_link_hears_nothing_behind_message_2() {
+    let folder = Folder::new();
+    let beta = beta(&folder, Setup::new("beta"));
+    let mut stream = TcpStream::connect(beta.tcp_address()).expect("beta listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+    let us = Identity::from_seed(&[UNLISTED; 32]);
+    let mut output = Vec::new();
+    let mut handshake = Handshake::dial(&NETWORK, &us, &beta.key().0, fresh(), &mut output)
+        .expect("the server's key is a key");
+    stream.write_all(&output).expect("message 1 is sent");
+    let mut second = [0; 64];
+    stream.read_exact(&mut second).expect("message 2 comes");
+    output.clear();
+    let progress = handshake.receive(&mut &second[..], &mut output);
+    assert_eq!(output.len(), 112, "message 2 is right: {progress:?}");
+    stream.write_all(&output).expect("message 3 is sent");
+    let mut more = Vec::new();
+    stream.read_to_end(&mut more).expect("beta hangs up");
+    assert!(more.is_empty(), "beta said more to a key that may not link: {more:?}");
+    beta.log().wait_for(0, "not-allowed: ");
+    Peer::link(Socket::shs(&beta, LISTED), LISTED).echo("echo", b"others may");
+}
+
+/// What a server says to the owner of a key that says this hello.
+fn answer_to(server: &Server, seed: u8, hello: Hello) -> Reason {
+    let mut peer = RawPeer::new(Socket::shs(server, seed));
+    peer.say(&Message::Hello(hello));
+    peer.goodbye().expect("a goodbye is said")
+}
+
+#[test]
+fn a_key_may_be_only_what_it_is_listed_as() {
+    const HOST: u8 = 11;
+    let folder = Folder::new();
+    let beta = beta(&folder, Setup::new("beta").host_key(key_of(HOST)));
+    let mut good = Peer::link(Socket::unix(&beta), 1);
+    for (what, seed, hello, code, text) in [
+        (
+            "a server that says it is a host",
+            LISTED,
+            Hello { role: Role::Host, ..hello(key_of(LISTED)) },
+            Code::NotAllowed,
+            "not listed as a host",
+        ),
+        (
+            "a host that says it is a server",
+            HOST,
+            hello(key_of(HOST)),
+            Code::NotAllowed,
+            "listed as a host",
+        ),
+        (
+            "a server that names another key",
+            LISTED,
+            hello(key_of(UNLISTED)),
+            Code::ProtocolViolation,
+            "another key than the one that was proved",
+        ),
+        (
+            "the command line",
+            LISTED,
+            Hello { role: Role::Command, ..hello(key_of(LISTED)) },
+            Code::NotAllowed,
+            "commands are taken over unix sockets only",
+        ),
+    ] {
+        let mark = beta.log().mark();
+        let reason = answer_to(&beta, seed, hello);
+        assert!(reason.is(code) && reason.to_string().contains(text), "{what}: {reason}");
+        beta.log().wait_for(mark, text);
+        good.echo("echo", what.as_bytes());
+    }
+}

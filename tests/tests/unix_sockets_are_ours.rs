@@ -1,0 +1,66 @@
+//! Who may open a server's unix socket: its own user and root, whatever the mode of the file.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use rustix::process::{Uid, geteuid};
+use rustix::thread::set_thread_uid;
+use std::fs::{Permissions, metadata, set_permissions};
+use std::io::{ErrorKind, Read, Result};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use trunkline_tests::binaries::plugin;
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{PATIENCE, Peer, Server, Setup, Socket};
+
+/// The number of a user that is neither root nor whoever runs the tests.
+const NOBODY: u32 = 65_534;
+
+fn server(folder: &Folder) -> Server {
+    Server::start(folder, &Setup::new("alpha").plugin(&plugin("echo"), ""))
+}
+
+/// Connects as another user, which only root can become, on a thread that ends as that user.
+fn connect_as_nobody(path: &Path) -> Result<UnixStream> {
+    let path: PathBuf = path.to_owned();
+    let connects = move || {
+        set_thread_uid(Uid::from_raw(NOBODY))?;
+        UnixStream::connect(path)
+    };
+    std::thread::spawn(connects).join().expect("the thread does not panic")
+}
+
+#[test]
+fn the_file_of_a_socket_is_for_its_owner_alone() {
+    let folder = Folder::new();
+    let alpha = server(&folder);
+    let mode = metadata(alpha.socket()).expect("the socket is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the mode of the socket is {:03o}", mode & 0o777);
+}
+
+#[test]
+fn another_user_is_refused_even_if_the_file_lets_it_in() {
+    if !geteuid().is_root() {
+        println!("skipped: only root can become another user; run this test as root");
+        return;
+    }
+    let folder = Folder::new();
+    let alpha = server(&folder);
+    let mut good = Peer::link(Socket::unix(&alpha), 1);
+    let error = connect_as_nobody(&alpha.socket()).expect_err("the mode keeps others out");
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+
+    set_permissions(alpha.socket(), Permissions::from_mode(0o666)).expect("it is our file");
+    let mut stream = connect_as_nobody(&alpha.socket()).expect("now the mode lets it in");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+    let mut heard = Vec::new();
+    // Hung up on, in whichever way.
+    let _ = stream.read_to_end(&mut heard).map_err(|error| {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "the server does not hang up");
+    });
+    assert!(heard.is_empty(), "another user heard {heard:?}");
+    alpha.log().wait_for(0, "another user's connection was refused");
+    good.echo("echo", b"its own user goes on");
+    assert!(alpha.try_status().is_ok(), "the command line is served");
+}
