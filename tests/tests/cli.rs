@@ -61,19 +61,6 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn what_does_not_work_yet_says_so() {
-    let folder = Folder::new();
-    let host = ["host", "--server", "unix:a", "--plugin", "a.so", "b.so"];
-    for (arguments, line) in [
-        (&["explain", "a", "b"][..], "explain: does not work yet; see `trunkline status`"),
-        (&host[..], "host: does not work yet; load the plugins with `trunkline run`"),
-    ] {
-        let line = format!("trunkline: {line}\n");
-        assert_eq!(say(arguments, folder.path()), (1, String::new(), line));
-    }
-}
-
-#[test]
 fn a_key_is_made_once_and_only_its_public_half_is_shown() {
     let folder = Folder::new();
     let (code, first, stderr) = say(&["key", "a.key"], folder.path());

@@ -62,7 +62,7 @@ fn a_plugin_for_one_key_does_not_exist_for_others() {
     let beta = beta(&folder);
     let mut friend = peer(&beta, FRIEND);
     let (answer, told) = open(&mut friend, "echo");
-    assert_eq!(answer, Answer::Accept);
+    assert_eq!(answer, Answer::Accept(None));
     assert_eq!(told, ["echo", "obeys"], "what the friend is told");
     friend.echo("echo", b"and it works");
 
@@ -82,7 +82,7 @@ fn a_plugin_sees_the_proved_key_of_its_caller_and_may_refuse_it() {
     let folder = Folder::new();
     let beta = beta(&folder);
     let (answer, _) = open(&mut peer(&beta, FRIEND), "obeys");
-    assert_eq!(answer, Answer::Accept);
+    assert_eq!(answer, Answer::Accept(None));
     let calls = |seed| format!("test of {} calls, local: false", key_of(seed));
     beta.log().wait_for(0, &calls(FRIEND));
     let (answer, _) = open(&mut peer(&beta, OTHER), "obeys");

@@ -138,27 +138,42 @@ mod tests {
         let table: [(&str, Place, Place, &[Route]); 14] = [
             ("inline", at(one, 1, 1, ALL), at(one, 1, 1, ALL), &[Local]),
             ("one host", at(one, 11, 3, ALL), at(one, 11, 3, ALL), &[Local]),
-            ("two hosts beside their server", at(one, 11, 1, ALL), at(one, 12, 1, ALL), &[
-                Unix, Relay,
-            ]),
+            (
+                "two hosts beside their server",
+                at(one, 11, 1, ALL),
+                at(one, 12, 1, ALL),
+                &[Unix, Relay],
+            ),
             ("without sockets", at(one, 11, 1, ALL), at(one, 12, 1, NOTHING), &[Relay]),
             ("inline and a host", at(one, 1, 1, NOTHING), at(one, 11, 1, ALL), &[Unix, Link]),
             ("a host and inline", at(one, 11, 1, NOTHING), at(one, 1, 1, NOTHING), &[Link]),
             ("inline and a host elsewhere", at(one, 1, 1, ALL), at(one, 11, 3, ALL), &[Link]),
             ("two servers", at(one, 1, 1, ALL), at(two, 2, 2, ALL), &[Link]),
             ("two servers, hosts beside them", at(one, 11, 1, ALL), at(two, 12, 2, ALL), &[Link]),
-            ("one machine, its server elsewhere", at(one, 11, 3, ALL), at(one, 12, 3, ALL), &[
-                Unix, Tcp, Relay,
-            ]),
-            ("one machine, two servers elsewhere", at(one, 11, 3, ALL), at(two, 12, 3, ALL), &[
-                Unix, Tcp, Relay,
-            ]),
-            ("two machines of one server", at(one, 11, 3, ALL), at(one, 12, 4, ALL), &[
-                Tcp, Punched, Relay,
-            ]),
-            ("behind routers", at(one, 11, 3, ALL), at(two, 12, 4, Reach { net: false, ..ALL }), &[
-                Punched, Relay,
-            ]),
+            (
+                "one machine, its server elsewhere",
+                at(one, 11, 3, ALL),
+                at(one, 12, 3, ALL),
+                &[Unix, Tcp, Relay],
+            ),
+            (
+                "one machine, two servers elsewhere",
+                at(one, 11, 3, ALL),
+                at(two, 12, 3, ALL),
+                &[Unix, Tcp, Relay],
+            ),
+            (
+                "two machines of one server",
+                at(one, 11, 3, ALL),
+                at(one, 12, 4, ALL),
+                &[Tcp, Punched, Relay],
+            ),
+            (
+                "behind routers",
+                at(one, 11, 3, ALL),
+                at(two, 12, 4, Reach { net: false, ..ALL }),
+                &[Punched, Relay],
+            ),
             ("nothing advertised", at(one, 11, 3, ALL), at(two, 2, 2, NOTHING), &[Relay]),
         ];
         for (what, a, b, expected) in table {

@@ -56,6 +56,7 @@ pub(super) fn text_of(server: &str, key: &Path, plugins: &[PathBuf]) -> String {
     let quoted = |text: &str| toml::Value::String(text.into()).to_string();
     let key = quoted(&key.to_string_lossy());
     let head = format!("[host]\nname = \"host\"\nkey = {key}\nserver = {}\n", quoted(server));
-    let table = |path: &PathBuf| format!("[[plugin]]\npath = {}\n", quoted(&path.to_string_lossy()));
+    let table =
+        |path: &PathBuf| format!("[[plugin]]\npath = {}\n", quoted(&path.to_string_lossy()));
     plugins.iter().map(table).fold(head, |text, table| text + &table)
 }

@@ -19,7 +19,7 @@ mod read;
 mod server;
 mod syntax;
 
+pub(crate) use addresses::socket_path;
 pub use model::{Accept, Config, File, HostConfig, Loopback, Peer, PeerRole};
 pub use model::{Advertise, Expose, Permission, Placement, PluginConfig, Required, Restart};
-pub(crate) use addresses::socket_path;
 pub use problem::Problem;

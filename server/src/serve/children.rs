@@ -1,10 +1,10 @@
 //! The hosts that a server starts: threads and processes, their ends, and that none outlives it.
 
+use super::Loop;
 use super::duty::Duty;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
-use super::Loop;
 use crate::config::{Placement, PluginConfig};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::collections::BTreeMap;
@@ -53,7 +53,8 @@ impl Children {
     ) {
         let placement = plugin.placement;
         let plugin = PluginConfig { placement: Placement::Inline, ..plugin };
-        let (name, limits) = (settings.name.clone(), settings.limits.clone());
+        let name = super::duty::child_of(&plugin).name.to_string();
+        let limits = settings.limits.clone();
         let spec = Spec { name, file: file.into(), plugin, limits };
         self.children.insert(id, Child { spec, placement, process: None, runs: false });
     }

@@ -9,9 +9,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
-use trunkline_core::broker::{
-    Accept, ChildConfig, Keep, PeerConfig, Placement, Restart, Settings,
-};
+use trunkline_core::broker::{Accept, ChildConfig, Keep, PeerConfig, Placement, Restart, Settings};
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
@@ -145,12 +143,7 @@ fn name_of(path: &Path) -> Name {
     stem.parse().unwrap_or_else(|_| "plugin".parse().expect("a name"))
 }
 
-fn settings(
-    name: &str,
-    seed: &[u8; 32],
-    network: Option<[u8; 32]>,
-    limits: &Limits,
-) -> Settings {
+fn settings(name: &str, seed: &[u8; 32], network: Option<[u8; 32]>, limits: &Limits) -> Settings {
     // Any number will do that differs between servers and starts.
     let random = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     Settings {

@@ -14,9 +14,7 @@ use std::io;
 use std::time::Duration;
 use trunkline_core::address::{Scope, Transform};
 use trunkline_core::broker::Handle;
-use trunkline_core::broker::{
-    ChildId, ConnId, Effect, Grants, Opened, Opening, Security, Step,
-};
+use trunkline_core::broker::{ChildId, ConnId, Effect, Grants, Opened, Opening, Security, Step};
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;

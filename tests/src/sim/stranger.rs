@@ -5,7 +5,9 @@
 use super::random::Random;
 use std::time::Duration;
 use trunkline_core::bymux::Role as MuxRole;
-use trunkline_core::control::{Announced, Hello, Message, Origin, PROTOCOL, Preface, Request, Role};
+use trunkline_core::control::{
+    Announced, Hello, Message, Origin, PROTOCOL, Preface, Request, Role,
+};
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::link::Link;

@@ -1,8 +1,8 @@
 //! The hosts that this server starts itself, on threads and in processes: when to start them, and
 //! when to start them again.
 
-use super::{Broker, ConnId, Effect, TimerKey};
 use super::peers::pause;
+use super::{Broker, ConnId, Effect, TimerKey};
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use core::time::Duration;

@@ -1,12 +1,11 @@
 //! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
 
 use super::{Broker, ChildId, ConnId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
-use crate::bymux::{Role as MuxRole, StreamId};
-use crate::control::{Goodbye, Hello, Message, PROTOCOL, Role, Unknown, Wanted};
-use crate::ends::Owner;
+use crate::bymux::Role as MuxRole;
+use crate::control::{Goodbye, Message, Role};
 use crate::key::Key;
 use crate::limits::Limit;
-use crate::link::{Event, Fault, Link, NO_TAG};
+use crate::link::{Event, Fault, Link};
 use crate::reason::{Code, Reason};
 use crate::wire::Wire;
 use alloc::format;
@@ -254,146 +253,6 @@ impl Broker {
         Step::More
     }
 
-    fn message(&mut self, id: ConnId, message: Message) {
-        let Some(conn) = self.conns.get(&id) else { return };
-        match (conn.phase, message) {
-            (ConnPhase::Ending, _) => {}
-            (_, Message::Goodbye(Goodbye { reason })) => self.end_link(id, reason),
-            (ConnPhase::AwaitsHello, Message::Hello(hello)) => self.hello(id, hello),
-            (ConnPhase::AwaitsHello, _) => self.violation(id, "the first message was not hello"),
-            (_, Message::Hello(_)) => self.violation(id, "hello was said twice"),
-            (_, message @ (Message::Plugins(_) | Message::Withdrawn(_))) => {
-                self.told_of_plugins(id, message);
-            }
-            (_, Message::Closing(closing)) => {
-                let stream = StreamId(closing.stream);
-                let tag = self.link_of(id).and_then(|link| link.mux().tag(stream));
-                let owned = |tag: &u32| {
-                    let end = self.ends.get(*tag);
-                    end.is_some_and(|end| end.owner == Owner::Stream(id, stream))
-                };
-                match tag {
-                    Some(NO_TAG) => self.ignore(id, stream),
-                    Some(tag) if owned(&tag) => self.stream_aborts(tag, closing.reason),
-                    _ => {}
-                }
-            }
-            (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
-            (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
-            (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
-            (_, Message::Linked(_) | Message::Unlinked(_) | Message::Rejected(_))
-                if self.uplink() != Some(id) =>
-            {
-                self.violation(id, "this is told to hosts, by their server");
-            }
-            (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
-            (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
-            (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),
-            (_, Message::Unknown(Unknown { kind })) => {
-                log::debug!("{} does not know message {kind}", conn.label());
-            }
-            (_, Message::Other(kind)) => self.send(id, &Message::Unknown(Unknown { kind })),
-        }
-    }
-
-    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours knows.
-    fn told_of_plugins(&mut self, id: ConnId, message: Message) {
-        let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
-        let uplink = self.uplink() == Some(id);
-        match (message, role) {
-            (Message::Plugins(told), _) if uplink => self.uplink_announces(told.plugins),
-            (Message::Withdrawn(told), _) if uplink => self.uplink_withdraws(&told),
-            (Message::Plugins(told), Some(Role::Host)) => self.host_registers(id, told.plugins),
-            (Message::Withdrawn(told), Some(Role::Host)) => self.host_withdraws(id, &told.names),
-            (Message::Plugins(told), _) => self.peer_plugins(id, told.plugins),
-            (Message::Withdrawn(told), _) => self.peer_withdraws(id, &told.names),
-            _ => {}
-        }
-    }
-
-    /// A stream was aborted before it said what it is for.
-    fn ignore(&mut self, id: ConnId, stream: StreamId) {
-        if let Some(link) = self.link_of(id) {
-            link.ignore(stream);
-        }
-    }
-
-    fn violation(&mut self, id: ConnId, text: &str) {
-        self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
-    }
-
-    fn hello(&mut self, id: ConnId, hello: Hello) {
-        if let Err(reason) = self.judge(id, &hello) {
-            self.goodbye(id, reason);
-            return;
-        }
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.phase = ConnPhase::Up;
-        let Hello { key, name, role, machine, plugins, .. } = hello;
-        conn.hello = Some(PeerInfo { key, name: name.clone(), role, machine });
-        conn.link.ping(self.now);
-        self.arm(id);
-        match role {
-            Role::Server if self.is_host() => self.uplink_linked(id, key, name, plugins),
-            Role::Server => {
-                self.server_linked(id, key, plugins);
-                self.weigh(id);
-            }
-            Role::Host => self.host_linked(id, plugins),
-            Role::Command => {}
-        }
-    }
-
-    /// Whether a peer that says this hello may stay.
-    fn judge(&self, id: ConnId, hello: &Hello) -> Result<(), Reason> {
-        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
-        let refuse = |code, text: String| Err(Reason::server(code, text));
-        if hello.protocol != PROTOCOL {
-            let text = format!("we speak version {PROTOCOL}, you speak {}", hello.protocol);
-            return refuse(Code::ProtocolVersion, text);
-        }
-        if hello.name.len() > crate::name::NAME_MAX {
-            return refuse(Code::ProtocolViolation, "a server's name is over 64 bytes".to_string());
-        }
-        if conn.proved.is_some_and(|proved| proved != hello.key) {
-            let text = "hello names another key than the one that was proved";
-            return refuse(Code::ProtocolViolation, text.to_string());
-        }
-        match (hello.role, conn.grants) {
-            (Role::Server, _) if hello.key == self.key => {
-                refuse(Code::SelfLink, "this is the same server".to_string())
-            }
-            (Role::Server, Grants::Everything | Grants::Server) => self.judge_key(conn, hello.key),
-            (Role::Server, Grants::Host) => {
-                let text = "this key is listed as a host, and may not link as a server";
-                refuse(Code::NotAllowed, text.to_string())
-            }
-            (Role::Command, Grants::Everything) => Ok(()),
-            (Role::Command, _) => {
-                refuse(Code::NotAllowed, "commands are taken over unix sockets only".to_string())
-            }
-            (Role::Host, Grants::Server) => {
-                let text = "this key is not listed as a host, and may not register plugins";
-                refuse(Code::NotAllowed, text.to_string())
-            }
-            (Role::Host, _) if self.is_host() => {
-                refuse(Code::NotAllowed, "a host takes no hosts".to_string())
-            }
-            (Role::Host, Grants::Everything | Grants::Host) => Ok(()),
-        }
-    }
-
-    fn judge_key(&self, conn: &Conn, key: Key) -> Result<(), Reason> {
-        let Opened::Dialled(peer) = conn.how else { return Ok(()) };
-        match self.peers.get(&peer).and_then(|peer| peer.config.key) {
-            Some(expected) if expected != key => {
-                let text = format!("expected the server {expected}, found {key}");
-                Err(Reason::server(Code::NotAllowed, text))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn end_if_drained(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(&id) else { return };
         if conn.phase == ConnPhase::Draining && conn.link.streams() == 0 {
@@ -428,7 +287,7 @@ impl Broker {
         self.touch(id);
     }
 
-    fn arm(&mut self, id: ConnId) {
+    pub(super) fn arm(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get(&id) {
             self.timers.set(TimerKey::Link(id), conn.link.deadline());
         }

@@ -1,9 +1,9 @@
 //! Links that plugins ask for: opening and closing them, and where this server can be reached.
 
 use super::peers::Keep;
+use super::plugins::Runs;
 use super::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Told};
 use crate::address::{Address, Endpoint, Scope, Transform};
-use super::plugins::Runs;
 use crate::control::{Message, Role, Server, Unlinked};
 use crate::key::Key;
 use crate::reason::{Code, Reason};

@@ -165,7 +165,8 @@ impl Broker {
         direct: Direct,
     ) -> Result<PluginId, Reason> {
         if let Some(holder) = self.names.get(&config.name) {
-            let text = format!("the name {} is taken by {}", config.name, self.whereabouts(*holder));
+            let text =
+                format!("the name {} is taken by {}", config.name, self.whereabouts(*holder));
             return Err(Reason::server(Code::NameTaken, text));
         }
         let id = PluginId(self.next_plugin);

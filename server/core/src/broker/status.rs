@@ -206,9 +206,8 @@ impl Broker {
     /// Channels through this process that have an end at a plugin which is not in it.
     fn channels_of(&self, name: &Name, server: Key) -> usize {
         let is = |(other, at): &(Name, Key)| other == name && *at == server;
-        let touches = |end: &&End| {
-            end.info.as_ref().is_some_and(|info| is(&info.to) || is(&info.from))
-        };
+        let touches =
+            |end: &&End| end.info.as_ref().is_some_and(|info| is(&info.to) || is(&info.from));
         self.ends.iter().map(|(_, end)| end).filter(touches).count()
     }
 

@@ -111,7 +111,11 @@ impl Broker {
                 Expose::Keys(keys) => keys.clone(),
                 Expose::Local | Expose::Peers => Vec::new(),
             },
-            uses: config.uses.iter().map(|(name, least)| Use { name: name.clone(), least: *least }).collect(),
+            uses: config
+                .uses
+                .iter()
+                .map(|(name, least)| Use { name: name.clone(), least: *least })
+                .collect(),
             invites: config.invites.clone(),
             allow: config.allow.iter().map(|what| what.as_str().to_string()).collect(),
             socket: record.direct.socket.clone(),

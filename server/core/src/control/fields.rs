@@ -92,7 +92,8 @@ mod tests {
         let name = SocketName::new([0x1f; 16]);
         let read: SocketName = minicbor::decode(&minicbor::to_vec(&name).unwrap()).unwrap();
         assert_eq!((read.as_str(), read.as_str().len()), ("1f".repeat(16).as_str(), 32));
-        for bad in ["", "/run/x.sock", "..", &"g".repeat(32), &"a".repeat(33), "../../../../run/a"] {
+        for bad in ["", "/run/x.sock", "..", &"g".repeat(32), &"a".repeat(33), "../../../../run/a"]
+        {
             let read = minicbor::decode::<SocketName>(&minicbor::to_vec(bad).unwrap());
             assert!(read.is_err(), "{bad} was taken for a socket's name");
         }

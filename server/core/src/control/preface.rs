@@ -201,7 +201,9 @@ mod tests {
             assert_eq!(read, preface);
         }
         let accept = Answer::Accept(Some(Route::Unix));
-        for answer in [Answer::Accept(None), accept, Answer::Refuse(Reason::server(Code::Refused, "no"))] {
+        for answer in
+            [Answer::Accept(None), accept, Answer::Refuse(Reason::server(Code::Refused, "no"))]
+        {
             let read = Answer::decode(&answer.frame()[4..]).expect("our own answer");
             assert_eq!(read, answer);
         }

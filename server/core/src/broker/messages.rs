@@ -1,0 +1,79 @@
+//! Control messages: which of them may come from whom, and who is told.
+
+use super::connections::ConnPhase;
+use super::{Broker, ConnId};
+use crate::bymux::StreamId;
+use crate::control::{Goodbye, Message, Role, Unknown, Wanted};
+use crate::ends::Owner;
+use crate::link::NO_TAG;
+use crate::reason::{Code, Reason};
+
+impl Broker {
+    pub(super) fn message(&mut self, id: ConnId, message: Message) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        match (conn.phase, message) {
+            (ConnPhase::Ending, _) => {}
+            (_, Message::Goodbye(Goodbye { reason })) => self.end_link(id, reason),
+            (ConnPhase::AwaitsHello, Message::Hello(hello)) => self.hello(id, hello),
+            (ConnPhase::AwaitsHello, _) => self.violation(id, "the first message was not hello"),
+            (_, Message::Hello(_)) => self.violation(id, "hello was said twice"),
+            (_, message @ (Message::Plugins(_) | Message::Withdrawn(_))) => {
+                self.told_of_plugins(id, message);
+            }
+            (_, Message::Closing(closing)) => {
+                let stream = StreamId(closing.stream);
+                let tag = self.link_of(id).and_then(|link| link.mux().tag(stream));
+                let owned = |tag: &u32| {
+                    let end = self.ends.get(*tag);
+                    end.is_some_and(|end| end.owner == Owner::Stream(id, stream))
+                };
+                match tag {
+                    Some(NO_TAG) => self.ignore(id, stream),
+                    Some(tag) if owned(&tag) => self.stream_aborts(tag, closing.reason),
+                    _ => {}
+                }
+            }
+            (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
+            (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
+            (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
+            (_, Message::Linked(_) | Message::Unlinked(_) | Message::Rejected(_))
+                if self.uplink() != Some(id) =>
+            {
+                self.violation(id, "this is told to hosts, by their server");
+            }
+            (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
+            (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
+            (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),
+            (_, Message::Unknown(Unknown { kind })) => {
+                log::debug!("{} does not know message {kind}", conn.label());
+            }
+            (_, Message::Other(kind)) => self.send(id, &Message::Unknown(Unknown { kind })),
+        }
+    }
+
+    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours knows.
+    fn told_of_plugins(&mut self, id: ConnId, message: Message) {
+        let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        let uplink = self.uplink() == Some(id);
+        match (message, role) {
+            (Message::Plugins(told), _) if uplink => self.uplink_announces(told.plugins),
+            (Message::Withdrawn(told), _) if uplink => self.uplink_withdraws(&told),
+            (Message::Plugins(told), Some(Role::Host)) => self.host_registers(id, told.plugins),
+            (Message::Withdrawn(told), Some(Role::Host)) => self.host_withdraws(id, &told.names),
+            (Message::Plugins(told), _) => self.peer_plugins(id, told.plugins),
+            (Message::Withdrawn(told), _) => self.peer_withdraws(id, &told.names),
+            _ => {}
+        }
+    }
+
+    /// A stream was aborted before it said what it is for.
+    fn ignore(&mut self, id: ConnId, stream: StreamId) {
+        if let Some(link) = self.link_of(id) {
+            link.ignore(stream);
+        }
+    }
+
+    pub(super) fn violation(&mut self, id: ConnId, text: &str) {
+        self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
+    }
+}
