@@ -36,6 +36,7 @@ impl Side {
             machine: Key([0; 32]),
             software: String::new(),
             limits: Limits::default(),
+            secret: [number; 32],
             seed: 1,
         };
         let mut broker = Broker::new(settings);
@@ -48,7 +49,7 @@ impl Side {
 
     fn connect(&mut self, how: Opened) {
         let (grants, address, security) = (Grants::Server, "a pipe".into(), Security::NoAuth);
-        let opening = Opening { how, grants, address, security };
+        let opening = Opening { how, grants, address, security, from: None };
         self.conn = self.broker.connected(opening);
     }
 

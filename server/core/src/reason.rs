@@ -65,6 +65,8 @@ codes! {
     LinkLost = "link-lost",
     /// The host in whose process the plugin ran is gone.
     HostLost = "host-lost",
+    /// A direct connection presented a ticket that was used, has expired or was never given.
+    BadTicket = "bad-ticket",
     /// A name is taken by another plugin.
     NameTaken = "name-taken",
     /// The server is going down.
@@ -89,6 +91,8 @@ codes! {
     LinkClosed = "link-closed",
     /// A server reached itself.
     SelfLink = "self-link",
+    /// The one channel of a direct connection is over, or got another route.
+    ChannelOver = "channel-over",
     /// A configured limit is reached; the text names it.
     LimitReached = "limit-reached",
     /// An address cannot be dialled; the text says why.

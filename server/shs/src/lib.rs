@@ -42,6 +42,12 @@ pub use opener::{Opened, Opener};
 pub use reader::Reader;
 pub use sealer::{Sealer, sealed_len};
 
+/// HMAC-SHA-512 cut to 32 bytes: what nobody can guess who does not know the key. It is the
+/// authenticator of the handshake, for other uses than that.
+pub fn keyed_hash(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
+    primitives::authenticator(key, message)
+}
+
 /// Longest body of a frame, in bytes. The protocol fixes it, so that a receiver needs no more room.
 pub const BODY_MAX: usize = 4096;
 

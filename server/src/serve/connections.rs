@@ -6,6 +6,7 @@ use mio::event::Event;
 use mio::{Interest, Registry};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{Broker, ConnId};
 
@@ -73,6 +74,11 @@ impl Connections {
         self.sockets.insert(id, socket);
         self.readable.push(id);
         Ok(())
+    }
+
+    /// The TCP address of our end of a connection.
+    pub(super) fn local_addr(&self, id: ConnId) -> Option<SocketAddr> {
+        Some(self.sockets.get(&id)?.stream.tcp_addrs()?.0)
     }
 
     pub(super) fn is_empty(&self) -> bool {

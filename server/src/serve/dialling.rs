@@ -11,7 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Transform, Transport};
-use trunkline_core::broker::{Dial, PeerId};
+use trunkline_core::broker::{DirectId, PeerId};
+
+/// How soon a place is dialled again that refused, while it may be dialling us.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// How long one place may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,14 +23,39 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) enum Dialled {
     /// It is connected to this endpoint.
-    Connected(PeerId, Endpoint, Stream),
+    Connected(Whom, Endpoint, Stream),
     /// No place could be reached; the last one said why.
-    Failed(PeerId, String),
+    Failed(Whom, String),
+}
+
+/// Whom a dial is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// A peer, for a link.
+    Peer(PeerId),
+    /// A process, for one channel.
+    Process(DirectId),
+    /// A process that dials us at the same moment, and whose channel it is.
+    Caller(DirectId),
+}
+
+/// Where and how to dial.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) whom: Whom,
+    /// The best place first.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// The port to dial from, while the other side dials that. Then it is dialled again and again:
+    /// the first who does may be refused.
+    pub(super) from: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
 struct Attempt {
-    peer: PeerId,
+    whom: Whom,
+    from: Option<SocketAddr>,
+    /// When to dial the same place again.
+    again: Option<Duration>,
     /// The place that is tried now, and those that are left, the next one last.
     current: Endpoint,
     left: Vec<Endpoint>,
@@ -54,14 +82,16 @@ impl Dialling {
     }
 
     /// Begins to dial.
-    pub(super) fn begin(&mut self, now: Duration, dial: Dial) {
-        let Dial { peer, mut endpoints } = dial;
+    pub(super) fn begin(&mut self, now: Duration, call: Call) {
+        let Call { whom, mut endpoints, from } = call;
         endpoints.reverse();
         let Some(current) = endpoints.pop() else { return };
         let number = self.next;
         self.next += 1;
         let attempt = Attempt {
-            peer,
+            whom,
+            from,
+            again: None,
             current,
             left: endpoints,
             addrs: Vec::new(),
@@ -73,6 +103,22 @@ impl Dialling {
         self.begin_place(now, number);
     }
 
+    /// Nobody wants this dial any more.
+    pub(super) fn give_up(&mut self, whom: Whom) {
+        self.attempts.retain(|_, attempt| attempt.whom != whom);
+    }
+
+    /// Dials the same place again, from the same port.
+    fn dial_again(&mut self, now: Duration, number: u64) {
+        let Some(attempt) = self.attempts.get_mut(&number) else { return };
+        attempt.again = None;
+        let deadline = attempt.deadline;
+        self.begin_place(now, number);
+        if let Some(attempt) = self.attempts.get_mut(&number) {
+            attempt.deadline = deadline;
+        }
+    }
+
     /// Dials that have come to an end.
     pub(super) fn take_done(&mut self) -> Vec<Dialled> {
         std::mem::take(&mut self.done)
@@ -80,11 +126,16 @@ impl Dialling {
 
     /// When the next place has had its time.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.attempts.values().map(|attempt| attempt.deadline).min()
+        let due = |attempt: &Attempt| attempt.again.unwrap_or(attempt.deadline);
+        self.attempts.values().map(due).min()
     }
 
     /// Gives up places that have had their time.
     pub(super) fn tick(&mut self, now: Duration) {
+        let again = self.attempts.iter().filter(|(_, a)| a.again.is_some_and(|at| at <= now));
+        for number in again.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.dial_again(now, number);
+        }
         let late = self.attempts.iter().filter(|(_, attempt)| attempt.deadline <= now);
         let late: Vec<u64> = late.map(|(number, _)| *number).collect();
         for number in late {
@@ -152,7 +203,10 @@ impl Dialling {
     fn next_addr(&mut self, now: Duration, number: u64, failure: &str) {
         let addr = self.attempts.get_mut(&number).and_then(|attempt| attempt.addrs.pop());
         match addr {
-            Some(addr) => self.begun(now, number, Stream::dial_tcp(addr)),
+            Some(addr) => {
+                let from = self.attempts.get(&number).and_then(|attempt| attempt.from);
+                self.begun(now, number, Stream::dial_tcp(addr, from));
+            }
             None => self.place_failed(now, number, failure),
         }
     }
@@ -181,14 +235,16 @@ impl Dialling {
         if !why.is_empty() {
             attempt.failure = format!("{}: {why}", attempt.current);
         }
-        if !attempt.addrs.is_empty() {
+        if attempt.from.is_some() && now < attempt.deadline {
+            attempt.again = Some(now + AGAIN);
+        } else if !attempt.addrs.is_empty() {
             attempt.deadline = now + CONNECT_TIMEOUT;
             self.next_addr(now, number, "");
         } else if let Some(next) = attempt.left.pop() {
             attempt.current = next;
             self.begin_place(now, number);
         } else if let Some(attempt) = self.attempts.remove(&number) {
-            self.done.push(Dialled::Failed(attempt.peer, attempt.failure));
+            self.done.push(Dialled::Failed(attempt.whom, attempt.failure));
         }
     }
 
@@ -197,8 +253,8 @@ impl Dialling {
         let Some(mut stream) = attempt.stream else { return };
         // The connection gets a token of its own.
         let done = match self.registry.deregister(&mut stream) {
-            Ok(()) => Dialled::Connected(attempt.peer, attempt.current, stream),
-            Err(error) => Dialled::Failed(attempt.peer, error.to_string()),
+            Ok(()) => Dialled::Connected(attempt.whom, attempt.current, stream),
+            Err(error) => Dialled::Failed(attempt.whom, error.to_string()),
         };
         self.done.push(done);
     }

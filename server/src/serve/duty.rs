@@ -155,8 +155,15 @@ fn settings(name: &str, seed: &[u8; 32], network: Option<[u8; 32]>, limits: &Lim
         machine: machine::id(),
         software: concat!("trunkline ", env!("CARGO_PKG_VERSION")).into(),
         limits: limits.clone(),
+        secret: secret_of_this_start(),
         seed: random,
     }
+}
+
+fn secret_of_this_start() -> [u8; 32] {
+    let mut secret = [0; 32];
+    dryoc::rng::copy_randombytes(&mut secret);
+    secret
 }
 
 fn peer(peer: &config::Peer) -> PeerConfig {

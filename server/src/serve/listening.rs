@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Transform, Transport};
-use trunkline_core::broker::Grants;
+use trunkline_core::broker::{Grants, Opened};
 
 /// The pause after the system refused us a descriptor, so that we do not ask in a tight loop.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -17,6 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 struct Place {
     listener: Listener,
     endpoint: Endpoint,
+    how: Opened,
     ready: bool,
 }
 
@@ -33,6 +34,7 @@ impl Place {
 /// All listeners of a server. Dropping them removes the files of their sockets.
 #[derive(Debug)]
 pub(super) struct Listening {
+    registry: Registry,
     places: Vec<Place>,
     files: Vec<PathBuf>,
     paused_until: Option<Duration>,
@@ -42,23 +44,32 @@ pub(super) struct Listening {
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) stream: Stream,
-    pub(super) from: String,
     pub(super) grants: Grants,
     pub(super) transform: Transform,
+    pub(super) how: Opened,
+    /// The TCP address from which it came.
+    pub(super) peer: Option<SocketAddr>,
 }
 
 impl Listening {
     /// Listens everywhere, or nowhere.
-    pub(super) fn open(endpoints: &[Endpoint], registry: &Registry) -> Result<Listening, String> {
-        let mut all = Listening { places: Vec::new(), files: Vec::new(), paused_until: None };
+    pub(super) fn open(endpoints: &[Endpoint], registry: Registry) -> Result<Listening, String> {
+        let (places, files) = (Vec::new(), Vec::new());
+        let mut all = Listening { registry, places, files, paused_until: None };
         for endpoint in endpoints {
-            let opened = all.open_one(endpoint, registry);
+            let opened = all.open_one(endpoint, Opened::Accepted);
             opened.map_err(|error| format!("cannot listen on {endpoint}: {error}"))?;
         }
         Ok(all)
     }
 
-    fn open_one(&mut self, endpoint: &Endpoint, registry: &Registry) -> io::Result<()> {
+    /// Takes direct connections at an endpoint; gives it with the port that the system chose.
+    pub(super) fn open_direct(&mut self, endpoint: &Endpoint) -> Result<Endpoint, String> {
+        let opened = self.open_one(endpoint, Opened::Direct);
+        opened.map_err(|error| format!("cannot take direct connections on {endpoint}: {error}"))
+    }
+
+    fn open_one(&mut self, endpoint: &Endpoint, how: Opened) -> io::Result<Endpoint> {
         let mut endpoint = endpoint.clone();
         let mut listener = match &endpoint.transport {
             Transport::Unix { path } => {
@@ -76,15 +87,15 @@ impl Listening {
             *port = chosen;
         }
         let token = Ready::Listener(self.places.len()).token();
-        registry.register(&mut listener, token, Interest::READABLE)?;
+        self.registry.register(&mut listener, token, Interest::READABLE)?;
         log::info!("listening on {endpoint}");
-        self.places.push(Place { listener, endpoint, ready: true });
-        Ok(())
+        self.places.push(Place { listener, endpoint: endpoint.clone(), how, ready: true });
+        Ok(endpoint)
     }
 
-    /// The endpoints, with the ports that the system chose.
+    /// The endpoints where links are taken, with the ports that the system chose.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        self.places.iter().map(|place| place.endpoint.clone()).collect()
+        self.places.iter().filter(|place| place.how == Opened::Accepted).map(|place| place.endpoint.clone()).collect()
     }
 
     pub(super) fn ready(&mut self, index: usize) {
@@ -153,9 +164,10 @@ fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
             Ok((stream @ Stream::Unix(_), _)) if !is_trusted(&stream) => {
                 log::warn!("{}: another user's connection was refused", place.endpoint);
             }
-            Ok((stream, from)) => {
-                let (grants, transform) = (place.grants(), place.endpoint.transform);
-                return Ok(Some(Accepted { stream, from, grants, transform }));
+            Ok((stream, peer)) => {
+                let (grants, transform, how) =
+                    (place.grants(), place.endpoint.transform, place.how);
+                return Ok(Some(Accepted { stream, grants, transform, how, peer }));
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),

@@ -5,6 +5,7 @@ mod children;
 mod connections;
 mod convert;
 mod dialling;
+mod direct;
 mod duty;
 mod listening;
 mod machine;
@@ -108,7 +109,7 @@ impl Loop {
             Handles::Nothing => None,
         };
         let waker = mio::Waker::new(poll.registry(), Ready::Wake.token()).map_err(failed)?;
-        let listening = Listening::open(&duty.listen, poll.registry())?;
+        let listening = Listening::open(&duty.listen, registry()?)?;
         let started = Instant::now();
         let mailbox = Mailbox::new(waker);
         let shared = Rc::new(Shared {
@@ -148,6 +149,7 @@ impl Loop {
             self.shared.broker.borrow_mut().set_addresses(addresses);
             let (inline, children) = plugins.into_iter().partition(duty::is_inline);
             self.plugins.start_all(inline)?;
+            self.advertise();
             for plugin in children {
                 let child = self.shared.broker.borrow_mut().add_child(duty::child_of(&plugin));
                 self.children.add(child, plugin, &settings, &file);

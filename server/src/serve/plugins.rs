@@ -29,11 +29,14 @@ pub(super) struct Plugins {
     /// Plugins that start when it is known who their server is.
     waiting: Vec<config::PluginConfig>,
     last_failure: Option<String>,
+    /// Plugins that have started, and where they want direct connections.
+    advertised: Vec<(PluginId, Vec<config::Advertise>)>,
 }
 
 impl Plugins {
     pub(super) fn new(shared: Rc<Shared>, file: PathBuf) -> Plugins {
-        Plugins { shared, file, running: BTreeMap::new(), waiting: Vec::new(), last_failure: None }
+        let (running, waiting, advertised) = Default::default();
+        Plugins { shared, file, running, waiting, last_failure: None, advertised }
     }
 
     /// Keeps plugins until [`start_waiting`](Self::start_waiting).
@@ -74,7 +77,16 @@ impl Plugins {
             shared: self.shared.clone(),
             misuse: RefCell::new(None),
         });
-        self.start(&module, host, &plugin.config_json)
+        self.start(&module, host, &plugin.config_json)?;
+        if !plugin.advertise.is_empty() {
+            self.advertised.push((id, plugin.advertise.clone()));
+        }
+        Ok(())
+    }
+
+    /// Plugins that have started since the last call, and where they want direct connections.
+    pub(super) fn take_advertised(&mut self) -> Vec<(PluginId, Vec<config::Advertise>)> {
+        std::mem::take(&mut self.advertised)
     }
 
     fn start(&mut self, module: &Module, host: Rc<PluginHost>, config: &str) -> Result<(), String> {

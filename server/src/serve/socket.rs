@@ -38,9 +38,17 @@ impl Stream {
     }
 
     /// Begins to connect over TCP.
-    pub(super) fn dial_tcp(addr: SocketAddr) -> io::Result<Stream> {
+    ///
+    /// The port may be used again by a dial `from` it, as long as the two go to different places:
+    /// so a host can be dialled through its router by the address at which its server sees it.
+    pub(super) fn dial_tcp(addr: SocketAddr, from: Option<SocketAddr>) -> io::Result<Stream> {
         let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
         tune(&socket)?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        if let Some(from) = from {
+            socket.bind(&from.into())?;
+        }
         match socket.connect(&addr.into()) {
             Err(error)
                 if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
@@ -62,6 +70,14 @@ impl Stream {
             (None, Ok(())) => Ok(Some(())),
             (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
             (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// The TCP addresses of both ends: ours, and the peer's.
+    pub(super) fn tcp_addrs(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Stream::Unix(_) => None,
+            Stream::Tcp(stream) => Some((stream.local_addr().ok()?, stream.peer_addr().ok()?)),
         }
     }
 
@@ -116,17 +132,17 @@ impl Listener {
         Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket.into())))
     }
 
-    /// The next connection, and from where it came.
-    pub(super) fn accept(&self) -> io::Result<(Stream, String)> {
+    /// The next connection, and the TCP address from which it came.
+    pub(super) fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         match self {
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
-                Ok((Stream::Unix(stream), "unix".to_owned()))
+                Ok((Stream::Unix(stream), None))
             }
             Listener::Tcp(listener) => {
                 let (stream, from) = listener.accept()?;
                 tune(&socket2::SockRef::from(&stream))?;
-                Ok((Stream::Tcp(stream), format!("net:{}:{}", from.ip(), from.port())))
+                Ok((Stream::Tcp(stream), Some(from)))
             }
         }
     }

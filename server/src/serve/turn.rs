@@ -1,7 +1,8 @@
 //! One turn of the loop: wait, read all, tick, perform, flush all.
 
 use super::connections::ReadResult;
-use super::dialling::Dialled;
+use super::dialling::{Call, Dialled, Whom};
+use super::direct;
 use super::listening::Accepted;
 use super::socket::Stream;
 use super::status_json;
@@ -14,7 +15,9 @@ use std::io;
 use std::time::Duration;
 use trunkline_core::address::{Scope, Transform};
 use trunkline_core::broker::Handle;
-use trunkline_core::broker::{ChildId, ConnId, Effect, Grants, Opened, Opening, Security, Step};
+use trunkline_core::broker::{
+    ChildId, ConnId, Dial, DirectDial, DirectPlace, Effect, Grants, Opened, Opening, Security, Step,
+};
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
@@ -130,9 +133,13 @@ impl Loop {
         for _ in 0..ACCEPTS_PER_TURN {
             let admits = |grants| self.shared.broker.borrow().accepts(grants);
             let accepted = self.listening.accept(self.now, admits);
-            let Some(Accepted { stream, from, grants, transform }) = accepted else { return };
+            let Some(Accepted { stream, grants, transform, how, peer }) = accepted else { return };
+            let address = match peer {
+                Some(from) => format!("net:{}:{}", from.ip(), from.port()),
+                None => "unix".to_owned(),
+            };
             let security = security(transform);
-            self.open(stream, Opening { how: Opened::Accepted, grants, address: from, security });
+            self.open(stream, Opening { how, grants, address, security, from: peer });
         }
     }
 
@@ -147,14 +154,25 @@ impl Loop {
     fn take_dialled(&mut self) {
         for dialled in self.dialling.take_done() {
             match dialled {
-                Dialled::Failed(peer, why) => {
+                Dialled::Failed(Whom::Peer(peer), why) => {
                     self.shared.broker.borrow_mut().dial_failed(peer, &why);
                 }
-                Dialled::Connected(peer, endpoint, stream) => {
-                    let (how, grants) = (Opened::Dialled(peer), Grants::Server);
-                    let address = endpoint.to_string();
-                    let security = security(endpoint.transform);
-                    self.open(stream, Opening { how, grants, address, security });
+                Dialled::Failed(Whom::Process(id), why) => {
+                    self.shared.broker.borrow_mut().direct_failed(id, &why);
+                }
+                Dialled::Failed(Whom::Caller(_), why) => {
+                    log::debug!("a caller could not be met halfway: {why}");
+                }
+                Dialled::Connected(whom, endpoint, stream) => {
+                    let (how, transform) = match whom {
+                        Whom::Peer(peer) => (Opened::Dialled(peer), endpoint.transform),
+                        Whom::Process(id) => (Opened::DirectDial(id), endpoint.transform),
+                        Whom::Caller(_) => (Opened::Direct, Transform::ShsKnownKey),
+                    };
+                    let (grants, address) = (Grants::Server, endpoint.to_string());
+                    let from = stream.tcp_addrs().map(|(_, peer)| peer);
+                    let security = security(transform);
+                    self.open(stream, Opening { how, grants, address, security, from });
                 }
             }
         }
@@ -207,7 +225,13 @@ impl Loop {
             let effect = self.shared.broker.borrow_mut().next_effect();
             match effect {
                 Some(Effect::Tell(plugin, told)) => self.plugins.tell(plugin, told),
-                Some(Effect::Dial(dial)) => self.dialling.begin(self.now, dial),
+                Some(Effect::Dial(Dial { peer, endpoints })) => {
+                    let whom = Whom::Peer(peer);
+                    self.dialling.begin(self.now, Call { whom, endpoints, from: None });
+                }
+                Some(Effect::DialDirect(dial)) => self.dial_direct(dial),
+                Some(Effect::DropDial(id)) => self.dialling.give_up(Whom::Process(id)),
+                Some(Effect::TakeAgain(id, mut bytes)) => self.take_in(id, &mut bytes),
                 Some(Effect::HangUp(id)) => self.connections.hang_up(id, self.now),
                 Some(Effect::CutOff(id)) => {
                     self.connections.remove(id);
@@ -224,10 +248,42 @@ impl Loop {
         }
     }
 
+    /// Dials another process for one channel.
+    fn dial_direct(&mut self, dial: DirectDial) {
+        let DirectDial { id, place } = dial;
+        let uplink = self.shared.broker.borrow().uplink_conn();
+        let port = || uplink.and_then(|uplink| self.connections.local_addr(uplink));
+        let (whom, endpoints, from) = match place {
+            DirectPlace::Socket(socket) => match direct::endpoint(&socket) {
+                Ok(endpoint) => (Whom::Process(id), vec![endpoint], None),
+                Err(error) => {
+                    let why = error.to_string();
+                    self.shared.broker.borrow_mut().direct_failed(id, &why);
+                    return;
+                }
+            },
+            DirectPlace::Net(endpoints) => (Whom::Process(id), endpoints, None),
+            DirectPlace::Punch(endpoints) => (Whom::Process(id), endpoints, port()),
+            DirectPlace::Answer(endpoints) => (Whom::Caller(id), endpoints, port()),
+        };
+        self.dialling.begin(self.now, Call { whom, endpoints, from });
+    }
+
+    /// Takes direct connections for the plugins that have just started.
+    pub(super) fn advertise(&mut self) {
+        for (plugin, places) in self.plugins.take_advertised() {
+            match direct::listen(&places, &mut self.listening) {
+                Ok(direct) => self.shared.broker.borrow_mut().set_direct(plugin, direct),
+                Err(why) => log::error!("{why}"),
+            }
+        }
+    }
+
     /// The connection that this host was started with.
     pub(super) fn inherit(&mut self, stream: Stream) {
         let (how, grants, security) = (Opened::Inherited, Grants::Server, Security::NoAuth);
-        self.open(stream, Opening { how, grants, address: "inherited".into(), security });
+        let address = "inherited".into();
+        self.open(stream, Opening { how, grants, address, security, from: None });
     }
 
     /// The server of this host is found: now its plugins can be told who it is.
@@ -237,6 +293,7 @@ impl Loop {
             self.failure = Some(why);
             self.stop();
         }
+        self.advertise();
     }
 
     fn start_child(&mut self, child: ChildId) {
@@ -244,7 +301,7 @@ impl Loop {
             Ok(stream) => {
                 let (how, grants) = (Opened::Child(child), Grants::Everything);
                 let (address, security) = ("child".into(), Security::NoAuth);
-                self.open(stream, Opening { how, grants, address, security });
+                self.open(stream, Opening { how, grants, address, security, from: None });
             }
             Err(why) => self.shared.broker.borrow_mut().child_ended(child, &why),
         }

@@ -127,7 +127,8 @@ impl Node {
             true => Security::Shs { expected, ephemeral: shared.random.ephemeral() },
             false => Security::NoAuth,
         };
-        let opening = Opening { how, grants: Grants::Server, address, security };
+        let grants = Grants::Server;
+        let opening = Opening { how, grants, address, security, from: None };
         let id = self.broker.connected(opening);
         shared.note(self.number, format_args!("{id:?} is side {side} of pipe {pipe}"));
         self.conns.insert(id, (pipe, side));

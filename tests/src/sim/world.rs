@@ -87,6 +87,7 @@ impl World {
             machine: keys[number],
             software: "simulation".to_string(),
             limits: Limits { window, window_max: 1 << 20, ..Limits::default() },
+            secret: [number as u8 + 1; 32],
             seed: seed ^ number as u64 ^ 0x5555,
         };
         let nodes = (0..count).map(|number| Node::new(number, settings(number))).collect();

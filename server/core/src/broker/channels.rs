@@ -1,6 +1,7 @@
 //! Channels as plugins use them: what a plugin may say of its end, and what the other is told.
 
 use super::plugins::Runs;
+use super::requests::Calling;
 use super::{Broker, Caller, ConnId, Misuse, PluginId, Target, Told};
 use crate::bymux::StreamId;
 use crate::control::{Answer, Origin, Preface, Request};
@@ -8,7 +9,7 @@ use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
-use crate::route::Route;
+use crate::route::{Route, routes};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
@@ -27,13 +28,46 @@ impl Broker {
             && let Some(callee) = self.running(&entry.name)
         {
             match self.plugins.get(&callee).map(|record| record.runs) {
-                Some(Runs::At(host)) => self.open_over(host, plugin, target, entry),
+                Some(Runs::At(host)) => self.open_at_host(host, plugin, callee, target, entry),
                 _ => self.open_local(plugin, callee, entry),
             }
         } else {
             let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());
             let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
             self.open_over(link.ok_or_else(gone)?, plugin, target, entry)
+        }
+    }
+
+    /// Opens a channel to a plugin of a host of this server: directly, if that is better than over
+    /// the host's link.
+    fn open_at_host(
+        &mut self,
+        host: ConnId,
+        plugin: PluginId,
+        callee: PluginId,
+        target: &Target,
+        entry: Entry,
+    ) -> Result<Handle, Reason> {
+        let place = self.place(plugin);
+        let routes = routes(&place, &self.place(callee));
+        if !routes.first().is_some_and(|route| route.is_direct()) {
+            return self.open_over(host, plugin, target, entry);
+        }
+        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+        let caller = self.caller(plugin).ok_or_else(gone)?;
+        let near = self.add_plugin_end(plugin, Phase::Asking, info(&caller, &entry, Route::Link))?;
+        let calling = Calling { place, caller, least: target.least, ticket: None, seen: None };
+        let invitation = self.make_invitation(&calling, callee, routes);
+        let request = self.request_of(plugin, entry.name, entry.server);
+        match (invitation, request) {
+            (Ok(invitation), Some(request)) => {
+                self.begin_attempts(near, entry.server, invitation, request);
+                Ok(self.ends.handle(near))
+            }
+            (invitation, _) => {
+                self.drop_end(near);
+                Err(invitation.err().unwrap_or_else(gone))
+            }
         }
     }
 
@@ -56,7 +90,7 @@ impl Broker {
         Reason::server(Code::LimitReached, text)
     }
 
-    fn caller(&self, plugin: PluginId) -> Option<Caller> {
+    pub(super) fn caller(&self, plugin: PluginId) -> Option<Caller> {
         let config = &self.plugins.get(&plugin)?.config;
         let server = self.home.key;
         Some(Caller { name: config.name.clone(), version: config.version, server })
@@ -162,7 +196,17 @@ impl Broker {
         }
         self.splice_if_accepted(plugin, id);
         self.end_is_up(id);
+        self.splice_opened(peer);
         Ok(())
+    }
+
+    /// A channel that is up may have waited for that to be joined to another one.
+    pub(super) fn splice_opened(&mut self, id: Option<EndId>) {
+        if let Some(id) = id
+            && let Some(plugin) = self.ends.get(id).and_then(End::plugin)
+        {
+            self.splice_if_accepted(plugin, id);
+        }
     }
 
     /// A channel that a plugin asked for is up.
@@ -170,11 +214,11 @@ impl Broker {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
-        // Behind a relay, it was up before.
         if end.phase != Phase::Asking || end.flags.ending {
             return;
         }
         end.phase = Phase::Open;
+        end.early.clear();
         if end.is_up() {
             self.tell(plugin, Told::Opened(self.ends.handle(id)));
             self.end_is_up(id);
@@ -255,8 +299,12 @@ impl Broker {
                 false => Err(Misuse::WriteAfterClose),
             };
         }
-        let Some(peer) = end.peer else { return Ok(bytes.len()) };
-        let taken = self.plugin_gives(id, peer, bytes);
+        let peer = end.peer;
+        let taken = match peer {
+            Some(peer) => self.plugin_gives(id, peer, bytes),
+            None if self.is_attempting(id) => self.keep_early(id, bytes),
+            None => return Ok(bytes.len()),
+        };
         if let Some(end) = self.ends.get_mut(id) {
             end.given += taken as u64;
             end.flags.wants_room |= taken < bytes.len();
@@ -277,6 +325,9 @@ impl Broker {
                 let taken = self.link_of(conn).map_or(0, |link| link.mux().write(stream, bytes));
                 if let Some(end) = self.ends.get_mut(peer) {
                     end.told += taken as u64;
+                }
+                if let Some(end) = self.ends.get_mut(id).filter(|end| end.phase == Phase::Asking) {
+                    end.early.push(&bytes[..taken]);
                 }
                 taken
             }
@@ -349,6 +400,7 @@ impl Broker {
                 self.link_of(conn).map_or(0, |link| link.mux().writable(stream))
             }
             Some(Owner::Plugin(_)) => allowance,
+            None if self.is_attempting(id) => self.early_room(id),
             None => 0,
         }
     }

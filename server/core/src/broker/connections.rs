@@ -1,15 +1,18 @@
 //! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
 
-use super::{Broker, ChildId, ConnId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
-use crate::bymux::Role as MuxRole;
-use crate::control::{Goodbye, Message, Role};
+use super::{Broker, ChildId, ConnId, DirectId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
+use crate::bymux::{Role as MuxRole, StreamId};
+use crate::control::{Goodbye, Message, Preface, Presented, Role};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::link::{Event, Fault, Link};
 use crate::reason::{Code, Reason};
+use crate::route::Route;
 use crate::wire::Wire;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// How a connection came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub enum Opened {
     Inherited,
     /// This server started a process with it.
     Child(ChildId),
+    /// This process dialled another one directly, for one channel.
+    DirectDial(DirectId),
+    /// Another process dialled this one directly, for one channel.
+    Direct,
 }
 
 /// What the other side of a connection may be.
@@ -47,6 +54,8 @@ pub struct Opening {
     pub address: String,
     /// How its bytes are protected.
     pub security: Security,
+    /// The TCP address at its other end.
+    pub from: Option<SocketAddr>,
 }
 
 /// How far a connection has come.
@@ -56,6 +65,8 @@ pub(super) enum ConnPhase {
     Shaking,
     /// The peer has not said hello.
     AwaitsHello,
+    /// The peer of a direct connection has not presented its ticket.
+    AwaitsTicket,
     /// Channels may be opened.
     Up,
     /// Another link serves the same server: this one ends with its last stream.
@@ -74,6 +85,15 @@ pub(super) struct Conn {
     /// The key that we dialled, and the one that the peer has proved.
     pub(super) expected: Option<Key>,
     pub(super) proved: Option<Key>,
+    /// The key that wants a direct connection, of which nobody has told us.
+    pub(super) asks: Option<Key>,
+    /// What it has said since.
+    pub(super) kept: Vec<u8>,
+    /// A ticket of which nobody has told us, and the stream that presented it.
+    pub(super) presented: Option<(StreamId, Presented, u64)>,
+    /// Of a direct connection.
+    pub(super) route: Route,
+    pub(super) from: Option<SocketAddr>,
     pub(super) phase: ConnPhase,
     pub(super) hello: Option<PeerInfo>,
     pub(super) touched: bool,
@@ -112,10 +132,16 @@ impl Conn {
     /// Whether our hello is in its outbox or on its way.
     pub(super) fn has_heard_hello(&self) -> bool {
         match self.phase {
-            ConnPhase::Ending => false,
+            _ if self.is_direct() => false,
+            ConnPhase::Ending | ConnPhase::AwaitsTicket => false,
             ConnPhase::Shaking => self.how != Opened::Accepted,
             ConnPhase::AwaitsHello | ConnPhase::Up | ConnPhase::Draining => true,
         }
+    }
+
+    /// Whether this connection is for one channel between two processes.
+    pub(super) fn is_direct(&self) -> bool {
+        matches!(self.how, Opened::DirectDial(_) | Opened::Direct)
     }
 
     /// Name or address, for logs.
@@ -131,17 +157,17 @@ impl Broker {
     /// A connection is open. Hello is put in its outbox as soon as we may show who we are: at once,
     /// but for one that was accepted over `shs`.
     pub fn connected(&mut self, opening: Opening) -> ConnId {
-        let Opening { how, grants, address, security } = opening;
+        let Opening { how, grants, address, security, from } = opening;
         let role = match how {
-            Opened::Dialled(_) | Opened::Inherited => MuxRole::Proactive,
-            Opened::Accepted | Opened::Child(_) => MuxRole::Reactive,
+            Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
+            Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
         };
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         match how {
             Opened::Dialled(peer) => self.peer_connected(peer, id),
             Opened::Child(child) => self.child_connected(child, id),
-            Opened::Accepted | Opened::Inherited => {}
+            _ => {}
         }
         let expected = match &security {
             Security::Shs { expected, .. } => *expected,
@@ -161,7 +187,12 @@ impl Broker {
             address,
             expected,
             proved: None,
-            phase: if proved { ConnPhase::AwaitsHello } else { ConnPhase::Shaking },
+            asks: None,
+            kept: Vec::new(),
+            presented: None,
+            route: Route::Link,
+            from,
+            phase: if proved { first_phase(how) } else { ConnPhase::Shaking },
             hello: None,
             touched: false,
             wanted: Wants::default(),
@@ -176,13 +207,23 @@ impl Broker {
         self.touch(id);
         if let Some(why) = failure {
             self.end_link(id, Reason::server(Code::HandshakeFailed, why));
-        } else if proved || how != Opened::Accepted {
-            self.say_hello(id);
+        } else {
+            self.begin_talk(id, how, proved);
         }
         if self.stopping {
             self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
         }
         id
+    }
+
+    /// The first that we say on a connection, as soon as we may show who we are.
+    fn begin_talk(&mut self, id: ConnId, how: Opened, proved: bool) {
+        match how {
+            Opened::DirectDial(direct) => self.direct_dialled(id, direct),
+            Opened::Direct => {}
+            Opened::Accepted if !proved => {}
+            _ => self.say_hello(id),
+        }
     }
 
     /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`].
@@ -232,7 +273,10 @@ impl Broker {
                 }
             }
             Event::Preface { stream, preface, used, rest } => {
-                if self.conns.get(&id).is_some_and(|conn| conn.phase == ConnPhase::AwaitsHello) {
+                let phase = self.conns.get(&id).map(|conn| conn.phase);
+                if let Preface::Direct(presented) = preface {
+                    self.present(id, stream, presented, used);
+                } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
                     let text = "a stream was opened before hello";
                     self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
                 } else {
@@ -258,6 +302,8 @@ impl Broker {
         if conn.phase == ConnPhase::Draining && conn.link.streams() == 0 {
             let text = "another link serves the same two servers";
             self.goodbye(id, Reason::server(Code::DuplicateLink, text));
+        } else if conn.link.streams() == 0 && conn.is_direct() {
+            self.goodbye(id, Reason::server(Code::ChannelOver, "the channel is over"));
         } else if conn.link.streams() == 0 {
             self.rest_if_useless(id);
         }
@@ -274,10 +320,14 @@ impl Broker {
     pub(super) fn link_timer(&mut self, id: ConnId) {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        if matches!(conn.phase, ConnPhase::Shaking | ConnPhase::AwaitsHello) {
+        if conn.phase.is_young() {
+            let (code, text) = match (&conn.presented, conn.is_direct()) {
+                (Some(_), _) => (Code::BadTicket, "this ticket was never given, or has expired"),
+                (None, true) => (Code::HandshakeTimeout, "no ticket came in time"),
+                (None, false) => (Code::HandshakeTimeout, "no hello came in time"),
+            };
             self.counters.count(Limit::Handshake);
-            let text = "no hello came in time";
-            self.goodbye(id, Reason::server(Code::HandshakeTimeout, text));
+            self.goodbye(id, Reason::server(code, text));
             return;
         }
         match conn.link.tick(now) {
@@ -343,9 +393,10 @@ impl Broker {
         let server = server.map(|hello| (hello.key, hello.name.clone()));
         let host = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host);
         let commands = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Command);
-        match commands {
-            true => log::debug!("the command line is done: {reason}"),
-            false => log::info!("link to {label} ended: {reason}"),
+        match (commands, conn.is_direct()) {
+            (true, _) => log::debug!("the command line is done: {reason}"),
+            (_, true) => log::debug!("direct connection {label} ended: {reason}"),
+            _ => log::info!("link to {label} ended: {reason}"),
         }
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
@@ -368,7 +419,7 @@ impl Broker {
             Opened::Dialled(peer) => self.peer_disconnected(peer, reason),
             Opened::Inherited => self.effects.push_back(Effect::Orphaned),
             Opened::Child(child) => self.child_unlinked(child, reason),
-            Opened::Accepted => {}
+            Opened::Accepted | Opened::DirectDial(_) | Opened::Direct => {}
         }
         true
     }
@@ -408,5 +459,21 @@ impl Broker {
     /// Whether a connection only waits for its outbox to be written.
     pub fn is_ending(&self, id: ConnId) -> bool {
         self.conns.get(&id).is_none_or(|conn| conn.phase == ConnPhase::Ending)
+    }
+}
+
+impl ConnPhase {
+    /// Whether the peer has still to say who it is, or what it comes for.
+    pub(super) fn is_young(self) -> bool {
+        matches!(self, ConnPhase::Shaking | ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)
+    }
+}
+
+/// What comes first on a connection whose peer has proved its key, as far as that is asked for.
+pub(super) fn first_phase(how: Opened) -> ConnPhase {
+    match how {
+        Opened::DirectDial(_) => ConnPhase::Up,
+        Opened::Direct => ConnPhase::AwaitsTicket,
+        _ => ConnPhase::AwaitsHello,
     }
 }

@@ -1,7 +1,8 @@
 //! What the broker asks the shell to do, as plain data.
 
-use super::{ChildId, ConnId, PeerId, PluginId};
+use super::{ChildId, ConnId, DirectId, PeerId, PluginId};
 use crate::address::Endpoint;
+use crate::control::SocketName;
 use crate::directory::Change;
 use crate::ends::Handle;
 use crate::key::Key;
@@ -23,6 +24,13 @@ pub enum Effect {
     HangUp(ConnId),
     /// Close the connection at once, without another byte.
     CutOff(ConnId),
+    /// Dial a process directly, then say [`connected`](super::Broker::connected) or
+    /// [`direct_failed`](super::Broker::direct_failed).
+    DialDirect(DirectDial),
+    /// Take these bytes as if the connection had just brought them.
+    TakeAgain(ConnId, Vec<u8>),
+    /// Nobody wants this direct connection any more; if it comes about, it is hung up.
+    DropDial(DirectId),
     /// The server of this host is found, and all that it knows is known: plugins can be started.
     HomeFound,
     /// The link to which this process owes its life is gone: there is nothing left to do.
@@ -51,6 +59,29 @@ pub struct Dial {
     pub peer: PeerId,
     /// Where it is, the best place first.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// A direct connection to dial.
+#[derive(Debug)]
+pub struct DirectDial {
+    /// Its number.
+    pub id: DirectId,
+    /// Where to.
+    pub place: DirectPlace,
+}
+
+/// Where a process takes direct connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectPlace {
+    /// At a unix socket in the folder that all processes of one user on one machine share.
+    Socket(SocketName),
+    /// At one of these TCP endpoints, the best one first.
+    Net(Vec<Endpoint>),
+    /// At the address from which its link comes, from the port of our own link, while it dials us.
+    Punch(Vec<Endpoint>),
+    /// As `Punch`, from the side that is called: the connection then counts as accepted, as
+    /// [`Opened::Direct`](super::Opened::Direct).
+    Answer(Vec<Endpoint>),
 }
 
 /// What a plugin is told.

@@ -66,15 +66,20 @@ impl Broker {
         let Some(plugin) = end.plugin() else { return };
         if !core::mem::replace(&mut end.flags.ending, true) {
             end.inbox.clear();
+            end.early.clear();
             self.tell(plugin, Told::Ended(self.ends.handle(id), reason.clone()));
             self.break_join(id, reason);
+            self.drop_attempts(id);
         }
     }
 
     /// An end that waits to be joined to another one that is over is over as well.
     pub(super) fn break_join(&mut self, id: EndId, reason: Option<Reason>) {
-        let other = self.ends.get_mut(id).and_then(|end| end.join_to.take());
-        let Some(Lookup::Live(other)) = other.map(|other| self.ends.lookup(other)) else { return };
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let Some(other) = end.join_to.take() else { return };
+        // It was given up by being joined: nothing but the last word is heard of it.
+        end.flags.muted = true;
+        let Lookup::Live(other) = self.ends.lookup(other) else { return };
         if other != id {
             self.end_from_within(other, reason.unwrap_or_else(nothing_behind));
         }
@@ -137,6 +142,11 @@ impl Broker {
     /// Takes an end out of the table, and gives the one that it was joined to.
     pub(super) fn drop_end(&mut self, id: EndId) -> Option<EndId> {
         let peer = self.part(id);
+        self.drop_attempts(id);
+        if let Some(near) = self.ends.get(id).and_then(|end| end.candidate_of) {
+            let text = "its connection ended";
+            self.candidate_lost(id, near, Reason::server(Code::TransportLost, text));
+        }
         let end = self.ends.remove(id)?;
         for plugin in [end.plugin(), end.through].into_iter().flatten() {
             self.count_channel(plugin, -1);
@@ -223,8 +233,9 @@ impl Broker {
     pub(super) fn splice_if_accepted(&mut self, plugin: PluginId, id: EndId) {
         let Some(other) = self.ends.get(id).and_then(|end| end.join_to) else { return };
         let Lookup::Live(other) = self.ends.lookup(other) else { return };
-        let asked = |id| self.ends.get(id).is_none_or(|end: &End| end.phase == Phase::Asked);
-        if !asked(id) && !asked(other) {
+        // One that waits for its answer may get another route than the one that was asked first.
+        let open = |id| self.ends.get(id).is_some_and(|end: &End| end.phase == Phase::Open);
+        if open(id) && open(other) {
             self.splice(plugin, id, other);
         }
     }

@@ -36,13 +36,24 @@ impl Broker {
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
             (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
             (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
-            (_, Message::Linked(_) | Message::Unlinked(_) | Message::Rejected(_))
+            (
+                _,
+                Message::Linked(_)
+                | Message::Unlinked(_)
+                | Message::Rejected(_)
+                | Message::Expect(_),
+            )
                 if self.uplink() != Some(id) =>
             {
                 self.violation(id, "this is told to hosts, by their server");
             }
             (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
             (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
+            (_, Message::Expect(expect)) => {
+                if let Err(reason) = self.expect(expect) {
+                    log::warn!("a direct connection is not expected: {reason}");
+                }
+            }
             (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),
             (_, Message::Unknown(Unknown { kind })) => {
                 log::debug!("{} does not know message {kind}", conn.label());

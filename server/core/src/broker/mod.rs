@@ -15,13 +15,16 @@
 //! Neither a peer's bytes nor a plugin's misuse can make it panic.
 
 mod announce;
+mod attempts;
 mod audit;
 mod channels;
 mod children;
 mod commands;
 mod connections;
 mod credit;
+mod direct;
 mod effect;
+mod explain;
 mod greeting;
 mod hosts;
 mod join;
@@ -39,17 +42,18 @@ mod writing;
 
 pub use crate::ends::Handle;
 pub use crate::wire::Security;
+pub use attempts::DirectId;
 pub use audit::StreamAccount;
 pub use children::{ChildConfig, ChildId, Placement, Restart};
 pub use connections::{Grants, Opened, Opening};
-pub use effect::{Caller, Dial, Effect, LinkChange, Step, Told};
+pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
 pub use peers::{Keep, PeerConfig, PeerId};
 pub use plugins::{Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target};
 pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status, Where};
 
 use crate::control::Role;
 use crate::directory::Directory;
-use crate::ends::Ends;
+use crate::ends::{EndId, Ends};
 use crate::key::Key;
 use crate::limits::{Counters, Limits};
 use crate::name::Name;
@@ -58,9 +62,12 @@ use crate::timers::Timers;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use attempts::Attempts;
 use children::Child;
 use connections::Conn;
 use core::time::Duration;
+use direct::Tickets;
+use explain::Failure;
 use peers::Peer;
 use plugins::PluginRecord;
 use trunkline_shs::{Identity, NetworkId};
@@ -102,6 +109,8 @@ pub struct Settings {
     pub software: String,
     /// Every bound.
     pub limits: Limits,
+    /// Random bytes that nobody else knows; tickets are made of them.
+    pub secret: [u8; 32],
     /// Any number; it spreads redials, so that servers do not dial in step.
     pub seed: u64,
 }
@@ -113,6 +122,8 @@ enum TimerKey {
     Useless(ConnId),
     Redial(PeerId),
     Restart(ChildId),
+    Attempt(EndId),
+    Tickets,
     Plugin(PluginId, u64),
 }
 
@@ -141,6 +152,11 @@ pub struct Broker {
     peers: BTreeMap<PeerId, Peer>,
     next_peer: u32,
     children: BTreeMap<ChildId, Child>,
+    /// Channels of plugins of this process whose routes are being tried, by their ends.
+    attempts: BTreeMap<EndId, Attempts>,
+    next_direct: u64,
+    tickets: Tickets,
+    failures: VecDeque<Failure>,
     counters: Counters,
     timers: Timers<TimerKey>,
     effects: VecDeque<Effect>,
@@ -170,6 +186,10 @@ impl Broker {
             peers: BTreeMap::new(),
             next_peer: 0,
             children: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            next_direct: 0,
+            tickets: Tickets::default(),
+            failures: VecDeque::new(),
             counters: Counters::default(),
             timers: Timers::new(),
             effects: VecDeque::new(),
@@ -201,6 +221,8 @@ impl Broker {
                 TimerKey::Useless(conn) => self.end_if_useless(conn),
                 TimerKey::Redial(peer) => self.dial(peer),
                 TimerKey::Restart(child) => self.restart_child(child),
+                TimerKey::Attempt(near) => self.next_attempt(near),
+                TimerKey::Tickets => self.expire_tickets(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }
         }

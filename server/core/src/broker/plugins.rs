@@ -231,6 +231,16 @@ impl Broker {
         self.wake_peers();
     }
 
+    /// Where this process takes direct connections for a plugin.
+    pub fn set_direct(&mut self, plugin: PluginId, direct: Direct) {
+        if let Some(record) = self.plugins.get_mut(&plugin) {
+            record.direct = direct;
+        }
+        if self.is_host() {
+            self.register(plugin);
+        }
+    }
+
     /// The plugin panicked, misused its host or did not start: its channels close with the reason
     /// `plugin-failed`, and it leaves the directory.
     pub fn plugin_failed(&mut self, plugin: PluginId, text: &str) {

@@ -1,7 +1,7 @@
 //! How connections prove who they are: who is let in, and what came out of sealed bytes.
 
-use super::connections::{Conn, ConnPhase};
-use super::{Accept, Broker, ConnId, Grants, Opened};
+use super::connections::{Conn, ConnPhase, first_phase};
+use super::{Accept, Broker, ConnId, Effect, Grants, Opened};
 use crate::control::Role;
 use crate::key::Key;
 use crate::limits::Limit;
@@ -14,10 +14,13 @@ use alloc::vec::Vec;
 /// Connections over unix sockets that are let in beyond the limit, so that the command line can.
 const UNIX_RESERVE: usize = 64;
 
+/// Bytes that are kept of a process that waits to be let in: its ticket is a tenth of them.
+const KEPT_MAX: usize = 1024;
+
 impl Conn {
     fn is_half_open(&self) -> bool {
-        let shakes = matches!(self.phase, ConnPhase::Shaking | ConnPhase::AwaitsHello);
-        self.grants != Grants::Everything && shakes && self.how == Opened::Accepted
+        let accepted = matches!(self.how, Opened::Accepted | Opened::Direct);
+        self.grants != Grants::Everything && self.phase.is_young() && accepted
     }
 
     /// Whether the peer of a half-open connection has said anything that a stranger could not.
@@ -78,6 +81,9 @@ impl Broker {
         conn.bytes_in += bytes.len() as u64;
         self.touch(id);
         let mut input = bytes;
+        if self.holds_back(id, input) {
+            return &[];
+        }
         // Who was refused goes on asking, and is not heard.
         while let Some(conn) = self.conns.get_mut(&id)
             && conn.phase != ConnPhase::Ending
@@ -85,7 +91,12 @@ impl Broker {
         {
             match secured.open(&mut input, plain) {
                 Ok(Heard::Waiting) => break,
-                Ok(Heard::Asks(key)) => self.judge_caller(id, key),
+                Ok(Heard::Asks(key)) => {
+                    self.judge_caller(id, key);
+                    if self.holds_back(id, input) {
+                        break;
+                    }
+                }
                 Ok(Heard::Admitted) => self.is_admitted(id),
                 // The end of the transport follows; bytes that do are an error.
                 Ok(Heard::Goodbye) => {}
@@ -103,6 +114,10 @@ impl Broker {
 
     /// The owner of a key wants to link: it is let in, or hears nothing more.
     fn judge_caller(&mut self, id: ConnId, key: Key) {
+        if self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Direct) {
+            self.judge_direct_caller(id, key);
+            return;
+        }
         match self.grants_of(key) {
             Ok(grants) => {
                 if let Some(conn) = self.conns.get_mut(&id)
@@ -117,6 +132,47 @@ impl Broker {
             }
             Err(reason) => self.cut_off(id, reason),
         }
+    }
+
+    /// A process wants a direct connection: it is let in if it holds a ticket, and waits otherwise,
+    /// because it may be faster than the servers' word that it comes.
+    fn judge_direct_caller(&mut self, id: ConnId, key: Key) {
+        if self.holds_ticket(key) {
+            self.admit_direct(id, key);
+        } else if let Some(conn) = self.conns.get_mut(&id) {
+            conn.asks = Some(key);
+        }
+    }
+
+    /// Keeps what somebody says behind its handshake who waits to be let in; whether it waits.
+    fn holds_back(&mut self, id: ConnId, bytes: &[u8]) -> bool {
+        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.asks.is_some()) else {
+            return false;
+        };
+        if conn.kept.len() + bytes.len() > KEPT_MAX {
+            let text = "too much was said before anything was granted";
+            self.cut_off(id, Reason::server(Code::ProtocolViolation, text));
+        } else {
+            conn.kept.extend_from_slice(bytes);
+        }
+        true
+    }
+
+    /// Lets a process in that holds a ticket.
+    pub(super) fn admit_direct(&mut self, id: ConnId, key: Key) {
+        if let Some(conn) = self.conns.get_mut(&id)
+            && let Wire::Secured(secured) = &mut conn.wire
+        {
+            secured.admit();
+            conn.asks = None;
+            conn.proved = Some(key);
+            conn.phase = first_phase(conn.how);
+            let kept = core::mem::take(&mut conn.kept);
+            if !kept.is_empty() {
+                self.effects.push_back(Effect::TakeAgain(id, kept));
+            }
+        }
+        self.touch(id);
     }
 
     /// What the owner of a key may be.
@@ -137,7 +193,10 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.proved = conn.expected;
         if conn.phase == ConnPhase::Shaking {
-            conn.phase = ConnPhase::AwaitsHello;
+            conn.phase = first_phase(conn.how);
+            if conn.is_direct() {
+                self.arm(id);
+            }
         }
     }
 

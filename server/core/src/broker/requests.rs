@@ -5,11 +5,12 @@ use super::connections::PeerInfo;
 use super::plugins::Runs;
 use super::{Broker, Caller, ConnId, PluginId, Told};
 use crate::bymux::StreamId;
-use crate::control::{Answer, At, Origin, Preface, Request, Role};
+use crate::control::{Addresses, Answer, At, Origin, Preface, Request, Role, Ticket};
 use crate::directory::{Wanted, too_low};
 use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use crate::key::Key;
 use crate::limits::{Limit, WINDOW};
-use crate::name::Version;
+use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Reach, Route, routes};
 use alloc::boxed::Box;
@@ -25,15 +26,13 @@ impl Broker {
         used: u64,
         rest: &[u8],
     ) {
-        let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
-        let Ok(end) = self.add_end(End { allowance: WINDOW, ..end }) else { return };
-        self.count_unanswered(id, 1);
-        if let Some(link) = self.link_of(id) {
-            link.mux().set_tag(stream, end);
-        }
+        let Some(end) = self.add_asking(id, stream) else { return };
         let opened = match preface {
             Preface::Channel(request) => self.incoming(end, id, request),
             Preface::Command { name } => self.command(end, id, name),
+            Preface::Direct(_) => {
+                Err(Reason::server(Code::BadTicket, "a ticket is for a connection of its own"))
+            }
             Preface::Other(kind) => {
                 let text = format!("streams of kind {kind} are not known");
                 Err(Reason::server(Code::UnknownMessage, text))
@@ -54,6 +53,17 @@ impl Broker {
                 self.stop_stream(end);
             }
         }
+    }
+
+    /// The end of a stream that a peer has opened, and whose preface is not answered.
+    pub(super) fn add_asking(&mut self, id: ConnId, stream: StreamId) -> Option<EndId> {
+        let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
+        let end = self.add_end(End { allowance: WINDOW, ..end }).ok()?;
+        self.count_unanswered(id, 1);
+        if let Some(link) = self.link_of(id) {
+            link.mux().set_tag(stream, end);
+        }
+        Some(end)
     }
 
     /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
@@ -89,11 +99,12 @@ impl Broker {
 
     /// A plugin of another server wants a channel to one of ours.
     fn from_server(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
-        let Request { to, least, from, at, .. } = request;
+        let Request { to, least, from, at, ticket, .. } = request;
         let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
         let Some(server) = server else { return Ok(()) };
-        let there = place_of(server, at.as_ref());
+        let place = place_of(server, at.as_ref());
         let caller = Caller { name: from.name, version: from.version, server: server.key };
+        let seen = at.and_then(|at| at.seen);
         // Who may not see a plugin gets the same answer as for a name that nobody has.
         let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
         let plugin = self.running(&to).filter(|plugin| self.may_see(*plugin, caller.server));
@@ -102,12 +113,12 @@ impl Broker {
         if version < least {
             return Err(too_low(&to, version, least));
         }
-        self.connect(stream, there, caller, plugin, least)
+        self.connect(stream, Calling { place, caller, least, ticket, seen }, plugin)
     }
 
     /// A plugin of a host wants a channel, wherever the other one is.
     fn from_host(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
-        let Request { to, least, from, server, .. } = request;
+        let Request { to, least, from, server, ticket, .. } = request;
         let calling = self.running(&from.name).filter(|plugin| {
             self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(conn))
         });
@@ -121,11 +132,11 @@ impl Broker {
         let caller = Caller { name: from.name, version, server: home };
         let wanted = server.map_or(Wanted::Anywhere, Wanted::At);
         let entry = self.directory.find(&to, least, wanted, home)?;
-        let here = self.place(calling);
         if entry.server == home
             && let Some(plugin) = self.running(&to)
         {
-            return self.connect(stream, here, caller, plugin, least);
+            let (place, seen) = (self.place(calling), self.seen(conn));
+            return self.connect(stream, Calling { place, caller, least, ticket, seen }, plugin);
         }
         let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
         let link = *self.servers.get(&entry.server).ok_or_else(gone)?;
@@ -135,13 +146,14 @@ impl Broker {
             route: Route::Relay,
         };
         let from = Origin::new(caller.name, version);
-        let request = Request { at: self.where_at(calling), ..Request::new(to, least, from) };
+        let at = self.where_at(calling);
+        let request = Request { at, ticket, ..Request::new(to, least, from) };
         self.relay(stream, link, request, info)
     }
 
     /// The server of this host wants a channel to a plugin of this process.
     fn from_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
-        let Request { to, least, from, route, .. } = request;
+        let Request { to, least, from, route, ticket, .. } = request;
         let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
         let plugin = self.running(&to).ok_or_else(unknown)?;
         let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
@@ -150,25 +162,34 @@ impl Broker {
         }
         let server = from.server.unwrap_or(self.home.key);
         let caller = Caller { name: from.name, version: from.version, server };
+        if let Some(ticket) = ticket {
+            self.redeem(ticket, Some(&to))?;
+        }
         self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link))
     }
 
-    /// Connects a stream, behind which a caller is, with a plugin of this server.
+    /// Connects a stream, behind which a caller is, with a plugin of this server; or invites the
+    /// caller to connect directly.
     fn connect(
         &mut self,
         stream: EndId,
-        there: Place,
-        caller: Caller,
+        calling: Calling,
         plugin: PluginId,
-        least: Version,
     ) -> Result<(), Reason> {
-        let route = routes(&there, &self.place(plugin)).last().copied().unwrap_or(Route::Relay);
+        let routes = routes(&calling.place, &self.place(plugin));
+        if calling.ticket.is_none() && routes.first().is_some_and(|route| route.is_direct()) {
+            return self.invite(stream, &calling, plugin, routes);
+        }
+        let route = routes.last().copied().unwrap_or(Route::Relay);
+        let Calling { caller, least, ticket, .. } = calling;
         let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
-        let host = match record.runs {
-            Runs::Here => return self.ask_plugin(stream, plugin, caller, route),
-            Runs::At(host) => host,
+        let (runs, to) = (record.runs, record.config.name.clone());
+        let Runs::At(host) = runs else {
+            if let Some(ticket) = ticket {
+                self.redeem(ticket, Some(&to))?;
+            }
+            return self.ask_plugin(stream, plugin, caller, route);
         };
-        let to = record.config.name.clone();
         let info = ChannelInfo {
             from: (caller.name.clone(), caller.server),
             to: (to.clone(), self.home.key),
@@ -176,12 +197,12 @@ impl Broker {
         };
         let server = Some(caller.server);
         let from = Origin { name: caller.name, version: caller.version, server };
-        let request = Request { route: Some(route), ..Request::new(to, least, from) };
+        let request = Request { route: Some(route), ticket, ..Request::new(to, least, from) };
         self.relay(stream, host, request, info)
     }
 
     /// Tells a plugin of this process that somebody wants a channel.
-    fn ask_plugin(
+    pub(super) fn ask_plugin(
         &mut self,
         stream: EndId,
         plugin: PluginId,
@@ -217,37 +238,56 @@ impl Broker {
     }
 
     /// Where a plugin of this server is.
-    fn place(&self, plugin: PluginId) -> Place {
+    pub(super) fn place(&self, plugin: PluginId) -> Place {
         let (server, machine) = (self.key, self.settings.machine);
-        let inline = Place {
-            server,
-            server_machine: machine,
-            process: server,
-            machine,
-            reach: Reach::default(),
-        };
-        let Some(record) = self.plugins.get(&plugin) else { return inline };
-        let Runs::At(host) = record.runs else { return inline };
+        let record = self.plugins.get(&plugin);
+        let (unix, net) = record.map_or((false, false), |record| {
+            (record.direct.socket.is_some(), !record.direct.net.is_empty())
+        });
+        let reach = Reach { unix, net, seen: false };
+        let inline = Place { server, server_machine: machine, process: server, machine, reach };
+        let Some(Runs::At(host)) = record.map(|record| record.runs) else { return inline };
         let hello = self.conns.get(&host).and_then(|conn| conn.hello.as_ref());
-        hello.map_or(inline, |hello| Place { process: hello.key, machine: hello.machine, ..inline })
+        let Some(hello) = hello else { return inline };
+        let reach = Reach { seen: self.seen(host).is_some(), ..reach };
+        Place { process: hello.key, machine: hello.machine, reach, ..inline }
     }
 
     /// What another server has to know of where a plugin of ours is.
     fn where_at(&self, plugin: PluginId) -> Option<At> {
-        let place = self.place(plugin);
-        let elsewhere = place.process != place.server;
-        elsewhere.then_some(At { process: place.process, machine: place.machine, seen: None })
+        let Place { process, machine, .. } = self.place(plugin);
+        let Some(Runs::At(host)) = self.plugins.get(&plugin).map(|record| record.runs) else {
+            return None;
+        };
+        Some(At { process, machine, seen: self.seen(host) })
     }
+
+    /// What a plugin of this process asks for when the servers pass a channel on.
+    pub(super) fn request_of(&self, plugin: PluginId, to: Name, server: Key) -> Option<Request> {
+        let caller = self.caller(plugin)?;
+        let from = Origin::new(caller.name, caller.version);
+        let server = self.is_host().then_some(server);
+        Some(Request { server, ..Request::new(to, 0, from) })
+    }
+}
+
+/// Who wants a channel, and from where.
+#[derive(Clone, Debug)]
+pub(super) struct Calling {
+    pub(super) place: Place,
+    pub(super) caller: Caller,
+    /// The least version that will do.
+    pub(super) least: Version,
+    /// It was invited before, and wants the servers to pass the channel on.
+    pub(super) ticket: Option<Ticket>,
+    /// The address from which the link of its process comes.
+    pub(super) seen: Option<Addresses>,
 }
 
 /// Where a plugin of another server is, as that server says.
 fn place_of(server: &PeerInfo, at: Option<&At>) -> Place {
     let (process, machine) = at.map_or((server.key, server.machine), |at| (at.process, at.machine));
-    Place {
-        server: server.key,
-        server_machine: server.machine,
-        process,
-        machine,
-        reach: Reach::default(),
-    }
+    let seen = at.is_some_and(|at| at.seen.is_some());
+    let reach = Reach { seen, ..Reach::default() };
+    Place { server: server.key, server_machine: server.machine, process, machine, reach }
 }

@@ -214,7 +214,7 @@ impl Broker {
     fn link_status(&self) -> Vec<LinkStatus> {
         let live = self.conns.values().filter(|conn| {
             let hello = conn.hello.as_ref();
-            conn.phase != ConnPhase::Ending && hello.is_none_or(|h| h.role != Role::Command)
+            conn.phase != ConnPhase::Ending && !conn.is_direct() && hello.is_none_or(|h| h.role != Role::Command)
         });
         let live = live.map(|conn| LinkStatus {
             peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
@@ -222,7 +222,7 @@ impl Broker {
             role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
             address: conn.address.clone(),
             state: match conn.phase {
-                ConnPhase::Shaking | ConnPhase::AwaitsHello => LinkState::Connecting,
+                phase if phase.is_young() => LinkState::Connecting,
                 _ => LinkState::Up,
             },
             streams: conn.link.streams(),

@@ -16,6 +16,14 @@ impl Broker {
         near: EndId,
         window: u64,
     ) -> Result<EndId, Reason> {
+        let far = self.new_stream(conn)?;
+        self.join_ends(near, far);
+        self.grant(far, window);
+        Ok(far)
+    }
+
+    /// Opens a stream that is joined to nothing.
+    pub(super) fn new_stream(&mut self, conn: ConnId) -> Result<EndId, Reason> {
         // The stream's id is known only when the link has the end's id for its tag.
         let owner = Owner::Stream(conn, crate::bymux::StreamId::CONTROL);
         let far = self.add_end(End::new(owner, Phase::Open, WINDOW))?;
@@ -31,8 +39,6 @@ impl Broker {
         if let Some(end) = self.ends.get_mut(far) {
             end.owner = Owner::Stream(conn, stream);
         }
-        self.join_ends(near, far);
-        self.grant(far, window);
         Ok(far)
     }
 
@@ -167,8 +173,24 @@ impl Broker {
     /// The answer to a stream that we opened has come.
     pub(super) fn stream_answers(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
         self.frame_used(id, used);
+        if let Some(near) = self.ends.get(id).and_then(|end| end.candidate_of) {
+            self.candidate_answers(id, near, answer, rest);
+            return;
+        }
         let peer = self.ends.get(id).and_then(|end| end.peer);
         match answer {
+            Answer::Direct(invitation) => match peer {
+                Some(peer) if self.is_asking_stream(peer) => {
+                    self.part(id);
+                    self.close_stream(id);
+                    self.stop_stream(id);
+                    self.answer(Some(peer), &Answer::Direct(invitation));
+                    self.close_stream(peer);
+                    self.stop_stream(peer);
+                }
+                Some(near) => self.invited(id, near, *invitation),
+                None => {}
+            },
             Answer::Accept(route) => {
                 let route = self.learn_route(id, route);
                 if peer.is_some_and(|peer| self.is_asking_stream(peer)) {
@@ -188,6 +210,7 @@ impl Broker {
                     Some(Owner::Stream(..)) => peer.map(|peer| self.give_to_stream(peer, rest)),
                     None => None,
                 };
+                self.splice_opened(peer);
             }
             Answer::Refuse(reason) => {
                 let peer = self.part(id);
@@ -229,6 +252,9 @@ impl Broker {
     pub(super) fn stream_aborts(&mut self, id: EndId, reason: Reason) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
+        if let Some(near) = end.candidate_of {
+            self.candidate_lost(id, near, reason.clone());
+        }
         let peer = self.part(id);
         self.close_stream(id);
         self.abort_end(peer, reason);

@@ -51,6 +51,11 @@ impl Broker {
         self.settings.role == Role::Host
     }
 
+    /// A host's connection to its server, while the link is up.
+    pub fn uplink_conn(&self) -> Option<ConnId> {
+        self.home.link
+    }
+
     /// A host's link to its server, while it is up.
     pub(super) fn uplink(&self) -> Option<ConnId> {
         self.home.link

@@ -1,14 +1,18 @@
 //! Fields of messages that are checked when they are read: addresses, and names of unix sockets.
 
 use crate::address::{Heard, Shareable};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 use minicbor::decode::Error;
 use minicbor::encode::Write;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
 /// Addresses in one field: a machine has few, and a peer must not make us dial many.
 pub const ADDRESSES_MAX: usize = 8;
+
+/// Bytes of all addresses in one field together, so that they fit into a preface or an answer.
+const TEXT_MAX: usize = 2048;
 
 /// Addresses that mean something on other machines. What else a peer names is not heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +37,33 @@ impl SocketName {
     /// The name: 32 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What proves that a direct connection was mediated. It works once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub [u8; 32]);
+
+impl fmt::Debug for Ticket {
+    /// Who sees a log must not be able to use it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
+impl<C> Encode<C> for Ticket {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Ticket {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, Error> {
+        d.bytes()?.try_into().map(Ticket).map_err(|_| Error::message("a ticket has 32 bytes"))
     }
 }
 
@@ -63,7 +94,12 @@ impl<C> Encode<C> for Addresses {
         e: &mut Encoder<W>,
         ctx: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        let told = &self.0[..self.0.len().min(ADDRESSES_MAX)];
+        let mut room = TEXT_MAX;
+        let fits = |address: &&Shareable| {
+            room = room.saturating_sub(address.to_string().len());
+            room > 0
+        };
+        let told: Vec<&Shareable> = self.0.iter().take(ADDRESSES_MAX).take_while(fits).collect();
         e.array(told.len() as u64)?;
         for address in told {
             address.encode(e, ctx)?;
@@ -103,7 +139,7 @@ mod tests {
     fn addresses_of_this_machine_are_not_heard_from_others() {
         let said = ["net:127.0.0.1:22~shs", "unix:/run/x", "net:10.1.1.1:8008~shs", "no address"];
         let Addresses(heard) = minicbor::decode(&minicbor::to_vec(said).unwrap()).unwrap();
-        let heard: Vec<String> = heard.iter().map(alloc::string::ToString::to_string).collect();
+        let heard: Vec<String> = heard.iter().map(ToString::to_string).collect();
         assert_eq!(heard, ["net:10.1.1.1:8008~shs"]);
         let many = ["net:10.1.1.1:8008~shs"; 100];
         let Addresses(heard) = minicbor::decode(&minicbor::to_vec(many).unwrap()).unwrap();

@@ -1,7 +1,8 @@
 //! The control messages of stream 0.
 
 use super::codec::{DecodeError, body, frame, open_envelope};
-use super::fields::{Addresses, SocketName};
+use super::fields::{Addresses, SocketName, Ticket};
+use super::preface::Origin;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
@@ -254,6 +255,27 @@ pub struct Rejected {
     pub reason: Reason,
 }
 
+/// A direct connection to the receiving host will present this ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Expect {
+    /// The ticket.
+    #[n(1)]
+    pub ticket: Ticket,
+    /// The plugin that is wanted.
+    #[n(2)]
+    pub to: Name,
+    /// Who wants it.
+    #[n(3)]
+    pub from: Origin,
+    /// The key of the caller's process.
+    #[n(4)]
+    pub process: Key,
+    /// Where to dial the caller at the same time, through the routers between the two.
+    #[n(5)]
+    pub punch: Option<Addresses>,
+}
+
 macro_rules! messages {
     ($($(#[$doc:meta])* $kind:literal $variant:ident,)*) => {
         /// A control message. Its kind is the first number of its envelope.
@@ -310,6 +332,8 @@ messages! {
     11 CloseLink,
     /// A plugin that a host announced cannot be taken.
     12 Rejected,
+    /// A direct connection is to be expected, told to hosts.
+    13 Expect,
 }
 
 #[cfg(test)]

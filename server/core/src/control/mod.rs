@@ -8,13 +8,13 @@ mod message;
 mod preface;
 
 pub use codec::DecodeError;
-pub use fields::{ADDRESSES_MAX, Addresses, SocketName};
+pub use fields::{ADDRESSES_MAX, Addresses, SocketName, Ticket};
 pub use frame::{Frame, FrameReader, FrameTooLong, LENGTH_BYTES};
 pub use message::{
-    Announced, CloseLink, Closing, Goodbye, Hello, Linked, Message, OpenLink, Plugins,
+    Announced, CloseLink, Closing, Expect, Goodbye, Hello, Linked, Message, OpenLink, Plugins,
     Registration, Rejected, Role, Server, Unknown, Unlinked, Use, Wanted, Withdrawn,
 };
-pub use preface::{Answer, At, Origin, Preface, Request};
+pub use preface::{Answer, At, Invitation, Origin, Preface, Presented, Request};
 
 /// Version of the link protocol that this crate speaks.
 pub const PROTOCOL: u64 = 1;

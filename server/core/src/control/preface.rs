@@ -1,11 +1,12 @@
 //! The first bytes of a stream: what it is for, and the answer.
 
 use super::codec::{DecodeError, body, frame, open_envelope};
-use super::fields::Addresses;
+use super::fields::{Addresses, SocketName, Ticket};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use minicbor::decode::Error;
@@ -56,12 +57,16 @@ pub struct Request {
     /// Where the caller is, when it does not run inline: a server tells another one.
     #[n(6)]
     pub at: Option<At>,
+    /// The caller was invited to a direct connection, and wants the same channel through the
+    /// servers.
+    #[n(7)]
+    pub ticket: Option<Ticket>,
 }
 
 impl Request {
     /// A plugin of the receiver is wanted by one of the sender that runs inline.
     pub fn new(to: Name, least: Version, from: Origin) -> Request {
-        Request { to, least, from, server: None, route: None, at: None }
+        Request { to, least, from, server: None, route: None, at: None, ticket: None }
     }
 }
 
@@ -80,6 +85,42 @@ pub struct At {
     pub seen: Option<Addresses>,
 }
 
+/// What a caller needs to make a direct connection to the process of the plugin that it wants.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Invitation {
+    /// What it presents there.
+    #[n(1)]
+    pub ticket: Ticket,
+    /// The routes to try, in order; the last one goes through the servers.
+    #[n(2)]
+    pub routes: Vec<Route>,
+    /// The key of that process.
+    #[n(3)]
+    pub process: Key,
+    /// Its unix socket.
+    #[n(4)]
+    pub socket: Option<SocketName>,
+    /// Its TCP addresses.
+    #[n(5)]
+    pub net: Option<Addresses>,
+    /// The address from which its own link comes.
+    #[n(6)]
+    pub seen: Option<Addresses>,
+}
+
+/// What is presented first on a direct connection.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Presented {
+    /// The ticket.
+    #[n(1)]
+    pub ticket: Ticket,
+    /// The route of this connection.
+    #[n(2)]
+    pub route: Route,
+}
+
 /// What a stream is for: its creator's first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preface {
@@ -90,6 +131,8 @@ pub enum Preface {
         /// `status` or `stop`.
         name: String,
     },
+    /// The one channel of a direct connection.
+    Direct(Presented),
     /// A kind that this version of the protocol does not have.
     Other(u64),
 }
@@ -99,14 +142,18 @@ pub enum Preface {
 pub enum Answer {
     /// The stream's bytes follow; and how they travel, where that is not `link`.
     Accept(Option<Route>),
+    /// The stream ends; a direct connection shall take its place.
+    Direct(Box<Invitation>),
     /// The stream ends.
     Refuse(Reason),
 }
 
 const CHANNEL: u64 = 1;
 const COMMAND: u64 = 2;
+const PRESENTED: u64 = 3;
 const ACCEPT: u64 = 1;
 const REFUSE: u64 = 2;
+const DIRECT: u64 = 3;
 
 #[derive(Encode, Decode)]
 #[cbor(map)]
@@ -135,6 +182,7 @@ impl Preface {
         match self {
             Preface::Channel(request) => frame(CHANNEL, request),
             Preface::Command { name } => frame(COMMAND, &WireCommand { name: name.clone() }),
+            Preface::Direct(presented) => frame(PRESENTED, presented),
             Preface::Other(kind) => frame(*kind, &WireAccept { route: None }),
         }
     }
@@ -144,6 +192,7 @@ impl Preface {
         let (kind, decoder) = open_envelope(bytes)?;
         match kind {
             CHANNEL => body(decoder).map(Preface::Channel),
+            PRESENTED => body(decoder).map(Preface::Direct),
             COMMAND => body(decoder).map(|WireCommand { name }| Preface::Command { name }),
             other => Ok(Preface::Other(other)),
         }
@@ -160,6 +209,7 @@ impl Answer {
     pub fn frame(&self) -> Vec<u8> {
         match self {
             Answer::Accept(route) => frame(ACCEPT, &WireAccept { route: *route }),
+            Answer::Direct(invitation) => frame(DIRECT, &**invitation),
             Answer::Refuse(reason) => frame(REFUSE, &WireRefuse { reason: reason.clone() }),
         }
     }
@@ -169,8 +219,9 @@ impl Answer {
         let (kind, decoder) = open_envelope(bytes)?;
         match kind {
             ACCEPT => body(decoder).map(|WireAccept { route }| Answer::Accept(route)),
+            DIRECT => body(decoder).map(|invitation| Answer::Direct(Box::new(invitation))),
             REFUSE => body(decoder).map(|WireRefuse { reason }| Answer::Refuse(reason)),
-            _ => Err(Error::message("an answer is accept (1) or refuse (2)").into()),
+            _ => Err(Error::message("an answer is accept (1), refuse (2) or direct (3)").into()),
         }
     }
 }
@@ -192,8 +243,10 @@ mod tests {
                 server: Some(Key([9; 32])),
                 route: Some(Route::Relay),
                 at: Some(At { process: Key([1; 32]), machine: Key([2; 32]), seen: None }),
+                ticket: Some(Ticket([4; 32])),
             }),
             Preface::Command { name: "status".into() },
+            Preface::Direct(Presented { ticket: Ticket([5; 32]), route: Route::Unix }),
             Preface::Other(77),
         ];
         for preface in prefaces {

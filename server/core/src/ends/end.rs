@@ -75,6 +75,11 @@ pub(crate) struct End {
     pub(crate) flags: EndFlags,
     /// What the owner was told and has not taken.
     pub(crate) inbox: Inbox,
+    /// Of a plugin that waits for the answer to its channel: what it has written so far, which is
+    /// sent again if a direct connection takes the stream's place.
+    pub(crate) early: Inbox,
+    /// The plugin's end that this stream may be joined to, if it is the first one that is accepted.
+    pub(crate) candidate_of: Option<EndId>,
     /// Bytes that the owner may still give. Of a plugin whose peer is a stream, bymux keeps it.
     pub(crate) allowance: u64,
     /// Bytes that the owner took, for which no credit was given back to the other end.
@@ -107,6 +112,8 @@ impl End {
             phase,
             flags: EndFlags::default(),
             inbox: Inbox::default(),
+            early: Inbox::default(),
+            candidate_of: None,
             allowance: 0,
             owed: 0,
             window,

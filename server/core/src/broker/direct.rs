@@ -1,0 +1,267 @@
+//! The callee's side of direct connections: invitations, the tickets that prove them, and the
+//! connections that present one.
+
+use super::connections::{ConnPhase, Opened};
+use super::plugins::Runs;
+use super::requests::Calling;
+use super::{Broker, Caller, ConnId, DirectDial, DirectPlace, Effect, PluginId, TimerKey};
+use crate::address::{Address, Endpoint, Scope, Transform};
+use crate::bymux::StreamId;
+use crate::control::{Addresses, Answer, Expect, Invitation, Message, Origin, Presented, Ticket};
+use crate::ends::EndId;
+use crate::key::Key;
+use crate::name::Name;
+use crate::reason::{Code, Reason};
+use crate::route::Route;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+use trunkline_shs::keyed_hash;
+
+/// How long a ticket can be used, and how long it is remembered that it was.
+const TICKET_TIME: Duration = Duration::from_secs(30);
+
+/// Tickets that may be out at a time, used ones among them. Each takes some 200 bytes.
+const TICKETS_MAX: usize = 4096;
+
+/// What a ticket is good for.
+#[derive(Clone, Debug)]
+struct Ticketed {
+    to: Name,
+    caller: Caller,
+    /// The key of the process that presents it.
+    process: Key,
+    used: bool,
+}
+
+/// The tickets that this process has given out, or was told of.
+#[derive(Debug, Default)]
+pub(super) struct Tickets {
+    known: BTreeMap<Ticket, Ticketed>,
+    /// In the order of their end.
+    ends: VecDeque<(Duration, Ticket)>,
+    given: u64,
+}
+
+impl Broker {
+    /// Invites a caller to connect to the process of a plugin.
+    pub(super) fn invite(
+        &mut self,
+        stream: EndId,
+        calling: &Calling,
+        plugin: PluginId,
+        routes: Vec<Route>,
+    ) -> Result<(), Reason> {
+        let invitation = self.make_invitation(calling, plugin, routes)?;
+        self.answer(Some(stream), &Answer::Direct(Box::new(invitation)));
+        self.close_stream(stream);
+        self.stop_stream(stream);
+        Ok(())
+    }
+
+    /// Makes an invitation, and lets the plugin's process know what to expect.
+    pub(super) fn make_invitation(
+        &mut self,
+        calling: &Calling,
+        plugin: PluginId,
+        routes: Vec<Route>,
+    ) -> Result<Invitation, Reason> {
+        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+        let place = self.place(plugin);
+        let record = self.plugins.get(&plugin).ok_or_else(gone)?;
+        let (runs, to) = (record.runs, record.config.name.clone());
+        let (socket, net) = (record.direct.socket.clone(), record.direct.net.clone());
+        let seen = match runs {
+            Runs::At(host) => self.seen(host),
+            Runs::Here => None,
+        };
+        let ticket = self.new_ticket();
+        let Caller { name, version, server } = calling.caller.clone();
+        let from = Origin { name, version, server: Some(server) };
+        let punch = routes.contains(&Route::Punched).then(|| calling.seen.clone()).flatten();
+        let expect = Expect { ticket, to, from, process: calling.place.process, punch };
+        match runs {
+            Runs::Here => self.expect(expect)?,
+            Runs::At(host) => self.send(host, &Message::Expect(expect)),
+        }
+        let net = Some(Addresses(net));
+        Ok(Invitation { ticket, routes, process: place.process, socket, net, seen })
+    }
+
+    /// A number that nobody can guess.
+    fn new_ticket(&mut self) -> Ticket {
+        self.tickets.given += 1;
+        Ticket(keyed_hash(&self.settings.secret, &self.tickets.given.to_be_bytes()))
+    }
+
+    /// A direct connection to a plugin of this process will present a ticket; or has done so already.
+    pub(super) fn expect(&mut self, expect: Expect) -> Result<(), Reason> {
+        let Expect { ticket, to, from, process, punch } = expect;
+        if self.tickets.ends.len() >= TICKETS_MAX {
+            let text = format!("at most {TICKETS_MAX} tickets may be out");
+            return Err(Reason::server(Code::LimitReached, text));
+        }
+        let server = from.server.unwrap_or(self.home.key);
+        let caller = Caller { name: from.name, version: from.version, server };
+        self.tickets.known.insert(ticket, Ticketed { to, caller, process, used: false });
+        self.tickets.ends.push_back((self.now + TICKET_TIME, ticket));
+        self.arm_tickets();
+        self.let_in_who_waits(process);
+        self.take_who_presented(ticket);
+        let punch = punch.iter().flat_map(|addresses| &addresses.0);
+        let to: Vec<Endpoint> = punch.flat_map(|address| address.endpoints()).collect();
+        if !to.is_empty() {
+            let id = super::DirectId(self.next_direct);
+            self.next_direct += 1;
+            let place = DirectPlace::Answer(to);
+            self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
+        }
+        Ok(())
+    }
+
+    fn arm_tickets(&mut self) {
+        match self.tickets.ends.front() {
+            Some((at, _)) => self.timers.set(TimerKey::Tickets, *at),
+            None => drop(self.timers.cancel(TimerKey::Tickets)),
+        }
+    }
+
+    /// Forgets the tickets whose time is over.
+    pub(super) fn expire_tickets(&mut self) {
+        while let Some((at, ticket)) = self.tickets.ends.front().copied()
+            && at <= self.now
+        {
+            self.tickets.ends.pop_front();
+            self.tickets.known.remove(&ticket);
+        }
+        self.arm_tickets();
+    }
+
+    /// Uses a ticket up.
+    pub(super) fn redeem(&mut self, ticket: Ticket, to: Option<&Name>) -> Result<Redeemed, Reason> {
+        let bad = |text| Err(Reason::server(Code::BadTicket, text));
+        match self.tickets.known.get_mut(&ticket) {
+            None => bad("this ticket was never given, or has expired"),
+            Some(known) if known.used => bad("this ticket was used"),
+            Some(known) if to.is_some_and(|to| known.to != *to) => {
+                bad("this ticket is for another plugin")
+            }
+            Some(known) => {
+                known.used = true;
+                let Ticketed { to, caller, process, .. } = known.clone();
+                Ok(Redeemed { to, caller, process })
+            }
+        }
+    }
+
+    /// Whether a process may make a direct connection: it holds a ticket that was not used.
+    pub(super) fn holds_ticket(&self, process: Key) -> bool {
+        self.tickets.known.values().any(|known| known.process == process && !known.used)
+    }
+
+    /// Callers may be faster than the servers' word that they come: those are let in now.
+    fn let_in_who_waits(&mut self, process: Key) {
+        let waits = |conn: &super::Conn| conn.how == Opened::Direct && conn.asks == Some(process);
+        let waiting = self.conns.iter().filter(|(_, conn)| waits(conn)).map(|(id, _)| *id);
+        for id in waiting.collect::<Vec<_>>() {
+            self.admit_direct(id, process);
+        }
+    }
+
+    fn take_who_presented(&mut self, ticket: Ticket) {
+        let presented = |conn: &super::Conn| conn.presented.as_ref().map(|p| p.1.ticket);
+        let mut waiting = self.conns.iter().filter(|(_, conn)| presented(conn) == Some(ticket));
+        if let Some(id) = waiting.next().map(|(id, _)| *id)
+            && let Some(conn) = self.conns.get_mut(&id)
+            && let Some((stream, presented, used)) = conn.presented.take()
+        {
+            self.present(id, stream, presented, used);
+        }
+    }
+
+    /// A direct connection presents its ticket. One that is not known may become so: the connection
+    /// waits as long as a handshake may take.
+    pub(super) fn present(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        presented: Presented,
+        used: u64,
+    ) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if conn.phase != ConnPhase::AwaitsTicket {
+            let text = "a ticket is presented first, and once";
+            self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
+            return;
+        }
+        if !self.tickets.known.contains_key(&presented.ticket) {
+            conn.presented = Some((stream, presented, used));
+            return;
+        }
+        let proved = conn.proved;
+        conn.route = presented.route;
+        let taken = self.redeem(presented.ticket, None).and_then(|redeemed| {
+            match proved.is_none_or(|key| key == redeemed.process) {
+                true => Ok(redeemed),
+                false => Err(Reason::server(Code::BadTicket, "this ticket is another process's")),
+            }
+        });
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.phase = ConnPhase::Up;
+        }
+        self.arm(id);
+        self.take_direct(id, stream, presented.route, used, taken);
+    }
+
+    fn take_direct(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        route: Route,
+        used: u64,
+        taken: Result<Redeemed, Reason>,
+    ) {
+        let Some(end) = self.add_asking(id, stream) else { return };
+        let asked = taken.and_then(|redeemed| {
+            let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+            let plugin = self.running(&redeemed.to).ok_or_else(gone)?;
+            self.ask_plugin(end, plugin, redeemed.caller, route)
+        });
+        self.frame_used(end, used);
+        if let Err(reason) = asked {
+            log::info!("a direct connection was refused: {reason}");
+            self.answer(Some(end), &Answer::Refuse(reason));
+            self.close_stream(end);
+            self.stop_stream(end);
+        }
+    }
+
+    /// The address from which a connection came, as others can be told it.
+    pub(super) fn seen(&self, id: ConnId) -> Option<Addresses> {
+        seen(self.conns.get(&id)?.from?)
+    }
+}
+
+/// What a ticket was good for.
+#[derive(Debug)]
+pub(super) struct Redeemed {
+    pub(super) to: Name,
+    pub(super) caller: Caller,
+    process: Key,
+}
+
+/// An address that somebody was seen at, if it means something elsewhere.
+fn seen(from: SocketAddr) -> Option<Addresses> {
+    let host = match from {
+        SocketAddr::V4(v4) => crate::address::Host::V4(*v4.ip()),
+        SocketAddr::V6(v6) => crate::address::Host::V6(*v6.ip()),
+    };
+    let transport = crate::address::Transport::Net { host, port: from.port() };
+    let endpoint = Endpoint { transport, transform: Transform::ShsKnownKey };
+    let address: Address = endpoint.to_string().parse().ok()?;
+    address.shareable(Scope::Local).map(|address| Addresses([address].to_vec()))
+}

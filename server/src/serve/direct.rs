@@ -1,0 +1,82 @@
+//! Direct connections between processes: the folder of their unix sockets, and the ports where a
+//! process takes them.
+
+use super::listening::Listening;
+use super::reachable::expand;
+use crate::config::Advertise;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use trunkline_core::address::{Address, Endpoint, Scope, Shareable, Transform, Transport};
+use trunkline_core::broker::Direct;
+use trunkline_core::control::SocketName;
+
+/// The folder in which all processes of this user on this machine have their sockets. No message
+/// names a path: so nobody can make us dial any other socket.
+pub(super) fn folder() -> io::Result<PathBuf> {
+    let user = rustix::process::geteuid();
+    let runtime = PathBuf::from(format!("/run/user/{}", user.as_raw()));
+    let folder = match is_ours(&runtime) {
+        true => runtime.join("trunkline"),
+        false => std::env::temp_dir().join(format!("trunkline-{}", user.as_raw())),
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    let metadata = std::fs::symlink_metadata(&folder)?;
+    if !is_ours(&folder) || metadata.mode() & 0o077 != 0 {
+        let text = format!("{}: others may write there; remove it", folder.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(folder)
+}
+
+/// The path of a socket.
+fn path(socket: &SocketName) -> io::Result<PathBuf> {
+    Ok(folder()?.join(socket.as_str()))
+}
+
+/// Where to dial a socket.
+pub(super) fn endpoint(socket: &SocketName) -> io::Result<Endpoint> {
+    let path = path(socket)?.display().to_string();
+    Ok(Endpoint { transport: Transport::Unix { path }, transform: Transform::NoAuth })
+}
+
+fn is_ours(folder: &Path) -> bool {
+    let metadata = std::fs::symlink_metadata(folder);
+    metadata.is_ok_and(|m| m.is_dir() && m.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Takes direct connections where a plugin's configuration says so.
+pub(super) fn listen(places: &[Advertise], listening: &mut Listening) -> Result<Direct, String> {
+    let mut direct = Direct::default();
+    for place in places {
+        match place {
+            Advertise::Unix => {
+                let socket = random_name();
+                let path = path(&socket).map_err(|error| error.to_string())?;
+                let transport = Transport::Unix { path: path.display().to_string() };
+                let endpoint = Endpoint { transport, transform: Transform::NoAuth };
+                listening.open_direct(&endpoint)?;
+                direct.socket = Some(socket);
+            }
+            Advertise::Net { host, port } => {
+                let transport = Transport::Net { host: host.clone(), port: *port };
+                let endpoint = Endpoint { transport, transform: Transform::ShsKnownKey };
+                let bound = listening.open_direct(&endpoint)?;
+                direct.net.extend(expand(&bound).iter().filter_map(shareable));
+            }
+        }
+    }
+    Ok(direct)
+}
+
+fn random_name() -> SocketName {
+    let mut random = [0; 16];
+    dryoc::rng::copy_randombytes(&mut random);
+    SocketName::new(random)
+}
+
+/// An endpoint as other machines may be told it; not one that means something on this one only.
+fn shareable(endpoint: &Endpoint) -> Option<Shareable> {
+    endpoint.to_string().parse::<Address>().ok()?.shareable(Scope::Local)
+}
