@@ -15,10 +15,14 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child as Process, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use trunkline_core::broker::{ChildId, Settings};
 
 /// The hidden command that runs a host in a process that a server starts.
 pub(crate) const COMMAND: &str = "child";
+
+/// How long a process may take to end in order when its link is gone.
+const END_TIME: Duration = Duration::from_secs(2);
 
 /// Longest spec in bytes; a configuration file has at most as many.
 const SPEC_MAX: u32 = 16 << 20;
@@ -31,6 +35,8 @@ struct Child {
     process: Option<Process>,
     /// It was started, and its end has not been told.
     runs: bool,
+    /// Its link is gone: when it is ended, if it has not ended by itself.
+    kill_at: Option<Duration>,
 }
 
 /// The hosts of this server.
@@ -50,13 +56,16 @@ impl Children {
         plugin: PluginConfig,
         settings: &Settings,
         file: &Path,
+        state: &Path,
     ) {
         let placement = plugin.placement;
         let plugin = PluginConfig { placement: Placement::Inline, ..plugin };
         let name = super::duty::child_of(&plugin).name.to_string();
         let limits = settings.limits.clone();
-        let spec = Spec { name, file: file.into(), plugin, limits };
-        self.children.insert(id, Child { spec, placement, process: None, runs: false });
+        let socket = Some(state.join(format!("{name}.sock")));
+        let spec = Spec { name, file: file.into(), socket, plugin, limits };
+        self.children
+            .insert(id, Child { spec, placement, process: None, runs: false, kill_at: None });
     }
 
     /// Starts a host: the connection to it, or why it cannot be started.
@@ -89,18 +98,37 @@ impl Children {
             {
                 child.process = None;
                 child.runs = false;
+                child.kill_at = None;
                 ended.push((*id, status.to_string()));
             }
         }
         ended
     }
 
-    /// Ends a process whose link is gone. One that ends by itself is not hurt by it.
-    pub(super) fn kill(&mut self, id: ChildId) {
-        if let Some(process) = self.children.get_mut(&id).and_then(|child| child.process.as_mut())
-            && let Err(error) = process.kill()
-        {
-            log::debug!("a host's process cannot be killed: {error}");
+    /// The link of a host is gone: its process has some time to end in order.
+    pub(super) fn end(&mut self, id: ChildId, now: Duration) {
+        if let Some(child) = self.children.get_mut(&id).filter(|child| child.process.is_some()) {
+            child.kill_at.get_or_insert(now + END_TIME);
+        }
+    }
+
+    /// When the next process has had its time.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.children.values().filter_map(|child| child.kill_at).min()
+    }
+
+    /// Ends the processes that have had their time.
+    pub(super) fn tick(&mut self, now: Duration) {
+        for child in self.children.values_mut() {
+            if child.kill_at.is_some_and(|at| at <= now)
+                && let Some(process) = &mut child.process
+            {
+                child.kill_at = None;
+                log::warn!("the host of {} does not end, and is killed", child.spec.name);
+                if let Err(error) = process.kill() {
+                    log::debug!("a host's process cannot be killed: {error}");
+                }
+            }
         }
     }
 

@@ -8,9 +8,13 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use trunkline_core::address::{Address, Endpoint, Scope, Shareable, Transform, Transport};
 use trunkline_core::broker::Direct;
 use trunkline_core::control::SocketName;
+
+/// A socket that is older has a listener, or never will have one.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// The folder in which all processes of this user on this machine have their sockets. No message
 /// names a path: so nobody can make us dial any other socket.
@@ -54,6 +58,7 @@ pub(super) fn listen(places: &[Advertise], listening: &mut Listening) -> Result<
             Advertise::Unix => {
                 let socket = random_name();
                 let path = path(&socket).map_err(|error| error.to_string())?;
+                remove_dead_sockets(&path);
                 let transport = Transport::Unix { path: path.display().to_string() };
                 let endpoint = Endpoint { transport, transform: Transform::NoAuth };
                 listening.open_direct(&endpoint)?;
@@ -68,6 +73,21 @@ pub(super) fn listen(places: &[Advertise], listening: &mut Listening) -> Result<
         }
     }
     Ok(direct)
+}
+
+/// Removes the sockets beside this one that processes left which were killed.
+fn remove_dead_sockets(path: &Path) {
+    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
+    for file in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let made = std::fs::symlink_metadata(&file).and_then(|metadata| metadata.modified());
+        let age = made.ok().and_then(|made| made.elapsed().ok()).unwrap_or_default();
+        let connected = || std::os::unix::net::UnixStream::connect(&file);
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        if age > SETTLED && connected().is_err_and(refused) {
+            // Somebody else may have removed it.
+            let _ = std::fs::remove_file(&file);
+        }
+    }
 }
 
 fn random_name() -> SocketName {

@@ -32,6 +32,8 @@ pub(super) struct Duty {
     pub(super) settings: Settings,
     /// The file that names the plugins, for messages.
     pub(super) file: PathBuf,
+    /// The folder of the sockets of the hosts that a server starts.
+    pub(super) state: PathBuf,
     pub(super) plugins: Vec<PluginConfig>,
     pub(super) listen: Vec<Endpoint>,
     pub(super) announce: Vec<Endpoint>,
@@ -53,6 +55,7 @@ impl Duty {
         Ok(Duty {
             settings: Settings { accept, ..settings },
             file: config.file.clone(),
+            state: config.state.clone(),
             plugins: config.plugins.clone(),
             listen: config.listen.clone(),
             announce: config.announce.clone(),
@@ -80,6 +83,7 @@ impl Duty {
         Ok(Duty {
             settings: Settings { role: Role::Host, ..settings },
             file: config.file.clone(),
+            state: PathBuf::new(),
             plugins: config.plugins.clone(),
             listen,
             announce: Vec::new(),
@@ -98,15 +102,22 @@ impl Duty {
 
     /// The duty of a host that a server starts, on a thread or in a process.
     pub(super) fn of_spec(spec: Spec, stream: Stream) -> Duty {
-        let Spec { name, file, plugin, limits } = spec;
+        let Spec { name, file, socket, plugin, limits } = spec;
+        let listen = socket.as_deref().and_then(|path| {
+            let folder = path.parent()?;
+            let transport = config::socket_path(folder, &path.file_name()?.to_string_lossy());
+            // A path that is too long for a socket only costs the host's own status.
+            Some(Endpoint { transport: transport.ok()?, transform: Transform::NoAuth })
+        });
         // Nobody asks a host that its server started who it is; the key only tells it from others.
         let mut seed = Zeroizing::new([0; 32]);
         dryoc::rng::copy_randombytes(&mut *seed);
         Duty {
             settings: Settings { role: Role::Host, ..settings(&name, &seed, None, &limits) },
             file,
+            state: PathBuf::new(),
             plugins: vec![plugin],
-            listen: Vec::new(),
+            listen: listen.into_iter().collect(),
             announce: Vec::new(),
             peers: Vec::new(),
             uplink: Some(stream),

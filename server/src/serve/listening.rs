@@ -95,7 +95,11 @@ impl Listening {
 
     /// The endpoints where links are taken, with the ports that the system chose.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        self.places.iter().filter(|place| place.how == Opened::Accepted).map(|place| place.endpoint.clone()).collect()
+        self.places
+            .iter()
+            .filter(|place| place.how == Opened::Accepted)
+            .map(|place| place.endpoint.clone())
+            .collect()
     }
 
     pub(super) fn ready(&mut self, index: usize) {

@@ -139,7 +139,7 @@ impl Loop {
     }
 
     fn begin(&mut self, duty: Duty) -> Result<(), String> {
-        let Duty { settings, file, plugins, announce, peers, uplink, .. } = duty;
+        let Duty { settings, file, state, plugins, announce, peers, uplink, .. } = duty;
         if settings.role == Role::Host {
             // They start when it is known who their server is.
             self.plugins.wait(plugins);
@@ -152,7 +152,7 @@ impl Loop {
             self.advertise();
             for plugin in children {
                 let child = self.shared.broker.borrow_mut().add_child(duty::child_of(&plugin));
-                self.children.add(child, plugin, &settings, &file);
+                self.children.add(child, plugin, &settings, &file, &state);
             }
         }
         if let Some(stream) = uplink {

@@ -15,6 +15,8 @@ pub(super) struct Spec {
     pub(super) name: String,
     /// The file that names the plugin, for messages.
     pub(super) file: PathBuf,
+    /// Where the command line asks it for its status.
+    pub(super) socket: Option<PathBuf>,
     pub(super) plugin: PluginConfig,
     pub(super) limits: Limits,
 }
@@ -24,6 +26,7 @@ pub(super) struct Spec {
 struct Wire {
     name: String,
     file: PathBuf,
+    socket: Option<PathBuf>,
     line: usize,
     path: PathBuf,
     plugin_name: Option<String>,
@@ -58,10 +61,11 @@ struct WireLimits {
 impl Spec {
     /// The spec as text.
     pub(super) fn to_json(&self) -> Vec<u8> {
-        let Spec { name, file, plugin, limits } = self;
+        let Spec { name, file, socket, plugin, limits } = self;
         let wire = Wire {
             name: name.clone(),
             file: file.clone(),
+            socket: socket.clone(),
             line: plugin.line,
             path: plugin.path.clone(),
             plugin_name: plugin.name.as_ref().map(ToString::to_string),
@@ -105,7 +109,8 @@ impl Spec {
             advertise: advertise.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
             line: wire.line,
         };
-        Ok(Spec { name: wire.name, file: wire.file, plugin, limits: Limits::from(wire.limits) })
+        let (name, file, socket) = (wire.name, wire.file, wire.socket);
+        Ok(Spec { name, file, socket, plugin, limits: Limits::from(wire.limits) })
     }
 }
 
@@ -182,7 +187,8 @@ mod tests {
             line: 12,
         };
         let limits = Limits { heartbeat: Duration::from_millis(77), ..Limits::default() };
-        let spec = Spec { name: "alpha".into(), file: "/x/a.toml".into(), plugin, limits };
+        let (name, file, socket) = ("alpha".into(), "/x/a.toml".into(), Some("/x/a.sock".into()));
+        let spec = Spec { name, file, socket, plugin, limits };
         let read = Spec::from_json(&spec.to_json()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{spec:?}"));
     }

@@ -69,6 +69,7 @@ impl Loop {
             self.read(id);
         }
         self.dialling.tick(self.now);
+        self.children.tick(self.now);
         for _ in 0..ROUNDS_PER_TURN {
             self.perform_waiting();
             self.take_dialled();
@@ -123,6 +124,7 @@ impl Loop {
             self.dialling.deadline(),
             self.listening.deadline(),
             self.connections.deadline(),
+            self.children.deadline(),
             self.stop_by,
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -241,7 +243,7 @@ impl Loop {
                 Some(Effect::Orphaned) => self.stop(),
                 Some(Effect::Reject(plugin, reason)) => self.plugins.reject(plugin, &reason),
                 Some(Effect::StartChild(child)) => self.start_child(child),
-                Some(Effect::EndChild(child)) => self.children.kill(child),
+                Some(Effect::EndChild(child)) => self.children.end(child, self.now),
                 Some(Effect::Command { request, name }) => self.command(request, &name),
                 None => break,
             }

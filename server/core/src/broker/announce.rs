@@ -2,16 +2,17 @@
 
 use super::connections::Opened;
 use super::plugins::Runs;
-use super::{Broker, ConnId, Expose, LinkChange, PluginId, Told};
+use super::{Broker, ConnId, Expose, LinkChange, PluginConfig, PluginId, Told};
 use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins, Role, Withdrawn};
 use crate::directory::Change;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::{Name, Version};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-/// Plugins in one message. With names of 64 bytes, so many stay below 64 KiB.
-const PLUGINS_PER_MESSAGE: usize = 500;
+/// Bytes of the plugins in one message, of whose limit of 64 KiB they leave a third to spare.
+const BYTES_PER_MESSAGE: usize = 40 * 1024;
 
 impl Broker {
     /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
@@ -26,7 +27,7 @@ impl Broker {
                 Expose::Keys(keys) => key.is_some_and(|key| keys.contains(&key)),
             }),
         };
-        let later = visible.split_off(visible.len().min(PLUGINS_PER_MESSAGE));
+        let later = visible.split_off(fitting(&visible));
         let hello = Hello {
             protocol: PROTOCOL,
             role: self.settings.role,
@@ -42,8 +43,11 @@ impl Broker {
     }
 
     pub(super) fn send_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
-        for some in plugins.chunks(PLUGINS_PER_MESSAGE) {
+        let mut rest = &plugins[..];
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(fitting(rest));
             self.send(id, &Message::Plugins(Plugins { plugins: some.to_vec() }));
+            rest = others;
         }
     }
 
@@ -51,9 +55,7 @@ impl Broker {
         let running = self.names.values().filter_map(|id| self.plugins.get(id));
         let running = running.filter(|record| record.state == super::PluginState::Running);
         let shown = running.filter(|record| shown(&record.config.expose));
-        let announced =
-            shown.map(|record| Announced::new(record.config.name.clone(), record.config.version));
-        announced.collect()
+        shown.map(|record| announced(&record.config)).collect()
     }
 
     pub(super) fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
@@ -108,7 +110,8 @@ impl Broker {
         let Some(key) = self.serving(id) else { return };
         let limit = self.settings.limits.announced;
         let mut ignored = 0usize;
-        for Announced { name, version, .. } in plugins {
+        for announced in plugins {
+            let (name, version) = (announced.name.clone(), announced.version);
             if self.directory.count(key) >= limit && self.directory.version(key, &name).is_none() {
                 ignored += 1;
                 continue;
@@ -116,6 +119,7 @@ impl Broker {
             if let Some(change) = self.directory.announce(key, &name, version) {
                 self.tell_change(&change);
             }
+            self.offered(id, &announced);
         }
         self.weigh(id);
         if ignored > 0 {
@@ -128,6 +132,7 @@ impl Broker {
     pub(super) fn peer_withdraws(&mut self, id: ConnId, names: &[Name]) {
         if let Some(key) = self.serving(id) {
             self.withdraw_all(key, names);
+            self.offers_end(id, names);
             self.weigh(id);
         }
     }
@@ -161,7 +166,8 @@ impl Broker {
         if let Some(change) = self.directory.announce(self.key, name, version) {
             self.tell_change(&change);
         }
-        let plugins = [Announced::new(name.clone(), version)].to_vec();
+        let config = self.plugins.get(&plugin).map(|record| announced(&record.config));
+        let plugins = config.into_iter().collect();
         self.tell_peers(plugin, &Message::Plugins(Plugins { plugins }));
     }
 
@@ -207,4 +213,38 @@ impl Broker {
         let here = |id: &&PluginId| self.plugins.get(id).is_some_and(|r| r.runs == Runs::Here);
         self.names.values().filter(here).copied().collect()
     }
+}
+
+/// A plugin of ours as other servers are told of it, with what it offers.
+fn announced(config: &PluginConfig) -> Announced {
+    let invites = (!config.invites.is_empty()).then(|| config.invites.clone());
+    Announced { invites, ..Announced::new(config.name.clone(), config.version) }
+}
+
+/// How many of the plugins fit into one message; one at least.
+fn fitting(plugins: &[Announced]) -> usize {
+    let mut bytes = 0;
+    let fits = |plugin: &&Announced| {
+        bytes += weight(plugin);
+        bytes <= BYTES_PER_MESSAGE
+    };
+    plugins.iter().take_while(fits).count().max(plugins.len().min(1))
+}
+
+/// About as many bytes as a plugin takes in a message, and no fewer.
+fn weight(plugin: &Announced) -> usize {
+    /// Version, server, and the numbers of the fields.
+    const FIXED: usize = 96;
+    const KEY: usize = 34;
+    let names = |names: &[Name]| names.iter().map(|name| name.as_str().len() + 2).sum::<usize>();
+    let registration = plugin.registration.as_ref().map_or(0, |registration| {
+        let uses = registration.uses.iter().map(|used| used.name.as_str().len() + 16);
+        let net = registration.net.iter().flat_map(|net| &net.0).map(|a| a.to_string().len() + 3);
+        registration.keys.len() * KEY
+            + uses.sum::<usize>()
+            + names(&registration.invites)
+            + net.sum::<usize>()
+    });
+    let invites = plugin.invites.as_deref().map_or(0, names);
+    FIXED + plugin.name.as_str().len() + registration + invites
 }

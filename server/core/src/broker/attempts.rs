@@ -148,6 +148,9 @@ impl Broker {
         let Some(attempts) = self.attempts.get_mut(&near) else { return };
         attempts.dials.retain(|(dial, _)| *dial != id);
         let ticket = attempts.invitation.ticket;
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.route = route;
+        }
         let preface = Preface::Direct(Presented { ticket, route });
         if let Err(reason) = self.open_candidate(conn, near, &preface) {
             self.note_attempt(near, route, reason);

@@ -187,7 +187,9 @@ impl Broker {
         for key in self.timers.keys() {
             counts[match key {
                 super::TimerKey::Link(_) => 0,
-                super::TimerKey::Redial(_) | super::TimerKey::Restart(_) | super::TimerKey::Tickets => 1,
+                super::TimerKey::Redial(_)
+                | super::TimerKey::Restart(_)
+                | super::TimerKey::Tickets => 1,
                 super::TimerKey::Attempt(_) => 2,
                 super::TimerKey::Plugin(..) => 2,
                 super::TimerKey::Useless(_) => 3,

@@ -55,8 +55,10 @@ impl Broker {
         }
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
-        let near = self.add_plugin_end(plugin, Phase::Asking, info(&caller, &entry, Route::Link))?;
-        let calling = Calling { place, caller, least: target.least, ticket: None, seen: None };
+        let near =
+            self.add_plugin_end(plugin, Phase::Asking, info(&caller, &entry, Route::Link))?;
+        let (least, ticket, seen) = (target.least, None, None);
+        let calling = Calling { place, caller, least, ticket, seen, stays: false };
         let invitation = self.make_invitation(&calling, callee, routes);
         let request = self.request_of(plugin, entry.name, entry.server);
         match (invitation, request) {

@@ -1,6 +1,9 @@
 //! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
 
-use super::{Broker, ChildId, ConnId, DirectId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told};
+use super::offers::Offers;
+use super::{
+    Broker, ChildId, ConnId, DirectId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told,
+};
 use crate::bymux::{Role as MuxRole, StreamId};
 use crate::control::{Goodbye, Message, Preface, Presented, Role};
 use crate::key::Key;
@@ -100,6 +103,8 @@ pub(super) struct Conn {
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(super) wanted: Wants,
+    /// What the peer's plugins offer to ours.
+    pub(super) offers: Offers,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
     /// Streams of the peer whose preface has not been answered.
@@ -196,6 +201,7 @@ impl Broker {
             hello: None,
             touched: false,
             wanted: Wants::default(),
+            offers: Offers::default(),
             grown: 0,
             unanswered: 0,
             bytes_in: 0,

@@ -57,10 +57,15 @@ impl Broker {
         routes: Vec<Route>,
     ) -> Result<(), Reason> {
         let invitation = self.make_invitation(calling, plugin, routes)?;
+        self.answer_direct(stream, invitation);
+        Ok(())
+    }
+
+    /// Answers a stream by an invitation. No StopRead is sent, which would overtake it: the caller
+    /// closes the stream when it has read it.
+    pub(super) fn answer_direct(&mut self, stream: EndId, invitation: Invitation) {
         self.answer(Some(stream), &Answer::Direct(Box::new(invitation)));
         self.close_stream(stream);
-        self.stop_stream(stream);
-        Ok(())
     }
 
     /// Makes an invitation, and lets the plugin's process know what to expect.

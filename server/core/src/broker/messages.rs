@@ -42,9 +42,7 @@ impl Broker {
                 | Message::Unlinked(_)
                 | Message::Rejected(_)
                 | Message::Expect(_),
-            )
-                if self.uplink() != Some(id) =>
-            {
+            ) if self.uplink() != Some(id) => {
                 self.violation(id, "this is told to hosts, by their server");
             }
             (_, Message::Linked(linked)) => self.uplink_tells_links(linked),

@@ -29,6 +29,7 @@ mod greeting;
 mod hosts;
 mod join;
 mod messages;
+mod offers;
 mod peer_links;
 mod peers;
 mod plugins;

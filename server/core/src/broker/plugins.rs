@@ -197,6 +197,7 @@ impl Broker {
             record.state = PluginState::Running;
             let PluginConfig { name, version, .. } = record.config.clone();
             self.announce_local(plugin, &name, version);
+            self.guest_started(&name);
             self.plugins_changed();
         }
     }
@@ -221,6 +222,11 @@ impl Broker {
     fn partners_changed(&mut self, plugin: PluginId) {
         if self.is_host() {
             self.register(plugin);
+        } else if let Some(record) = self.plugins.get(&plugin)
+            && record.state == PluginState::Running
+        {
+            let PluginConfig { name, version, .. } = record.config.clone();
+            self.announce_local(plugin, &name, version);
         }
         self.plugins_changed();
     }
@@ -266,6 +272,7 @@ impl Broker {
         self.timers.cancel_range(of_plugin);
         self.abort_all_of(plugin, reason);
         self.withdraw_local(plugin, &name);
+        self.guest_over(&name);
         self.plugins_changed();
     }
 

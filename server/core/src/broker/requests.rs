@@ -99,7 +99,7 @@ impl Broker {
 
     /// A plugin of another server wants a channel to one of ours.
     fn from_server(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
-        let Request { to, least, from, at, ticket, .. } = request;
+        let Request { to, least, from, at, ticket, stays, .. } = request;
         let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
         let Some(server) = server else { return Ok(()) };
         let place = place_of(server, at.as_ref());
@@ -113,7 +113,8 @@ impl Broker {
         if version < least {
             return Err(too_low(&to, version, least));
         }
-        self.connect(stream, Calling { place, caller, least, ticket, seen }, plugin)
+        let calling = Calling { place, caller, least, ticket, seen, stays };
+        self.connect(stream, calling, plugin)
     }
 
     /// A plugin of a host wants a channel, wherever the other one is.
@@ -136,7 +137,8 @@ impl Broker {
             && let Some(plugin) = self.running(&to)
         {
             let (place, seen) = (self.place(calling), self.seen(conn));
-            return self.connect(stream, Calling { place, caller, least, ticket, seen }, plugin);
+            let calling = Calling { place, caller, least, ticket, seen, stays: false };
+            return self.connect(stream, calling, plugin);
         }
         let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
         let link = *self.servers.get(&entry.server).ok_or_else(gone)?;
@@ -170,14 +172,10 @@ impl Broker {
 
     /// Connects a stream, behind which a caller is, with a plugin of this server; or invites the
     /// caller to connect directly.
-    fn connect(
-        &mut self,
-        stream: EndId,
-        calling: Calling,
-        plugin: PluginId,
-    ) -> Result<(), Reason> {
+    fn connect(&mut self, stream: EndId, calling: Calling, plugin: PluginId) -> Result<(), Reason> {
         let routes = routes(&calling.place, &self.place(plugin));
-        if calling.ticket.is_none() && routes.first().is_some_and(|route| route.is_direct()) {
+        let free = calling.ticket.is_none() && !calling.stays;
+        if free && routes.first().is_some_and(|route| route.is_direct()) {
             return self.invite(stream, &calling, plugin, routes);
         }
         let route = routes.last().copied().unwrap_or(Route::Relay);
@@ -282,6 +280,8 @@ pub(super) struct Calling {
     pub(super) ticket: Option<Ticket>,
     /// The address from which the link of its process comes.
     pub(super) seen: Option<Addresses>,
+    /// It takes no invitation.
+    pub(super) stays: bool,
 }
 
 /// Where a plugin of another server is, as that server says.

@@ -214,7 +214,9 @@ impl Broker {
     fn link_status(&self) -> Vec<LinkStatus> {
         let live = self.conns.values().filter(|conn| {
             let hello = conn.hello.as_ref();
-            conn.phase != ConnPhase::Ending && !conn.is_direct() && hello.is_none_or(|h| h.role != Role::Command)
+            conn.phase != ConnPhase::Ending
+                && !conn.is_direct()
+                && hello.is_none_or(|h| h.role != Role::Command)
         });
         let live = live.map(|conn| LinkStatus {
             peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),

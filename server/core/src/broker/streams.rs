@@ -184,9 +184,7 @@ impl Broker {
                     self.part(id);
                     self.close_stream(id);
                     self.stop_stream(id);
-                    self.answer(Some(peer), &Answer::Direct(invitation));
-                    self.close_stream(peer);
-                    self.stop_stream(peer);
+                    self.answer_direct(peer, *invitation);
                 }
                 Some(near) => self.invited(id, near, *invitation),
                 None => {}

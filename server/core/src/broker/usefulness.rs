@@ -73,8 +73,12 @@ impl Broker {
         if self.peers.values().filter(of_key).any(|peer| peer.config.keep == Keep::Always) {
             return true;
         }
+        let offers = self.servers.get(&key).and_then(|id| self.conns.get(id)).map(|c| &c.offers);
         let mut plugins = self.names.values().filter_map(|id| self.plugins.get(id));
         plugins.any(|record| {
+            if offers.is_some_and(|offers| offers.invite(&record.config.name)) {
+                return true;
+            }
             let version = |name| self.directory.version(key, name);
             let mut uses = record.config.uses.iter();
             uses.any(|(name, least)| version(name).is_some_and(|version| version >= *least))

@@ -71,12 +71,15 @@ pub struct Announced {
     /// What a host asks its server to know of the plugin.
     #[n(4)]
     pub registration: Option<Registration>,
+    /// The offer: plugins of these names are to be connected to it, if the receiver has them.
+    #[n(5)]
+    pub invites: Option<Vec<Name>>,
 }
 
 impl Announced {
     /// A plugin of the sender.
     pub fn new(name: Name, version: Version) -> Announced {
-        Announced { name, version, server: None, registration: None }
+        Announced { name, version, server: None, registration: None, invites: None }
     }
 }
 

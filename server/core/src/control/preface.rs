@@ -61,12 +61,17 @@ pub struct Request {
     /// servers.
     #[n(7)]
     pub ticket: Option<Ticket>,
+    /// The caller takes no invitation.
+    #[n(8)]
+    #[cbor(default)]
+    pub stays: bool,
 }
 
 impl Request {
     /// A plugin of the receiver is wanted by one of the sender that runs inline.
     pub fn new(to: Name, least: Version, from: Origin) -> Request {
-        Request { to, least, from, server: None, route: None, at: None, ticket: None }
+        let (server, route, at, ticket) = (None, None, None, None);
+        Request { to, least, from, server, route, at, ticket, stays: false }
     }
 }
 
@@ -244,6 +249,7 @@ mod tests {
                 route: Some(Route::Relay),
                 at: Some(At { process: Key([1; 32]), machine: Key([2; 32]), seen: None }),
                 ticket: Some(Ticket([4; 32])),
+                stays: true,
             }),
             Preface::Command { name: "status".into() },
             Preface::Direct(Presented { ticket: Ticket([5; 32]), route: Route::Unix }),

@@ -1,0 +1,156 @@
+//! Offers: "if you have foo, it may reach my plugin bar". They travel with the announcement of bar,
+//! and the server that has foo connects the two without asking anything more.
+
+use super::plugins::Runs;
+use super::{Broker, Caller, ConnId, PluginId, Told};
+use crate::control::{Announced, Origin, Preface, Request};
+use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::Reason;
+use crate::route::Route;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+/// Names that one plugin may invite; more are not heard.
+const INVITED_MAX: usize = 64;
+
+/// What the server at the other end of a link offers.
+#[derive(Debug, Default)]
+pub(super) struct Offers {
+    /// Whom its plugins invite, by their names.
+    invited: BTreeMap<Name, (Version, Vec<Name>)>,
+    /// Pairs that were connected on this link: the guest, then the plugin that invites it.
+    connected: BTreeSet<(Name, Name)>,
+}
+
+impl Offers {
+    /// Whether a plugin of a name is invited.
+    pub(super) fn invite(&self, guest: &Name) -> bool {
+        self.invited.values().any(|(_, guests)| guests.contains(guest))
+    }
+}
+
+impl Broker {
+    /// A linked server announced a plugin, and whom it invites.
+    pub(super) fn offered(&mut self, id: ConnId, announced: &Announced) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let (name, version) = (announced.name.clone(), announced.version);
+        let mut guests = announced.invites.clone().unwrap_or_default();
+        guests.truncate(INVITED_MAX);
+        conn.offers.invited.insert(name, (version, guests.clone()));
+        for guest in guests {
+            self.connect_guest(id, &guest);
+        }
+    }
+
+    /// Plugins of a linked server left: when they come back, they invite anew.
+    pub(super) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for name in names {
+            conn.offers.invited.remove(name);
+        }
+        conn.offers.connected.retain(|(_, host)| !names.contains(host));
+    }
+
+    /// A plugin of this server runs: whoever invites it is connected to it.
+    pub(super) fn guest_started(&mut self, guest: &Name) {
+        for id in self.servers.values().copied().collect::<Vec<_>>() {
+            self.connect_guest(id, guest);
+        }
+    }
+
+    /// A plugin of this server is over: when it comes back, it is a guest anew.
+    pub(super) fn guest_over(&mut self, guest: &Name) {
+        for id in self.servers.values() {
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.offers.connected.retain(|(name, _)| name != guest);
+            }
+        }
+    }
+
+    /// Connects a plugin of this server to each plugin of a linked one that invites it.
+    fn connect_guest(&mut self, id: ConnId, guest: &Name) {
+        let (Some(plugin), Some(server)) = (self.running(guest), self.serving(id)) else { return };
+        let Some(conn) = self.conns.get(&id) else { return };
+        let inviting = conn.offers.invited.iter().filter(|(_, (_, guests))| guests.contains(guest));
+        let inviting = inviting.map(|(name, (version, _))| (name.clone(), *version));
+        for (name, version) in inviting.collect::<Vec<_>>() {
+            if !self.leaves_it_to(server, plugin, &name) && self.is_new_pair(id, guest, &name) {
+                let host = Caller { name, version, server };
+                if let Err(reason) = self.connect_pair(id, plugin, guest, &host) {
+                    log::info!("{guest} cannot be connected to {}: {reason}", host.name);
+                }
+            }
+        }
+    }
+
+    /// Where two plugins invite each other, the server with the lower key connects them.
+    fn leaves_it_to(&self, server: Key, plugin: PluginId, host: &Name) -> bool {
+        let invites = |record: &super::PluginRecord| record.config.invites.contains(host);
+        server < self.key && self.plugins.get(&plugin).is_some_and(invites)
+    }
+
+    fn is_new_pair(&mut self, id: ConnId, guest: &Name, host: &Name) -> bool {
+        let conn = self.conns.get_mut(&id);
+        conn.is_some_and(|conn| conn.offers.connected.insert((guest.clone(), host.clone())))
+    }
+
+    /// Opens a channel on behalf of a guest. Both plugins are asked, each as if the other had opened
+    /// it.
+    fn connect_pair(
+        &mut self,
+        link: ConnId,
+        plugin: PluginId,
+        guest: &Name,
+        host: &Caller,
+    ) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let (runs, version) = (record.runs, record.config.version);
+        let info = ChannelInfo {
+            from: (host.name.clone(), host.server),
+            to: (guest.clone(), self.key),
+            route: Route::Link,
+        };
+        let near = match runs {
+            Runs::Here => self.guest_end(plugin, info)?,
+            Runs::At(conn) => {
+                let near = self.new_stream(conn)?;
+                let server = Some(host.server);
+                let from = Origin { name: host.name.clone(), version: host.version, server };
+                let request = Request::new(guest.clone(), 0, from);
+                self.give_to_stream(near, &Preface::Channel(request).frame());
+                if let Some(end) = self.ends.get_mut(near) {
+                    end.info = Some(Box::new(info));
+                }
+                near
+            }
+        };
+        let window = self.settings.limits.window;
+        let opened = self.open_stream(link, near, window);
+        let far = match opened {
+            Ok(far) => far,
+            Err(reason) => {
+                self.drop_end(near);
+                return Err(reason);
+            }
+        };
+        let from = Origin::new(guest.clone(), version);
+        let request = Request { stays: true, ..Request::new(host.name.clone(), 0, from) };
+        self.give_to_stream(far, &Preface::Channel(request).frame());
+        match runs {
+            Runs::Here => self.tell(plugin, Told::Open(self.ends.handle(near), host.clone())),
+            Runs::At(_) => self.grant(near, window),
+        }
+        Ok(())
+    }
+
+    fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
+        self.has_room(plugin)?;
+        let end = End::new(Owner::Plugin(plugin), Phase::Asked, self.settings.limits.window);
+        let near = self.add_end(End { info: Some(Box::new(info)), ..end })?;
+        self.count_channel(plugin, 1);
+        Ok(near)
+    }
+}
