@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 37] = [
+const MUST_BE_SEEN: [&str; 56] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -45,6 +45,25 @@ const MUST_BE_SEEN: [&str; 37] = [
     "links that have to be useful",
     "nothing in common",
     "secured links",
+    "a channel between hosts of two servers",
+    "a channel from a host to another server",
+    "a channel from a host to its server",
+    "a channel to a host",
+    "a channel within a host",
+    "a host came back",
+    "a host cut",
+    "a host killed",
+    "a host restarted",
+    "a host stopped",
+    "a host that cannot be started",
+    "a host without plugins",
+    "a lost host told",
+    "a lost host told from afar",
+    "a lost link told from afar",
+    "a refused key",
+    "a relay between hosts",
+    "a silent host",
+    "a taken name",
 ];
 
 fn number(variable: &str) -> Option<u64> {

@@ -99,21 +99,32 @@ pub enum Outcome {
     Misused,
 }
 
+/// What a plugin is, whether it runs or not.
+#[derive(Clone, Debug)]
+pub struct Character {
+    /// What it is for.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+    /// Its version.
+    pub version: Version,
+    /// Who may see it.
+    pub expose: Expose,
+}
+
 /// One plugin.
 #[derive(Debug)]
 pub struct Actor {
     /// What it is for.
     pub kind: Kind,
-    /// Its version.
-    pub version: Version,
-    /// Who may see it.
-    pub expose: Expose,
+    /// What it is.
+    pub character: Character,
     /// The channels of which it may be told.
     pub channels: BTreeMap<Handle, Channel>,
     /// Handles that are past: nothing may be told of them.
     past: BTreeSet<Handle>,
-    /// Channels that were lost with a link, whose end has to name it.
-    pub lost: BTreeSet<Handle>,
+    /// Channels that were lost with a link, whose end has to name that.
+    pub lost: BTreeMap<Handle, Code>,
     /// Outgoing channels of a relay that waits for their answer, with the incoming ones.
     pub(super) relayed: BTreeMap<Handle, Handle>,
     pub(super) timers: BTreeMap<u64, Due>,
@@ -125,19 +136,18 @@ pub struct Actor {
 
 impl Actor {
     /// A plugin that has just been added.
-    pub fn new(kind: Kind, version: Version, expose: Expose, broker: &Broker) -> Actor {
+    pub fn new(character: Character, broker: &Broker) -> Actor {
         let entries = broker.directory();
         Actor {
-            kind,
-            version,
-            expose,
+            kind: character.kind,
+            character,
             channels: BTreeMap::new(),
             past: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            lost: BTreeMap::new(),
             relayed: BTreeMap::new(),
             timers: BTreeMap::new(),
             directory: entries.map(|e| ((e.name, e.server), e.version)).collect(),
-            links: broker.linked_servers().collect(),
+            links: broker.servers().map(|(key, _)| key).collect(),
             fuse: None,
         }
     }
@@ -256,14 +266,22 @@ impl Actor {
         reason: Option<Reason>,
     ) -> Result<(), String> {
         let lost = self.lost.remove(&handle);
-        if lost && !reason.as_ref().is_some_and(|reason| reason.is(Code::LinkLost)) {
-            return Err(format!("its link was lost, but it ended with {reason:?}"));
+        let is = |code| reason.as_ref().is_some_and(|reason| reason.is(code));
+        if let Some(code) = lost.filter(|code| !is(*code)) {
+            return Err(format!("its end should say {code:?}, but it ended with {reason:?}"));
         }
+        match lost {
+            None if is(Code::HostLost) => host.shared.trace.saw("a lost host told from afar"),
+            None if is(Code::LinkLost) => host.shared.trace.saw("a lost link told from afar"),
+            Some(Code::HostLost) => host.shared.trace.saw("a lost host told"),
+            _ => {}
+        }
+        self.check_no_violation(host, reason.as_ref())?;
         let silent = |reason: &Reason| reason.text.contains("without an answer");
         if !host.shared.ledger.tainted && reason.as_ref().is_some_and(silent) {
             return Err("a server of this project did not answer a channel".into());
         }
-        host.shared.trace.saw(if lost { "a cut told" } else { "an end told" });
+        host.shared.trace.saw(if lost.is_some() { "a cut told" } else { "an end told" });
         self.with(host, handle, |channel, _, _| channel.told_end(reason.as_ref()))?;
         self.forget(handle);
         if let Some(incoming) = self.relayed.remove(&handle)
@@ -273,6 +291,15 @@ impl Actor {
             self.forget(incoming);
         }
         Ok(())
+    }
+
+    /// However deep a reason lies in another one, nobody of this run has broken the protocol.
+    fn check_no_violation(&self, host: &Host<'_>, reason: Option<&Reason>) -> Result<(), String> {
+        let word = Code::ProtocolViolation.as_str();
+        match reason.filter(|reason| reason.text.contains(word) && !host.shared.visited) {
+            Some(reason) => Err(format!("a channel ended for a broken rule: {reason}")),
+            None => Ok(()),
+        }
     }
 
     /// Nothing may be told of a channel any more.
@@ -331,24 +358,24 @@ impl Actor {
     pub fn check_view(&self, broker: &Broker) -> Result<(), String> {
         let entries = broker.directory();
         let known: BTreeMap<_, _> = entries.map(|e| ((e.name, e.server), e.version)).collect();
-        let links: BTreeSet<Key> = broker.linked_servers().collect();
+        let links: BTreeSet<Key> = broker.servers().map(|(key, _)| key).collect();
         if known != self.directory {
-            return Err(format!("it was told {:?}, its server knows {known:?}", self.directory));
+            return Err(format!("it was told {:?}, its broker knows {known:?}", self.directory));
         }
         match links == self.links {
             true => Ok(()),
-            false => Err(format!("it knows the links {:?}, its server {links:?}", self.links)),
+            false => Err(format!("it knows the links {:?}, its broker {links:?}", self.links)),
         }
     }
 
     /// The channels that hang, and what is known of them.
     pub fn stuck(&self) -> Option<String> {
         let (handle, channel) = self.channels.iter().find(|(_, c)| c.state != State::Joined)?;
-        Some(format!("channel {:#x} of {} hangs: {channel:?}", handle.0, self.kind.name()))
+        Some(format!("channel {:#x} of {} hangs: {channel:?}", handle.0, self.character.name))
     }
 
     /// Its own number, for traces.
     pub fn label(&self, plugin: PluginId) -> String {
-        format!("{}#{}", self.kind.name(), plugin.0)
+        format!("{}#{}", self.character.name, plugin.0)
     }
 }

@@ -1,5 +1,7 @@
 //! The faults: what goes wrong in a run, drawn from its seed.
 
+use super::node::Node;
+use super::pipe::Pipe;
 use super::stranger;
 use super::world::{Event, World};
 use std::time::Duration;
@@ -21,6 +23,12 @@ pub(super) enum Fault {
     Leave,
     /// Somebody who is no server of this run connects.
     Stranger,
+    /// The pipe of a host breaks.
+    CutHost,
+    /// A host is gone from one moment to the next.
+    KillHost,
+    /// A host ends in order.
+    StopHost,
 }
 
 impl World {
@@ -29,6 +37,10 @@ impl World {
         let random = &mut self.shared.random;
         let all = [Fault::Cut, Fault::Silence, Fault::Jump, Fault::Panic, Fault::Leave];
         self.faults = all.into_iter().filter(|_| random.chance(600)).collect();
+        if self.nodes.iter().any(Node::is_host) {
+            let of_hosts = [Fault::CutHost, Fault::KillHost, Fault::StopHost];
+            self.faults.extend(of_hosts.into_iter().filter(|_| random.chance(500)));
+        }
         if random.chance(300) {
             self.faults.push(Fault::Stranger);
         }
@@ -46,29 +58,38 @@ impl World {
         let node = self.shared.random.below(self.nodes.len() as u64) as usize;
         self.shared.note(node, format_args!("fault: {fault:?}"));
         match fault {
-            Fault::Cut => self.cut(&[]),
+            Fault::Cut => self.cut(|_| true, &[]),
+            Fault::CutHost => self.cut(|pipe| pipe.host.is_some(), &[]),
             Fault::Garbage => {
                 let garbage = stranger::noise(&mut self.shared.random);
-                self.cut(&garbage);
+                self.cut(|_| true, &garbage);
             }
             Fault::Silence => self.silence(),
             Fault::Jump => self.jump(),
             Fault::Panic => self.light_fuse(node),
             Fault::Leave => self.leave(node),
-            Fault::Stranger => self.stranger(node),
+            Fault::Stranger => self.stranger(node % self.servers()),
+            Fault::KillHost => self.kill_a_host(),
+            Fault::StopHost => self.stop_a_host(),
         }
     }
 
-    fn live_pipe(&mut self) -> Option<usize> {
-        let live = |n: &usize| self.pipes[*n].ends.iter().all(Option::is_some);
+    fn live_pipe(&mut self, which: impl Fn(&Pipe) -> bool) -> Option<usize> {
+        let live = |n: &usize| {
+            let pipe = &self.pipes[*n];
+            pipe.ends.iter().all(Option::is_some) && which(pipe)
+        };
         let live: Vec<usize> = (0..self.pipes.len()).filter(live).collect();
         (!live.is_empty()).then(|| self.shared.random.pick(&live))
     }
 
     /// Breaks a pipe; each side reads a part of what was under way, and garbage if there is any.
-    fn cut(&mut self, garbage: &[u8]) {
-        let Some(number) = self.live_pipe() else { return };
-        self.shared.trace.saw(match (garbage.is_empty(), self.shared.secured) {
+    fn cut(&mut self, which: impl Fn(&Pipe) -> bool, garbage: &[u8]) {
+        let Some(number) = self.live_pipe(which) else { return };
+        let (secured, host) = (self.pipes[number].secured, self.pipes[number].host.is_some());
+        self.shared.trace.saw(match (garbage.is_empty(), secured) {
+            (true, _) if host => "a host cut",
+            (false, true) if host => "garbage on a host's secured link",
             (true, _) => "a cut",
             (false, true) => "garbage on a secured link",
             (false, false) => "garbage",
@@ -77,7 +98,8 @@ impl World {
         pipe.tainted |= !garbage.is_empty();
         // Nothing that was not sealed by the peer can come out of a secured link.
         self.shared.garbled |= !garbage.is_empty();
-        self.shared.ledger.tainted |= !garbage.is_empty() && !self.shared.secured;
+        self.shared.visited |= !garbage.is_empty();
+        self.shared.ledger.tainted |= !garbage.is_empty() && !secured;
         for way in &mut pipe.ways {
             let queued = way.queued();
             let keep = self.shared.random.below(queued as u64 + 1) as usize;
@@ -92,8 +114,9 @@ impl World {
     }
 
     fn silence(&mut self) {
-        let Some(number) = self.live_pipe() else { return };
-        self.shared.trace.saw("a silent peer");
+        let Some(number) = self.live_pipe(|_| true) else { return };
+        let host = self.pipes[number].host.is_some();
+        self.shared.trace.saw(if host { "a silent host" } else { "a silent peer" });
         let both = self.shared.random.chance(500);
         self.pipes[number].ways[0].swallows = true;
         self.pipes[number].ways[1].swallows |= both;
@@ -137,8 +160,9 @@ impl World {
     /// Somebody connects who follows the protocol for a while, or not at all.
     fn stranger(&mut self, node: usize) {
         self.shared.trace.saw("a stranger");
-        let number = self.new_pipe();
+        self.shared.visited = true;
         let secured = self.shared.secured;
+        let number = self.new_pipe(secured);
         let target = self.shared.keys[node];
         let bytes = stranger::speech(&mut self.shared.random, secured.then_some(target));
         let pipe = &mut self.pipes[number];
@@ -154,6 +178,7 @@ impl World {
     /// The end of the faults: silent pipes break, so that the links heal.
     pub(super) fn calm(&mut self) {
         self.shared.calm = true;
+        self.calm_hosts();
         for pipe in &mut self.pipes {
             let stranger = pipe.ends[0].is_none();
             if pipe.ways.iter().any(|way| way.swallows) || stranger {

@@ -1,12 +1,15 @@
 //! What has to hold between servers, and at rest.
 
+use super::actor::Character;
+use super::hosts::Nature;
 use super::node::Node;
 use super::pipe::Pipe;
 use super::world::World;
 use std::collections::BTreeMap;
-use trunkline_core::broker::{ConnId, Expose, Keep};
+use trunkline_core::broker::{ConnId, Expose, Keep, PluginState};
 use trunkline_core::key::Key;
 use trunkline_core::name::Name;
+use trunkline_core::reason::{Code, Reason};
 
 impl World {
     /// What a side of a link thinks it may write is at most what the other side has granted.
@@ -44,17 +47,48 @@ impl World {
     pub(super) fn check_rest(&self) -> Result<(), String> {
         for node in &self.nodes {
             for (plugin, actor) in &node.actors {
-                let at = format!("server-{} {}", node.number, actor.label(*plugin));
+                let name = &self.shared.cast[node.number].name;
+                let at = format!("{name} {}", actor.label(*plugin));
                 actor.check_view(&node.broker).map_err(|what| format!("{at}: {what}"))?;
                 let hangs = actor.channels.iter().find(|(_, c)| c.must_end());
                 if let Some((handle, channel)) = hangs {
                     return Err(format!("{at}: {handle:?} hangs: {channel:?}"));
                 }
             }
-            self.check_links(node)?;
-            self.check_directory(node)?;
+            self.check_knowledge(node)?;
+            self.check_reasons(node)?;
         }
         Ok(())
+    }
+
+    /// Each one knows and is linked to what it has to.
+    fn check_knowledge(&self, node: &Node) -> Result<(), String> {
+        match node.nature {
+            Nature::Server => {
+                self.check_links(node)?;
+                self.check_directory(node)
+            }
+            _ if node.alive => self.check_host(node),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody of this run has broken the protocol, as far as anybody remembers.
+    fn check_reasons(&self, node: &Node) -> Result<(), String> {
+        let status = node.broker.status();
+        let of_plugins = status.plugins.into_iter().filter_map(|plugin| match plugin.state {
+            PluginState::Failed(reason) => Some(reason),
+            _ => None,
+        });
+        let of_links = status.links.into_iter().filter_map(|link| link.reason);
+        let word = Code::ProtocolViolation.as_str();
+        let broken = |reason: &Reason| reason.to_string().contains(word);
+        match of_plugins.chain(of_links).find(broken) {
+            Some(reason) if !self.shared.visited => {
+                Err(format!("{}: {reason}", self.shared.cast[node.number].name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Every two servers have one link, if they have to. One that lost against it may be left
@@ -70,9 +104,14 @@ impl World {
                 None => false,
             }
         };
-        let mut others = self.nodes.iter().filter(|other| other.number != node.number);
+        let to_host = |id: &ConnId| {
+            let pipe = node.conns.get(id).map(|(pipe, _)| &self.pipes[*pipe]);
+            pipe.is_some_and(|pipe| self.serves_host(pipe, node.number))
+        };
+        let servers = &self.nodes[..self.servers()];
+        let mut others = servers.iter().filter(|other| other.number != node.number);
         match others.find(wrong) {
-            None if conns.iter().all(|(id, serves)| *serves || held(id)) => Ok(()),
+            None if conns.iter().all(|(id, serves)| *serves || to_host(id) || held(id)) => Ok(()),
             _ => Err(format!("server-{}: {conns:?}, links to {linked:?}", node.number)),
         }
     }
@@ -92,24 +131,30 @@ impl World {
     /// Whether a plugin of one server says that it uses one of the other that its server sees.
     fn uses_any(&self, user: &Node, other: &Node) -> bool {
         let home = self.shared.keys[user.number];
-        let mut names = user.actors.values().flat_map(|actor| actor.kind.uses());
+        let mut names = self.plugins_of(user).flat_map(|plugin| plugin.kind.uses());
         names.any(|name| {
-            let mut actors = other.actors.values();
-            actors.any(|actor| actor.kind.name() == *name && is_exposed(&actor.expose, home))
+            let mut plugins = self.plugins_of(other);
+            plugins.any(|p| p.name.as_str() == *name && is_exposed(&p.expose, home))
         })
+    }
+
+    /// The plugins of a server, wherever they run.
+    fn plugins_of(&self, server: &Node) -> impl Iterator<Item = &Character> {
+        let members = self.members(server.number).into_iter();
+        let actors = members.flat_map(|number| self.nodes[number].actors.values());
+        actors.map(|actor| &actor.character)
     }
 
     /// A server knows of each other one just what that exposes to it.
     fn check_directory(&self, node: &Node) -> Result<(), String> {
         let home = self.shared.keys[node.number];
         let mut expected: BTreeMap<(Key, Name), u64> = BTreeMap::new();
-        for other in &self.nodes {
+        for other in &self.nodes[..self.servers()] {
             let key = self.shared.keys[other.number];
             let linked = key == home || node.broker.linked_servers().any(|linked| linked == key);
-            for actor in other.actors.values().filter(|_| linked) {
-                let seen = key == home || is_exposed(&actor.expose, home);
-                if seen && let Ok(name) = actor.kind.name().parse() {
-                    expected.insert((key, name), actor.version);
+            for plugin in self.plugins_of(other).filter(|_| linked) {
+                if key == home || is_exposed(&plugin.expose, home) {
+                    expected.insert((key, plugin.name.clone()), plugin.version);
                 }
             }
         }
@@ -157,8 +202,7 @@ impl World {
     pub(super) fn check_stopped(&self) -> Result<(), String> {
         for node in &self.nodes {
             self.check_no_channels(node)?;
-            self.check_links(node)?;
-            self.check_directory(node)?;
+            self.check_knowledge(node)?;
             let [links, _, plugins, useless] = node.broker.timers_set();
             if links != node.conns.len() || plugins + useless > 0 {
                 let timers = node.broker.timers_set();

@@ -1,4 +1,5 @@
-//! The simulation: several brokers with scripted plugins, seeded byte pipes and a virtual clock.
+//! The simulation: several brokers, of servers and hosts, with scripted plugins, seeded byte pipes and
+//! a virtual clock.
 //!
 //! Nothing here opens a socket or looks at a real clock: a seed says all that will happen. A run
 //! has four parts: chaos, in which links are cut, clocks jump and plugins fail; rest, in which all
@@ -9,6 +10,7 @@ pub mod actor;
 pub mod channel;
 mod chaos;
 mod checks;
+mod hosts;
 pub mod ledger;
 pub mod node;
 pub mod pipe;
@@ -20,12 +22,22 @@ pub mod world;
 
 use ledger::Ledger;
 use random::Random;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use trace::Trace;
 use trunkline_core::key::Key;
+use trunkline_core::name::Name;
 use world::World;
+
+/// One who takes part in a run.
+#[derive(Debug)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// The number of the server to which its plugins belong: a server's own.
+    pub home: usize,
+}
 
 /// What everything in one run shares.
 #[derive(Debug)]
@@ -44,16 +56,24 @@ pub struct Shared {
     pub bulk: u64,
     /// The keys of the servers, by their numbers.
     pub keys: Vec<Key>,
-    /// Links run over Secret Handshake and box stream.
+    /// Links between servers run over Secret Handshake and box stream.
     pub secured: bool,
+    /// Who takes part, by their numbers: servers first, then hosts.
+    pub cast: Vec<Part>,
+    /// Names that two plugins of one server have, of which one at most is taken.
+    pub contested: BTreeSet<(usize, Name)>,
+    /// Plugins are stopped and do not come back.
+    pub closing: bool,
     /// Garbage was put into a link, so that it may end for a broken rule.
     pub garbled: bool,
+    /// Garbage, or somebody who knows no rules, was there.
+    pub visited: bool,
 }
 
 impl Shared {
-    /// Keeps a line about a server.
+    /// Keeps a line about a server or a host.
     pub fn note(&mut self, node: usize, line: std::fmt::Arguments<'_>) {
-        self.trace.note(self.now, format_args!("server-{node} {line}"));
+        self.trace.note(self.now, format_args!("{} {line}", self.cast[node].name));
     }
 }
 

@@ -1,16 +1,19 @@
-//! One server of the simulation: a broker, driven exactly as the shell drives it, with its plugins.
+//! One server or host of the simulation: a broker, driven exactly as the shell drives it, with its
+//! plugins.
 
 use super::Shared;
-use super::actor::{Actor, Kind, Outcome};
+use super::actor::{Actor, Character, Outcome};
 use super::channel::Host;
+use super::hosts::Nature;
 use super::pipe::{Pipe, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
-    Broker, ConnId, Dial, Effect, Expose, Grants, Handle, Misuse, Opened, Opening, PluginConfig,
+    Broker, ChildId, ConnId, Dial, Effect, Grants, Handle, Misuse, Opened, Opening, PluginConfig,
     PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::key::Key;
+use trunkline_core::reason::{Code, Reason};
 
 /// Rounds of effects in one turn; what is left goes on in the next one.
 const ROUNDS: usize = 16;
@@ -18,10 +21,31 @@ const ROUNDS: usize = 16;
 /// How long a connection that hangs up may take to write what is left.
 const HANG_UP: Duration = Duration::from_secs(5);
 
-/// One server.
+/// How long a host that stops may take until it is gone.
+const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// One server or host.
 pub struct Node {
     /// Its number, for traces.
     pub number: usize,
+    /// What it is, and where it comes from.
+    pub nature: Nature,
+    /// It runs. One that does not has a broker that knows nothing.
+    pub alive: bool,
+    /// How often it was started.
+    pub life: u64,
+    /// The plugins that it begins with, each time.
+    pub begins_with: Vec<Character>,
+    /// Plugins that start when it is known who their server is.
+    pub waiting: Vec<Character>,
+    /// It stops, and is gone at this time at the latest.
+    pub stop_by: Option<Duration>,
+    /// Hosts that it has started, with their pipes, and hosts that it wants ended.
+    pub starts: Vec<(ChildId, usize)>,
+    /// Hosts that it wants ended.
+    pub kills: Vec<ChildId>,
+    /// Hosts of which it is about to hear that they have ended.
+    pub ended: Vec<(ChildId, &'static str)>,
     /// What decides.
     pub broker: Broker,
     /// Its plugins that run.
@@ -37,14 +61,23 @@ pub struct Node {
     /// What the broker wants dialled.
     pub dials: Vec<Dial>,
     /// Plugins that failed, which may come back.
-    pub fallen: Vec<(Kind, u64, Expose)>,
+    pub fallen: Vec<Character>,
 }
 
 impl Node {
-    /// A server without plugins and connections.
-    pub fn new(number: usize, settings: Settings) -> Node {
+    /// A server or a host without plugins and connections.
+    pub fn new(number: usize, nature: Nature, settings: Settings) -> Node {
         Node {
             number,
+            nature,
+            alive: nature == Nature::Server,
+            life: 0,
+            begins_with: Vec::new(),
+            waiting: Vec::new(),
+            stop_by: None,
+            starts: Vec::new(),
+            kills: Vec::new(),
+            ended: Vec::new(),
             broker: Broker::new(settings),
             actors: BTreeMap::new(),
             conns: BTreeMap::new(),
@@ -57,13 +90,19 @@ impl Node {
     }
 
     /// Adds and starts a plugin, unless one of its name runs.
-    pub fn start(&mut self, shared: &mut Shared, kind: Kind, version: u64, expose: Expose) {
-        let Ok(name) = kind.name().parse() else { return };
+    pub fn start(&mut self, shared: &mut Shared, character: Character) {
+        let Character { kind, name, version, expose } = character.clone();
         let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
-        let (invites, allow) = (Vec::new(), Vec::new());
-        let config = PluginConfig { name, version, expose: expose.clone(), uses, invites, allow };
-        let Ok(plugin) = self.broker.add_plugin(config) else { return };
-        let mut actor = Actor::new(kind, version, expose, &self.broker);
+        let config = PluginConfig { expose, uses, ..PluginConfig::new(name, version) };
+        let plugin = match self.broker.add_plugin(config) {
+            Ok(plugin) => plugin,
+            Err(why) if why.text.contains("a plugin of the host") => {
+                shared.trace.saw("a name that a host has");
+                return;
+            }
+            Err(_) => return,
+        };
+        let mut actor = Actor::new(character, &self.broker);
         actor.start(&mut Host { broker: &mut self.broker, plugin, shared });
         shared.note(self.number, format_args!("{} starts", actor.label(plugin)));
         self.actors.insert(plugin, actor);
@@ -74,14 +113,17 @@ impl Node {
     pub fn stop_plugin(&mut self, shared: &mut Shared, plugin: PluginId) {
         if let Some(actor) = self.actors.remove(&plugin) {
             shared.note(self.number, format_args!("{} stops", actor.label(plugin)));
-            self.fallen.push((actor.kind, actor.version, actor.expose));
+            self.fallen.push(actor.character);
             self.broker.plugin_stopped(plugin);
         }
     }
 
     /// One turn of the loop: read, perform, write.
-    pub fn turn(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) -> Result<(), String> {
+    pub fn turn(&mut self, shared: &mut Shared, pipes: &mut Vec<Pipe>) -> Result<(), String> {
         self.broker.tick(shared.now);
+        for (child, why) in std::mem::take(&mut self.ended) {
+            self.broker.child_ended(child, why);
+        }
         self.accept(shared, pipes);
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
             self.read(id, shared, pipes)?;
@@ -90,26 +132,81 @@ impl Node {
             self.flush_one(id, shared, pipes);
         }
         for _ in 0..ROUNDS {
-            self.perform_waiting(shared)?;
+            self.perform_waiting(shared, pipes)?;
             self.flush(shared, pipes);
             if self.broker.effects_waiting() == 0 {
                 break;
             }
         }
+        self.end_without_plugins(shared);
         self.finish_closing(shared, pipes);
         match self.actors.values().find(|actor| !actor.lost.is_empty()) {
             Some(actor) if self.broker.effects_waiting() == 0 => {
-                Err(format!("{} was not told of a cut: {:?}", actor.kind.name(), actor.lost))
+                Err(format!("{} was not told of a cut: {:?}", actor.character.name, actor.lost))
             }
             _ => Ok(()),
         }
     }
 
     fn accept(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
-        while !self.backlog.is_empty() && self.broker.accepts(Grants::Server) {
-            let pipe = self.backlog.remove(0);
+        while let Some(at) = self.acceptable(pipes) {
+            let pipe = self.backlog.remove(at);
             self.connected(shared, pipes, pipe, 1, Opened::Accepted, None);
         }
+    }
+
+    /// The first pipe in the backlog that can be accepted now.
+    pub fn acceptable(&self, pipes: &[Pipe]) -> Option<usize> {
+        let admitted = |pipe: &usize| match pipes[*pipe].secured {
+            true => Grants::Server,
+            false => pipes[*pipe].grants,
+        };
+        self.backlog.iter().position(|pipe| self.broker.accepts(admitted(pipe)))
+    }
+
+    /// A host that its server started lives for its plugins.
+    fn end_without_plugins(&mut self, shared: &mut Shared) {
+        let lives_for_plugins = matches!(self.nature, Nature::Child { .. });
+        let none = self.actors.is_empty() && self.waiting.is_empty();
+        if self.alive && lives_for_plugins && none && !shared.closing && self.stop_by.is_none() {
+            shared.trace.saw("a host without plugins");
+            self.broker.stop(&Reason::server(Code::PluginFailed, "its plugin is gone"));
+            self.stop(shared);
+        }
+    }
+
+    /// Begins to end in order.
+    pub fn stop(&mut self, shared: &mut Shared) {
+        if self.alive && self.stop_by.is_none() {
+            shared.note(self.number, format_args!("stops"));
+            self.stop_by = Some(shared.now + STOP_TIME);
+            for plugin in self.actors.keys().rev().copied().collect::<Vec<_>>() {
+                self.stop_plugin(shared, plugin);
+            }
+            self.broker.stop(&Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+    }
+
+    /// Whether it has stopped.
+    pub fn has_ended(&self, now: Duration) -> bool {
+        self.stop_by.is_some_and(|by| self.conns.is_empty() || by <= now)
+    }
+
+    /// It is gone from one moment to the next, with all that it had; each of its pipes ends, behind
+    /// what was written, or with it.
+    pub fn die(&mut self, shared: &mut Shared, pipes: &mut [Pipe], settings: Settings) {
+        shared.note(self.number, format_args!("is gone"));
+        for (pipe, side) in self.conns.values() {
+            pipes[*pipe].ends[*side] = None;
+            let way = &mut pipes[*pipe].ways[*side];
+            match shared.random.chance(500) {
+                true => way.end(),
+                false => way.cut(shared.random.below(way.queued() as u64 + 1) as usize),
+            }
+        }
+        let begins_with = std::mem::take(&mut self.begins_with);
+        let life = self.life + 1;
+        *self = Node { life, begins_with, ..Node::new(self.number, self.nature, settings) };
     }
 
     /// A pipe is open at this side.
@@ -123,11 +220,14 @@ impl Node {
         expected: Option<Key>,
     ) {
         let address = format!("pipe {pipe}");
-        let security = match shared.secured {
+        let security = match pipes[pipe].secured {
             true => Security::Shs { expected, ephemeral: shared.random.ephemeral() },
             false => Security::NoAuth,
         };
-        let grants = Grants::Server;
+        let grants = match side == 1 && !pipes[pipe].secured {
+            true => pipes[pipe].grants,
+            false => Grants::Server,
+        };
         let opening = Opening { how, grants, address, security, from: None };
         let id = self.broker.connected(opening);
         shared.note(self.number, format_args!("{id:?} is side {side} of pipe {pipe}"));
@@ -141,19 +241,23 @@ impl Node {
         pipes[*pipe].ways[1 - side].readable_at().is_some_and(|at| at <= now)
     }
 
-    fn read(&mut self, id: ConnId, shared: &mut Shared, pipes: &mut [Pipe]) -> Result<(), String> {
+    fn read(
+        &mut self,
+        id: ConnId,
+        shared: &mut Shared,
+        pipes: &mut Vec<Pipe>,
+    ) -> Result<(), String> {
         if !self.readable(id, shared.now, pipes) || shared.random.chance(100) {
             return Ok(());
         }
-        let Some(&(pipe, side)) = self.conns.get(&id) else { return Ok(()) };
         if shared.random.chance(20) {
             shared.trace.saw("one-byte reads");
             for _ in 0..shared.random.size(1, 60) {
-                self.read_once(id, 1, shared, &mut pipes[pipe], side)?;
+                self.read_once(id, 1, shared, pipes)?;
             }
         }
         let most = shared.random.size(1, 128 * 1024) as usize;
-        self.read_once(id, most, shared, &mut pipes[pipe], side)
+        self.read_once(id, most, shared, pipes)
     }
 
     fn read_once(
@@ -161,49 +265,58 @@ impl Node {
         id: ConnId,
         most: usize,
         shared: &mut Shared,
-        pipe: &mut Pipe,
-        side: usize,
+        pipes: &mut Vec<Pipe>,
     ) -> Result<(), String> {
-        if !self.conns.contains_key(&id) {
-            return Ok(());
-        }
+        let Some(&(number, side)) = self.conns.get(&id) else { return Ok(()) };
+        let pipe = &mut pipes[number];
         match pipe.ways[1 - side].read(shared.now, most) {
             Read::Bytes(mut bytes) => {
                 let mut plain = Vec::new();
                 let opened = self.broker.unseal(id, &mut bytes, &mut plain);
-                self.feed(id, opened, shared)
+                self.feed(id, opened, shared, pipes)
             }
             Read::Nothing => Ok(()),
             Read::End => {
                 pipe.ends[side] = None;
                 pipe.ways[side].end();
-                self.disconnected(id, shared, "the peer closed it");
+                self.disconnected(id, shared, pipes, "the peer closed it");
                 Ok(())
             }
         }
     }
 
     /// The transport of a connection is gone: each channel over it has to be told.
-    fn disconnected(&mut self, id: ConnId, shared: &mut Shared, why: &str) {
+    fn disconnected(&mut self, id: ConnId, shared: &mut Shared, pipes: &[Pipe], why: &str) {
         shared.note(self.number, format_args!("{id:?} is gone: {why}"));
-        self.conns.remove(&id);
+        let pipe = self.conns.remove(&id).map(|(pipe, _)| pipe);
+        let to_host = pipe.is_some_and(|pipe| pipes[pipe].host.is_some());
+        let code = match self.nature {
+            Nature::Server if to_host => Code::HostLost,
+            _ => Code::LinkLost,
+        };
         self.blocked.remove(&id);
         self.closing.remove(&id);
         for (plugin, handle) in self.broker.channels_over(id) {
             let Some(actor) = self.actors.get_mut(&plugin) else { continue };
             if actor.channels.contains_key(&handle) {
                 shared.trace.saw("a channel cut");
-                actor.lost.insert(handle);
+                actor.lost.insert(handle, code);
             }
         }
         self.broker.disconnected(id, why);
     }
 
-    fn feed(&mut self, id: ConnId, bytes: &[u8], shared: &mut Shared) -> Result<(), String> {
+    fn feed(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        shared: &mut Shared,
+        pipes: &mut Vec<Pipe>,
+    ) -> Result<(), String> {
         let mut input = bytes;
         loop {
             let step = self.broker.receive(id, &mut input);
-            self.perform_waiting(shared)?;
+            self.perform_waiting(shared, pipes)?;
             match step {
                 Step::Done => return Ok(()),
                 Step::More => {}
@@ -215,9 +328,14 @@ impl Node {
     }
 
     /// Performs as many effects as are waiting now.
-    fn perform_waiting(&mut self, shared: &mut Shared) -> Result<(), String> {
+    fn perform_waiting(
+        &mut self,
+        shared: &mut Shared,
+        pipes: &mut Vec<Pipe>,
+    ) -> Result<(), String> {
         for _ in 0..self.broker.effects_waiting() {
-            self.broker.audit().map_err(|what| format!("server-{}: {what}", self.number))?;
+            let at = &shared.cast[self.number].name;
+            self.broker.audit().map_err(|what| format!("{at}: {what}"))?;
             match self.broker.next_effect() {
                 Some(Effect::Tell(plugin, told)) => self.tell(plugin, told, shared)?,
                 Some(Effect::Dial(dial)) => self.dials.push(dial),
@@ -227,18 +345,73 @@ impl Node {
                 }
                 Some(Effect::CutOff(id)) => {
                     shared.note(self.number, format_args!("cut off {id:?}"));
+                    self.note_refused_key(id, shared, pipes);
                     self.closing.insert(id, Duration::ZERO);
                 }
+                Some(Effect::HomeFound) => self.home_found(shared),
+                Some(Effect::Orphaned) => self.stop(shared),
+                Some(Effect::Reject(plugin, reason)) => self.reject(plugin, &reason, shared)?,
+                Some(Effect::StartChild(child)) => self.start_child(child, shared, pipes),
+                Some(Effect::EndChild(child)) => self.kills.push(child),
                 Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
-                Some(other) => return Err(format!("nobody asked for {other:?}")),
+                Some(
+                    other @ (Effect::DialDirect(_) | Effect::DropDial(_) | Effect::TakeAgain(..)),
+                ) => return Err(format!("no plugin advertises an address: {other:?}")),
                 None => break,
             }
         }
         Ok(())
     }
 
+    fn note_refused_key(&self, id: ConnId, shared: &mut Shared, pipes: &[Pipe]) {
+        let Some((pipe, 1)) = self.conns.get(&id) else { return };
+        if pipes[*pipe].unlisted && pipes[*pipe].ways[1].written > 0 {
+            shared.trace.saw("a refused key");
+        }
+    }
+
+    /// The server of this host is found: its plugins start.
+    fn home_found(&mut self, shared: &mut Shared) {
+        for character in std::mem::take(&mut self.waiting) {
+            self.start(shared, character);
+        }
+    }
+
+    /// The server does not take a plugin: it stops.
+    fn reject(
+        &mut self,
+        plugin: PluginId,
+        reason: &Reason,
+        shared: &mut Shared,
+    ) -> Result<(), String> {
+        let Some(actor) = self.actors.get(&plugin) else { return Ok(()) };
+        let (label, name) = (actor.label(plugin), &actor.character.name);
+        if !shared.contested.contains(&(shared.cast[self.number].home, name.clone())) {
+            return Err(format!("{label} was rejected, but nobody else has its name: {reason}"));
+        }
+        shared.note(self.number, format_args!("{label} is rejected: {reason}"));
+        shared.trace.saw("a taken name");
+        self.fail(plugin, shared, "its name is taken");
+        Ok(())
+    }
+
+    fn start_child(&mut self, child: ChildId, shared: &mut Shared, pipes: &mut Vec<Pipe>) {
+        if !shared.calm && shared.random.chance(50) {
+            shared.trace.saw("a host that cannot be started");
+            self.broker.child_ended(child, "it cannot be started");
+            return;
+        }
+        let pipe = pipes.len();
+        pipes.push(Pipe::to_child(&mut shared.random));
+        self.connected(shared, pipes, pipe, 1, Opened::Child(child), None);
+        self.starts.push((child, pipe));
+    }
+
     fn tell(&mut self, plugin: PluginId, told: Told, shared: &mut Shared) -> Result<(), String> {
         shared.note(self.number, format_args!("#{} is told {}", plugin.0, brief(&told)));
+        if let Told::Open(_, caller) = &told {
+            super::hosts::note_way(shared, self.number, caller.name.as_str());
+        }
         self.run(plugin, shared, |actor, host| actor.tell(host, told))
     }
 
@@ -286,7 +459,7 @@ impl Node {
     pub fn fail(&mut self, plugin: PluginId, shared: &mut Shared, why: &str) {
         if let Some(actor) = self.actors.remove(&plugin) {
             shared.note(self.number, format_args!("{} fails", actor.label(plugin)));
-            self.fallen.push((actor.kind, actor.version, actor.expose));
+            self.fallen.push(actor.character);
             self.broker.plugin_failed(plugin, why);
         }
     }
@@ -341,7 +514,7 @@ impl Node {
             if let Some(&(pipe, side)) = self.conns.get(&id) {
                 pipes[pipe].ends[side] = None;
                 pipes[pipe].ways[side].end();
-                self.disconnected(id, shared, "hung up");
+                self.disconnected(id, shared, pipes, "hung up");
             }
         }
     }

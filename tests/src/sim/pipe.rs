@@ -1,8 +1,9 @@
 //! A byte pipe between two servers, instead of a socket: it delays, fills up, loses and breaks.
 
+use super::random::Random;
 use std::collections::VecDeque;
 use std::time::Duration;
-use trunkline_core::broker::ConnId;
+use trunkline_core::broker::{ConnId, Grants};
 
 /// One direction.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Direction {
     ended: bool,
     /// What is written vanishes: the peer is silent.
     pub swallows: bool,
+    /// Bytes that were written in all.
+    pub written: u64,
 }
 
 /// What a read brought.
@@ -31,7 +34,7 @@ pub enum Read {
 impl Direction {
     fn new(capacity: usize) -> Direction {
         let (chunks, last) = (VecDeque::new(), Duration::ZERO);
-        Direction { chunks, queued: 0, capacity, last, ended: false, swallows: false }
+        Direction { chunks, queued: 0, capacity, last, ended: false, swallows: false, written: 0 }
     }
 
     /// Bytes that can be written now.
@@ -52,6 +55,7 @@ impl Direction {
     /// Writes bytes that arrive at `at`; how many were taken.
     pub fn write(&mut self, bytes: &[u8], at: Duration) -> usize {
         let taken = bytes.len().min(self.room());
+        self.written += taken as u64;
         if !self.swallows && !self.ended && taken > 0 {
             self.last = self.last.max(at);
             self.chunks.push_back((self.last, bytes[..taken].to_vec()));
@@ -126,13 +130,35 @@ pub struct Pipe {
     pub delay: Duration,
     /// Somebody who is no server wrote or changed bytes.
     pub tainted: bool,
+    /// It runs Secret Handshake and box stream.
+    pub secured: bool,
+    /// What side 0 may be.
+    pub grants: Grants,
+    /// The host at side 0.
+    pub host: Option<usize>,
+    /// Side 0 has a key that nobody lists.
+    pub unlisted: bool,
 }
 
 impl Pipe {
-    /// A pipe that holds `capacity` bytes each way.
-    pub fn new(capacity: usize, delay: Duration) -> Pipe {
-        let ways = [Direction::new(capacity), Direction::new(capacity)];
-        Pipe { ends: [None, None], ways, delay, tainted: false }
+    /// A plain pipe between two servers, somehow wide and long.
+    pub fn draw(random: &mut Random) -> Pipe {
+        let capacity = random.size(8_000, 256 * 1024) as usize;
+        Pipe {
+            ends: [None, None],
+            ways: [Direction::new(capacity), Direction::new(capacity)],
+            delay: Duration::from_micros(random.size(0, 100_000)),
+            tainted: false,
+            secured: false,
+            grants: Grants::Server,
+            host: None,
+            unlisted: false,
+        }
+    }
+
+    /// A pipe between a server and a host that it starts.
+    pub fn to_child(random: &mut Random) -> Pipe {
+        Pipe { delay: Duration::ZERO, grants: Grants::Everything, ..Pipe::draw(random) }
     }
 
     /// Whether nothing happens on it any more.

@@ -58,7 +58,7 @@ fn conversation(random: &mut Random) -> Vec<u8> {
     let plugins = vec![Announced::new(name("trap"), 1 + random.below(9))];
     let hello = Hello {
         protocol: PROTOCOL,
-        role: Role::Server,
+        role: if random.chance(200) { Role::Host } else { Role::Server },
         key: Key([200 + random.below(3) as u8; 32]),
         name: "stranger".to_string(),
         machine: Key([0; 32]),

@@ -1,16 +1,17 @@
 //! All servers, pipes and planned events of one run, and its clock.
 
-use super::actor::Kind;
+use super::actor::{Character, Kind};
 use super::channel::Host;
+use super::hosts::Nature;
 use super::node::Node;
 use super::pipe::Pipe;
 use super::random::Random;
-use super::{Ledger, Shared, Trace};
+use super::{Ledger, Part, Shared, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use trunkline_core::address::Address;
+use trunkline_core::address::{Address, Endpoint};
 use trunkline_core::broker::{
-    Accept, Dial, Expose, Grants, Keep, Opened, PeerConfig, PeerId, Settings,
+    Accept, ChildId, Dial, Expose, Grants, Keep, Opened, PeerConfig, PeerId, Settings,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -26,12 +27,16 @@ const TURNS: u64 = 2_000_000;
 pub enum Event {
     /// A dial of a server reaches another one, or nobody.
     Dialled {
-        /// The server that dials.
+        /// The server or host that dials.
         from: usize,
+        /// How often it was started by then.
+        life: u64,
         /// Its name for the other one.
         peer: PeerId,
         /// The other one.
         to: usize,
+        /// Whether with a handshake.
+        secured: bool,
     },
     /// A pipe reaches its acceptor.
     Accepted {
@@ -44,8 +49,20 @@ pub enum Event {
     Fault,
     /// A plugin that fell comes back.
     Return {
-        /// At which server.
+        /// At which server or host.
         node: usize,
+    },
+    /// A host that dials by itself is started.
+    HostStarts {
+        /// Which one.
+        node: usize,
+    },
+    /// A server hears that a host which it started has ended.
+    ChildEnded {
+        /// The server.
+        server: usize,
+        /// The host.
+        child: ChildId,
     },
 }
 
@@ -53,13 +70,13 @@ pub enum Event {
 pub struct World {
     /// What everything shares.
     pub shared: Shared,
-    /// The servers.
+    /// The servers, and then the hosts.
     pub nodes: Vec<Node>,
     /// The pipes, those that are over among them.
     pub pipes: Vec<Pipe>,
     events: BTreeMap<(Duration, u64), Event>,
     next_event: u64,
-    /// Turns of all servers.
+    /// Turns of all servers and hosts.
     pub turns: u64,
     /// What this run's faults are drawn from.
     pub(super) faults: Vec<super::chaos::Fault>,
@@ -90,7 +107,9 @@ impl World {
             secret: [number as u8 + 1; 32],
             seed: seed ^ number as u64 ^ 0x5555,
         };
-        let nodes = (0..count).map(|number| Node::new(number, settings(number))).collect();
+        let node = |number| Node::new(number, Nature::Server, settings(number));
+        let nodes = (0..count).map(node).collect();
+        let part = |home| Part { name: format!("server-{home}"), home };
         let shared = Shared {
             now: Duration::ZERO,
             ledger: Ledger::default(),
@@ -100,6 +119,10 @@ impl World {
             keys,
             secured: random.chance(500),
             garbled: false,
+            visited: false,
+            cast: (0..count).map(part).collect(),
+            contested: BTreeSet::new(),
+            closing: false,
             random,
         };
         let mut world = World {
@@ -114,6 +137,10 @@ impl World {
             mutual: BTreeSet::new(),
         };
         world.choose_links();
+        world.add_hosts();
+        if !anyone {
+            world.add_unlisted();
+        }
         world.populate();
         world
     }
@@ -129,22 +156,15 @@ impl World {
     }
 
     fn populate(&mut self) {
-        for number in 0..self.nodes.len() {
+        for server in 0..self.servers() {
             for kind in Kind::ALL {
-                let random = &mut self.shared.random;
-                if kind != Kind::Driver && random.chance(250) {
-                    continue;
+                if kind == Kind::Driver || !self.shared.random.chance(250) {
+                    self.place(server, kind);
                 }
-                let version = 1 + random.below(3);
-                let expose = match random.below(8) {
-                    0 => Expose::Local,
-                    1 => Expose::Keys(vec![random.pick(&self.shared.keys)]),
-                    _ => Expose::Peers,
-                };
-                self.nodes[number].start(&mut self.shared, kind, version, expose);
             }
         }
         self.add_peers();
+        self.start_hosts();
         self.choose_faults();
         for _ in 0..self.shared.random.size(2, 24) {
             let at = Duration::from_micros(self.shared.random.below(20_000_000));
@@ -152,9 +172,26 @@ impl World {
         }
     }
 
+    /// A plugin of a kind, under a name.
+    pub(super) fn character(&mut self, kind: Kind, name: &str) -> Option<Character> {
+        let random = &mut self.shared.random;
+        let version = 1 + random.below(3);
+        let expose = match random.below(8) {
+            0 => Expose::Local,
+            1 => Expose::Keys(vec![random.pick(&self.shared.keys)]),
+            _ => Expose::Peers,
+        };
+        Some(Character { kind, name: name.parse().ok()?, version, expose })
+    }
+
+    /// How many servers there are.
+    pub(super) fn servers(&self) -> usize {
+        self.shared.keys.len()
+    }
+
     /// Every two servers know each other's address, or one of them the other's.
     fn add_peers(&mut self) {
-        for a in 0..self.nodes.len() {
+        for a in 0..self.servers() {
             for b in 0..a {
                 let who = self.shared.random.below(3);
                 self.add_peer(a, b, who != 0);
@@ -174,12 +211,17 @@ impl World {
             return;
         }
         let known = secured || self.shared.random.chance(500);
-        let transform = if secured { format!("shs:{to_key}") } else { "noauth".to_string() };
-        let address = format!("net:127.0.0.1:{}~{transform}", 8000 + to).parse::<Address>();
-        let endpoints = address.map(|address| address.endpoints().0).unwrap_or_default();
-        let endpoints = if dials { endpoints } else { Vec::new() };
+        let endpoints = if dials { self.endpoints(to, secured) } else { Vec::new() };
         let (key, role, keep) = (known.then_some(to_key), Role::Server, self.keep);
         self.nodes[from].broker.add_peer(PeerConfig { key, endpoints, role, keep });
+    }
+
+    /// Where a server can be dialled.
+    pub(super) fn endpoints(&self, to: usize, secured: bool) -> Vec<Endpoint> {
+        let key = self.shared.keys[to];
+        let transform = if secured { format!("shs:{key}") } else { "noauth".to_string() };
+        let address = format!("net:127.0.0.1:{}~{transform}", 8000 + to).parse::<Address>();
+        address.map(|address| address.endpoints().0).unwrap_or_default()
     }
 
     /// Plans an event for so long from now.
@@ -203,9 +245,7 @@ impl World {
         let end = self.shared.now + Duration::from_secs(30);
         self.run_until(end)?;
         self.check_stopped()?;
-        for node in &mut self.nodes {
-            node.broker.stop(&Reason::server(Code::ServerStopping, ""));
-        }
+        self.stop_all();
         let end = self.shared.now + Duration::from_secs(30);
         self.run_until(end)?;
         self.check_ended()
@@ -221,7 +261,18 @@ impl World {
         Ok(())
     }
 
+    fn stop_all(&mut self) {
+        for node in &mut self.nodes {
+            match node.nature {
+                Nature::Server => node.broker.stop(&Reason::server(Code::ServerStopping, "")),
+                Nature::Dials { .. } | Nature::Unlisted => node.stop(&mut self.shared),
+                Nature::Child { .. } => {}
+            }
+        }
+    }
+
     fn stop_plugins(&mut self) {
+        self.shared.closing = true;
         for node in &mut self.nodes {
             for plugin in node.actors.keys().copied().collect::<Vec<_>>() {
                 node.stop_plugin(&mut self.shared, plugin);
@@ -262,8 +313,10 @@ impl World {
         if self.nodes[number].broker.windows_grown() > 0 {
             self.shared.trace.saw("a window grew");
         }
-        self.nodes[number].broker.audit().map_err(|what| format!("server-{number}: {what}"))?;
-        self.check_accounts(number)
+        let at = &self.shared.cast[number].name;
+        self.nodes[number].broker.audit().map_err(|what| format!("{at}: {what}"))?;
+        self.check_accounts(number)?;
+        self.mind_hosts(number)
     }
 
     /// Whether a server has something to do now.
@@ -273,7 +326,9 @@ impl World {
             || node.broker.has_touched()
             || node.broker.deadline().is_some_and(|at| at <= now)
             || node.closing.values().any(|at| *at <= now)
-            || (!node.backlog.is_empty() && node.broker.accepts(Grants::Server))
+            || node.acceptable(&self.pipes).is_some()
+            || !node.ended.is_empty()
+            || node.has_ended(now)
             || node.conns.keys().any(|id| node.readable(*id, now, &self.pipes))
             || node.blocked.iter().any(|id| node.writable(*id, &self.pipes))
     }
@@ -284,7 +339,7 @@ impl World {
             let closing = node.closing.values().copied();
             let ways = node.conns.values().map(|(pipe, side)| &self.pipes[*pipe].ways[1 - side]);
             let reads = ways.filter_map(|way| way.readable_at());
-            closing.chain(reads).chain(node.broker.deadline()).min()
+            closing.chain(reads).chain(node.broker.deadline()).chain(node.stop_by).min()
         };
         self.nodes.iter().filter_map(of_node).chain(event).min()
     }
@@ -295,7 +350,11 @@ impl World {
             && entry.key().0 <= self.shared.now
         {
             match entry.remove() {
-                Event::Dialled { from, peer, to } => self.dialled(from, peer, to),
+                Event::Dialled { from, life, peer, to, secured } => {
+                    if self.nodes[from].life == life {
+                        self.dialled(from, peer, to, secured);
+                    }
+                }
                 Event::Accepted { to, pipe } => {
                     self.note_second_link(to, pipe);
                     self.nodes[to].backlog.push(pipe);
@@ -303,6 +362,10 @@ impl World {
                 Event::Fault if !self.shared.calm => self.fault(),
                 Event::Fault => {}
                 Event::Return { node } => self.return_one(node),
+                Event::HostStarts { node } => self.start_host(node),
+                Event::ChildEnded { server, child } => {
+                    self.nodes[server].ended.push((child, "it is gone"));
+                }
             }
         }
         Ok(())
@@ -320,32 +383,43 @@ impl World {
 
     pub(super) fn return_one(&mut self, node: usize) {
         let node = &mut self.nodes[node];
-        let Some((kind, version, expose)) = node.fallen.pop() else { return };
+        // A host that its server starts begins anew instead, and one that stops does not.
+        if matches!(node.nature, Nature::Child { .. }) || node.stop_by.is_some() {
+            return;
+        }
+        let Some(mut character) = node.fallen.pop() else { return };
         self.shared.trace.saw("a plugin came back");
-        let version = version + self.shared.random.below(2);
-        node.start(&mut self.shared, kind, version, expose);
+        character.version += self.shared.random.below(2);
+        node.start(&mut self.shared, character);
     }
 
     fn take_dials(&mut self) {
         for from in 0..self.nodes.len() {
             for Dial { peer, endpoints } in std::mem::take(&mut self.nodes[from].dials) {
                 let port = endpoints.first().map(ToString::to_string).unwrap_or_default();
-                let to = (0..self.nodes.len()).find(|n| port.contains(&format!(":{}", 8000 + n)));
+                let to = (0..self.servers()).find(|n| port.contains(&format!(":{}", 8000 + n)));
                 let after = Duration::from_micros(self.shared.random.size(1, 300_000));
                 if let Some(to) = to {
-                    self.plan(after, Event::Dialled { from, peer, to });
+                    let (life, secured) = (self.nodes[from].life, !port.contains("noauth"));
+                    self.plan(after, Event::Dialled { from, life, peer, to, secured });
                 }
             }
         }
     }
 
-    fn dialled(&mut self, from: usize, peer: PeerId, to: usize) {
+    fn dialled(&mut self, from: usize, peer: PeerId, to: usize, secured: bool) {
         if !self.shared.calm && self.shared.random.chance(100) {
             self.shared.trace.saw("a failed dial");
             self.nodes[from].broker.dial_failed(peer, "nobody is there");
             return;
         }
-        let pipe = self.new_pipe();
+        let pipe = self.new_pipe(secured);
+        let nature = self.nodes[from].nature;
+        self.pipes[pipe].unlisted = nature == Nature::Unlisted;
+        if let Nature::Dials { .. } = nature {
+            self.pipes[pipe].host = Some(from);
+            self.pipes[pipe].grants = Grants::Everything;
+        }
         let expected = Some(self.shared.keys[to]);
         self.nodes[from].connected(
             &mut self.shared,
@@ -359,11 +433,9 @@ impl World {
         self.plan(after, Event::Accepted { to, pipe });
     }
 
-    pub(super) fn new_pipe(&mut self) -> usize {
-        let random = &mut self.shared.random;
-        let capacity = random.size(8_000, 256 * 1024) as usize;
-        let delay = Duration::from_micros(random.size(0, 100_000));
-        self.pipes.push(Pipe::new(capacity, delay));
+    pub(super) fn new_pipe(&mut self, secured: bool) -> usize {
+        let pipe = Pipe::draw(&mut self.shared.random);
+        self.pipes.push(Pipe { secured, ..pipe });
         self.pipes.len() - 1
     }
 }
