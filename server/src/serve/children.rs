@@ -5,6 +5,7 @@ use super::duty::Duty;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
+use super::watchdog::BLOCKED_EXIT;
 use crate::config::{Placement, PluginConfig};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child as Process, Command, Stdio};
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use trunkline_core::broker::{ChildId, Settings};
 
@@ -89,7 +90,7 @@ impl Children {
             {
                 child.process = None;
                 child.runs = false;
-                ended.push((*id, status.to_string()));
+                ended.push((*id, how_ended(status)));
             }
         }
         ended
@@ -123,6 +124,14 @@ impl Children {
 impl Drop for Children {
     fn drop(&mut self) {
         self.kill_all();
+    }
+}
+
+/// How a process ended, for people.
+fn how_ended(status: ExitStatus) -> String {
+    match status.code() {
+        Some(BLOCKED_EXIT) => "its plugin blocked its loop for too long".into(),
+        _ => status.to_string(),
     }
 }
 

@@ -18,6 +18,7 @@ mod token;
 mod turn;
 mod wake;
 mod watch;
+mod watchdog;
 
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;

@@ -40,7 +40,10 @@ impl Loop {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_ended() {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            self.plugins.watchdog().turn_ends();
+            let polled = self.poll.poll(&mut events, timeout);
+            self.plugins.watchdog().turn_begins();
+            match polled {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(format!("the event loop failed: {error}"));
                 }
