@@ -76,7 +76,7 @@ fn a_process_that_shall_end_when_its_plugin_blocks_is_ended_and_started_again() 
     peer.echo("echo", b"meanwhile");
     alpha.log().wait_for(mark, "plugin harms blocks its loop for ");
     alpha.log().wait_for(mark, "the host of harms ended: its plugin blocked its loop for too long");
-    println!("its process was gone after {:?}", Process(pid).wait_until_gone());
+    println!("its process was gone after {:?}", Process(pid).wait_for_end());
     alpha.log().wait_for(mark, "plugin harms 1 runs");
     alpha.wait_until("it runs again", runs);
     let chan = peer.open("harms");

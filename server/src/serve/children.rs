@@ -1,11 +1,11 @@
 //! The hosts that a server starts: threads and processes, their ends, and that none outlives it.
 
-use super::Loop;
 use super::duty::Duty;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
 use super::watchdog::BLOCKED_EXIT;
+use super::{Loop, STOP_TIME};
 use crate::config::{Placement, PluginConfig};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 use trunkline_core::broker::{ChildId, Settings};
 
 /// The hidden command that runs a host in a process that a server starts.
@@ -32,6 +33,8 @@ struct Child {
     process: Option<Process>,
     /// It was started, and its end has not been told.
     runs: bool,
+    /// Its link is gone: until then, it may end in order.
+    ends_by: Option<Duration>,
 }
 
 /// The hosts of this server.
@@ -57,7 +60,8 @@ impl Children {
         let name = super::duty::child_of(&plugin).name.to_string();
         let limits = settings.limits.clone();
         let spec = Spec { name, file: file.into(), plugin, limits };
-        self.children.insert(id, Child { spec, placement, process: None, runs: false });
+        self.children
+            .insert(id, Child { spec, placement, process: None, runs: false, ends_by: None });
     }
 
     /// Starts a host: the connection to it, or why it cannot be started.
@@ -72,7 +76,7 @@ impl Children {
             Placement::Thread | Placement::Inline => start_thread(id, child.spec.clone(), mailbox),
         };
         let stream = started.map_err(|error| format!("it cannot be started: {error}"))?;
-        child.runs = true;
+        (child.runs, child.ends_by) = (true, None);
         Ok(stream)
     }
 
@@ -88,20 +92,36 @@ impl Children {
             if let Some(process) = &mut child.process
                 && let Ok(Some(status)) = process.try_wait()
             {
-                child.process = None;
-                child.runs = false;
+                (child.process, child.runs, child.ends_by) = (None, false, None);
                 ended.push((*id, how_ended(status)));
             }
         }
         ended
     }
 
-    /// Ends a process whose link is gone. One that ends by itself is not hurt by it.
-    pub(super) fn kill(&mut self, id: ChildId) {
-        if let Some(process) = self.children.get_mut(&id).and_then(|child| child.process.as_mut())
-            && let Err(error) = process.kill()
-        {
-            log::debug!("a host's process cannot be killed: {error}");
+    /// A host whose link is gone ends by itself, and its plugin is told to stop; if it does not, it
+    /// is killed.
+    pub(super) fn end(&mut self, id: ChildId, now: Duration) {
+        if let Some(child) = self.children.get_mut(&id).filter(|child| child.process.is_some()) {
+            child.ends_by.get_or_insert(now + STOP_TIME);
+        }
+    }
+
+    /// When the next host that should have ended has had its time.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.children.values().filter_map(|child| child.ends_by).min()
+    }
+
+    /// Kills the processes that should have ended and have had their time.
+    pub(super) fn kill_late(&mut self, now: Duration) {
+        let late = |child: &&mut Child| child.ends_by.is_some_and(|by| by <= now);
+        for child in self.children.values_mut().filter(late) {
+            child.ends_by = None;
+            if let Some(process) = &mut child.process
+                && let Err(error) = process.kill()
+            {
+                log::debug!("a host's process cannot be killed: {error}");
+            }
         }
     }
 
@@ -115,9 +135,9 @@ impl Children {
         }
     }
 
-    /// Whether no process of a host runs any more.
+    /// Whether no host runs any more.
     pub(super) fn is_over(&self) -> bool {
-        self.children.values().all(|child| child.process.is_none())
+        self.children.values().all(|child| !child.runs)
     }
 }
 
@@ -159,7 +179,7 @@ fn send_spec(mut ours: &UnixStream, spec: &Spec) -> io::Result<()> {
     let text = spec.to_json();
     let length = u32::try_from(text.len()).ok().filter(|length| *length <= SPEC_MAX);
     let length = length.ok_or_else(|| io::Error::other("its configuration is too long"))?;
-    ours.set_write_timeout(Some(super::STOP_TIME))?;
+    ours.set_write_timeout(Some(STOP_TIME))?;
     ours.write_all(&std::process::id().to_be_bytes())?;
     ours.write_all(&length.to_be_bytes())?;
     ours.write_all(&text)?;

@@ -1,5 +1,5 @@
-//! The loop of a server, of a host, or of a host on a thread: read all, tick, flush all. What to do,
-//! the broker decides.
+//! The loop of a server, of a host, or of a host on a thread: read all, tick, flush all. What to
+//! do, the broker decides.
 
 mod children;
 mod connections;

@@ -1,4 +1,4 @@
-//! What a server sends the host that it starts in another process: its plugin, and what it may hold.
+//! What a server sends the host that it starts elsewhere: its plugin, and what it may hold.
 
 use crate::config::{
     Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart,

@@ -69,6 +69,7 @@ impl Loop {
             self.read(id);
         }
         self.dialling.tick(self.now);
+        self.children.kill_late(self.now);
         for _ in 0..ROUNDS_PER_TURN {
             self.perform_waiting();
             self.take_dialled();
@@ -84,12 +85,16 @@ impl Loop {
     /// A host that its server started lives for its plugin.
     fn end_without_plugins(&mut self) {
         if self.lives_for_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
-            let why = self.plugins.last_failure().unwrap_or_else(|| "its plugin is gone".into());
-            let reason = Reason::server(Code::PluginFailed, &why);
-            self.failure = Some(why);
-            self.shared.broker.borrow_mut().stop(&reason);
-            self.stop();
+            self.fail(self.plugins.last_failure().unwrap_or_else(|| "its plugin is gone".into()));
         }
+    }
+
+    /// Ends in order, with an error, because of a plugin.
+    fn fail(&mut self, why: String) {
+        let reason = Reason::server(Code::PluginFailed, &why);
+        self.failure = Some(why);
+        self.shared.broker.borrow_mut().stop(&reason);
+        self.stop();
     }
 
     fn event(&mut self, event: &Event) {
@@ -123,6 +128,7 @@ impl Loop {
             self.dialling.deadline(),
             self.listening.deadline(),
             self.connections.deadline(),
+            self.children.deadline(),
             self.stop_by,
         ];
         let next = deadlines.into_iter().flatten().min()?;
@@ -220,7 +226,7 @@ impl Loop {
                 Some(Effect::Orphaned) => self.stop(),
                 Some(Effect::Reject(plugin, reason)) => self.plugins.reject(plugin, &reason),
                 Some(Effect::StartChild(child)) => self.start_child(child),
-                Some(Effect::EndChild(child)) => self.children.kill(child),
+                Some(Effect::EndChild(child)) => self.children.end(child, self.now),
                 Some(Effect::Command { request, name }) => self.command(request, &name),
                 None => break,
             }
@@ -237,8 +243,7 @@ impl Loop {
     fn home_found(&mut self) {
         if let Err(why) = self.plugins.start_waiting() {
             log::error!("{why}");
-            self.failure = Some(why);
-            self.stop();
+            self.fail(why);
         }
     }
 

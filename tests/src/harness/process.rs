@@ -1,4 +1,4 @@
-//! A process as the kernel tells of it: what it holds, who its children are, and whether it is gone.
+//! A process as the kernel tells of it: what it holds, its children, and whether it is gone.
 
 // A test that cannot look at a process must not go on.
 #![allow(clippy::expect_used)]
@@ -52,20 +52,22 @@ impl Process {
         threads.filter_map(|thread| of_thread(thread.ok()?.path())).sum()
     }
 
-    /// Sends it a signal.
-    pub fn signal(self, signal: Signal) {
+    /// Sends it a signal; whether it was there.
+    pub fn signal(self, signal: Signal) -> bool {
         let number = i32::try_from(self.0).ok().and_then(Pid::from_raw).expect("a process number");
-        kill_process(number, signal).expect("the process is there to be sent a signal");
+        kill_process(number, signal).is_ok()
     }
 
-    /// Waits until it is gone, and gives how long that took.
+    /// Waits until it runs no more, and gives how long that took. Who waits for it is another matter:
+    /// without its parent, that is up to the system.
     ///
     /// # Panics
     ///
-    /// When it is still there at the end.
+    /// When it still runs at the end.
     #[must_use]
-    pub fn wait_until_gone(self) -> Duration {
-        wait_until(&format!("process {} is gone", self.0), || self.state().is_none())
+    pub fn wait_for_end(self) -> Duration {
+        let ended = || matches!(self.state(), None | Some('Z' | 'X'));
+        wait_until(&format!("process {} has ended", self.0), ended)
     }
 
     /// The state and the number of the parent.
