@@ -6,7 +6,9 @@
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use trunkline::config::{Advertise, Config, HostConfig, PeerRole, Permission, Placement, Restart};
+use trunkline::config::{
+    Advertise, Blocked, Config, HostConfig, PeerRole, Permission, Placement, Restart,
+};
 use trunkline_core::address::Endpoint;
 use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
@@ -222,6 +224,26 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "26: `advertise`: \"net:0.0.0.0:0~shs\": given twice; remove one",
             "28: `advertise`: \"tcp\": the transport `tcp` is not known; known are net and unix",
         ],
+    ),
+    (
+        "what happens when a plugin blocks",
+        "{GOOD}[[plugin]]\npath = \"plugin.so\"\nblocked = \"end\"\n[[plugin]]\n\
+         path = \"plugin.so\"\nname = \"b\"\nplacement = \"thread\"\nblocked = \"end\"\n\
+         [[plugin]]\npath = \"plugin.so\"\nname = \"c\"\nplacement = \"process\"\n\
+         blocked = \"ends\"\n",
+        &[
+            "6: `blocked`: \"end\": only a process of the plugin's own can be ended; remove this, \
+             or add `placement = \"process\"`",
+            "11: `blocked`: \"end\": only a process of the plugin's own can be ended; remove this, \
+             or add `placement = \"process\"`",
+            "16: `blocked`: \"ends\": not a known value; did you mean `end`?",
+        ],
+    ),
+    (
+        "what happens when a plugin of a host blocks",
+        "{HOST}[[plugin]]\npath = \"plugin.so\"\nblocked = \"report\"\n[[plugin]]\n\
+         path = \"plugin.so\"\nname = \"b\"\nblocked = \"end\"\n",
+        &["11: `blocked`: \"end\": a host is not ended for one of its plugins; remove this"],
     ),
     (
         "a file of a server and of a host",
@@ -622,6 +644,21 @@ fn a_plugin_runs_where_its_table_says_and_restarts_only_as_a_process() {
         let [plugin] = &config.plugins[..] else { panic!("{:?}", config.plugins) };
         assert_eq!((plugin.placement, plugin.restart), expected, "{text}");
         assert_eq!((&plugin.allow[..], &plugin.advertise[..]), (&[][..], &[][..]), "{text}");
+    }
+}
+
+#[test]
+fn a_plugin_that_blocks_is_reported_unless_its_process_shall_end() {
+    let folder = Folder::new();
+    for (text, expected) in [
+        ("", Blocked::Report),
+        ("blocked = \"report\"\n", Blocked::Report),
+        ("placement = \"process\"\n", Blocked::Report),
+        ("placement = \"process\"\nblocked = \"end\"\n", Blocked::End),
+    ] {
+        let file = folder.write("a.toml", format!("{GOOD}[[plugin]]\npath = \"a.so\"\n{text}"));
+        let config = Config::load(&file).unwrap();
+        assert_eq!(config.plugins[0].blocked, expected, "{text}");
     }
 }
 

@@ -165,7 +165,7 @@ impl Others {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Expose, Placement, Restart};
+    use crate::config::{Blocked, Expose, Placement, Restart};
 
     fn table(line: usize) -> PluginConfig {
         PluginConfig {
@@ -178,6 +178,7 @@ mod tests {
             allow: Vec::new(),
             placement: Placement::Inline,
             restart: Restart::Never,
+            blocked: Blocked::Report,
             advertise: Vec::new(),
             line,
         }

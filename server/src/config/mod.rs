@@ -21,5 +21,7 @@ mod syntax;
 
 pub(crate) use addresses::socket_path;
 pub use model::{Accept, Config, File, HostConfig, Loopback, Peer, PeerRole};
-pub use model::{Advertise, Expose, Permission, Placement, PluginConfig, Required, Restart};
+pub use model::{
+    Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart,
+};
 pub use problem::Problem;

@@ -141,6 +141,8 @@ pub struct PluginConfig {
     pub placement: Placement,
     /// Whether it is started again after a failure.
     pub restart: Restart,
+    /// What happens when it blocks its loop; `End` only in a process of its own.
+    pub blocked: Blocked,
     /// Where its host listens for direct connections; each at most once. Empty: nowhere.
     pub advertise: Vec<Advertise>,
     /// The line of the file.
@@ -192,6 +194,15 @@ pub enum Restart {
     Never,
     /// It is. The default in a process of its own.
     OnFailure,
+}
+
+/// What happens when a plugin does not return from a call for as long as `watchdog-ms` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// It is reported. The default.
+    Report,
+    /// It is reported, and its process ends.
+    End,
 }
 
 /// Where a plugin's host listens for direct connections to it.

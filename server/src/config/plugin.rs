@@ -4,7 +4,7 @@ use super::addresses::{Context, Purpose};
 use super::file::Kind;
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Advertise, Expose, Permission, Placement, PluginConfig, Required, Restart};
+use super::{Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart};
 use super::{json, keys};
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
@@ -52,6 +52,7 @@ fn read(
     let allow = allow(&mut table, report);
     let placement = placement(&mut table, home, report);
     let restart = restart(&mut table, home, placement, report);
+    let blocked = blocked(&mut table, home, placement, report);
     let advertise = advertise(&mut table, context, report);
     let config_json = match table.get("config").map(|value| (value.get_ref(), value.span())) {
         None => "{}".into(),
@@ -74,6 +75,7 @@ fn read(
         allow,
         placement: placement.unwrap_or(Placement::Inline),
         restart,
+        blocked,
         advertise,
         line,
     })
@@ -201,6 +203,30 @@ fn restart(
         _ => {}
     }
     restart
+}
+
+/// What happens when the plugin blocks its loop.
+fn blocked(
+    table: &mut Table<'_>,
+    home: Kind,
+    placement: Option<Placement>,
+    report: &mut Report<'_>,
+) -> Blocked {
+    let Some(text) = table.string("blocked", report) else { return Blocked::Report };
+    let words = [("report", Blocked::Report), ("end", Blocked::End)];
+    let blocked = text.choice(&words, report).unwrap_or(Blocked::Report);
+    match (blocked, home, placement) {
+        (Blocked::End, Kind::Host, _) => {
+            text.wrong(report, "a host is not ended for one of its plugins; remove this");
+        }
+        (Blocked::End, Kind::Server, Some(Placement::Inline | Placement::Thread)) => {
+            let why = "only a process of the plugin's own can be ended; remove this, or add \
+                       `placement = \"process\"`";
+            text.wrong(report, why);
+        }
+        _ => {}
+    }
+    blocked
 }
 
 fn advertise(

@@ -1,10 +1,11 @@
 //! The hosts that a server starts: threads and processes, their ends, and that none outlives it.
 
-use super::Loop;
 use super::duty::Duty;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
+use super::watchdog::BLOCKED_EXIT;
+use super::{Loop, STOP_TIME};
 use crate::config::{Placement, PluginConfig};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::collections::BTreeMap;
@@ -13,16 +14,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child as Process, Command, Stdio};
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use trunkline_core::broker::{ChildId, Settings};
 
 /// The hidden command that runs a host in a process that a server starts.
 pub(crate) const COMMAND: &str = "child";
-
-/// How long a process may take to end in order when its link is gone.
-const END_TIME: Duration = Duration::from_secs(2);
 
 /// Longest spec in bytes; a configuration file has at most as many.
 const SPEC_MAX: u32 = 16 << 20;
@@ -35,8 +33,8 @@ struct Child {
     process: Option<Process>,
     /// It was started, and its end has not been told.
     runs: bool,
-    /// Its link is gone: when it is ended, if it has not ended by itself.
-    kill_at: Option<Duration>,
+    /// Its link is gone: until then, it may end in order.
+    ends_by: Option<Duration>,
 }
 
 /// The hosts of this server.
@@ -65,7 +63,7 @@ impl Children {
         let socket = Some(state.join(format!("{name}.sock")));
         let spec = Spec { name, file: file.into(), socket, plugin, limits };
         self.children
-            .insert(id, Child { spec, placement, process: None, runs: false, kill_at: None });
+            .insert(id, Child { spec, placement, process: None, runs: false, ends_by: None });
     }
 
     /// Starts a host: the connection to it, or why it cannot be started.
@@ -80,7 +78,7 @@ impl Children {
             Placement::Thread | Placement::Inline => start_thread(id, child.spec.clone(), mailbox),
         };
         let stream = started.map_err(|error| format!("it cannot be started: {error}"))?;
-        child.runs = true;
+        (child.runs, child.ends_by) = (true, None);
         Ok(stream)
     }
 
@@ -96,38 +94,35 @@ impl Children {
             if let Some(process) = &mut child.process
                 && let Ok(Some(status)) = process.try_wait()
             {
-                child.process = None;
-                child.runs = false;
-                child.kill_at = None;
-                ended.push((*id, status.to_string()));
+                (child.process, child.runs, child.ends_by) = (None, false, None);
+                ended.push((*id, how_ended(status)));
             }
         }
         ended
     }
 
-    /// The link of a host is gone: its process has some time to end in order.
+    /// A host whose link is gone ends by itself, and its plugin is told to stop; if it does not, it
+    /// is killed.
     pub(super) fn end(&mut self, id: ChildId, now: Duration) {
         if let Some(child) = self.children.get_mut(&id).filter(|child| child.process.is_some()) {
-            child.kill_at.get_or_insert(now + END_TIME);
+            child.ends_by.get_or_insert(now + STOP_TIME);
         }
     }
 
-    /// When the next process has had its time.
+    /// When the next host that should have ended has had its time.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.children.values().filter_map(|child| child.kill_at).min()
+        self.children.values().filter_map(|child| child.ends_by).min()
     }
 
-    /// Ends the processes that have had their time.
-    pub(super) fn tick(&mut self, now: Duration) {
-        for child in self.children.values_mut() {
-            if child.kill_at.is_some_and(|at| at <= now)
-                && let Some(process) = &mut child.process
+    /// Kills the processes that should have ended and have had their time.
+    pub(super) fn kill_late(&mut self, now: Duration) {
+        let late = |child: &&mut Child| child.ends_by.is_some_and(|by| by <= now);
+        for child in self.children.values_mut().filter(late) {
+            child.ends_by = None;
+            if let Some(process) = &mut child.process
+                && let Err(error) = process.kill()
             {
-                child.kill_at = None;
-                log::warn!("the host of {} does not end, and is killed", child.spec.name);
-                if let Err(error) = process.kill() {
-                    log::debug!("a host's process cannot be killed: {error}");
-                }
+                log::debug!("a host's process cannot be killed: {error}");
             }
         }
     }
@@ -142,15 +137,23 @@ impl Children {
         }
     }
 
-    /// Whether no process of a host runs any more.
+    /// Whether no host runs any more.
     pub(super) fn is_over(&self) -> bool {
-        self.children.values().all(|child| child.process.is_none())
+        self.children.values().all(|child| !child.runs)
     }
 }
 
 impl Drop for Children {
     fn drop(&mut self) {
         self.kill_all();
+    }
+}
+
+/// How a process ended, for people.
+fn how_ended(status: ExitStatus) -> String {
+    match status.code() {
+        Some(BLOCKED_EXIT) => "its plugin blocked its loop for too long".into(),
+        _ => status.to_string(),
     }
 }
 
@@ -178,7 +181,7 @@ fn send_spec(mut ours: &UnixStream, spec: &Spec) -> io::Result<()> {
     let text = spec.to_json();
     let length = u32::try_from(text.len()).ok().filter(|length| *length <= SPEC_MAX);
     let length = length.ok_or_else(|| io::Error::other("its configuration is too long"))?;
-    ours.set_write_timeout(Some(super::STOP_TIME))?;
+    ours.set_write_timeout(Some(STOP_TIME))?;
     ours.write_all(&std::process::id().to_be_bytes())?;
     ours.write_all(&length.to_be_bytes())?;
     ours.write_all(&text)?;

@@ -147,11 +147,14 @@ pub(super) fn child_of(plugin: &PluginConfig) -> ChildConfig {
 }
 
 /// What a plugin is called before its file has said its name: `libecho_two.so` is `echo-two`.
-#[allow(clippy::expect_used)] // The name that stands in for others is a name.
+#[allow(clippy::expect_used)] // See below.
 fn name_of(path: &Path) -> Name {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let stem = stem.strip_prefix("lib").unwrap_or(&stem).replace('_', "-");
-    stem.parse().unwrap_or_else(|_| "plugin".parse().expect("a name"))
+    stem.parse().unwrap_or_else(|_| {
+        // It begins with a letter, and is of letters.
+        "plugin".parse().expect("a name")
+    })
 }
 
 fn settings(name: &str, seed: &[u8; 32], network: Option<[u8; 32]>, limits: &Limits) -> Settings {

@@ -1,5 +1,5 @@
-//! The loop of a server, of a host, or of a host on a thread: read all, tick, flush all. What to do,
-//! the broker decides.
+//! The loop of a server, of a host, or of a host on a thread: read all, tick, flush all. What to
+//! do, the broker decides.
 
 mod children;
 mod connections;
@@ -19,6 +19,7 @@ mod token;
 mod turn;
 mod wake;
 mod watch;
+mod watchdog;
 
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;

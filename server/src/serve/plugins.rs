@@ -2,6 +2,7 @@
 
 use super::convert;
 use super::plugin_host::{PluginHost, Shared, link_change};
+use super::watchdog::Watchdog;
 use crate::config;
 use crate::loader;
 use std::cell::RefCell;
@@ -26,6 +27,7 @@ pub(super) struct Plugins {
     /// The file that names them, for messages.
     file: PathBuf,
     running: BTreeMap<PluginId, Runner>,
+    watchdog: Watchdog,
     /// Plugins that start when it is known who their server is.
     waiting: Vec<config::PluginConfig>,
     last_failure: Option<String>,
@@ -35,8 +37,14 @@ pub(super) struct Plugins {
 
 impl Plugins {
     pub(super) fn new(shared: Rc<Shared>, file: PathBuf) -> Plugins {
+        let watchdog = Watchdog::new(shared.broker.borrow().settings().limits.watchdog);
         let (running, waiting, advertised) = Default::default();
-        Plugins { shared, file, running, waiting, last_failure: None, advertised }
+        Plugins { shared, file, running, watchdog, waiting, last_failure: None, advertised }
+    }
+
+    /// Who watches the calls to plugins.
+    pub(super) fn watchdog(&self) -> &Watchdog {
+        &self.watchdog
     }
 
     /// Keeps plugins until [`start_waiting`](Self::start_waiting).
@@ -77,6 +85,7 @@ impl Plugins {
             shared: self.shared.clone(),
             misuse: RefCell::new(None),
         });
+        self.watchdog.watch(id, host.name.to_string(), plugin.blocked);
         self.start(&module, host, &plugin.config_json)?;
         if !plugin.advertise.is_empty() {
             self.advertised.push((id, plugin.advertise.clone()));
@@ -91,7 +100,7 @@ impl Plugins {
 
     fn start(&mut self, module: &Module, host: Rc<PluginHost>, config: &str) -> Result<(), String> {
         let id = host.plugin;
-        match module.create(host.clone(), config) {
+        match self.watchdog.call(id, || module.create(host.clone(), config)) {
             Ok(instance) => {
                 log::info!("plugin {} {} runs", host.name, module.about().version());
                 self.running.insert(id, Runner { instance, host: host.clone() });
@@ -166,7 +175,8 @@ impl Plugins {
     pub(super) fn stop_all(&mut self) {
         while let Some(id) = self.running.keys().next_back().copied() {
             self.run(id, Instance::stop);
-            self.running.remove(&id);
+            let removed = self.running.remove(&id);
+            self.watchdog.call(id, || drop(removed));
             self.shared.watches.borrow_mut().remove_all_of(id);
             self.shared.broker.borrow_mut().plugin_stopped(id);
         }
@@ -178,7 +188,7 @@ impl Plugins {
         let key = trunkline_plugin::Key(caller.server.0);
         let caller = Caller { name, version: caller.version, server: key, local };
         let Some(runner) = self.running.get_mut(&id) else { return };
-        match runner.instance.open(channel(handle), &caller) {
+        match self.watchdog.call(id, || runner.instance.open(channel(handle), &caller)) {
             Ok(Answer::Later) => {}
             Ok(Answer::Accept) => self.answer(id, |broker| broker.accept(id, handle)),
             Ok(Answer::Refuse(why)) => {
@@ -205,7 +215,7 @@ impl Plugins {
 
     fn run(&mut self, id: PluginId, callback: impl FnOnce(&mut Instance) -> Result<(), Failure>) {
         let Some(runner) = self.running.get_mut(&id) else { return };
-        if let Err(failure) = callback(&mut runner.instance) {
+        if let Err(failure) = self.watchdog.call(id, || callback(&mut runner.instance)) {
             self.fail(id, &failure);
         }
         self.check_misuse(id);
@@ -240,7 +250,7 @@ impl Plugins {
         let Some(runner) = self.running.remove(&id) else { return };
         log::error!("plugin {} failed: {failure}", runner.host.name);
         self.last_failure = Some(failure.to_string());
-        drop(runner.instance);
+        self.watchdog.call(id, || drop(runner.instance));
         self.shared.watches.borrow_mut().remove_all_of(id);
         self.shared.broker.borrow_mut().plugin_failed(id, &failure.to_string());
     }

@@ -1,6 +1,8 @@
-//! What a server sends the host that it starts in another process: its plugin, and what it may hold.
+//! What a server sends the host that it starts elsewhere: its plugin, and what it may hold.
 
-use crate::config::{Advertise, Expose, Permission, Placement, PluginConfig, Required, Restart};
+use crate::config::{
+    Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart,
+};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +37,7 @@ struct Wire {
     peers: bool,
     keys: Vec<[u8; 32]>,
     links: bool,
+    end_when_blocked: bool,
     /// A host and a port; none stands for a unix socket.
     advertise: Vec<Option<(String, u16)>>,
     limits: WireLimits,
@@ -77,6 +80,7 @@ impl Spec {
                 Expose::Local | Expose::Peers => Vec::new(),
             },
             links: plugin.allow.contains(&Permission::Links),
+            end_when_blocked: plugin.blocked == Blocked::End,
             advertise: plugin.advertise.iter().map(advertise).collect(),
             limits: WireLimits::from(limits),
         };
@@ -106,6 +110,7 @@ impl Spec {
             allow: wire.links.then_some(Permission::Links).into_iter().collect(),
             placement: Placement::Inline,
             restart: Restart::Never,
+            blocked: if wire.end_when_blocked { Blocked::End } else { Blocked::Report },
             advertise: advertise.collect::<Result<_, _>>().map_err(|error| error.to_string())?,
             line: wire.line,
         };
@@ -180,6 +185,7 @@ mod tests {
             allow: vec![Permission::Links],
             placement: Placement::Inline,
             restart: Restart::Never,
+            blocked: Blocked::End,
             advertise: vec![
                 Advertise::Unix,
                 Advertise::Net { host: "0.0.0.0".parse().unwrap(), port: 7 },

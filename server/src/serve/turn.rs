@@ -43,7 +43,10 @@ impl Loop {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_ended() {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            self.plugins.watchdog().turn_ends();
+            let polled = self.poll.poll(&mut events, timeout);
+            self.plugins.watchdog().turn_begins();
+            match polled {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(format!("the event loop failed: {error}"));
                 }
@@ -69,7 +72,7 @@ impl Loop {
             self.read(id);
         }
         self.dialling.tick(self.now);
-        self.children.tick(self.now);
+        self.children.kill_late(self.now);
         for _ in 0..ROUNDS_PER_TURN {
             self.perform_waiting();
             self.take_dialled();
@@ -85,12 +88,16 @@ impl Loop {
     /// A host that its server started lives for its plugin.
     fn end_without_plugins(&mut self) {
         if self.lives_for_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
-            let why = self.plugins.last_failure().unwrap_or_else(|| "its plugin is gone".into());
-            let reason = Reason::server(Code::PluginFailed, &why);
-            self.failure = Some(why);
-            self.shared.broker.borrow_mut().stop(&reason);
-            self.stop();
+            self.fail(self.plugins.last_failure().unwrap_or_else(|| "its plugin is gone".into()));
         }
+    }
+
+    /// Ends in order, with an error, because of a plugin.
+    fn fail(&mut self, why: String) {
+        let reason = Reason::server(Code::PluginFailed, &why);
+        self.failure = Some(why);
+        self.shared.broker.borrow_mut().stop(&reason);
+        self.stop();
     }
 
     fn event(&mut self, event: &Event) {
@@ -292,8 +299,7 @@ impl Loop {
     fn home_found(&mut self) {
         if let Err(why) = self.plugins.start_waiting() {
             log::error!("{why}");
-            self.failure = Some(why);
-            self.stop();
+            self.fail(why);
         }
         self.advertise();
     }

@@ -2,6 +2,7 @@
 
 mod log;
 mod peer;
+mod process;
 mod proxy;
 mod raw_peer;
 mod secured;
@@ -12,6 +13,7 @@ mod status;
 
 pub use log::Log;
 pub use peer::{Chan, Heard, Peer};
+pub use process::{Process, wait_until};
 pub use proxy::{Direction, Proxy, Recorded};
 pub use raw_peer::RawPeer;
 pub use secured::{Secured, fresh, key_of};

@@ -67,6 +67,15 @@ impl Peer {
         peer
     }
 
+    /// As [`Peer::link`], as the server of this name.
+    #[must_use]
+    pub fn link_as(socket: Socket, key: u8, name: &str) -> Peer {
+        let hello = Hello { name: name.into(), ..hello(Key([key; 32])) };
+        let mut peer = Peer::say_hello(socket, Role::Proactive, hello);
+        peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+        peer
+    }
+
     /// Says hello over a connection, and waits for nothing.
     #[must_use]
     pub fn say_hello(socket: Socket, role: Role, hello: Hello) -> Peer {

@@ -1,9 +1,9 @@
-//! A server that runs as a process of its own, and ends with its owner.
+//! A server or a host that runs as a process of its own, and ends with its owner.
 
 // A test whose server does not start must not go on.
 #![allow(clippy::expect_used)]
 
-use super::{Log, PATIENCE, Setup, Status};
+use super::{Log, PATIENCE, Process, Setup, Status};
 use crate::binaries::trunkline;
 use crate::folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +16,7 @@ use trunkline_core::key::Key;
 /// The pause between two looks at a server whose log does not grow.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A server that is ready. It is killed when it is dropped.
+/// A server or a host that is ready. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -25,10 +25,11 @@ pub struct Server {
     file: PathBuf,
     name: String,
     key: Key,
+    command: &'static str,
 }
 
 impl Server {
-    /// Starts a server in a folder and waits until it is ready.
+    /// Starts a server or a host in a folder and waits until it is ready.
     ///
     /// # Panics
     ///
@@ -36,23 +37,24 @@ impl Server {
     #[must_use]
     pub fn start(folder: &Folder, setup: &Setup) -> Server {
         let file = folder.write(&format!("{}.toml", setup.name()), setup.text());
-        Server::begin(folder.path(), &file, setup.name())
+        Server::begin(folder.path(), &file, setup.name(), setup.command())
     }
 
     /// Starts the server of the same file again, after it has ended.
     #[must_use]
     pub fn start_again(self) -> Server {
         let (folder, file, name) = (self.folder.clone(), self.file.clone(), self.name.clone());
+        let command = self.command;
         drop(self);
-        Server::begin(&folder, &file, &name)
+        Server::begin(&folder, &file, &name, command)
     }
 
-    fn begin(folder: &Path, file: &Path, name: &str) -> Server {
-        let mut child = run(folder, file).spawn().expect("the server can be started");
+    fn begin(folder: &Path, file: &Path, name: &str, command: &'static str) -> Server {
+        let mut child = run(folder, file, command).spawn().expect("the server can be started");
         let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
         let (folder, file, name) = (folder.to_owned(), file.to_owned(), name.to_owned());
         // The server is owned before it is waited for, so that it ends even if that fails.
-        let mut server = Server { child, log, folder, file, name, key: Key([0; 32]) };
+        let mut server = Server { child, log, folder, file, name, key: Key([0; 32]), command };
         let ready = server.log.wait_for(0, "is ready");
         let key = ready.split(['(', ')']).nth(1).expect("the line names the key");
         server.key = key.parse().expect("the line names a key");
@@ -74,7 +76,10 @@ impl Server {
     /// The file of its unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.folder.join(format!("{}.sock", self.name))
+        match self.command {
+            "host" => self.folder.join(format!("{}.state/host.sock", self.name)),
+            _ => self.folder.join(format!("{}.sock", self.name)),
+        }
     }
 
     /// The TCP port that the system chose.
@@ -111,7 +116,15 @@ impl Server {
 
     /// What it says of itself, or why it does not.
     pub fn try_status(&self) -> Result<Status, String> {
-        let output = self.command("status", &["--json"]);
+        let output = match self.command {
+            "host" => {
+                let address = format!("unix:{}", self.socket().display());
+                let mut process = Command::new(trunkline());
+                process.args(["status", "--json", "--server", &address]);
+                process.output().expect("the command line can be started")
+            }
+            _ => self.command("status", &["--json"]),
+        };
         match output.status.success() {
             true => serde_json::from_slice(&output.stdout)
                 .map_err(|error| format!("{error} in {}", String::from_utf8_lossy(&output.stdout))),
@@ -189,8 +202,13 @@ impl Server {
     /// How many files and sockets it has open.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        let folder = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(folder).expect("a process has a list of files").count()
+        self.process().descriptors()
+    }
+
+    /// Its process, as the kernel sees it.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process(self.child.id())
     }
 
     fn pid(&self) -> Pid {
@@ -206,7 +224,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs a server that shall not become ready: its exit code, and what it wrote to stderr.
+/// Runs a server or a host that shall not become ready: its exit code, and what it wrote to stderr.
 ///
 /// # Panics
 ///
@@ -214,7 +232,8 @@ impl Drop for Server {
 #[must_use]
 pub fn run_to_its_end(folder: &Folder, setup: &Setup) -> (i32, String) {
     let file = folder.write(&format!("{}.toml", setup.name()), setup.text());
-    let mut child = run(folder.path(), &file).spawn().expect("the server can be started");
+    let mut child =
+        run(folder.path(), &file, setup.command()).spawn().expect("the server can be started");
     let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
     log.wait_for_end();
     // If it runs on, this ends it, and there is no exit code.
@@ -224,9 +243,9 @@ pub fn run_to_its_end(folder: &Folder, setup: &Setup) -> (i32, String) {
     (code, log.text())
 }
 
-fn run(folder: &Path, file: &Path) -> Command {
+fn run(folder: &Path, file: &Path, what: &str) -> Command {
     let mut command = Command::new(trunkline());
-    command.arg("run").arg("--config").arg(file).current_dir(folder);
+    command.arg(what).arg("--config").arg(file).current_dir(folder);
     command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command

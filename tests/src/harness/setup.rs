@@ -15,6 +15,8 @@ use trunkline_core::key::Key;
 pub struct Setup {
     name: String,
     listen: String,
+    /// Of a host: the address of its server.
+    home: Option<String>,
     server: String,
     nothing_in_common_ms: u64,
     tables: String,
@@ -28,10 +30,17 @@ impl Setup {
         Setup {
             name: name.into(),
             listen: format!("\"unix:{name}.sock~noauth\""),
+            home: None,
             server: String::new(),
             nothing_in_common_ms: 3_600_000,
             tables: String::new(),
         }
+    }
+
+    /// A host of the server at this address.
+    #[must_use]
+    pub fn host(name: &str, home: &str) -> Setup {
+        Setup { home: Some(home.into()), ..Setup::new(name) }
     }
 
     /// Listens on a TCP port of the system's choice as well.
@@ -151,10 +160,19 @@ impl Setup {
         &self.name
     }
 
+    /// The command that runs it.
+    pub(super) fn command(&self) -> &'static str {
+        if self.home.is_some() { "host" } else { "run" }
+    }
+
     /// The whole file.
     pub(super) fn text(&self) -> String {
-        let Setup { name, listen, server, nothing_in_common_ms, tables } = self;
-        let head = format!("[server]\nname = {name:?}\nkey = \"{name}.key\"\nlisten = [{listen}]");
+        let Setup { name, listen, home, server, nothing_in_common_ms, tables } = self;
+        let (kind, place) = match home {
+            Some(home) => ("host", format!("server = {home:?}")),
+            None => ("server", format!("listen = [{listen}]")),
+        };
+        let head = format!("[{kind}]\nname = {name:?}\nkey = \"{name}.key\"\n{place}");
         let limits = "[limits]\nredial-ms = 50\nredial-max-ms = 500";
         let useless = format!("nothing-in-common-ms = {nothing_in_common_ms}");
         format!("{head}\n{server}\n{limits}\n{useless}\n{tables}")

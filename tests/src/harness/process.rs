@@ -1,0 +1,94 @@
+//! A process as the kernel tells of it: what it holds, its children, and whether it is gone.
+
+// A test that cannot look at a process must not go on.
+#![allow(clippy::expect_used)]
+
+use super::PATIENCE;
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
+
+/// The pause between two looks at a process.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A process, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// The state that the kernel shows, such as `S` or `Z`; `None` when it is gone.
+    #[must_use]
+    pub fn state(self) -> Option<char> {
+        self.stat().map(|(state, _)| state)
+    }
+
+    /// Its children, also those that have ended and that it has not waited for.
+    #[must_use]
+    pub fn children(self) -> Vec<Process> {
+        let entries = std::fs::read_dir("/proc").expect("the kernel lists processes");
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let ours = |process: &Process| process.stat().is_some_and(|(_, parent)| parent == self.0);
+        let mut children: Vec<Process> = numbers.map(Process).filter(ours).collect();
+        children.sort();
+        children
+    }
+
+    /// How many files and sockets it has open.
+    #[must_use]
+    pub fn descriptors(self) -> usize {
+        let folder = format!("/proc/{}/fd", self.0);
+        std::fs::read_dir(folder).expect("a process has a list of files").count()
+    }
+
+    /// How often its threads have gone to sleep by themselves, in all.
+    #[must_use]
+    pub fn sleeps(self) -> u64 {
+        let folder = format!("/proc/{}/task", self.0);
+        let threads = std::fs::read_dir(folder).expect("a process has threads");
+        let of_thread = |path: std::path::PathBuf| {
+            let text = std::fs::read_to_string(path.join("status")).ok()?;
+            let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        };
+        threads.filter_map(|thread| of_thread(thread.ok()?.path())).sum()
+    }
+
+    /// Sends it a signal; whether it was there.
+    pub fn signal(self, signal: Signal) -> bool {
+        let number = i32::try_from(self.0).ok().and_then(Pid::from_raw).expect("a process number");
+        kill_process(number, signal).is_ok()
+    }
+
+    /// Waits until it runs no more, and gives how long that took. Who waits for it is another matter:
+    /// without its parent, that is up to the system.
+    ///
+    /// # Panics
+    ///
+    /// When it still runs at the end.
+    #[must_use]
+    pub fn wait_for_end(self) -> Duration {
+        let ended = || matches!(self.state(), None | Some('Z' | 'X'));
+        wait_until(&format!("process {} has ended", self.0), ended)
+    }
+
+    /// The state and the number of the parent.
+    fn stat(self) -> Option<(char, u32)> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?;
+        // The name before it can hold anything.
+        let mut fields = text.rsplit(')').next()?.split_whitespace();
+        Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+    }
+}
+
+/// Waits until something holds that nobody tells of, and gives how long that took.
+///
+/// # Panics
+///
+/// When it does not come about in time.
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::park_timeout(LOOK_AGAIN);
+    }
+    begun.elapsed()
+}
