@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod explain;
 mod host;
 mod key;
 mod run;
@@ -69,11 +70,13 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// Tells why two plugins are, or are not, connected (does not work yet)
+    /// Tells why two plugins are, or are not, connected
     Explain {
-        /// The plugin that opens the channel
+        #[command(flatten)]
+        server: Server,
+        /// The plugin that opens the channel: NAME or NAME@SERVER
         from: String,
-        /// The plugin that it opens the channel to
+        /// The plugin that it opens the channel to: NAME or NAME@SERVER
         to: String,
         /// Prints JSON
         #[arg(long)]
@@ -158,12 +161,11 @@ fn command(command: Command) -> Result<(), Failed> {
             host::host(server.as_deref(), key.as_deref(), &plugin, config.as_deref())
         }
         Command::Child => host::child(),
-        Command::Explain { .. } => Err(not_yet("explain", "see `trunkline status`")),
+        Command::Explain { server, from, to, json } => {
+            let form = if json { Form::Json } else { Form::Tables };
+            explain::explain(&server, &from, &to, form)
+        }
     }
-}
-
-fn not_yet(command: &str, instead: &str) -> Failed {
-    Failed::from(format!("{command}: does not work yet; {instead}"))
 }
 
 /// One line about what went wrong. Line ends inside it are flattened.

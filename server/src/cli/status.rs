@@ -38,7 +38,7 @@ pub(super) fn status(server: &Server, form: Form, times: Times) -> Result<(), Fa
 }
 
 /// The unix socket of the server that is meant.
-fn socket(server: &Server) -> Result<PathBuf, Failed> {
+pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
     let Some(text) = &server.server else {
         let config = Config::load(&server.config)?;
         let none = || Failed::from(format!("{}: no unix socket", server.config.display()));

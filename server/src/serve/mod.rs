@@ -7,6 +7,7 @@ mod convert;
 mod dialling;
 mod direct;
 mod duty;
+mod explain_json;
 mod listening;
 mod machine;
 mod plugin_host;

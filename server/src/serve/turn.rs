@@ -3,6 +3,7 @@
 use super::connections::ReadResult;
 use super::dialling::{Call, Dialled, Whom};
 use super::direct;
+use super::explain_json;
 use super::listening::Accepted;
 use super::socket::Stream;
 use super::status_json;
@@ -331,18 +332,24 @@ impl Loop {
     }
 
     fn command(&mut self, request: Handle, name: &str) {
-        match name {
-            "status" => {
+        let words: Vec<&str> = name.split(' ').collect();
+        match words[..] {
+            ["explain", from, to] => {
+                let explanation = self.shared.broker.borrow().explain(from, to);
+                let told = explain_json::render(&explanation);
+                self.shared.broker.borrow_mut().answer_command(request, Ok(&told));
+            }
+            ["status"] => {
                 let status = self.status();
                 self.shared.broker.borrow_mut().answer_command(request, Ok(&status));
             }
-            "stop" => {
+            ["stop"] => {
                 self.shared.broker.borrow_mut().answer_command(request, Ok(b""));
                 log::info!("the command line says stop");
                 self.stop();
             }
-            other => {
-                let text = format!("{other} is not a command of this server");
+            _ => {
+                let text = format!("{name} is not a command of this server");
                 let reason = Reason::server(Code::UnknownCommand, text);
                 self.shared.broker.borrow_mut().answer_command(request, Err(reason));
             }

@@ -214,6 +214,7 @@ impl Broker {
         if let Some(info) = end.info.as_mut() {
             info.route = route;
         }
+        let info = end.info.clone();
         let early = end.early.take();
         let (closed, stopped) = (end.flags.write_over, end.flags.read_over);
         let window = end.window;
@@ -232,6 +233,9 @@ impl Broker {
             self.stop_stream(far);
         }
         self.splice_opened(Some(near));
+        if let Some(info) = info {
+            self.tell_direct(&info, false);
+        }
     }
 
     /// The route that a stream stands for: that of its direct connection, or what its answer says.

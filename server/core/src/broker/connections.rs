@@ -9,6 +9,7 @@ use crate::control::{Goodbye, Message, Preface, Presented, Role};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::link::{Event, Fault, Link};
+use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
@@ -105,6 +106,8 @@ pub(super) struct Conn {
     pub(super) wanted: Wants,
     /// What the peer's plugins offer to ours.
     pub(super) offers: Offers,
+    /// Of a host: its channels that do not pass through us.
+    pub(super) directs: Vec<(Name, Name, Key, Route)>,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
     /// Streams of the peer whose preface has not been answered.
@@ -202,6 +205,7 @@ impl Broker {
             touched: false,
             wanted: Wants::default(),
             offers: Offers::default(),
+            directs: Vec::new(),
             grown: 0,
             unanswered: 0,
             bytes_in: 0,

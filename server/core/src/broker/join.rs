@@ -65,6 +65,11 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
         if !core::mem::replace(&mut end.flags.ending, true) {
+            let info = end.info.clone().filter(|_| end.phase == Phase::Asking);
+            if let (Some(info), Some(reason)) = (info, &reason) {
+                self.note_failure(info.from, info.to, info.route, reason.clone());
+            }
+            let Some(end) = self.ends.get_mut(id) else { return };
             end.inbox.clear();
             end.early.clear();
             self.tell(plugin, Told::Ended(self.ends.handle(id), reason.clone()));
@@ -148,6 +153,11 @@ impl Broker {
             self.candidate_lost(id, near, Reason::server(Code::TransportLost, text));
         }
         let end = self.ends.remove(id)?;
+        if let Some(info) = &end.info
+            && end.plugin().is_some_and(|plugin| self.opened_by(plugin, info))
+        {
+            self.tell_direct(info, true);
+        }
         for plugin in [end.plugin(), end.through].into_iter().flatten() {
             self.count_channel(plugin, -1);
         }
@@ -155,6 +165,12 @@ impl Broker {
             self.count_unanswered(conn, -1);
         }
         peer
+    }
+
+    /// Whether a plugin of this process is the one that opened a channel.
+    fn opened_by(&self, plugin: PluginId, info: &ChannelInfo) -> bool {
+        let name = self.plugins.get(&plugin).map(|record| &record.config.name);
+        name == Some(&info.from.0) && info.from.1 == self.home.key
     }
 
     /// Drops effects that have become pointless between being queued and being performed.

@@ -34,6 +34,9 @@ impl Broker {
                 }
             }
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
+            (_, Message::Tried(tried)) if conn.is_host() => self.host_tried(tried),
+            (_, Message::Direct(direct)) if conn.is_host() => self.host_has_direct(id, direct),
+            (_, Message::Tried(_) | Message::Direct(_)) => {}
             (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
             (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
             (

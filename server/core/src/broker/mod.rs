@@ -48,6 +48,7 @@ pub use audit::StreamAccount;
 pub use children::{ChildConfig, ChildId, Placement, Restart};
 pub use connections::{Grants, Opened, Opening};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
+pub use explain::{Explanation, Rule, Verdict};
 pub use peers::{Keep, PeerConfig, PeerId};
 pub use plugins::{Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target};
 pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status, Where};

@@ -6,6 +6,7 @@ use super::preface::Origin;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
+use crate::route::Route;
 use alloc::string::String;
 use alloc::vec::Vec;
 use minicbor::{Decode, Encode};
@@ -279,6 +280,48 @@ pub struct Expect {
     pub punch: Option<Addresses>,
 }
 
+/// A channel of a plugin of the sending host, or a route of it, did not work.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Tried {
+    /// The plugin that opened it.
+    #[n(1)]
+    pub from: Name,
+    /// The plugin that it was opened to.
+    #[n(2)]
+    pub to: Name,
+    /// The server of that plugin.
+    #[n(3)]
+    pub server: Key,
+    /// The route.
+    #[n(4)]
+    pub route: Route,
+    /// Why it did not work.
+    #[n(5)]
+    pub reason: Reason,
+}
+
+/// A channel of a plugin of the sending host goes over a connection of its own, or has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Direct {
+    /// The plugin that opened it.
+    #[n(1)]
+    pub from: Name,
+    /// The plugin that it was opened to.
+    #[n(2)]
+    pub to: Name,
+    /// The server of that plugin.
+    #[n(3)]
+    pub server: Key,
+    /// The route.
+    #[n(4)]
+    pub route: Route,
+    /// It has ended.
+    #[n(5)]
+    pub ended: bool,
+}
+
 macro_rules! messages {
     ($($(#[$doc:meta])* $kind:literal $variant:ident,)*) => {
         /// A control message. Its kind is the first number of its envelope.
@@ -337,6 +380,10 @@ messages! {
     12 Rejected,
     /// A direct connection is to be expected, told to hosts.
     13 Expect,
+    /// What a host's plugin tried in vain.
+    14 Tried,
+    /// A host's plugin has a channel that does not pass through its server.
+    15 Direct,
 }
 
 #[cfg(test)]

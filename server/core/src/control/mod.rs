@@ -11,8 +11,9 @@ pub use codec::DecodeError;
 pub use fields::{ADDRESSES_MAX, Addresses, SocketName, Ticket};
 pub use frame::{Frame, FrameReader, FrameTooLong, LENGTH_BYTES};
 pub use message::{
-    Announced, CloseLink, Closing, Expect, Goodbye, Hello, Linked, Message, OpenLink, Plugins,
-    Registration, Rejected, Role, Server, Unknown, Unlinked, Use, Wanted, Withdrawn,
+    Announced, CloseLink, Closing, Direct, Expect, Goodbye, Hello, Linked, Message, OpenLink,
+    Plugins, Registration, Rejected, Role, Server, Tried, Unknown, Unlinked, Use, Wanted,
+    Withdrawn,
 };
 pub use preface::{Answer, At, Invitation, Origin, Preface, Presented, Request};
 

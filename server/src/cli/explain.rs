@@ -1,0 +1,85 @@
+//! `trunkline explain`: asks a running server why two plugins are, or are not, connected.
+
+use super::status::{Form, socket};
+use super::{Failed, Server, client, print};
+use serde::Deserialize;
+use std::fmt::Write;
+
+/// What the server answers.
+#[derive(Deserialize)]
+struct Explanation {
+    from: String,
+    to: String,
+    connected: Vec<String>,
+    rules: Vec<Rule>,
+    change: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    rule: String,
+    verdict: String,
+    text: String,
+}
+
+pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Result<(), Failed> {
+    for plugin in [from, to] {
+        if plugin.is_empty() || plugin.contains(char::is_whitespace) {
+            return Err(Failed::from(format!("explain: {plugin:?}: no name of a plugin")));
+        }
+    }
+    let socket = socket(server)?;
+    let command = format!("explain {from} {to}");
+    let answer = client::request(&socket, &command).map_err(|why| format!("explain: {why}"))?;
+    let text = String::from_utf8_lossy(&answer);
+    match form {
+        Form::Json => print(&format!("{}\n", text.trim_end())),
+        Form::Tables => {
+            let explanation = serde_json::from_str(&text).map_err(|error| {
+                format!("explain: {}: an answer that is not understood: {error}", socket.display())
+            })?;
+            print(&render(&explanation))
+        }
+    }
+}
+
+fn render(explanation: &Explanation) -> String {
+    let Explanation { from, to, connected, rules, change } = explanation;
+    let now = match connected.is_empty() {
+        true => "not connected".to_owned(),
+        false => format!("connected, over {}", connected.join(", ")),
+    };
+    let mut text = format!("{from} to {to}: {now}\n\n");
+    let width = rules.iter().map(|rule| rule.rule.len()).max().unwrap_or(0);
+    for Rule { rule, verdict, text: why } in rules {
+        let _ = writeln!(text, "  {verdict:3}  {rule:width$}  {why}");
+    }
+    if let Some(change) = change {
+        let _ = writeln!(text, "\nto change that: {change}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_stand_below_each_other() {
+        let rule = |rule: &str, verdict: &str| Rule {
+            rule: rule.into(),
+            verdict: verdict.into(),
+            text: "because".into(),
+        };
+        let explanation = Explanation {
+            from: "a@x".into(),
+            to: "b@y".into(),
+            connected: Vec::new(),
+            rules: vec![rule("known", "yes"), rule("tcp", "-")],
+            change: Some("do something".into()),
+        };
+        let expected = "a@x to b@y: not connected\n\n  yes  known  because\n  -    tcp    because\n\n\
+                        to change that: do something\n";
+        assert_eq!(render(&explanation), expected);
+    }
+}
