@@ -11,6 +11,7 @@ use crate::reason::{Code, Reason};
 impl Broker {
     pub(super) fn message(&mut self, id: ConnId, message: Message) {
         let Some(conn) = self.conns.get(&id) else { return };
+        let is_host = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host);
         match (conn.phase, message) {
             (ConnPhase::Ending, _) => {}
             (_, Message::Goodbye(Goodbye { reason })) => self.end_link(id, reason),
@@ -34,6 +35,9 @@ impl Broker {
                 }
             }
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
+            (_, Message::OpenLink(_) | Message::CloseLink(_)) if !is_host => {
+                self.violation(id, "only hosts ask for links");
+            }
             (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
             (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
             (_, Message::Linked(_) | Message::Unlinked(_) | Message::Rejected(_))
