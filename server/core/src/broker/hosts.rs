@@ -108,11 +108,13 @@ impl Broker {
         }
     }
 
-    /// A host is gone, and its plugins with it.
+    /// A host is gone, and its plugins with it. Nothing is kept of them: hosts can come and go
+    /// without end.
     pub(super) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
         let reason = Reason::server(Code::HostLost, format!("the host ended: {reason}"));
         for plugin in self.plugins_of(id) {
             self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
+            self.plugins.remove(&plugin);
         }
     }
 
