@@ -115,8 +115,9 @@ fn a_host_that_loses_its_life_ends_the_channels_of_those_whom_it_called() {
     let channels = |status: &Status| status.plugin("echo").map(|echo| echo.channels);
     assert_eq!(channels(&alpha.status()), Some(1));
     assert!(alpha.process().children()[0].signal(Signal::KILL));
-    let status = alpha.wait_until("it has failed", |status| status.is("obeys", "failed"));
-    assert_eq!(channels(&status), Some(0), "{status:#?}");
+    let status = alpha.wait_until("it has failed, and its channel has ended", |status| {
+        status.is("obeys", "failed") && channels(status) == Some(0)
+    });
     let reason = status.plugin("obeys").and_then(|obeys| obeys.reason.clone());
     assert!(reason.is_some_and(|reason| reason.starts_with("host-lost: ")), "{status:#?}");
     let placement = status.plugin("obeys").map(|obeys| obeys.placement.clone());

@@ -1,4 +1,5 @@
-//! The hosts of this server: what they register, what they are told, and what is left when one goes.
+//! The hosts of this server: what they register, what they are told, and what is left when one
+//! goes.
 
 use super::plugins::{Direct, Runs};
 use super::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
@@ -34,7 +35,7 @@ impl Broker {
         });
         let addresses = Some(Addresses(told.collect()));
         self.send(id, &Message::Linked(Linked { servers, addresses }));
-        let label = self.conns.get(&id).map(super::Conn::label).unwrap_or_default();
+        let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
         self.host_registers(id, plugins);
     }

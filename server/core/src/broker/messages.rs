@@ -60,7 +60,7 @@ impl Broker {
             (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
             (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
             (_, Message::Expect(expect)) => {
-                if let Err(reason) = self.expect(expect) {
+                if let Err(reason) = self.expects(expect) {
                     log::warn!("a direct connection is not expected: {reason}");
                 }
             }
@@ -72,7 +72,8 @@ impl Broker {
         }
     }
 
-    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours knows.
+    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours
+    /// knows.
     fn told_of_plugins(&mut self, id: ConnId, message: Message) {
         let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
         let uplink = self.uplink() == Some(id);

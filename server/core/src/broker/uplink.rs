@@ -59,7 +59,7 @@ impl Broker {
 
     /// Where a host registers its plugins: from its own hello on, which came before its server's.
     fn registry(&self) -> Option<ConnId> {
-        let calling = |conn: &&super::Conn| conn.how != Opened::Accepted && conn.has_heard_hello();
+        let calling = |conn: &super::Conn| conn.how != Opened::Accepted && conn.has_heard_hello();
         let calling = || self.conns.iter().find(|(_, conn)| calling(conn)).map(|(id, _)| *id);
         self.uplink().or_else(calling).filter(|_| self.is_host())
     }
