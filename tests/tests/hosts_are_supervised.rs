@@ -115,10 +115,13 @@ fn a_host_that_loses_its_life_ends_the_channels_of_those_whom_it_called() {
     let channels = |status: &Status| status.plugin("echo").map(|echo| echo.channels);
     assert_eq!(channels(&alpha.status()), Some(1));
     assert!(alpha.process().children()[0].signal(Signal::KILL));
-    let status = alpha.wait_until("it has failed", |status| status.is("obeys", "failed"));
-    assert_eq!(channels(&status), Some(0), "{status:#?}");
+    let status = alpha.wait_until("it has failed, and its channel has ended", |status| {
+        status.is("obeys", "failed") && channels(status) == Some(0)
+    });
     let reason = status.plugin("obeys").and_then(|obeys| obeys.reason.clone());
     assert!(reason.is_some_and(|reason| reason.starts_with("host-lost: ")), "{status:#?}");
+    let placement = status.plugin("obeys").map(|obeys| obeys.placement.clone());
+    assert_eq!(placement.as_deref(), Some("process"), "{status:#?}");
     let gone = || alpha.process().children().is_empty();
     wait_until("it is waited for, and not started again", gone);
     let line = alpha.log().wait_for(0, "the host of obeys ended: ");
@@ -298,7 +301,7 @@ fn the_pauses_before_restarts_grow() {
     }
     let gaps: Vec<Duration> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
     println!("time between failures: {gaps:?}");
-    // 50, 100, 200, 400 and 500 ms, each less at most a half of it by chance; and what a start takes.
+    // 50, 100, 200, 400 and 500 ms, each less at most a half by chance; and what a start takes.
     let least = [25, 50, 100, 200, 250].map(Duration::from_millis);
     for (gap, least) in gaps.iter().zip(least) {
         assert!(*gap + Duration::from_millis(20) >= least, "{gaps:?}");

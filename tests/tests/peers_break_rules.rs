@@ -77,7 +77,7 @@ fn id(stream: u64) -> StreamId {
 /// The first frame of a stream to `echo`.
 fn preface(to: &str) -> Vec<u8> {
     let name = |text: &str| text.parse().expect("a name");
-    Preface::Channel(Request::new(name(to), 0, Origin::new(name("test"), 1))).frame()
+    Preface::channel(Request::new(name(to), 0, Origin::new(name("test"), 1))).frame()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! One and the same plugin file inline, on a thread, in a process and in hosts: others reach it, and
-//! it sees and may do the same everywhere.
+//! One plugin file inline, on a thread, in a process and in hosts: others reach it everywhere, and
+//! it sees and may do the same.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]

@@ -188,7 +188,7 @@ fn a_peer_that_does_not_read_its_socket_costs_an_outbox_and_its_windows() {
 fn preface_bytes() -> u64 {
     let name = |text: &str| text.parse().expect("a name");
     let request = Request::new(name("echo"), 0, Origin::new(name("test"), 1));
-    Preface::Channel(request).frame().len() as u64
+    Preface::channel(request).frame().len() as u64
 }
 
 /// One plugin writes as much as it can to one that never reads, on another server and on its own.

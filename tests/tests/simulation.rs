@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 56] = [
+const MUST_BE_SEEN: [&str; 57] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -51,6 +51,7 @@ const MUST_BE_SEEN: [&str; 56] = [
     "a channel to a host",
     "a channel within a host",
     "a host came back",
+    "half a cut",
     "a host cut",
     "a host killed",
     "a host restarted",

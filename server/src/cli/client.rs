@@ -13,26 +13,33 @@ use trunkline_core::link::{Event, Link};
 use trunkline_core::reason::Code;
 
 /// How long a server may be silent: as long as it may take to end in order, and some more.
-const PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The tag of the one stream.
 const REQUEST: u32 = 0;
 
-/// Sends a command (`status`, `stop`) and waits for the whole answer. After `stop`, it waits until
-/// the server has hung up.
+/// Sends a command (`status`, `stop`) and waits for the whole answer.
 pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
-    let at = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            format!("{}: no server runs there; start one with `trunkline run`", socket.display())
-        }
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            format!("{}: the server did not answer in time", socket.display())
-        }
-        _ => format!("{}: {error}", socket.display()),
-    };
-    let stream = UnixStream::connect(socket).map_err(at)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(at)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(at)?;
+    converse(connect(socket)?, socket, command)
+}
+
+/// Connects to a server. Neither reading nor writing takes longer than [`PATIENCE`].
+pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
+    let connected = UnixStream::connect(socket).and_then(|stream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    });
+    connected.map_err(|error| failure(socket, &error))
+}
+
+/// As [`request`], over a connection. After `stop`, it waits until the server has hung up.
+pub(super) fn converse(
+    stream: UnixStream,
+    socket: &Path,
+    command: &str,
+) -> Result<Vec<u8>, String> {
+    let at = |error: io::Error| failure(socket, &error);
     let mut client = Client::new(stream, command);
     loop {
         client.flush().map_err(at)?;
@@ -43,6 +50,19 @@ pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
     }
 }
 
+fn failure(socket: &Path, error: &io::Error) -> String {
+    let socket = socket.display();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            format!("{socket}: no server runs there; start one with `trunkline run`")
+        }
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            format!("{socket}: the server did not answer in time")
+        }
+        _ => format!("{socket}: {error}"),
+    }
+}
+
 struct Client<'a> {
     command: &'a str,
     socket: UnixStream,
@@ -50,13 +70,16 @@ struct Client<'a> {
     stream: Option<StreamId>,
     reply: Vec<u8>,
     outcome: Option<Result<Vec<u8>, String>>,
+    /// The server has said that it stops: it may hang up at any time.
+    stopping: bool,
 }
 
 impl Client<'_> {
     fn new(socket: UnixStream, command: &str) -> Client<'_> {
         let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
+        let (reply, outcome) = (Vec::new(), None);
         let mut client =
-            Client { command, socket, link, stream: None, reply: Vec::new(), outcome: None };
+            Client { command, socket, link, stream: None, reply, outcome, stopping: false };
         client.ask();
         client
     }
@@ -95,7 +118,7 @@ impl Client<'_> {
         let bytes = self.link.outbox().slices().concat();
         // A server that has said its last word may have closed already.
         match self.socket.write_all(&bytes) {
-            Err(error) if self.outcome.is_none() => return Err(error),
+            Err(error) if self.outcome.is_none() && !self.stopping => return Err(error),
             _ => {}
         }
         self.link.mux().outbox_mut().advance(bytes.len());
@@ -146,8 +169,9 @@ impl Client<'_> {
 
     fn message(&mut self, message: Message) {
         let Message::Goodbye(Goodbye { reason }) = message else { return };
-        if !(self.command == "stop" && reason.is(Code::ServerStopping)) {
-            self.outcome = Some(Err(reason.to_string()));
+        match self.command == "stop" && reason.is(Code::ServerStopping) {
+            true => self.stopping = true,
+            false => self.outcome = Some(Err(reason.to_string())),
         }
     }
 }

@@ -78,7 +78,8 @@ mod tests {
             rules: vec![rule("known", "yes"), rule("tcp", "-")],
             change: Some("do something".into()),
         };
-        let expected = "a@x to b@y: not connected\n\n  yes  known  because\n  -    tcp    because\n\n\
+        let expected = "a@x to b@y: not connected\n\n  yes  known  because\n  \
+                        -    tcp    because\n\n\
                         to change that: do something\n";
         assert_eq!(render(&explanation), expected);
     }

@@ -410,6 +410,8 @@ impl Loop {
             self.stop_by = Some(self.now + STOP_TIME);
             self.listening.close();
             self.plugins.stop_all();
+            // That may have taken its time, and what follows is given some of its own.
+            self.now = self.started.elapsed();
             let reason = Reason::server(Code::ServerStopping, "the server is going down");
             self.shared.broker.borrow_mut().stop(&reason);
         }

@@ -105,7 +105,7 @@ impl Peer {
         let stream = self.link.open(tag).expect("the server allows one more stream");
         let from = Origin::new("test".parse().expect("a name"), 1);
         let request = Request::new(to.parse().expect("a name"), 0, from);
-        let frame = Preface::Channel(request).frame();
+        let frame = Preface::channel(request).frame();
         assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "a preface fits");
         // As much as an accept takes.
         let chan = Chan { tag, stream };

@@ -58,8 +58,8 @@ impl Process {
         kill_process(number, signal).is_ok()
     }
 
-    /// Waits until it runs no more, and gives how long that took. Who waits for it is another matter:
-    /// without its parent, that is up to the system.
+    /// Waits until it runs no more, and gives how long that took. When it is gone altogether is up
+    /// to its parent, or to the system.
     ///
     /// # Panics
     ///

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     Garbage,
     /// A peer's bytes vanish.
     Silence,
+    /// One side of a pipe hears that it broke, and the other one hears nothing more.
+    HalfCut,
     /// A clock jumps.
     Jump,
     /// A plugin is about to panic or to misuse its host.
@@ -42,6 +44,9 @@ impl World {
             self.faults.extend(of_hosts.into_iter().filter(|_| random.chance(500)));
         }
         if random.chance(300) {
+            self.faults.push(Fault::HalfCut);
+        }
+        if random.chance(300) {
             self.faults.push(Fault::Stranger);
         }
         if random.chance(200) {
@@ -65,6 +70,7 @@ impl World {
                 self.cut(|_| true, &garbage);
             }
             Fault::Silence => self.silence(),
+            Fault::HalfCut => self.half_cut(),
             Fault::Jump => self.jump(),
             Fault::Panic => self.light_fuse(node),
             Fault::Leave => self.leave(node),
@@ -121,6 +127,16 @@ impl World {
         self.pipes[number].ways[0].swallows = true;
         self.pipes[number].ways[1].swallows |= both;
         self.pipes[number].tainted = true;
+    }
+
+    fn half_cut(&mut self) {
+        let Some(number) = self.live_pipe(|_| true) else { return };
+        self.shared.trace.saw("half a cut");
+        let side = self.shared.random.below(2) as usize;
+        let pipe = &mut self.pipes[number];
+        pipe.tainted = true;
+        pipe.ways[side].swallows = true;
+        pipe.ways[1 - side].cut(0);
     }
 
     fn jump(&mut self) {

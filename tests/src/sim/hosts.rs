@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::actor::{Character, Kind};
-use super::node::Node;
+use super::node::{Node, Order};
 use super::pipe::Pipe;
 use super::world::{Event, World};
 use std::time::Duration;
@@ -104,8 +104,8 @@ impl World {
         Settings { identity: Identity::from_seed(&seed), seed: random, ..settings }
     }
 
-    /// Gives a plugin of a kind to a server or to one of its hosts. Some get a name that another one
-    /// has.
+    /// Gives a plugin of a kind to a server or to one of its hosts. Some get a name that another
+    /// one has.
     pub(super) fn place(&mut self, server: usize, kind: Kind) {
         let members = self.members(server);
         let holders = match kind {
@@ -197,14 +197,10 @@ impl World {
 
     /// Does with hosts what somebody who had a turn asks for.
     pub(super) fn mind_hosts(&mut self, number: usize) -> Result<(), String> {
-        for (child, pipe) in std::mem::take(&mut self.nodes[number].starts) {
-            self.start_child(number, child, pipe)?;
-        }
-        for child in std::mem::take(&mut self.nodes[number].kills) {
-            let of_child = |n: &usize| self.is_child(*n, number, child);
-            let child = (0..self.nodes.len()).find(of_child).map(|n| (n, self.nodes[n].nature));
-            if let Some((child, Nature::Child { placement: Placement::Process, .. })) = child {
-                self.end_host(child);
+        for order in std::mem::take(&mut self.nodes[number].orders) {
+            match order {
+                Order::Start(child, pipe) => self.start_child(number, child, pipe)?,
+                Order::End(child) => self.end_child(number, child),
             }
         }
         if self.nodes[number].has_ended(self.shared.now) {
@@ -213,6 +209,16 @@ impl World {
         match self.pipes.iter().find(|pipe| pipe.unlisted && pipe.ways[1].written > GREETING) {
             Some(pipe) => Err(format!("a key that is not listed was answered: {:?}", pipe.ends)),
             None => Ok(()),
+        }
+    }
+
+    /// A thread ends by itself.
+    fn end_child(&mut self, server: usize, child: ChildId) {
+        let number = (0..self.nodes.len()).find(|n| self.is_child(*n, server, child));
+        if let Some(number) = number
+            && let Nature::Child { placement: Placement::Process, .. } = self.nodes[number].nature
+        {
+            self.end_host(number);
         }
     }
 

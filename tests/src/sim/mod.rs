@@ -1,5 +1,5 @@
-//! The simulation: several brokers, of servers and hosts, with scripted plugins, seeded byte pipes and
-//! a virtual clock.
+//! The simulation: several brokers, of servers and hosts, with scripted plugins, seeded byte
+//! pipes and a virtual clock.
 //!
 //! Nothing here opens a socket or looks at a real clock: a seed says all that will happen. A run
 //! has four parts: chaos, in which links are cut, clocks jump and plugins fail; rest, in which all

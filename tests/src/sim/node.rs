@@ -24,6 +24,15 @@ const HANG_UP: Duration = Duration::from_secs(5);
 /// How long a host that stops may take until it is gone.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
+/// What a server wants done with a host.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// It is started, with a pipe.
+    Start(ChildId, usize),
+    /// It is ended, if it runs.
+    End(ChildId),
+}
+
 /// One server or host.
 pub struct Node {
     /// Its number, for traces.
@@ -40,10 +49,8 @@ pub struct Node {
     pub waiting: Vec<Character>,
     /// It stops, and is gone at this time at the latest.
     pub stop_by: Option<Duration>,
-    /// Hosts that it has started, with their pipes, and hosts that it wants ended.
-    pub starts: Vec<(ChildId, usize)>,
-    /// Hosts that it wants ended.
-    pub kills: Vec<ChildId>,
+    /// What becomes of the hosts that it starts, in this order.
+    pub orders: Vec<Order>,
     /// Hosts of which it is about to hear that they have ended.
     pub ended: Vec<(ChildId, &'static str)>,
     /// What decides.
@@ -75,8 +82,7 @@ impl Node {
             begins_with: Vec::new(),
             waiting: Vec::new(),
             stop_by: None,
-            starts: Vec::new(),
-            kills: Vec::new(),
+            orders: Vec::new(),
             ended: Vec::new(),
             broker: Broker::new(settings),
             actors: BTreeMap::new(),
@@ -352,7 +358,7 @@ impl Node {
                 Some(Effect::Orphaned) => self.stop(shared),
                 Some(Effect::Reject(plugin, reason)) => self.reject(plugin, &reason, shared)?,
                 Some(Effect::StartChild(child)) => self.start_child(child, shared, pipes),
-                Some(Effect::EndChild(child)) => self.kills.push(child),
+                Some(Effect::EndChild(child)) => self.orders.push(Order::End(child)),
                 Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
                 Some(
                     other @ (Effect::DialDirect(_) | Effect::DropDial(_) | Effect::TakeAgain(..)),
@@ -404,7 +410,7 @@ impl Node {
         let pipe = pipes.len();
         pipes.push(Pipe::to_child(&mut shared.random));
         self.connected(shared, pipes, pipe, 1, Opened::Child(child), None);
-        self.starts.push((child, pipe));
+        self.orders.push(Order::Start(child, pipe));
     }
 
     fn tell(&mut self, plugin: PluginId, told: Told, shared: &mut Shared) -> Result<(), String> {

@@ -95,9 +95,9 @@ impl Direction {
         }
     }
 
-    /// Ends in order: what was written arrives.
+    /// Ends in order: what was written arrives. Of who is silent, nobody hears that.
     pub fn end(&mut self) {
-        self.ended = true;
+        self.ended |= !self.swallows;
     }
 
     /// Breaks: what is under way is lost, but for its first `keep` bytes.

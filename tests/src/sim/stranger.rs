@@ -71,7 +71,7 @@ fn conversation(random: &mut Random) -> Vec<u8> {
         let Some(stream) = link.open(tag) else { break };
         let to = random.pick(&["echo", "sink", "later", "deaf", "source", "relay", "nobody"]);
         let from = Origin::new(name("trap"), 1);
-        let preface = Preface::Channel(Request::new(name(to), random.below(4), from));
+        let preface = Preface::channel(Request::new(name(to), random.below(4), from));
         link.mux().write(stream, &preface.frame());
         let junk = noise(random);
         link.mux().write(stream, &junk);

@@ -173,11 +173,13 @@ impl Broker {
 
     /// A plugin of this server is gone.
     pub(super) fn withdraw_local(&mut self, plugin: PluginId, name: &Name) {
+        if self.is_host() {
+            self.unregister(name);
+            return;
+        }
         let names = [name.clone()].to_vec();
         let withdrawn = Message::Withdrawn(Withdrawn { names, server: None });
-        if let Some(uplink) = self.uplink() {
-            self.send(uplink, &withdrawn);
-        } else if let Some(change) = self.directory.withdraw(self.key, name) {
+        if let Some(change) = self.directory.withdraw(self.key, name) {
             self.tell_change(&change);
             self.tell_peers(plugin, &withdrawn);
         }

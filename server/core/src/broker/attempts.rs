@@ -117,7 +117,7 @@ impl Broker {
             _ => self.uplink().or_else(|| self.servers.get(&server).copied()),
         };
         let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-        self.open_candidate(link.ok_or_else(gone)?, near, &Preface::Channel(request))
+        self.open_candidate(link.ok_or_else(gone)?, near, &Preface::channel(request))
     }
 
     fn open_candidate(
@@ -138,8 +138,8 @@ impl Broker {
         Ok(())
     }
 
-    /// A direct connection was dialled: its first bytes present the ticket, and go out together with
-    /// what proves our key.
+    /// A direct connection was dialled: its first bytes present the ticket, and go out together
+    /// with what proves our key.
     pub(super) fn direct_dialled(&mut self, conn: ConnId, id: DirectId) {
         let Some((near, route)) = self.dialling(id) else {
             self.cut_off(conn, Reason::server(Code::ChannelOver, "another route was faster"));

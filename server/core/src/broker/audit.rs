@@ -1,11 +1,14 @@
 //! What must always hold inside a broker, checked for tests; nothing here decides anything.
 
+use super::connections::Opened;
+use super::plugins::Runs;
 use super::{Broker, ConnId, PluginId};
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
 use crate::ends::{End, EndId, Handle, Owner, Phase};
 use crate::key::Key;
 use crate::link::NO_TAG;
-use alloc::collections::BTreeMap;
+use crate::name::Name;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -152,6 +155,43 @@ impl Broker {
             let found = counted.get(id).copied().unwrap_or(0);
             if found != record.channels {
                 return Err(format!("{id:?} has {found} ends, {} are counted", record.channels));
+            }
+        }
+        self.audit_records()?;
+        self.audit_peers()
+    }
+
+    /// Names lead to plugins that live, and nothing but the last word of a host's plugin is kept.
+    fn audit_records(&self) -> Result<(), String> {
+        let mut of_hosts: BTreeSet<&Name> = BTreeSet::new();
+        for (id, record) in &self.plugins {
+            let name = &record.config.name;
+            if self.is_live(*id) != (self.names.get(name) == Some(id)) {
+                return Err(format!("{id:?} is {:?}, but {name} says other", record.state));
+            }
+            let Runs::At(conn) = record.runs else { continue };
+            if !of_hosts.insert(name) {
+                return Err(format!("there are two records of a host's {name}"));
+            }
+            if self.is_live(*id) && self.is_ending(conn) {
+                return Err(format!("{name} lives, its host does not"));
+            }
+        }
+        match self.names.values().find(|id| !self.plugins.contains_key(id)) {
+            Some(id) => Err(format!("{id:?} has a name and no record")),
+            None => Ok(()),
+        }
+    }
+
+    /// The pauses between dials begin anew with each link that comes up.
+    fn audit_peers(&self) -> Result<(), String> {
+        for id in self.servers.values().copied().chain(self.uplink()) {
+            let how = self.conns.get(&id).map(|conn| conn.how);
+            if let Some(Opened::Dialled(peer)) = how
+                && let Some(failures) = self.peers.get(&peer).map(|peer| peer.failures)
+                && failures > 0
+            {
+                return Err(format!("{peer:?} is linked, {failures} failures are counted"));
             }
         }
         Ok(())

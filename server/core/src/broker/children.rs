@@ -116,6 +116,10 @@ impl Broker {
     /// The time to start a host again has come.
     pub(super) fn restart_child(&mut self, id: ChildId) {
         let (now, stopping) = (self.now, self.stopping);
+        // Somebody may hold the link of a host that is gone, and with it the names of its plugins.
+        if let Some(conn) = self.children.get(&id).and_then(|child| child.conn) {
+            self.cut_off(conn, Reason::server(Code::HostLost, "it is started again"));
+        }
         if let Some(child) = self.children.get_mut(&id).filter(|_| !stopping) {
             child.state = ChildState::Starting;
             child.started = now;

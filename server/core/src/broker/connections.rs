@@ -13,6 +13,7 @@ use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -212,7 +213,7 @@ impl Broker {
             bytes_out: 0,
         };
         self.make_room(&conn);
-        self.conns.insert(id, conn);
+        self.conns.insert(id, Box::new(conn));
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
         self.touch(id);
         if let Some(why) = failure {

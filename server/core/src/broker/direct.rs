@@ -90,7 +90,7 @@ impl Broker {
         let punch = routes.contains(&Route::Punched).then(|| calling.seen.clone()).flatten();
         let expect = Expect { ticket, to, from, process: calling.place.process, punch };
         match runs {
-            Runs::Here => self.expect(expect)?,
+            Runs::Here => self.expects(expect)?,
             Runs::At(host) => self.send(host, &Message::Expect(expect)),
         }
         let net = Some(Addresses(net));
@@ -103,8 +103,8 @@ impl Broker {
         Ticket(keyed_hash(&self.settings.secret, &self.tickets.given.to_be_bytes()))
     }
 
-    /// A direct connection to a plugin of this process will present a ticket; or has done so already.
-    pub(super) fn expect(&mut self, expect: Expect) -> Result<(), Reason> {
+    /// A direct connection to a plugin of this process will present a ticket, or already has.
+    pub(super) fn expects(&mut self, expect: Expect) -> Result<(), Reason> {
         let Expect { ticket, to, from, process, punch } = expect;
         if self.tickets.ends.len() >= TICKETS_MAX {
             let text = format!("at most {TICKETS_MAX} tickets may be out");

@@ -35,8 +35,8 @@ pub enum Effect {
     HomeFound,
     /// The link to which this process owes its life is gone: there is nothing left to do.
     Orphaned,
-    /// Start a host with a connection to it, and say [`connected`](super::Broker::connected); when it
-    /// has ended, or cannot be started, [`child_ended`](super::Broker::child_ended).
+    /// Start a host with a connection to it, and say [`connected`](super::Broker::connected); when
+    /// it has ended, or cannot be started, [`child_ended`](super::Broker::child_ended).
     StartChild(ChildId),
     /// End a host whose link is gone, if it has not ended.
     EndChild(ChildId),

@@ -39,8 +39,8 @@ pub struct Explanation {
     pub to: String,
     /// The routes of the channels that they have now.
     pub connected: Vec<Route>,
-    /// The rules, in the order in which they are looked at. What follows a broken one was not looked
-    /// at.
+    /// The rules, in the order in which they are looked at. What follows a broken one was not
+    /// looked at.
     pub rules: Vec<Rule>,
     /// What would have to change.
     pub change: Option<String>,
@@ -154,8 +154,8 @@ impl Broker {
         })
     }
 
-    /// Why two plugins are, or are not, connected. Each is `name`, or `name@server` with the name or
-    /// the key of a server.
+    /// Why two plugins are, or are not, connected. Each is `name`, or `name@server` with the name
+    /// or the key of a server.
     pub fn explain(&self, from: &str, to: &str) -> Explanation {
         let mut told = Explanation {
             from: from.into(),
@@ -395,7 +395,7 @@ impl Broker {
     fn runs_how(&self, plugin: PluginId) -> String {
         match self.plugins.get(&plugin).map(|record| record.runs) {
             Some(Runs::At(conn)) => {
-                let label = self.conns.get(&conn).map(super::Conn::label).unwrap_or_default();
+                let label = self.conns.get(&conn).map(|conn| conn.label()).unwrap_or_default();
                 format!("in the host {label}")
             }
             _ => "inline".into(),

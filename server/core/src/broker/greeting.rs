@@ -26,7 +26,7 @@ impl Broker {
                 self.server_linked(id, key, plugins);
                 self.weigh(id);
             }
-            Role::Host => self.host_linked(id, plugins),
+            Role::Host => self.host_linked(id, key, plugins),
             Role::Command => {}
         }
     }

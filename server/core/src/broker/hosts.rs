@@ -1,4 +1,5 @@
-//! The hosts of this server: what they register, what they are told, and what is left when one goes.
+//! The hosts of this server: what they register, what they are told, and what is left when one
+//! goes.
 
 use super::plugins::{Direct, Runs};
 use super::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
@@ -19,7 +20,8 @@ use alloc::vec::Vec;
 impl Broker {
     /// A host said hello: it is told all that plugins of this server may know, and its plugins are
     /// taken in.
-    pub(super) fn host_linked(&mut self, id: ConnId, plugins: Vec<Announced>) {
+    pub(super) fn host_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        self.end_older_link(id, key);
         let entries = self.directory.entries().map(|entry| {
             let server = (entry.server != self.key).then_some(entry.server);
             Announced { server, ..Announced::new(entry.name, entry.version) }
@@ -33,9 +35,21 @@ impl Broker {
         });
         let addresses = Some(Addresses(told.collect()));
         self.send(id, &Message::Linked(Linked { servers, addresses }));
-        let label = self.conns.get(&id).map(super::Conn::label).unwrap_or_default();
+        let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
         self.host_registers(id, plugins);
+    }
+
+    /// A host that links anew has given up its older link, which must not keep its plugins' names.
+    fn end_older_link(&mut self, id: ConnId, key: Key) {
+        let same = |conn: &super::Conn| {
+            let hello = conn.hello.as_ref();
+            hello.is_some_and(|hello| hello.role == Role::Host && hello.key == key)
+        };
+        let older = self.conns.iter().filter(|(other, conn)| **other != id && same(conn));
+        for older in older.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.goodbye(older, Reason::server(Code::DuplicateLink, "its host has linked anew"));
+        }
     }
 
     /// A host announces plugins of its process.
@@ -95,11 +109,13 @@ impl Broker {
         }
     }
 
-    /// A host is gone, and its plugins with it.
+    /// A host is gone, and its plugins with it. Nothing is kept of them: hosts can come and go
+    /// without end.
     pub(super) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
         let reason = Reason::server(Code::HostLost, format!("the host ended: {reason}"));
         for plugin in self.plugins_of(id) {
             self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
+            self.plugins.remove(&plugin);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::reason::{Code, Reason};
 impl Broker {
     pub(super) fn message(&mut self, id: ConnId, message: Message) {
         let Some(conn) = self.conns.get(&id) else { return };
+        let is_host = conn.is_host();
         match (conn.phase, message) {
             (ConnPhase::Ending, _) => {}
             (_, Message::Goodbye(Goodbye { reason })) => self.end_link(id, reason),
@@ -34,9 +35,17 @@ impl Broker {
                 }
             }
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
-            (_, Message::Tried(tried)) if conn.is_host() => self.host_tried(tried),
-            (_, Message::Direct(direct)) if conn.is_host() => self.host_has_direct(id, direct),
-            (_, Message::Tried(_) | Message::Direct(_)) => {}
+            (
+                _,
+                Message::OpenLink(_)
+                | Message::CloseLink(_)
+                | Message::Tried(_)
+                | Message::Direct(_),
+            ) if !is_host => {
+                self.violation(id, "only hosts say this, to their server");
+            }
+            (_, Message::Tried(tried)) => self.host_tried(tried),
+            (_, Message::Direct(direct)) => self.host_has_direct(id, direct),
             (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
             (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
             (
@@ -51,7 +60,7 @@ impl Broker {
             (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
             (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
             (_, Message::Expect(expect)) => {
-                if let Err(reason) = self.expect(expect) {
+                if let Err(reason) = self.expects(expect) {
                     log::warn!("a direct connection is not expected: {reason}");
                 }
             }
@@ -63,7 +72,8 @@ impl Broker {
         }
     }
 
-    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours knows.
+    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours
+    /// knows.
     fn told_of_plugins(&mut self, id: ConnId, message: Message) {
         let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
         let uplink = self.uplink() == Some(id);

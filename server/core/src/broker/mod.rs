@@ -61,6 +61,7 @@ use crate::limits::{Counters, Limits};
 use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -143,7 +144,8 @@ pub struct Broker {
     next_plugin: u32,
     /// The plugins that start or run, by name.
     names: BTreeMap<Name, PluginId>,
-    conns: BTreeMap<ConnId, Conn>,
+    /// Each in a box, so that one which has proved nothing costs little.
+    conns: BTreeMap<ConnId, Box<Conn>>,
     next_conn: u64,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
@@ -252,7 +254,7 @@ impl Broker {
 
     /// The servers that are linked to the one that this process belongs to, with their names.
     pub fn servers(&self) -> impl Iterator<Item = (Key, &str)> {
-        let name = |conn: &ConnId| self.conns.get(conn).and_then(Conn::peer_name);
+        let name = |conn: &ConnId| self.conns.get(conn).and_then(|conn| conn.peer_name());
         let linked = self.servers.iter().map(move |(key, conn)| (*key, name(conn)));
         let linked = linked.map(|(key, name)| (key, name.unwrap_or_default()));
         linked.chain(self.home.links.iter().map(|(key, name)| (*key, name.as_str())))

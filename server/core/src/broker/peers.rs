@@ -48,7 +48,7 @@ pub(super) struct Peer {
     /// It is not dialled before a plugin of this server appears or changes.
     resting: bool,
     /// Dials since the last hello.
-    failures: u32,
+    pub(super) failures: u32,
     /// Why it is not linked.
     pub(super) reason: Option<Reason>,
 }

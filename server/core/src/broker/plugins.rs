@@ -182,7 +182,7 @@ impl Broker {
     fn whereabouts(&self, plugin: PluginId) -> String {
         match self.plugins.get(&plugin).map(|record| record.runs) {
             Some(Runs::At(host)) => {
-                let label = self.conns.get(&host).map(super::Conn::label);
+                let label = self.conns.get(&host).map(|conn| conn.label());
                 format!("a plugin of the host {}", label.unwrap_or_default())
             }
             _ => "a plugin of this server".into(),

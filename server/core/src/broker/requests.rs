@@ -28,7 +28,7 @@ impl Broker {
     ) {
         let Some(end) = self.add_asking(id, stream) else { return };
         let opened = match preface {
-            Preface::Channel(request) => self.incoming(end, id, request),
+            Preface::Channel(request) => self.incoming(end, id, *request),
             Preface::Command { name } => self.command(end, id, name),
             Preface::Direct(_) => {
                 Err(Reason::server(Code::BadTicket, "a ticket is for a connection of its own"))
@@ -91,14 +91,19 @@ impl Broker {
         self.link_has_room(conn)?;
         let role = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
         match role {
-            Some(Role::Host) => self.from_host(stream, conn, request),
-            _ if self.is_host() => self.from_uplink(stream, request),
-            _ => self.from_server(stream, conn, request),
+            Some(Role::Host) => self.asked_by_host(stream, conn, request),
+            _ if self.is_host() => self.asked_by_uplink(stream, request),
+            _ => self.asked_by_server(stream, conn, request),
         }
     }
 
     /// A plugin of another server wants a channel to one of ours.
-    fn from_server(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
+    fn asked_by_server(
+        &mut self,
+        stream: EndId,
+        conn: ConnId,
+        request: Request,
+    ) -> Result<(), Reason> {
         let Request { to, least, from, at, ticket, stays, .. } = request;
         let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
         let Some(server) = server else { return Ok(()) };
@@ -118,7 +123,12 @@ impl Broker {
     }
 
     /// A plugin of a host wants a channel, wherever the other one is.
-    fn from_host(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
+    fn asked_by_host(
+        &mut self,
+        stream: EndId,
+        conn: ConnId,
+        request: Request,
+    ) -> Result<(), Reason> {
         let Request { to, least, from, server, ticket, .. } = request;
         let calling = self.running(&from.name).filter(|plugin| {
             self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(conn))
@@ -154,7 +164,7 @@ impl Broker {
     }
 
     /// The server of this host wants a channel to a plugin of this process.
-    fn from_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
+    fn asked_by_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
         let Request { to, least, from, route, ticket, .. } = request;
         let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
         let plugin = self.running(&to).ok_or_else(unknown)?;
@@ -231,7 +241,7 @@ impl Broker {
         if let Some(end) = self.ends.get_mut(far) {
             end.info = Some(Box::new(info));
         }
-        self.give_to_stream(far, &Preface::Channel(request).frame());
+        self.give_to_stream(far, &Preface::channel(request).frame());
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! A host's side of the link to its server, which stands for a directory of its own: what the host
 //! registers there, and what it is told.
 
-use super::connections::ConnPhase;
+use super::connections::{ConnPhase, Opened};
 use super::plugins::Runs;
 use super::{Broker, ConnId, Effect, Expose, LinkChange, PluginId, Settings, Told};
 use crate::address::Endpoint;
@@ -11,6 +11,7 @@ use crate::control::{
 };
 use crate::directory::ChangeKind;
 use crate::key::Key;
+use crate::name::Name;
 use crate::reason::Reason;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -56,6 +57,13 @@ impl Broker {
         self.home.link
     }
 
+    /// Where a host registers its plugins: from its own hello on, which came before its server's.
+    fn registry(&self) -> Option<ConnId> {
+        let calling = |conn: &super::Conn| conn.how != Opened::Accepted && conn.has_heard_hello();
+        let calling = || self.conns.iter().find(|(_, conn)| calling(conn)).map(|(id, _)| *id);
+        self.uplink().or_else(calling).filter(|_| self.is_host())
+    }
+
     /// A host's link to its server, while it is up.
     pub(super) fn uplink(&self) -> Option<ConnId> {
         self.home.link
@@ -73,6 +81,9 @@ impl Broker {
         self.home.link = Some(id);
         self.home.key = key;
         self.home.name = name;
+        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
+            self.peer_found(peer, key);
+        }
         self.peer_linked(key);
         self.uplink_announces(plugins);
     }
@@ -98,12 +109,20 @@ impl Broker {
 
     /// Registers a plugin that runs, or what has changed of it.
     pub(super) fn register(&mut self, plugin: PluginId) {
-        if let Some(uplink) = self.uplink()
+        if let Some(registry) = self.registry()
             && self.is_running(plugin)
             && let Some(announced) = self.registration(plugin)
         {
             let plugins = [announced].to_vec();
-            self.send(uplink, &Message::Plugins(Plugins { plugins }));
+            self.send(registry, &Message::Plugins(Plugins { plugins }));
+        }
+    }
+
+    /// A plugin that was registered, or was about to be, is gone.
+    pub(super) fn unregister(&mut self, name: &Name) {
+        if let Some(registry) = self.registry() {
+            let names = [name.clone()].to_vec();
+            self.send(registry, &Message::Withdrawn(Withdrawn { names, server: None }));
         }
     }
 

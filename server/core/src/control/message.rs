@@ -183,8 +183,8 @@ pub struct Wanted {
     pub wanted: bool,
 }
 
-/// Servers that are linked to the sender, told to its hosts. The first one says that a host knows by
-/// now all that its server does.
+/// Servers that are linked to the sender, told to its hosts. The first one says that a host knows
+/// by now all that its server does.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Linked {

@@ -130,7 +130,7 @@ pub struct Presented {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preface {
     /// A channel to a plugin of the receiver.
-    Channel(Request),
+    Channel(Box<Request>),
     /// A command of the command line. The reply is the stream's bytes.
     Command {
         /// `status` or `stop`.
@@ -182,10 +182,15 @@ struct WireRefuse {
 }
 
 impl Preface {
+    /// A stream for a channel.
+    pub fn channel(request: Request) -> Preface {
+        Preface::Channel(Box::new(request))
+    }
+
     /// The preface as a frame, its length in front.
     pub fn frame(&self) -> Vec<u8> {
         match self {
-            Preface::Channel(request) => frame(CHANNEL, request),
+            Preface::Channel(request) => frame(CHANNEL, &**request),
             Preface::Command { name } => frame(COMMAND, &WireCommand { name: name.clone() }),
             Preface::Direct(presented) => frame(PRESENTED, presented),
             Preface::Other(kind) => frame(*kind, &WireAccept { route: None }),
@@ -196,7 +201,7 @@ impl Preface {
     pub fn decode(bytes: &[u8]) -> Result<Preface, DecodeError> {
         let (kind, decoder) = open_envelope(bytes)?;
         match kind {
-            CHANNEL => body(decoder).map(Preface::Channel),
+            CHANNEL => body(decoder).map(|request| Preface::Channel(Box::new(request))),
             PRESENTED => body(decoder).map(Preface::Direct),
             COMMAND => body(decoder).map(|WireCommand { name }| Preface::Command { name }),
             other => Ok(Preface::Other(other)),
@@ -241,7 +246,7 @@ mod tests {
         let name = |text: &str| text.parse::<Name>().expect("a name");
         let from = Origin { name: name("ping"), version: 3, server: None };
         let prefaces = [
-            Preface::Channel(Request {
+            Preface::Channel(Box::new(Request {
                 to: name("echo"),
                 least: 4,
                 from,
@@ -250,7 +255,7 @@ mod tests {
                 at: Some(At { process: Key([1; 32]), machine: Key([2; 32]), seen: None }),
                 ticket: Some(Ticket([4; 32])),
                 stays: true,
-            }),
+            })),
             Preface::Command { name: "status".into() },
             Preface::Direct(Presented { ticket: Ticket([5; 32]), route: Route::Unix }),
             Preface::Other(77),
