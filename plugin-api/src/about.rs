@@ -49,6 +49,11 @@ impl About {
 
     /// Says that this plugin opens channels to `name`, at `version` or later. At most 8 of them.
     ///
+    /// Servers keep a link for that. One over which no channel is open, and whose plugins neither
+    /// use nor invite one another, ends after 5 s unless a server's configuration says otherwise.
+    /// Nobody has to say this to open a channel. For a name that comes from the configuration there
+    /// is [`Host::uses`](crate::Host::uses).
+    ///
     /// # Panics
     ///
     /// When the name is not valid, or is the ninth.
@@ -60,6 +65,10 @@ impl About {
     }
 
     /// Says that plugins called `name` on other servers should connect to this one. At most 8.
+    ///
+    /// Where a server with such a plugin is linked, and may see this one, it connects the two: each
+    /// is asked by [`Plugin::open`](crate::Plugin::open), as if the other had opened the channel.
+    /// Like [`uses`](Self::uses), it keeps the link.
     ///
     /// # Panics
     ///

@@ -21,7 +21,8 @@ pub trait Plugin: Sized + 'static {
     /// The host may already be asked for anything here: channels, timers, watches.
     fn start(host: &Host, config: Config) -> Result<Self, Reason>;
 
-    /// Another plugin wants to talk; the answer says whether it may.
+    /// Another plugin wants to talk; the answer says whether it may. Where one of the two invites
+    /// the other ([`About::invites`]), both are asked.
     ///
     /// Nothing is told about the channel before it is accepted. By default it is refused with
     /// `no-channels`.

@@ -34,7 +34,8 @@ impl Host {
     }
 
     /// Ends the link to a server, whoever opened it; [`link`](crate::Plugin::link) tells when it
-    /// is down. It is not dialled again until a directory changes or a plugin opens it.
+    /// is down. It is not dialled again until a plugin of either server appears, changes or leaves,
+    /// or one opens it.
     ///
     /// # Errors
     ///

@@ -1,9 +1,11 @@
-//! Every bound of a server, with its default. None is infinite, and none exists only in a document.
+//! Every bound that can be configured, with its default. None is infinite, and none exists only in
+//! a document.
 
 use crate::control::MESSAGE_MAX;
 use core::time::Duration;
 
-/// What a server holds and waits for at the most. The configuration's `[limits]` sets each of them.
+/// What a process holds and waits for at the most. The configuration's `[limits]` sets each of
+/// them, but for the two of the heartbeat, which stand in `[server]` or `[host]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections whose peer has not said hello.
@@ -12,7 +14,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// Connections in all.
     pub links: usize,
-    /// Open streams of one link, in each direction of opening.
+    /// Open streams of one link, whoever opened them.
     pub streams: usize,
     /// Open channels of one plugin.
     pub channels: usize,

@@ -18,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 /// The tag of the one stream.
 const REQUEST: u32 = 0;
 
-/// Sends a command (`status`, `stop`) and waits for the whole answer.
+/// Sends a command (`status`, `stop`, `explain FROM TO`) and waits for the whole answer.
 pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
     converse(connect(socket)?, socket, command)
 }

@@ -25,7 +25,7 @@ pub enum Placement {
 pub enum Restart {
     /// It is not.
     Never,
-    /// It is, unless it ended in order.
+    /// It is, however it ended, as long as the server goes on.
     OnFailure,
 }
 

@@ -47,7 +47,7 @@ pub enum Effect {
     Command {
         /// What to name in the answer.
         request: Handle,
-        /// `status` or `stop`.
+        /// `status`, `stop`, or `explain FROM TO`.
         name: String,
     },
 }

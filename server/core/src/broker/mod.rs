@@ -1,11 +1,13 @@
-//! The broker: every decision of a server, as a pure state machine.
+//! The broker: every decision of a server or a host, as a pure state machine.
 //!
 //! The shell (or the simulator) drives it with four kinds of calls, and performs what it answers:
 //!
 //! 1. The time is *t*: [`Broker::tick`], first in each turn. [`Broker::deadline`] says when the
 //!    next is due.
 //! 2. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::unseal`] and
-//!    then [`Broker::receive`], [`Broker::disconnected`], [`Broker::dial_failed`].
+//!    then [`Broker::receive`], [`Broker::disconnected`]. What was to become one did not:
+//!    [`Broker::dial_failed`], [`Broker::direct_failed`], [`Broker::child_ended`]. Before one is
+//!    accepted, [`Broker::accepts`] is asked.
 //! 3. Plugin *p* said *x*: the methods that take a [`PluginId`].
 //! 4. After each of them: perform [`Broker::next_effect`] until as many effects are done as there
 //!    were waiting, before [`Broker::receive`] is called again. Then write what
@@ -93,10 +95,10 @@ pub enum Accept {
     Anyone,
 }
 
-/// Who this server is and what it may hold.
+/// Who this process is and what it may hold.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This server's key pair.
+    /// This process's key pair.
     pub identity: Identity,
     /// What all servers of one network know; only those can link over `shs`.
     pub network: NetworkId,
@@ -130,7 +132,7 @@ enum TimerKey {
     Plugin(PluginId, u64),
 }
 
-/// All of a server's state that decides anything.
+/// All of a process's state that decides anything.
 #[derive(Debug)]
 pub struct Broker {
     settings: Settings,

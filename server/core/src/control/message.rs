@@ -52,6 +52,7 @@ pub struct Hello {
     #[n(7)]
     pub software: Option<String>,
     /// The address from which the receiver's connection came, where that means something elsewhere.
+    /// Nobody says it yet.
     #[n(8)]
     pub seen: Option<Addresses>,
 }

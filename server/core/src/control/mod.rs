@@ -23,5 +23,6 @@ pub const PROTOCOL: u64 = 1;
 /// Longest body of a control message in bytes. A longer one is a protocol violation.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 
-/// Longest preface or answer of a stream in bytes: two names, two versions, a key and a reason fit.
+/// Longest preface or answer of a stream in bytes: names, keys and a reason fit, and so does an
+/// invitation with all addresses that a field may hold.
 pub const PREFACE_MAX: usize = 4 * 1024;

@@ -133,7 +133,7 @@ pub enum Preface {
     Channel(Box<Request>),
     /// A command of the command line. The reply is the stream's bytes.
     Command {
-        /// `status` or `stop`.
+        /// `status`, `stop`, or `explain FROM TO`.
         name: String,
     },
     /// The one channel of a direct connection.
