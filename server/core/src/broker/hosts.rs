@@ -190,7 +190,7 @@ impl Broker {
 /// A host's plugin, as its host describes it.
 fn registered(announced: Announced) -> (PluginConfig, Direct) {
     let Announced { name, version, registration, .. } = announced;
-    let Registration { peers, keys, uses, invites, allow, socket, net } =
+    let Registration { peers, keys, uses, invites, allow, socket, net, loopback } =
         registration.unwrap_or_default();
     let config = PluginConfig {
         name,
@@ -204,5 +204,5 @@ fn registered(announced: Announced) -> (PluginConfig, Direct) {
         invites,
         allow: allow.iter().filter_map(|word| Permission::of(word)).collect(),
     };
-    (config, Direct { socket, net: net.unwrap_or_default().0 })
+    (config, Direct { socket, net: net.unwrap_or_default().0, loopback })
 }
