@@ -86,6 +86,10 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Owner::Stream(conn, stream) = end.owner else { return };
         if !end.inbox.is_empty() {
+            // What was written before the answer goes behind it, although there may be room now.
+            if end.phase == Phase::Asking {
+                return;
+            }
             let Some(conn) = self.conns.get_mut(&conn) else { return };
             let taken = conn.link.mux().write(stream, end.inbox.as_slice());
             end.inbox.advance(taken);
