@@ -1,4 +1,4 @@
-//! Hosts that are used or configured in a wrong way, or may not do what they want: one line says so.
+//! Hosts that are used or configured wrong, or may not do what they want: one line says so.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
