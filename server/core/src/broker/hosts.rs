@@ -1,5 +1,4 @@
-//! The hosts of this server: what they register, what they are told, and what is left when one
-//! goes.
+//! The hosts of this server: what they register, what they are told, and what is left of them.
 
 use super::plugins::{Direct, Runs};
 use super::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
