@@ -1,5 +1,6 @@
 //! Real servers, and peers made by hand that speak to them. It holds no test.
 
+mod host;
 mod log;
 mod peer;
 mod proxy;
@@ -10,6 +11,7 @@ mod setup;
 mod socket;
 mod status;
 
+pub use host::HostSetup;
 pub use log::Log;
 pub use peer::{Chan, Heard, Peer};
 pub use proxy::{Direction, Proxy, Recorded};
