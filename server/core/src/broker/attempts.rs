@@ -137,7 +137,7 @@ impl Broker {
             end.candidate_of = Some(near);
         }
         self.grant(far, self.settings.limits.window);
-        self.give_to_stream(far, &preface.frame());
+        self.give_frame(far, &preface.frame());
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.candidates.push(far);
         }

@@ -241,7 +241,7 @@ impl Broker {
         if let Some(end) = self.ends.get_mut(far) {
             end.info = Some(Box::new(info));
         }
-        self.give_to_stream(far, &Preface::channel(request).frame());
+        self.give_frame(far, &Preface::channel(request).frame());
         Ok(())
     }
 

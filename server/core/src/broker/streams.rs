@@ -57,20 +57,24 @@ impl Broker {
         }
     }
 
+    /// Writes the first frame of a stream, which is no byte of the channel.
+    pub(super) fn give_frame(&mut self, id: EndId, frame: &[u8]) {
+        self.give_to_stream(id, frame);
+        if let Some(end) = self.ends.get_mut(id) {
+            end.told = end.told.saturating_sub(frame.len() as u64);
+        }
+    }
+
     /// Writes the answer to the preface of a stream, once, in front of what waits for it.
     pub(super) fn answer(&mut self, stream: Option<EndId>, answer: &Answer) {
         let Some(stream) = stream else { return };
         let Some(end) = self.ends.get_mut(stream) else { return };
         if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
-            let (early, told) = (end.inbox.take(), end.told);
+            let early = end.inbox.take();
             if let Some(conn) = end.conn() {
                 self.count_unanswered(conn, -1);
             }
-            self.give_to_stream(stream, &answer.frame());
-            // The answer is no byte of the channel.
-            if let Some(end) = self.ends.get_mut(stream) {
-                end.told = told;
-            }
+            self.give_frame(stream, &answer.frame());
             self.give_to_stream(stream, &early);
         }
     }
