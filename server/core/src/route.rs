@@ -73,6 +73,9 @@ pub struct Reach {
     pub unix: bool,
     /// The plugin advertises a `net` address that means something elsewhere.
     pub net: bool,
+    /// The plugin advertises a port on loopback, and its server knows for sure that its process is
+    /// on the same machine.
+    pub loopback: bool,
     /// The process has a TCP link, whose other end sees an address of it.
     pub seen: bool,
 }
@@ -107,6 +110,8 @@ pub fn routes(a: &Place, b: &Place) -> Vec<Route> {
     if !(one_link || one_server && at_home) {
         routes.extend(b.reach.net.then_some(Route::Tcp));
         routes.extend((!one_machine && a.reach.seen && b.reach.seen).then_some(Route::Punched));
+    } else if !one_link && !b.reach.unix && b.reach.loopback {
+        routes.push(Route::Tcp);
     }
     routes.push(if one_link { Route::Link } else { Route::Relay });
     routes
@@ -117,8 +122,9 @@ mod tests {
     use super::*;
     use Route::{Link, Local, Punched, Relay, Tcp, Unix};
 
-    const ALL: Reach = Reach { unix: true, net: true, seen: true };
-    const NOTHING: Reach = Reach { unix: false, net: false, seen: false };
+    const ALL: Reach = Reach { unix: true, net: true, loopback: true, seen: true };
+    const NOTHING: Reach = Reach { unix: false, net: false, loopback: false, seen: false };
+    const LOOPBACK: Reach = Reach { loopback: true, ..NOTHING };
 
     /// A plugin of the server with this number and machine, in a process on a machine.
     fn at(server: (u8, u8), process: u8, machine: u8, reach: Reach) -> Place {
@@ -135,7 +141,7 @@ mod tests {
     fn the_table_of_routes() {
         // Server 1 on machine 1, server 2 on machine 2; processes 11, 12 ... are hosts.
         let (one, two) = ((1, 1), (2, 2));
-        let table: [(&str, Place, Place, &[Route]); 14] = [
+        let table: [(&str, Place, Place, &[Route]); 16] = [
             ("inline", at(one, 1, 1, ALL), at(one, 1, 1, ALL), &[Local]),
             ("one host", at(one, 11, 3, ALL), at(one, 11, 3, ALL), &[Local]),
             (
@@ -143,6 +149,18 @@ mod tests {
                 at(one, 11, 1, ALL),
                 at(one, 12, 1, ALL),
                 &[Unix, Relay],
+            ),
+            (
+                "two hosts beside it, TCP only",
+                at(one, 11, 1, ALL),
+                at(one, 12, 1, LOOPBACK),
+                &[Tcp, Relay],
+            ),
+            (
+                "loopback of another machine",
+                at(one, 11, 3, ALL),
+                at(one, 12, 4, LOOPBACK),
+                &[Relay],
             ),
             ("without sockets", at(one, 11, 1, ALL), at(one, 12, 1, NOTHING), &[Relay]),
             ("inline and a host", at(one, 1, 1, NOTHING), at(one, 11, 1, ALL), &[Unix, Link]),

@@ -51,12 +51,14 @@ fn server(table: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> Opti
     (!endpoints.is_empty()).then_some(endpoints)
 }
 
-/// The text of a host's file that says what stands on the command line.
+/// The text of a host's file that says what stands on the command line. Who names a plugin there
+/// wants it.
 pub(super) fn text_of(server: &str, key: &Path, plugins: &[PathBuf]) -> String {
     let quoted = |text: &str| toml::Value::String(text.into()).to_string();
     let key = quoted(&key.to_string_lossy());
     let head = format!("[host]\nname = \"host\"\nkey = {key}\nserver = {}\n", quoted(server));
-    let table =
-        |path: &PathBuf| format!("[[plugin]]\npath = {}\n", quoted(&path.to_string_lossy()));
+    let table = |path: &PathBuf| {
+        format!("[[plugin]]\npath = {}\nrequired = true\n", quoted(&path.to_string_lossy()))
+    };
     plugins.iter().map(table).fold(head, |text, table| text + &table)
 }

@@ -224,9 +224,14 @@ fn start_thread(id: ChildId, spec: Spec, mailbox: Arc<Mailbox>) -> io::Result<St
     let (ours, theirs) = mio::net::UnixStream::pair()?;
     let name = format!("host-{}", id.0);
     let run = move || {
-        let ended = Loop::start(Duty::of_spec(spec, Stream::Unix(theirs)));
-        let ended = ended.and_then(|mut host| host.run());
-        let why = ended.err().unwrap_or_else(|| "it ended in order".into());
+        let why = match Loop::start(Duty::of_spec(spec, Stream::Unix(theirs))) {
+            Ok(mut host) => match host.run() {
+                Ok(()) => "it ended in order".into(),
+                // The log says already what that was.
+                Err(_) => "it failed".into(),
+            },
+            Err(why) => why,
+        };
         mailbox.child_ended(id, why);
     };
     std::thread::Builder::new().name(name).spawn(run)?;

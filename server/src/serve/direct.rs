@@ -6,10 +6,11 @@ use super::reachable::expand;
 use crate::config::Advertise;
 use std::fs::DirBuilder;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use trunkline_core::address::{Address, Endpoint, Scope, Shareable, Transform, Transport};
+use trunkline_core::address::{Address, Endpoint, Host, Scope, Shareable, Transform, Transport};
 use trunkline_core::broker::Direct;
 use trunkline_core::control::SocketName;
 
@@ -68,6 +69,7 @@ pub(super) fn listen(places: &[Advertise], listening: &mut Listening) -> Result<
                 let transport = Transport::Net { host: host.clone(), port: *port };
                 let endpoint = Endpoint { transport, transform: Transform::ShsKnownKey };
                 let bound = listening.open_direct(&endpoint)?;
+                direct.loopback = direct.loopback.or_else(|| on_loopback(&bound));
                 direct.net.extend(expand(&bound).iter().filter_map(shareable));
             }
         }
@@ -94,6 +96,16 @@ fn random_name() -> SocketName {
     let mut random = [0; 16];
     dryoc::rng::copy_randombytes(&mut random);
     SocketName::new(random)
+}
+
+/// The port, if it can be reached on 127.0.0.1.
+fn on_loopback(bound: &Endpoint) -> Option<u16> {
+    match &bound.transport {
+        Transport::Net { host: Host::V4(ip), port } => {
+            (ip.is_unspecified() || *ip == Ipv4Addr::LOCALHOST).then_some(*port)
+        }
+        _ => None,
+    }
 }
 
 /// An endpoint as other machines may be told it; not one that means something on this one only.

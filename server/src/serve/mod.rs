@@ -69,7 +69,7 @@ struct Loop {
     plain: Vec<u8>,
     /// When an ending server gives up waiting for its peers.
     stop_by: Option<Duration>,
-    /// This host was started for its plugins, and ends with the last one.
+    /// This host runs for its plugins, and ends with the last one.
     lives_for_plugins: bool,
     /// Why the loop ends, when it does not end in order.
     failure: Option<String>,
@@ -95,10 +95,11 @@ pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String
     Ok(())
 }
 
-/// Runs the host that a server started in this process, until that has no more use for it.
-pub(crate) fn child() -> Result<(), String> {
+/// Runs the host that a server started in this process, until that has no more use for it. An error
+/// says why it did not begin; how it ended then, the log says already.
+pub(crate) fn child() -> Result<Result<(), String>, String> {
     raise_descriptor_limit();
-    Loop::start(Duty::child()?)?.run()
+    Ok(Loop::start(Duty::child()?)?.run())
 }
 
 impl Loop {
@@ -133,7 +134,7 @@ impl Loop {
             buffer: vec![0; turn::READ_BUFFER],
             plain: Vec::new(),
             stop_by: None,
-            lives_for_plugins: duty.uplink.is_some(),
+            lives_for_plugins: duty.settings.role == Role::Host,
             failure: None,
         };
         made.begin(duty)?;

@@ -66,7 +66,10 @@ impl Plugins {
             let line = format!("{}:{}: {why}", self.file.display(), plugin.line);
             match plugin.required {
                 config::Required::Yes => return Err(line),
-                config::Required::No => log::error!("{line}"),
+                config::Required::No => {
+                    log::error!("{line}");
+                    self.last_failure = Some(line);
+                }
             }
         }
         Ok(())

@@ -86,10 +86,10 @@ impl Loop {
         self.connections.finish_closing(self.now, &mut self.shared.broker.borrow_mut());
     }
 
-    /// A host that its server started lives for its plugin.
+    /// A host lives for its plugins.
     fn end_without_plugins(&mut self) {
         if self.lives_for_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
-            self.fail(self.plugins.last_failure().unwrap_or_else(|| "its plugin is gone".into()));
+            self.fail(self.plugins.last_failure().unwrap_or_else(|| "no plugin runs in it".into()));
         }
     }
 

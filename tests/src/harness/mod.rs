@@ -1,5 +1,6 @@
 //! Real servers, and peers made by hand that speak to them. It holds no test.
 
+mod host;
 mod log;
 mod peer;
 mod process;
@@ -11,6 +12,7 @@ mod setup;
 mod socket;
 mod status;
 
+pub use host::HostSetup;
 pub use log::Log;
 pub use peer::{Chan, Heard, Peer};
 pub use process::{Process, wait_until};

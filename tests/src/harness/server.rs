@@ -3,12 +3,13 @@
 // A test whose server does not start must not go on.
 #![allow(clippy::expect_used)]
 
-use super::{Log, PATIENCE, Process, Setup, Status};
+use super::{HostSetup, Log, PATIENCE, Process, Setup, Status};
 use crate::binaries::trunkline;
 use crate::folder::Folder;
+use crate::netns::Machine;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use trunkline_core::key::Key;
@@ -16,16 +17,26 @@ use trunkline_core::key::Key;
 /// The pause between two looks at a server whose log does not grow.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A server or a host that is ready. It is killed when it is dropped.
+/// A server, or a host, that is ready. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     log: Log,
+    start: Start,
+    key: Key,
+}
+
+/// How it was started.
+#[derive(Clone, Debug)]
+struct Start {
+    /// The command that runs it.
+    run: &'static str,
     folder: PathBuf,
     file: PathBuf,
     name: String,
-    key: Key,
-    command: &'static str,
+    /// Where the command line finds it.
+    socket: PathBuf,
+    machine: Option<Machine>,
 }
 
 impl Server {
@@ -36,25 +47,50 @@ impl Server {
     /// When it ends or does not become ready in time; with its log.
     #[must_use]
     pub fn start(folder: &Folder, setup: &Setup) -> Server {
-        let file = folder.write(&format!("{}.toml", setup.name()), setup.text());
-        Server::begin(folder.path(), &file, setup.name(), setup.command())
+        Server::begin(Start::server(folder, setup, None))
+    }
+
+    /// As [`start`](Server::start), on a machine of the test's own network.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    #[must_use]
+    pub fn start_on(machine: &Machine, folder: &Folder, setup: &Setup) -> Server {
+        Server::begin(Start::server(folder, setup, Some(machine.clone())))
+    }
+
+    /// Starts a host, here or on a machine, and waits until it is ready; its server may hear of its
+    /// plugins later.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    #[must_use]
+    pub fn start_host(machine: Option<&Machine>, folder: &Folder, setup: &HostSetup) -> Server {
+        Server::begin(Start {
+            run: "host",
+            folder: folder.path().to_owned(),
+            file: folder.write(&format!("{}.toml", setup.name()), setup.text()),
+            name: setup.name().to_owned(),
+            socket: folder.path().join(setup.state()).join("host.sock"),
+            machine: machine.cloned(),
+        })
     }
 
     /// Starts the server of the same file again, after it has ended.
     #[must_use]
     pub fn start_again(self) -> Server {
-        let (folder, file, name) = (self.folder.clone(), self.file.clone(), self.name.clone());
-        let command = self.command;
+        let start = self.start.clone();
         drop(self);
-        Server::begin(&folder, &file, &name, command)
+        Server::begin(start)
     }
 
-    fn begin(folder: &Path, file: &Path, name: &str, command: &'static str) -> Server {
-        let mut child = run(folder, file, command).spawn().expect("the server can be started");
+    fn begin(start: Start) -> Server {
+        let mut child = start.command().spawn().expect("the server can be started");
         let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
-        let (folder, file, name) = (folder.to_owned(), file.to_owned(), name.to_owned());
         // The server is owned before it is waited for, so that it ends even if that fails.
-        let mut server = Server { child, log, folder, file, name, key: Key([0; 32]), command };
+        let mut server = Server { child, log, start, key: Key([0; 32]) };
         let ready = server.log.wait_for(0, "is ready");
         let key = ready.split(['(', ')']).nth(1).expect("the line names the key");
         server.key = key.parse().expect("the line names a key");
@@ -76,10 +112,7 @@ impl Server {
     /// The file of its unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        match self.command {
-            "host" => self.folder.join(format!("{}.state/host.sock", self.name)),
-            _ => self.folder.join(format!("{}.sock", self.name)),
-        }
+        self.start.socket.clone()
     }
 
     /// The TCP port that the system chose.
@@ -96,11 +129,16 @@ impl Server {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()))
     }
 
-    /// Runs `trunkline COMMAND --config FILE` and more arguments.
+    /// Runs `trunkline COMMAND` for this server, with more arguments.
     #[must_use]
     pub fn command(&self, command: &str, more: &[&str]) -> Output {
         let mut process = Command::new(trunkline());
-        process.arg(command).arg("--config").arg(&self.file).args(more);
+        process.arg(command);
+        match self.start.run {
+            "run" => process.arg("--config").arg(&self.start.file),
+            _ => process.arg("--server").arg(format!("unix:{}", self.start.socket.display())),
+        };
+        process.args(more);
         process.output().expect("the command line can be started")
     }
 
@@ -111,20 +149,13 @@ impl Server {
     /// When it does not answer.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.try_status().unwrap_or_else(|why| panic!("{}: {why}\n{}", self.name, self.log.text()))
+        self.try_status()
+            .unwrap_or_else(|why| panic!("{}: {why}\n{}", self.start.name, self.log.text()))
     }
 
     /// What it says of itself, or why it does not.
     pub fn try_status(&self) -> Result<Status, String> {
-        let output = match self.command {
-            "host" => {
-                let address = format!("unix:{}", self.socket().display());
-                let mut process = Command::new(trunkline());
-                process.args(["status", "--json", "--server", &address]);
-                process.output().expect("the command line can be started")
-            }
-            _ => self.command("status", &["--json"]),
-        };
+        let output = self.command("status", &["--json"]);
         match output.status.success() {
             true => serde_json::from_slice(&output.stdout)
                 .map_err(|error| format!("{error} in {}", String::from_utf8_lossy(&output.stdout))),
@@ -148,7 +179,7 @@ impl Server {
             assert!(
                 Instant::now() < deadline,
                 "{}: not in time: {what}\nlast status: {status:#?}\nlog:\n{}",
-                self.name,
+                self.start.name,
                 self.log.text()
             );
             self.log.wait_for_more(seen, LOOK_AGAIN);
@@ -231,9 +262,8 @@ impl Drop for Server {
 /// When it does not end in time.
 #[must_use]
 pub fn run_to_its_end(folder: &Folder, setup: &Setup) -> (i32, String) {
-    let file = folder.write(&format!("{}.toml", setup.name()), setup.text());
-    let mut child =
-        run(folder.path(), &file, setup.command()).spawn().expect("the server can be started");
+    let start = Start::server(folder, setup, None);
+    let mut child = start.command().spawn().expect("the server can be started");
     let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
     log.wait_for_end();
     // If it runs on, this ends it, and there is no exit code.
@@ -243,10 +273,30 @@ pub fn run_to_its_end(folder: &Folder, setup: &Setup) -> (i32, String) {
     (code, log.text())
 }
 
-fn run(folder: &Path, file: &Path, what: &str) -> Command {
-    let mut command = Command::new(trunkline());
-    command.arg(what).arg("--config").arg(file).current_dir(folder);
-    command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
+impl Start {
+    fn server(folder: &Folder, setup: &Setup, machine: Option<Machine>) -> Start {
+        let socket = match setup.command() {
+            "host" => format!("{}.state/host.sock", setup.name()),
+            _ => format!("{}.sock", setup.name()),
+        };
+        Start {
+            run: setup.command(),
+            folder: folder.path().to_owned(),
+            file: folder.write(&format!("{}.toml", setup.name()), setup.text()),
+            name: setup.name().to_owned(),
+            socket: folder.path().join(socket),
+            machine,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = match &self.machine {
+            Some(machine) => machine.command(trunkline()),
+            None => Command::new(trunkline()),
+        };
+        command.args([self.run, "--config"]).arg(&self.file).current_dir(&self.folder);
+        command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
 }

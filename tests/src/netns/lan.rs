@@ -1,5 +1,6 @@
 //! LANs: bridges in a namespace of switches, and the cables that lead to them.
 
+use super::machine::Mounts;
 use super::tool::ip;
 use super::{Machine, Net};
 use std::net::Ipv4Addr;
@@ -81,7 +82,10 @@ impl Net {
         if let Some(router) = lan.router {
             ip(&format!("-n {namespace} route add default via {router}"))?;
         }
-        Ok(Machine { namespace, cable })
+        let mounts = Mounts::hold(&namespace).map_err(|error| error.to_string())?;
+        let holder = mounts.holder();
+        self.mounts.push(mounts);
+        Ok(Machine { holder, cable })
     }
 
     fn switches(&self) -> String {

@@ -2,22 +2,31 @@
 
 use super::lan::Cable;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// A machine of a [`Net`](super::Net), which is there as long as that is.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    pub(super) namespace: String,
+    /// The process that holds its namespaces.
+    pub(super) holder: u32,
     pub(super) cable: Cable,
 }
 
+/// A mount namespace, held by a program that does nothing. All programs of a machine share it, as
+/// those of a real one do; `ip netns exec` would make another one for each.
+#[derive(Debug)]
+pub(super) struct Mounts(Child);
+
 impl Machine {
-    /// Runs a program on it. What is still running when the net is dropped is killed.
+    /// Runs a program on it, in the folder `/`. What is still running when the net is dropped is
+    /// killed.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program);
+        let mut command = Command::new("nsenter");
+        let holder = self.holder.to_string();
+        command.args(["--target", &holder, "--net", "--mount", "--"]).arg(program);
         command
     }
 
@@ -43,5 +52,30 @@ impl Machine {
     /// When its net is gone.
     pub fn link_up(&self) {
         self.cable.set("up").expect("the cable can be plugged in");
+    }
+}
+
+impl Mounts {
+    pub(super) fn hold(namespace: &str) -> std::io::Result<Mounts> {
+        let mut command = Command::new("ip");
+        // It says when it is there, and ends with this process.
+        command.args(["netns", "exec", namespace, "sh", "-c", "echo; exec cat"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let said = child.stdout.take();
+        let held = Mounts(child);
+        said.map(|said| BufReader::new(said).read_line(&mut String::new())).transpose()?;
+        Ok(held)
+    }
+
+    pub(super) fn holder(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        // It may have ended with its machine.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

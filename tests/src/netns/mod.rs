@@ -31,6 +31,8 @@ pub struct Net {
     namespaces: Vec<String>,
     /// The bridges in the namespace of switches.
     lans: lan::Lans,
+    /// Those of its machines.
+    mounts: Vec<machine::Mounts>,
 }
 
 impl Net {
@@ -82,8 +84,8 @@ impl Net {
         remove_what_the_dead_left()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", std::process::id());
-        let (namespaces, lans) = (Vec::new(), lan::Lans::default());
-        let mut net = Net { name, namespaces, lans };
+        let (namespaces, lans, mounts) = Default::default();
+        let mut net = Net { name, namespaces, lans, mounts };
         net.namespace(lan::SWITCHES)?;
         Ok(net)
     }
@@ -125,6 +127,7 @@ fn try_all() -> Result<(), String> {
     }
     is_installed("ip")?;
     is_installed("nft")?;
+    is_installed("nsenter")?;
     let mut net = Net::make()?;
     let wan = net.try_lan()?;
     for (name, nat) in [("cone", Nat::Cone), ("symmetric", Nat::Symmetric)] {

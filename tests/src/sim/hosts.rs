@@ -4,7 +4,7 @@ use super::Shared;
 use super::actor::{Character, Kind};
 use super::node::{Node, Order};
 use super::pipe::Pipe;
-use super::world::{Event, World};
+use super::world::{Event, WINDOWS, World};
 use std::time::Duration;
 use trunkline_core::address::Address;
 use trunkline_core::broker::{
@@ -88,7 +88,8 @@ impl World {
         let number = self.nodes.len();
         let role = if nature == Nature::Unlisted { Role::Server } else { Role::Host };
         let name = format!("{what}-{number}");
-        let model = self.nodes[0].broker.settings().clone();
+        let mut model = self.nodes[0].broker.settings().clone();
+        model.limits.window = self.shared.random.pick(&WINDOWS);
         let settings = Settings { accept: Accept::Listed, name: name.clone(), role, ..model };
         let settings = self.another_self(settings);
         self.nodes.push(Node::new(number, nature, settings));

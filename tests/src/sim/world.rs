@@ -22,6 +22,9 @@ use trunkline_shs::Identity;
 /// Turns after which a run that does not end is a failure.
 const TURNS: u64 = 2_000_000;
 
+/// What channels of one server or host have for a window at first, in bytes.
+pub(super) const WINDOWS: [u64; 3] = [64 * 1024, 64 * 1024, 256 * 1024];
+
 /// Something that is planned.
 #[derive(Debug)]
 pub enum Event {
@@ -93,7 +96,7 @@ impl World {
         let count = 2 + usize::from(random.chance(600));
         let identity = |n: usize| Identity::from_seed(&[n as u8 + 1; 32]);
         let keys: Vec<Key> = (0..count).map(|n| Key(*identity(n).public())).collect();
-        let window = random.pick(&[64 * 1024, 64 * 1024, 256 * 1024]);
+        let windows: Vec<u64> = (0..count).map(|_| random.pick(&WINDOWS)).collect();
         let anyone = random.chance(300);
         let settings = |number: usize| Settings {
             identity: identity(number),
@@ -103,8 +106,8 @@ impl World {
             role: Role::Server,
             machine: keys[number],
             software: "simulation".to_string(),
-            limits: Limits { window, window_max: 1 << 20, ..Limits::default() },
             secret: [number as u8 + 1; 32],
+            limits: Limits { window: windows[number], window_max: 1 << 20, ..Limits::default() },
             seed: seed ^ number as u64 ^ 0x5555,
         };
         let node = |number| Node::new(number, Nature::Server, settings(number));

@@ -4,7 +4,7 @@
 use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, ConnId, DirectDial, DirectPlace, Effect, TimerKey};
-use crate::address::{Endpoint, Transform};
+use crate::address::{Endpoint, Host, Transform, Transport};
 use crate::control::{Addresses, Answer, Invitation, Preface, Presented, Request};
 use crate::ends::{End, EndId, Owner, Phase};
 use crate::key::Key;
@@ -13,6 +13,7 @@ use crate::reason::{Code, Reason};
 use crate::route::Route;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
 /// How long a route has before the next one starts beside it, as in Happy Eyeballs (RFC 8305).
@@ -90,7 +91,12 @@ impl Broker {
         let nowhere = || Reason::server(Code::BadAddress, "the invitation names no such place");
         let place = match route {
             Route::Unix => DirectPlace::Socket(invitation.socket.clone().ok_or_else(nowhere)?),
-            Route::Tcp => DirectPlace::Net(keyed(&invitation.net)),
+            Route::Tcp => {
+                // Of a port on this machine, only our own server may tell us.
+                let port = invitation.loopback.filter(|_| attempts.server == self.home.key);
+                let near = port.map(|port| loopback(port, invitation.process));
+                DirectPlace::Net(near.into_iter().chain(keyed(&invitation.net)).collect())
+            }
             Route::Punched => DirectPlace::Punch(keyed(&invitation.seen)),
             Route::Link | Route::Relay | Route::Local => return self.attempt_relay(near),
         };
@@ -131,7 +137,7 @@ impl Broker {
             end.candidate_of = Some(near);
         }
         self.grant(far, self.settings.limits.window);
-        self.give_to_stream(far, &preface.frame());
+        self.give_frame(far, &preface.frame());
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.candidates.push(far);
         }
@@ -334,4 +340,10 @@ impl Broker {
             self.begin_attempts(near, server, invitation, request);
         }
     }
+}
+
+/// A process of this machine, which has to prove its key there.
+fn loopback(port: u16, process: Key) -> Endpoint {
+    let transport = Transport::Net { host: Host::V4(Ipv4Addr::LOCALHOST), port };
+    Endpoint { transport, transform: Transform::Shs(process) }
 }

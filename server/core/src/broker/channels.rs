@@ -145,7 +145,7 @@ impl Broker {
         let from = Origin::new(caller.name, caller.version);
         let server = self.is_host().then_some(entry.server);
         let request = Request { server, ..Request::new(entry.name, target.least, from) };
-        self.give_to_stream(far, &Preface::channel(request).frame());
+        self.give_frame(far, &Preface::channel(request).frame());
         Ok(self.ends.handle(near))
     }
 

@@ -80,6 +80,7 @@ impl Broker {
         let record = self.plugins.get(&plugin).ok_or_else(gone)?;
         let (runs, to) = (record.runs, record.config.name.clone());
         let (socket, net) = (record.direct.socket.clone(), record.direct.net.clone());
+        let loopback = record.direct.loopback.filter(|_| place.reach.loopback);
         let seen = match runs {
             Runs::At(host) => self.seen(host),
             Runs::Here => None,
@@ -94,7 +95,8 @@ impl Broker {
             Runs::At(host) => self.send(host, &Message::Expect(expect)),
         }
         let net = Some(Addresses(net));
-        Ok(Invitation { ticket, routes, process: place.process, socket, net, seen })
+        let process = place.process;
+        Ok(Invitation { ticket, routes, process, socket, net, seen, loopback })
     }
 
     /// A number that nobody can guess.

@@ -1,5 +1,4 @@
-//! The hosts of this server: what they register, what they are told, and what is left when one
-//! goes.
+//! The hosts of this server: what they register, what they are told, and what is left of them.
 
 use super::plugins::{Direct, Runs};
 use super::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
@@ -190,7 +189,7 @@ impl Broker {
 /// A host's plugin, as its host describes it.
 fn registered(announced: Announced) -> (PluginConfig, Direct) {
     let Announced { name, version, registration, .. } = announced;
-    let Registration { peers, keys, uses, invites, allow, socket, net } =
+    let Registration { peers, keys, uses, invites, allow, socket, net, loopback } =
         registration.unwrap_or_default();
     let config = PluginConfig {
         name,
@@ -204,5 +203,5 @@ fn registered(announced: Announced) -> (PluginConfig, Direct) {
         invites,
         allow: allow.iter().filter_map(|word| Permission::of(word)).collect(),
     };
-    (config, Direct { socket, net: net.unwrap_or_default().0 })
+    (config, Direct { socket, net: net.unwrap_or_default().0, loopback })
 }

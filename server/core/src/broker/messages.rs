@@ -72,8 +72,7 @@ impl Broker {
         }
     }
 
-    /// Plugins came, changed or left: those of a server, of a host, or of all servers that ours
-    /// knows.
+    /// Plugins came, changed or left: those of a server, of a host, or of all that ours knows.
     fn told_of_plugins(&mut self, id: ConnId, message: Message) {
         let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
         let uplink = self.uplink() == Some(id);

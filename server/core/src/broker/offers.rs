@@ -120,7 +120,7 @@ impl Broker {
                 let server = Some(host.server);
                 let from = Origin { name: host.name.clone(), version: host.version, server };
                 let request = Request::new(guest.clone(), 0, from);
-                self.give_to_stream(near, &Preface::channel(request).frame());
+                self.give_frame(near, &Preface::channel(request).frame());
                 if let Some(end) = self.ends.get_mut(near) {
                     end.info = Some(Box::new(info));
                 }
@@ -138,7 +138,7 @@ impl Broker {
         };
         let from = Origin::new(guest.clone(), version);
         let request = Request { stays: true, ..Request::new(host.name.clone(), 0, from) };
-        self.give_to_stream(far, &Preface::channel(request).frame());
+        self.give_frame(far, &Preface::channel(request).frame());
         match runs {
             Runs::Here => self.tell(plugin, Told::Open(self.ends.handle(near), host.clone())),
             Runs::At(_) => self.grant(near, window),

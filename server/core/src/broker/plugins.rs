@@ -115,6 +115,8 @@ pub struct Direct {
     pub socket: Option<SocketName>,
     /// TCP addresses.
     pub net: Vec<Shareable>,
+    /// A TCP port on loopback, for processes of this server on its machine.
+    pub loopback: Option<u16>,
 }
 
 /// What a plugin did that no plugin may do. It fails for it.

@@ -241,7 +241,7 @@ impl Broker {
         if let Some(end) = self.ends.get_mut(far) {
             end.info = Some(Box::new(info));
         }
-        self.give_to_stream(far, &Preface::channel(request).frame());
+        self.give_frame(far, &Preface::channel(request).frame());
         Ok(())
     }
 
@@ -252,12 +252,15 @@ impl Broker {
         let (unix, net) = record.map_or((false, false), |record| {
             (record.direct.socket.is_some(), !record.direct.net.is_empty())
         });
-        let reach = Reach { unix, net, seen: false };
+        let loopback = record.is_some_and(|record| record.direct.loopback.is_some());
+        let reach = Reach { unix, net, loopback, seen: false };
         let inline = Place { server, server_machine: machine, process: server, machine, reach };
         let Some(Runs::At(host)) = record.map(|record| record.runs) else { return inline };
         let hello = self.conns.get(&host).and_then(|conn| conn.hello.as_ref());
         let Some(hello) = hello else { return inline };
-        let reach = Reach { seen: self.seen(host).is_some(), ..reach };
+        // Who came over a unix socket is on this machine, whatever it says.
+        let loopback = loopback && self.conns.get(&host).is_some_and(|conn| conn.from.is_none());
+        let reach = Reach { seen: self.seen(host).is_some(), loopback, ..reach };
         Place { process: hello.key, machine: hello.machine, reach, ..inline }
     }
 

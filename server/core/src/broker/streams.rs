@@ -57,20 +57,24 @@ impl Broker {
         }
     }
 
+    /// Writes the first frame of a stream, which is no byte of the channel.
+    pub(super) fn give_frame(&mut self, id: EndId, frame: &[u8]) {
+        self.give_to_stream(id, frame);
+        if let Some(end) = self.ends.get_mut(id) {
+            end.told = end.told.saturating_sub(frame.len() as u64);
+        }
+    }
+
     /// Writes the answer to the preface of a stream, once, in front of what waits for it.
     pub(super) fn answer(&mut self, stream: Option<EndId>, answer: &Answer) {
         let Some(stream) = stream else { return };
         let Some(end) = self.ends.get_mut(stream) else { return };
         if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
-            let (early, told) = (end.inbox.take(), end.told);
+            let early = end.inbox.take();
             if let Some(conn) = end.conn() {
                 self.count_unanswered(conn, -1);
             }
-            self.give_to_stream(stream, &answer.frame());
-            // The answer is no byte of the channel.
-            if let Some(end) = self.ends.get_mut(stream) {
-                end.told = told;
-            }
+            self.give_frame(stream, &answer.frame());
             self.give_to_stream(stream, &early);
         }
     }
@@ -86,6 +90,10 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Owner::Stream(conn, stream) = end.owner else { return };
         if !end.inbox.is_empty() {
+            // What was written before the answer goes behind it, although there may be room now.
+            if end.phase == Phase::Asking {
+                return;
+            }
             let Some(conn) = self.conns.get_mut(&conn) else { return };
             let taken = conn.link.mux().write(stream, end.inbox.as_slice());
             end.inbox.advance(taken);

@@ -144,6 +144,7 @@ impl Broker {
             allow: config.allow.iter().map(|what| what.as_str().to_string()).collect(),
             socket: record.direct.socket.clone(),
             net: Some(Addresses(record.direct.net.clone())),
+            loopback: record.direct.loopback,
         };
         let announced = Announced::new(config.name.clone(), config.version);
         Some(Announced { registration: Some(registration), ..announced })

@@ -110,6 +110,9 @@ pub struct Registration {
     /// The TCP addresses on which its host takes direct connections.
     #[n(7)]
     pub net: Option<Addresses>,
+    /// The port on loopback on which its host takes direct connections.
+    #[n(8)]
+    pub loopback: Option<u16>,
 }
 
 /// A plugin that is used, and the least version that will do.

@@ -112,6 +112,10 @@ pub struct Invitation {
     /// The address from which its own link comes.
     #[n(6)]
     pub seen: Option<Addresses>,
+    /// Its port on loopback. It is heard from the caller's own server only, which knows for sure
+    /// that both processes are on its machine.
+    #[n(7)]
+    pub loopback: Option<u16>,
 }
 
 /// What is presented first on a direct connection.

@@ -1,0 +1,88 @@
+//! The text of a host's configuration file, put together from what a test cares about.
+
+// A test whose keys cannot be made must not go on.
+#![allow(clippy::expect_used)]
+
+use super::Server;
+use crate::folder::Folder;
+use std::fmt::Write;
+use std::path::Path;
+use trunkline::key::SecretKey;
+use trunkline_core::key::Key;
+
+/// A configuration that grows.
+#[derive(Clone, Debug)]
+pub struct HostSetup {
+    name: String,
+    server: String,
+    lines: String,
+    tables: String,
+}
+
+impl HostSetup {
+    /// A host without plugins, of the server at an address. Dialling again is quick.
+    #[must_use]
+    pub fn new(name: &str, server: &str) -> HostSetup {
+        let (name, server) = (name.to_owned(), server.to_owned());
+        HostSetup { name, server, lines: String::new(), tables: String::new() }
+    }
+
+    /// A host of a server, over its unix socket.
+    #[must_use]
+    pub fn beside(name: &str, server: &Server) -> HostSetup {
+        HostSetup::new(name, &format!("unix:{}", server.socket().display()))
+    }
+
+    /// A host of a server, over TCP, with keys.
+    #[must_use]
+    pub fn dialling(name: &str, server: &Server, at: impl std::fmt::Display) -> HostSetup {
+        let (port, key) = (server.port(), server.key());
+        HostSetup::new(name, &format!("net:{at}:{port}~shs:{key}"))
+    }
+
+    /// Makes the host's key file before the host runs, and gives its public key.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be made.
+    #[must_use]
+    pub fn key_in(name: &str, folder: &Folder) -> Key {
+        let file = folder.path().join(format!("{name}.key"));
+        SecretKey::read_or_make(&file).expect("a key file can be made").0.public()
+    }
+
+    /// Adds a line to `[host]`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> HostSetup {
+        let _ = writeln!(self.lines, "{line}");
+        self
+    }
+
+    /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
+    /// `[plugin.config]`.
+    #[must_use]
+    pub fn plugin(mut self, file: &Path, lines: &str) -> HostSetup {
+        let file = file.display().to_string();
+        let table = format!("[[plugin]]\npath = {file:?}\nexpose = \"peers\"\n{lines}");
+        let _ = writeln!(self.tables, "{table}");
+        self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its folder for sockets, below that of its file.
+    pub(super) fn state(&self) -> String {
+        format!("{}.state", self.name)
+    }
+
+    /// The whole file.
+    pub(super) fn text(&self) -> String {
+        let HostSetup { name, server, lines, tables } = self;
+        let state = self.state();
+        let head = format!("[host]\nname = {name:?}\nkey = \"{name}.key\"\nserver = {server:?}");
+        let limits = "[limits]\nredial-ms = 50\nredial-max-ms = 500";
+        format!("{head}\nstate = {state:?}\n{lines}\n{limits}\n{tables}")
+    }
+}
