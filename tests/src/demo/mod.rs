@@ -1,4 +1,4 @@
-//! The demonstration: two servers with the sample plugins, and what can be seen when they meet. It
+//! The demonstration: servers with the sample plugins, and what can be seen when they meet. It
 //! waits for what the servers say, each time with a deadline, and never merely for time to pass.
 
 mod columns;
@@ -71,7 +71,10 @@ fn show(programs: &Programs, folder: &Folder) -> Result<(), String> {
     beta.wait_for_link("alpha")?;
     report::directories(&alpha.status()?, &beta.status()?, &address)?;
 
+    let gamma =
+        Server::start(programs.trunkline(), "gamma", folder.write("gamma.toml", setup::gamma()))?;
     let mut pairs = pinged(&alpha, &beta)?;
+    pairs.extend(pinged_in_processes(&gamma)?);
     let entrance = alpha.forward_address()?;
     let fetched = fetch::fetch(entrance, PATIENCE)?;
     // The connection is still open, and so is the channel that carries it.
@@ -83,6 +86,7 @@ fn show(programs: &Programs, folder: &Folder) -> Result<(), String> {
 
     alpha.stop()?;
     beta.stop()?;
+    gamma.stop()?;
     web.stop()?;
     setup::nothing_left(folder.path())
 }
@@ -92,7 +96,25 @@ fn pinged(alpha: &Server, beta: &Server) -> Result<Vec<Pair>, String> {
     let within = beta.route("ping", "echo", beta)?;
     let across = alpha.route("ping", "echo", beta)?;
     Ok(vec![
-        Pair::pinged("ping@beta", "echo@beta", within, beta.ping_result("beta")?),
-        Pair::pinged("ping@alpha", "echo@beta", across, alpha.ping_result("beta")?),
+        Pair::pinged("ping@beta", "echo@beta", within, beta.ping_result("echo@beta")?),
+        Pair::pinged("ping@alpha", "echo@beta", across, alpha.ping_result("echo@beta")?),
     ])
+}
+
+/// What each `ping` of gamma found: both plugins of a pair are in processes of their own.
+fn pinged_in_processes(gamma: &Server) -> Result<Vec<Pair>, String> {
+    let ways = [
+        ("unix", "ping-unix", "echo-unix"),
+        ("tcp", "ping-tcp", "echo-tcp"),
+        ("relay", "ping-relay", "echo-relay"),
+    ];
+    let pair = |(expected, from, to): (&str, &'static str, &'static str)| {
+        let measured = gamma.ping_result(&format!("{to}@gamma"))?;
+        let route = gamma.explained(from, to)?;
+        match route == expected {
+            true => Ok(Pair::pinged(from, to, route, measured)),
+            false => Err(format!("{from} to {to} goes over {route}, and should over {expected}")),
+        }
+    };
+    ways.into_iter().map(pair).collect()
 }

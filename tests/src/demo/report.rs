@@ -112,7 +112,10 @@ fn view(viewer: &Status, name: &str, home: &Status) -> Option<String> {
 /// Prints who is connected to whom, by which route and how fast.
 pub(super) fn pairs(pairs: &[Pair]) {
     println!();
-    println!("Plugins ask for a name; the servers decide the route:");
+    println!(
+        "Plugins ask for a name; the servers decide the route. Those of gamma, a third server, are"
+    );
+    println!("each in a process of their own:");
     println!();
     let heading = ["FROM", "TO", "ROUTE", ">RTT p50", ">RTT p99", ">THROUGHPUT"];
     let rows: Vec<_> = pairs.iter().map(Pair::row).collect();
@@ -142,6 +145,6 @@ pub(super) fn file(
 
 /// Prints that all is well.
 pub(super) fn end(took: Duration) {
-    println!("Both servers stopped in order and left nothing behind.");
+    println!("All servers stopped in order and left nothing behind.");
     println!("All of this held; it took {:.1} s.", took.as_secs_f64());
 }

@@ -82,9 +82,9 @@ impl Server {
         self.wait_for(&format!("link to {peer} (")).map(drop)
     }
 
-    /// What the server's `ping` measured with the `echo` of a server.
+    /// What the server's `ping` measured with an `echo`.
     pub(super) fn ping_result(&self, with: &str) -> Result<Measured, String> {
-        let line = self.wait_for(&format!("ping echo@{with}: "))?;
+        let line = self.wait_for(&format!("ping {with}: "))?;
         Measured::read(&line).ok_or_else(|| format!("{}: no numbers in {line:?}", self.name))
     }
 
@@ -129,6 +129,21 @@ impl Server {
         }
         let (here, there) = (self.name, on.name);
         Err(format!("no channel from {from}@{here} to {to}@{there} within {PATIENCE:?}"))
+    }
+
+    /// The route between two plugins, as the server explains it.
+    pub(super) fn explained(&self, from: &str, to: &str) -> Result<String, String> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let output = self.command("explain").args([from, to, "--json"]).output();
+            let output = output.map_err(|error| format!("trunkline explain: {error}"))?;
+            let told: serde_json::Value = serde_json::from_slice(&output.stdout)
+                .map_err(|error| format!("an explanation of {} is unclear: {error}", self.name))?;
+            if let Some(route) = told["connected"][0].as_str() {
+                return Ok(route.into());
+            }
+        }
+        Err(format!("{from} is not connected to {to} within {PATIENCE:?}"))
     }
 
     /// Stops the server as a user would, and checks that it ended well.

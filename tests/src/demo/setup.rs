@@ -115,7 +115,39 @@ size = 64
 count = 2000
 "#;
 
-/// Checks that two servers that stopped in order took their sockets with them.
+/// A server that has all its plugins in processes of their own: three of `echo`, which can be reached
+/// in different ways, and a `ping` for each.
+pub(super) fn gamma() -> String {
+    let server = r#"[server]
+name = "gamma"
+key = "gamma.key"
+listen = ["unix:gamma.sock~noauth"]
+"#;
+    let pair = |(route, advertise): (&str, &str)| {
+        format!(
+            r#"
+[[plugin]]
+path = "libecho.so"
+name = "echo-{route}"
+placement = "process"
+advertise = [{advertise}]
+
+[[plugin]]
+path = "libping.so"
+name = "ping-{route}"
+placement = "process"
+[plugin.config]
+to = "echo-{route}"
+size = 64
+count = 2000
+"#
+        )
+    };
+    let ways = [("unix", r#""unix""#), ("tcp", r#""net:127.0.0.1:0""#), ("relay", "")];
+    ways.into_iter().map(pair).fold(server.into(), |text, pair| text + &pair)
+}
+
+/// Checks that servers that stopped in order took their sockets with them.
 pub(super) fn nothing_left(folder: &Path) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("{}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(cannot)? {
