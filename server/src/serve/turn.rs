@@ -19,6 +19,7 @@ use trunkline_core::broker::Handle;
 use trunkline_core::broker::{
     ChildId, ConnId, Dial, DirectDial, DirectPlace, Effect, Grants, Opened, Opening, Security, Step,
 };
+use trunkline_core::control::Role;
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
@@ -359,8 +360,13 @@ impl Loop {
     fn status(&self) -> Vec<u8> {
         let broker = self.shared.broker.borrow();
         let settings = broker.settings();
+        let (_, home) = broker.home();
+        let name = match settings.role {
+            Role::Host => format!("{}, a host of {home}", settings.name),
+            Role::Server | Role::Command => settings.name.clone(),
+        };
         let server = status_json::Server {
-            name: &settings.name,
+            name: &name,
             key: broker.home().0.to_string(),
             addresses: broker.addresses(Scope::Device).map(ToString::to_string).collect(),
             uptime_us: status_json::microseconds(self.started.elapsed()),

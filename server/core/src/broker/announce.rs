@@ -36,7 +36,7 @@ impl Broker {
             machine: self.settings.machine,
             plugins: visible,
             software: Some(self.settings.software.clone()),
-            seen: None,
+            seen: self.seen(id),
         };
         self.send(id, &Message::Hello(hello));
         self.send_plugins(id, later);

@@ -284,9 +284,13 @@ impl Broker {
                 }
             }
             Event::Preface { stream, preface, used, rest } => {
-                let phase = self.conns.get(&id).map(|conn| conn.phase);
+                let conn = self.conns.get(&id);
+                let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
                 if let Preface::Direct(presented) = preface {
-                    self.present(id, stream, presented, used);
+                    self.present(id, stream, presented, used, rest);
+                } else if direct {
+                    let text = "a direct connection carries one channel, and a ticket opens it";
+                    self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
                 } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
                     let text = "a stream was opened before hello";
                     self.goodbye(id, Reason::server(Code::ProtocolViolation, text));

@@ -80,7 +80,8 @@ impl Broker {
         let record = self.plugins.get(&plugin).ok_or_else(gone)?;
         let (runs, to) = (record.runs, record.config.name.clone());
         let (socket, net) = (record.direct.socket.clone(), record.direct.net.clone());
-        let loopback = record.direct.loopback.filter(|_| place.reach.loopback);
+        let one_machine = calling.place.machine == place.machine;
+        let loopback = record.direct.loopback.filter(|_| place.reach.loopback && one_machine);
         let seen = match runs {
             Runs::At(host) => self.seen(host),
             Runs::Here => None,
@@ -186,7 +187,7 @@ impl Broker {
             && let Some(conn) = self.conns.get_mut(&id)
             && let Some((stream, presented, used)) = conn.presented.take()
         {
-            self.present(id, stream, presented, used);
+            self.present(id, stream, presented, used, &[]);
         }
     }
 
@@ -198,10 +199,11 @@ impl Broker {
         stream: StreamId,
         presented: Presented,
         used: u64,
+        rest: &[u8],
     ) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase != ConnPhase::AwaitsTicket {
-            let text = "a ticket is presented first, and once";
+        if conn.phase != ConnPhase::AwaitsTicket || conn.presented.is_some() || !rest.is_empty() {
+            let text = "a ticket is presented first, once, and with nothing behind it";
             self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
             return;
         }

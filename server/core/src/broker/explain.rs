@@ -336,8 +336,13 @@ impl Broker {
                 pair && to.0 == b.name && to.1 == b.server && failure.route == route
             });
             let place = possible.iter().position(|one| *one == route);
+            let far = [a, b].into_iter().find(|subject| subject.server != self.home.key);
             let (verdict, mut text) = if told.connected.contains(&route) {
                 (Verdict::Holds, "in use".to_string())
+            } else if let (true, Some(far)) = (route.is_direct(), far) {
+                let at = self.server_name(far.server);
+                let text = format!("possible only if {} runs in a host; {at} knows", far.name);
+                (Verdict::Open, text)
             } else if let Some(place) = place {
                 (Verdict::Holds, format!("possible, number {} to be tried", place + 1))
             } else {

@@ -47,6 +47,14 @@ impl Broker {
             return refuse(Code::ProtocolViolation, text.to_string());
         }
         match (hello.role, conn.grants) {
+            (Role::Host, _) if hello.key == self.key => {
+                let text = "this host has the key of its server; give it one of its own";
+                refuse(Code::SelfLink, text.to_string())
+            }
+            (Role::Server, _) if self.is_host() && conn.how == Opened::Accepted => {
+                let text = "a host links with its own server only, which it dials";
+                refuse(Code::NotAllowed, text.to_string())
+            }
             (Role::Server, _) if hello.key == self.key => {
                 refuse(Code::SelfLink, "this is the same server".to_string())
             }

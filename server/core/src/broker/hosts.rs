@@ -13,7 +13,7 @@ use crate::limits::Limit;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 impl Broker {
@@ -169,9 +169,13 @@ impl Broker {
         let Some(plugin) = self.running(&name).filter(|p| self.plugins_of(id).contains(p)) else {
             return;
         };
-        // What the host itself could see was judged there.
-        if let Err(reason) = self.open_link(plugin, &address) {
-            log::warn!("the plugin {name} wanted a link to {address}: {reason}");
+        let Err(reason) = self.open_link(plugin, &address) else { return };
+        log::warn!("the plugin {name} wanted a link to {address}: {reason}");
+        // The host has judged the address, and told its plugin which key to expect.
+        if let Some(key) = super::peer_links::key_of(&address) {
+            let server = Server { key, name: String::new() };
+            let plugin = Some(name);
+            self.send(id, &Message::Unlinked(Unlinked { server, reason, plugin }));
         }
     }
 

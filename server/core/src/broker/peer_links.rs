@@ -23,7 +23,7 @@ impl Broker {
             return Err(Reason::server(Code::SelfLink, "this is the key of this server"));
         }
         if self.is_host() {
-            self.ask_for_link(plugin, address);
+            self.ask_for_link(plugin, address)?;
             return Ok(key);
         }
         let mut wanted = self.peers.values().filter(|peer| peer.wanted_by.is_some());
@@ -100,6 +100,11 @@ impl Broker {
             }
         }
     }
+}
+
+/// The key that the address of a link names.
+pub(super) fn key_of(address: &str) -> Option<Key> {
+    keyed(&address.parse().ok()?).ok().map(|(key, _)| key)
 }
 
 /// The one key that an address names, and where it can be dialled.

@@ -92,7 +92,10 @@ impl Broker {
         let role = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
         match role {
             Some(Role::Host) => self.asked_by_host(stream, conn, request),
-            _ if self.is_host() => self.asked_by_uplink(stream, request),
+            _ if self.uplink() == Some(conn) => self.asked_by_uplink(stream, request),
+            _ if self.is_host() => {
+                Err(Reason::server(Code::NotAllowed, "this host serves its own server only"))
+            }
             _ => self.asked_by_server(stream, conn, request),
         }
     }

@@ -12,7 +12,7 @@ use crate::control::{
 use crate::directory::ChangeKind;
 use crate::key::Key;
 use crate::name::Name;
-use crate::reason::Reason;
+use crate::reason::{Code, Reason};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -203,12 +203,14 @@ impl Broker {
         }
     }
 
-    pub(super) fn ask_for_link(&mut self, plugin: PluginId, address: &str) {
+    pub(super) fn ask_for_link(&mut self, plugin: PluginId, address: &str) -> Result<(), Reason> {
         let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
-        if let (Some(uplink), Some(plugin)) = (self.uplink(), name) {
-            let address = address.into();
-            self.send(uplink, &Message::OpenLink(OpenLink { plugin, address }));
-        }
+        let (Some(uplink), Some(plugin)) = (self.uplink(), name) else {
+            return Err(Reason::server(Code::LinkLost, "the server of this host is not reached"));
+        };
+        let address = address.into();
+        self.send(uplink, &Message::OpenLink(OpenLink { plugin, address }));
+        Ok(())
     }
 
     pub(super) fn ask_for_end_of_link(&mut self, plugin: PluginId, server: Key) {
