@@ -163,9 +163,10 @@ impl Broker {
         }
     }
 
-    /// Whether a process may make a direct connection: it holds a ticket that was not used.
+    /// Whether a process may make a direct connection: it was given a ticket. If that was used on
+    /// another route meanwhile, it is told so.
     pub(super) fn holds_ticket(&self, process: Key) -> bool {
-        self.tickets.known.values().any(|known| known.process == process && !known.used)
+        self.tickets.known.values().any(|known| known.process == process)
     }
 
     /// Callers may be faster than the servers' word that they come: those are let in now.
