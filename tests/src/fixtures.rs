@@ -60,6 +60,7 @@ impl Api {
                 "tests/fixtures/crowd",
                 "tests/fixtures/dials",
                 "tests/fixtures/greedy",
+                "tests/fixtures/meets",
                 "tests/fixtures/misuses",
                 "tests/fixtures/never-reads",
                 "tests/fixtures/obeys",
@@ -84,7 +85,7 @@ impl Api {
 }
 
 /// The file of a plugin: `echo` for every API but the newer one; `crowd`, `dials`, `greedy`,
-/// `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer` for the newer one.
+/// `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))
