@@ -182,6 +182,27 @@ fn a_ticket_that_nobody_gave_is_refused() {
     assert!(all.all[ANSWERS].asked.is_empty());
 }
 
+/// The word of the servers may be lost with a link, and they vouch for what they pass on.
+#[test]
+fn a_ticket_that_nobody_told_of_works_once_through_the_servers() {
+    let (mut all, mut raw) = scene();
+    let ticket = Ticket([5; 32]);
+    let mut early = present(&mut all, ticket);
+    for _ in 0..2 {
+        let from = Origin::new("asks".parse().expect("a name"), 1);
+        let request = Request::new("answers".parse().expect("a name"), 1, from);
+        let request = Request { ticket: Some(ticket), ..request };
+        raw.open(&mut all, &Preface::Channel(request));
+    }
+    let [Answer::Accept(_), Answer::Refuse(why)] = &raw.answers[..] else {
+        panic!("one is accepted: {:?}", raw.answers)
+    };
+    assert!(why.is(Code::BadTicket), "{why}");
+    assert!(refusal(early.exchange(&mut all)).ends_with("this ticket was used"));
+    assert_eq!(all.all[ANSWERS].asked.len(), 1);
+    all.audit();
+}
+
 #[test]
 fn who_presents_no_ticket_is_hung_up_on() {
     let (mut all, _raw) = scene();
