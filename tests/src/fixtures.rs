@@ -61,6 +61,7 @@ impl Api {
                 "tests/fixtures/dials",
                 "tests/fixtures/greedy",
                 "tests/fixtures/harms",
+                "tests/fixtures/meets",
                 "tests/fixtures/misuses",
                 "tests/fixtures/never-reads",
                 "tests/fixtures/obeys",
@@ -85,7 +86,8 @@ impl Api {
 }
 
 /// The file of a plugin: `echo` for every API but the newer one; `crowd`, `dials`, `greedy`,
-/// `harms`, `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer` for the newer one.
+/// `harms`, `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer` for the
+/// newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))

@@ -6,5 +6,6 @@ pub mod fixtures;
 pub mod folder;
 pub mod harness;
 pub mod netns;
+pub mod processes;
 pub mod sim;
 pub mod tidy;

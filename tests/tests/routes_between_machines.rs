@@ -1,6 +1,7 @@
 //! Channels between plugins of hosts on machines of a test's own: each takes the best route that
-//! there is, carries every byte intact, and is seen by the processes that it passes through. Without
-//! root all is skipped.
+//! there is, carries every byte intact, and is seen by the processes that it passes through.
+//! Without root all is skipped.
+
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
 use std::net::Ipv4Addr;
@@ -173,4 +174,68 @@ fn two_hosts_of_two_servers_behind_symmetric_routers_are_relayed() {
     let machines = homes(&mut scene, Nat::Symmetric);
     let answers = scene.answers(&machines[0], &beta, at, BOTH);
     check("relay", &scene.asks(&machines[1]), &answers, &[&scene.alpha, &beta]);
+}
+
+/// How many TCP connections of a machine are established.
+fn established(machine: &Machine) -> usize {
+    let output = machine.command("cat").arg("/proc/net/tcp").output().expect("cat runs");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    // The fourth column is the state: 01 is established.
+    table.lines().filter(|line| line.split_whitespace().nth(3) == Some("01")).count()
+}
+
+#[test]
+fn two_servers_with_inline_plugins_share_one_connection_whatever_they_advertise() {
+    let Some(mut net) = Net::or_skip("connections of two servers") else { return };
+    let (folder, lan) = (Folder::new(), net.lan());
+    let machines = ["alpha", "beta"].map(|name| net.machine(name, lan));
+    let dials = Setup::new("beta");
+    let accepts = Setup::new("alpha").listen("net:0.0.0.0:0~shs").peer_key(dials.key_in(&folder));
+    let accepts = accepts.plugin(&plugin("echo"), BOTH);
+    let alpha = Server::start_on(&machines[0], &folder, &accepts);
+    let at = (machines[0].address(), alpha.port()).into();
+    let config = format!("{BOTH}\n[plugin.config]\ncount = 10\nbulk-mib = {BULK}");
+    let dials = dials.peer_with(alpha.key(), at).plugin(&plugin("ping"), &config);
+    let beta = Server::start_on(&machines[1], &folder, &dials);
+    beta.log().wait_for(0, "MB/s over");
+    for server in [&alpha, &beta] {
+        let status = server.status();
+        let [channel] = &status.channels[..] else { panic!("one channel: {status:#?}") };
+        assert_eq!(channel.route, "link", "{}", status.server.name);
+    }
+    assert_eq!(machines.each_ref().map(established), [1, 1]);
+}
+
+/// Lets a machine hear nothing at a port: as a firewall that drops.
+fn drop_all_to(machine: &Machine, port: &str) {
+    let rules = format!(
+        "table ip wall {{ chain input {{ type filter hook input priority 0; \
+         tcp dport {port} drop; }}\n }}"
+    );
+    let status = machine.command("nft").arg(&rules).status().expect("nft runs");
+    assert!(status.success(), "{rules}");
+}
+
+#[test]
+fn relay_takes_over_from_an_address_behind_a_firewall() {
+    let Some(mut net) = Net::or_skip("a firewall") else { return };
+    let (folder, lan) = (Folder::new(), net.lan());
+    let [home, away] = ["home", "away"].map(|name| net.machine(name, lan));
+    let alpha = Server::start_on(&home, &folder, &Scene::server("alpha", &folder));
+    let setup = HostSetup::beside("answers", &alpha).plugin(&plugin("echo"), BOTH);
+    let answers = Server::start_host(Some(&home), &folder, &setup);
+    let line = answers.log().wait_for(0, "listening on net:");
+    let port = line.rsplit(':').next().and_then(|rest| rest.split('~').next()).expect("a port");
+    drop_all_to(&home, port);
+    let config = "[plugin.config]\ncount = 1\nbulk-mib = 1";
+    let setup = HostSetup::dialling("asks", &alpha, home.address());
+    let setup = setup.plugin(&plugin("ping"), config);
+    let begun = std::time::Instant::now();
+    let asks = Server::start_host(Some(&away), &folder, &setup);
+    asks.log().wait_for(0, "MB/s over");
+    let took = begun.elapsed();
+    eprintln!("relay took over, and 1 MiB was there and back, {took:?} after the host's start");
+    assert_eq!(asks.status().channels[0].route, "relay");
+    assert!(took.as_millis() >= 250, "the address was not tried: {took:?}");
+    assert!(took.as_secs() < 4, "the connection's own time-out was waited for: {took:?}");
 }

@@ -58,6 +58,13 @@ impl HostSetup {
         self
     }
 
+    /// Adds a line to `[limits]`; before any plugin.
+    #[must_use]
+    pub fn limit(mut self, line: &str) -> HostSetup {
+        let _ = writeln!(self.tables, "{line}");
+        self
+    }
+
     /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
     /// `[plugin.config]`.
     #[must_use]

@@ -84,6 +84,12 @@ impl Proxy {
         self.shared.count.load(Ordering::SeqCst)
     }
 
+    /// When the last connection came.
+    #[must_use]
+    pub fn last_connection(&self) -> Option<Instant> {
+        *lock(&self.shared.last)
+    }
+
     /// How many flips and replays were carried out so far.
     #[must_use]
     pub fn faults(&self) -> usize {
@@ -161,6 +167,7 @@ impl Direction {
 struct Shared {
     stopped: AtomicBool,
     count: AtomicUsize,
+    last: Mutex<Option<Instant>>,
     delay: Mutex<Duration>,
     /// Those of the next connection.
     faults: Mutex<(Faults, Faults)>,
@@ -181,6 +188,7 @@ impl Shared {
             }
             threads.retain(|thread| !thread.is_finished());
             self.count.fetch_add(1, Ordering::SeqCst);
+            *lock(&self.last) = Some(Instant::now());
             // A cut waits, so that it does not miss a connection that the server knows already.
             let mut connections = lock(&self.connections);
             connections.retain(|connection| connection.strong_count() > 0);

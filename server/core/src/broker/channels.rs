@@ -266,7 +266,10 @@ impl Broker {
 
     pub(super) fn refuse_peer(&mut self, peer: Option<EndId>, reason: Reason) {
         let Some(peer) = peer else { return };
+        let unanswered = self.awaits_answer(peer);
         match self.ends.get_mut(peer) {
+            // A guest that is offered a channel refuses it, and the other plugin is still asked.
+            Some(end) if unanswered => end.aborts_for = Some(Box::new(reason)),
             Some(end) if end.conn().is_some() && end.phase == Phase::Asking => {
                 end.inbox.clear();
                 self.answer(Some(peer), &Answer::Refuse(reason));

@@ -33,8 +33,8 @@ const TICKETS_MAX: usize = 4096;
 struct Ticketed {
     to: Name,
     caller: Caller,
-    /// The key of the process that presents it.
-    process: Key,
+    /// The key of the process that presents it on a direct connection.
+    process: Option<Key>,
     used: bool,
 }
 
@@ -115,9 +115,7 @@ impl Broker {
         }
         let server = from.server.unwrap_or(self.home.key);
         let caller = Caller { name: from.name, version: from.version, server };
-        self.tickets.known.insert(ticket, Ticketed { to, caller, process, used: false });
-        self.tickets.ends.push_back((self.now + TICKET_TIME, ticket));
-        self.arm_tickets();
+        self.keep_ticket(ticket, Ticketed { to, caller, process: Some(process), used: false });
         self.let_in_who_waits(process);
         self.take_who_presented(ticket);
         let punch = punch.iter().flat_map(|addresses| &addresses.0);
@@ -129,6 +127,12 @@ impl Broker {
             self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
         }
         Ok(())
+    }
+
+    fn keep_ticket(&mut self, ticket: Ticket, ticketed: Ticketed) {
+        self.tickets.known.insert(ticket, ticketed);
+        self.tickets.ends.push_back((self.now + TICKET_TIME, ticket));
+        self.arm_tickets();
     }
 
     fn arm_tickets(&mut self) {
@@ -150,25 +154,44 @@ impl Broker {
     }
 
     /// Uses a ticket up.
-    pub(super) fn redeem(&mut self, ticket: Ticket, to: Option<&Name>) -> Result<Redeemed, Reason> {
+    fn redeem(&mut self, ticket: Ticket) -> Result<Ticketed, Reason> {
         let bad = |text| Err(Reason::server(Code::BadTicket, text));
         match self.tickets.known.get_mut(&ticket) {
             None => bad("this ticket was never given, or has expired"),
             Some(known) if known.used => bad("this ticket was used"),
-            Some(known) if to.is_some_and(|to| known.to != *to) => {
-                bad("this ticket is for another plugin")
-            }
             Some(known) => {
                 known.used = true;
-                let Ticketed { to, caller, process, .. } = known.clone();
-                Ok(Redeemed { to, caller, process })
+                Ok(known.clone())
             }
         }
     }
 
-    /// Whether a process may make a direct connection: it holds a ticket that was not used.
+    /// Uses the ticket up of a channel that the servers pass on. They vouch for it themselves: so a
+    /// ticket of which their word was lost with a link is as good, and only its second use is not.
+    pub(super) fn redeem_relayed(
+        &mut self,
+        ticket: Ticket,
+        to: &Name,
+        caller: &Caller,
+    ) -> Result<(), Reason> {
+        let bad = |text| Err(Reason::server(Code::BadTicket, text));
+        match self.tickets.known.get(&ticket) {
+            Some(known) if known.to != *to => bad("this ticket is for another plugin"),
+            Some(_) => self.redeem(ticket).map(drop),
+            None if self.tickets.ends.len() >= TICKETS_MAX => bad("too many tickets are out"),
+            None => {
+                let (to, caller) = (to.clone(), caller.clone());
+                self.keep_ticket(ticket, Ticketed { to, caller, process: None, used: true });
+                self.take_who_presented(ticket);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a process may make a direct connection: it was given a ticket. If that was used on
+    /// another route meanwhile, it is told so.
     pub(super) fn holds_ticket(&self, process: Key) -> bool {
-        self.tickets.known.values().any(|known| known.process == process && !known.used)
+        self.tickets.known.values().any(|known| known.process == Some(process))
     }
 
     /// Callers may be faster than the servers' word that they come: those are let in now.
@@ -213,8 +236,8 @@ impl Broker {
         }
         let proved = conn.proved;
         conn.route = presented.route;
-        let taken = self.redeem(presented.ticket, None).and_then(|redeemed| {
-            match proved.is_none_or(|key| key == redeemed.process) {
+        let taken = self.redeem(presented.ticket).and_then(|redeemed| {
+            match proved.is_none_or(|key| Some(key) == redeemed.process) {
                 true => Ok(redeemed),
                 false => Err(Reason::server(Code::BadTicket, "this ticket is another process's")),
             }
@@ -232,7 +255,7 @@ impl Broker {
         stream: StreamId,
         route: Route,
         used: u64,
-        taken: Result<Redeemed, Reason>,
+        taken: Result<Ticketed, Reason>,
     ) {
         let Some(end) = self.add_asking(id, stream) else { return };
         let asked = taken.and_then(|redeemed| {
@@ -253,14 +276,6 @@ impl Broker {
     pub(super) fn seen(&self, id: ConnId) -> Option<Addresses> {
         seen(self.conns.get(&id)?.from?)
     }
-}
-
-/// What a ticket was good for.
-#[derive(Debug)]
-pub(super) struct Redeemed {
-    pub(super) to: Name,
-    pub(super) caller: Caller,
-    process: Key,
 }
 
 /// An address that somebody was seen at, if it means something elsewhere.

@@ -178,7 +178,7 @@ impl Broker {
         let server = from.server.unwrap_or(self.home.key);
         let caller = Caller { name: from.name, version: from.version, server };
         if let Some(ticket) = ticket {
-            self.redeem(ticket, Some(&to))?;
+            self.redeem_relayed(ticket, &to, &caller)?;
         }
         self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link))
     }
@@ -197,7 +197,7 @@ impl Broker {
         let (runs, to) = (record.runs, record.config.name.clone());
         let Runs::At(host) = runs else {
             if let Some(ticket) = ticket {
-                self.redeem(ticket, Some(&to))?;
+                self.redeem_relayed(ticket, &to, &caller)?;
             }
             return self.ask_plugin(stream, plugin, caller, route);
         };

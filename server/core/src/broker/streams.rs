@@ -185,6 +185,10 @@ impl Broker {
             self.candidate_answers(id, near, answer, rest);
             return;
         }
+        if let Some(reason) = self.ends.get_mut(id).and_then(|end| end.aborts_for.take()) {
+            self.abort_end(Some(id), *reason);
+            return;
+        }
         let peer = self.ends.get(id).and_then(|end| end.peer);
         match answer {
             Answer::Direct(invitation) => match peer {
@@ -225,6 +229,14 @@ impl Broker {
                 self.refuse_peer(peer, reason);
             }
         }
+    }
+
+    /// Whether an end is a stream that we opened, and that was not answered.
+    pub(super) fn awaits_answer(&mut self, id: EndId) -> bool {
+        let Some(Owner::Stream(conn, stream)) = self.ends.get(id).map(|end| end.owner) else {
+            return false;
+        };
+        self.link_of(conn).is_some_and(|link| link.awaits_answer(stream))
     }
 
     /// Whether an end is a stream whose preface waits for our answer.

@@ -6,6 +6,7 @@ use crate::bymux::StreamId;
 use crate::key::Key;
 use crate::link::Round;
 use crate::name::Name;
+use crate::reason::Reason;
 use crate::route::Route;
 use alloc::boxed::Box;
 
@@ -80,6 +81,9 @@ pub(crate) struct End {
     pub(crate) early: Inbox,
     /// The plugin's end that this stream may be joined to, if it is the first one that is accepted.
     pub(crate) candidate_of: Option<EndId>,
+    /// A stream that we opened is aborted for this when it is answered: before, the peer might not
+    /// hear the reason.
+    pub(crate) aborts_for: Option<Box<Reason>>,
     /// Bytes that the owner may still give. Of a plugin whose peer is a stream, bymux keeps it.
     pub(crate) allowance: u64,
     /// Bytes that the owner took, for which no credit was given back to the other end.
@@ -114,6 +118,7 @@ impl End {
             inbox: Inbox::default(),
             early: Inbox::default(),
             candidate_of: None,
+            aborts_for: None,
             allowance: 0,
             owed: 0,
             window,

@@ -1,0 +1,252 @@
+//! Direct connections that present a ticket which is used, wrong, too old, somebody else's, or none
+//! at all: each is refused with a reason, and no plugin is asked.
+
+#![allow(clippy::expect_used)] // Helpers of tests may panic as well.
+
+use std::time::Duration;
+use trunkline_core::broker::{ConnId, Direct, Grants, Opened, Opening, Security};
+use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::control::{
+    Announced, Answer, Hello, Invitation, Message, Origin, PROTOCOL, Preface, Presented,
+    Registration, Request, Role, SocketName, Ticket,
+};
+use trunkline_core::key::Key;
+use trunkline_core::limits::{Limits, WINDOW};
+use trunkline_core::link::{Event, Link};
+use trunkline_core::reason::{Code, Reason};
+use trunkline_core::route::Route;
+use trunkline_tests::processes::Processes;
+
+const SERVER: usize = 0;
+const ANSWERS: usize = 1;
+
+/// How long a ticket can be used.
+const TICKET_TIME: Duration = Duration::from_secs(30);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A connection whose dialler says what a test wants.
+struct Raw {
+    process: usize,
+    conn: ConnId,
+    link: Link,
+    answers: Vec<Answer>,
+    goodbye: Option<Reason>,
+}
+
+impl Raw {
+    fn connect(all: &mut Processes, process: usize, how: Opened) -> Raw {
+        let (grants, address, security) = (Grants::Everything, "raw".into(), Security::NoAuth);
+        let opening = Opening { how, grants, address, security, from: None };
+        let conn = all.all[process].broker.connected(opening);
+        let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
+        Raw { process, conn, link, answers: Vec::new(), goodbye: None }
+    }
+
+    fn open(&mut self, all: &mut Processes, preface: &Preface) -> &mut Raw {
+        let tag = self.answers.len() as u32;
+        let stream = self.link.open(tag).expect("one more stream");
+        let mux = self.link.mux();
+        mux.credit(stream, WINDOW.try_into().expect("not zero"));
+        let frame = preface.frame();
+        assert_eq!(mux.write(stream, &frame), frame.len());
+        self.exchange(all)
+    }
+
+    /// Carries bytes until nobody says anything more.
+    fn exchange(&mut self, all: &mut Processes) -> &mut Raw {
+        loop {
+            let ours = self.link.outbox().slices().concat();
+            self.link.mux().outbox_mut().advance(ours.len());
+            all.all[self.process].receive(self.conn, ours.clone());
+            all.run();
+            let theirs = all.all[self.process].send(self.conn);
+            let mut input = &theirs[..];
+            while let Some(event) = self.link.receive(Duration::ZERO, &mut input).expect("no fault")
+            {
+                match event {
+                    Event::Answer { answer, .. } => self.answers.push(answer),
+                    Event::Messages(messages) => messages.into_iter().for_each(|message| {
+                        if let Message::Goodbye(goodbye) = message {
+                            self.goodbye = Some(goodbye.reason);
+                        }
+                    }),
+                    _ => {}
+                }
+            }
+            if ours.is_empty() && theirs.is_empty() {
+                return self;
+            }
+        }
+    }
+}
+
+/// A server, its host, and one more host that is made by hand.
+fn scene() -> (Processes, Raw) {
+    let mut all = Processes::default();
+    all.add(Role::Server, 0, "server");
+    all.add(Role::Host, 9, "answers");
+    all.link(ANSWERS, SERVER, None);
+    let socket = Some(SocketName::new([1; 16]));
+    all.advertise(ANSWERS, Direct { socket, ..Direct::default() });
+    let mut raw = Raw::connect(&mut all, SERVER, Opened::Accepted);
+    let asks = Announced::new("asks".parse().expect("a name"), 1);
+    let asks = Announced { registration: Some(Registration::default()), ..asks };
+    let hello = Hello {
+        protocol: PROTOCOL,
+        role: Role::Host,
+        key: Key([77; 32]),
+        name: "raw".into(),
+        machine: Key([9; 32]),
+        plugins: vec![asks],
+        software: None,
+        seen: None,
+    };
+    raw.link.send(&Message::Hello(hello)).expect("it fits");
+    raw.exchange(&mut all);
+    (all, raw)
+}
+
+fn invite(all: &mut Processes, raw: &mut Raw) -> Invitation {
+    let from = Origin::new("asks".parse().expect("a name"), 1);
+    let request = Request::new("answers".parse().expect("a name"), 1, from);
+    raw.open(all, &Preface::Channel(request));
+    match raw.answers.last() {
+        Some(Answer::Direct(invitation)) => (**invitation).clone(),
+        other => panic!("an invitation, and not {other:?}"),
+    }
+}
+
+fn present(all: &mut Processes, ticket: Ticket) -> Raw {
+    let mut direct = Raw::connect(all, ANSWERS, Opened::Direct);
+    direct.open(all, &Preface::Direct(Presented { ticket, route: Route::Unix }));
+    direct
+}
+
+/// Why a connection was refused, by its answer.
+fn refusal(direct: &Raw) -> String {
+    match &direct.answers[..] {
+        [Answer::Refuse(why)] if why.is(Code::BadTicket) => why.to_string(),
+        other => panic!("a refusal for its ticket, and not {other:?}, {:?}", direct.goodbye),
+    }
+}
+
+#[test]
+fn a_ticket_works_once() {
+    let (mut all, mut raw) = scene();
+    let invitation = invite(&mut all, &mut raw);
+    assert_eq!(invitation.routes, [Route::Unix, Route::Relay]);
+    let first = present(&mut all, invitation.ticket);
+    assert_eq!(first.answers, [Answer::Accept(Some(Route::Unix))]);
+    assert_eq!(all.all[ANSWERS].asked.len(), 1);
+    let second = present(&mut all, invitation.ticket);
+    assert!(refusal(&second).ends_with("this ticket was used"), "{}", refusal(&second));
+    assert_eq!(all.all[ANSWERS].asked.len(), 1, "the plugin was asked again");
+    // Nor does it work through the servers, by then.
+    let from = Origin::new("asks".parse().expect("a name"), 1);
+    let request = Request::new("answers".parse().expect("a name"), 1, from);
+    let ticket = Some(invitation.ticket);
+    raw.open(&mut all, &Preface::Channel(Request { ticket, ..request }));
+    let Some(Answer::Refuse(why)) = raw.answers.last() else { panic!("{:?}", raw.answers) };
+    assert!(why.is(Code::BadTicket), "{why}");
+    all.audit();
+}
+
+#[test]
+fn a_ticket_expires_after_30_s() {
+    let (mut all, mut raw) = scene();
+    let [early, late] = [0, 1].map(|_| invite(&mut all, &mut raw).ticket);
+    all.wait(TICKET_TIME - MOMENT);
+    assert_eq!(present(&mut all, early).answers, [Answer::Accept(Some(Route::Unix))]);
+    all.wait(MOMENT);
+    assert_wrong(&mut all, late);
+    assert_eq!(all.all[ANSWERS].asked.len(), 1);
+}
+
+/// A ticket that is not known may become so, and is refused when that has had its time.
+fn assert_wrong(all: &mut Processes, ticket: Ticket) {
+    let mut direct = present(all, ticket);
+    assert!(direct.answers.is_empty() && direct.goodbye.is_none(), "it waits");
+    all.wait(Limits::default().handshake);
+    direct.exchange(all);
+    let why = direct.goodbye.expect("it is hung up on");
+    assert!(why.is(Code::BadTicket), "{why}");
+    assert!(all.all[ANSWERS].has_hung_up(direct.conn));
+}
+
+#[test]
+fn a_ticket_that_nobody_gave_is_refused() {
+    let (mut all, mut raw) = scene();
+    let Ticket(mut bytes) = invite(&mut all, &mut raw).ticket;
+    bytes[31] ^= 1;
+    assert_wrong(&mut all, Ticket(bytes));
+    assert!(all.all[ANSWERS].asked.is_empty());
+}
+
+/// The word of the servers may be lost with a link, and they vouch for what they pass on.
+#[test]
+fn a_ticket_that_nobody_told_of_works_once_through_the_servers() {
+    let (mut all, mut raw) = scene();
+    let ticket = Ticket([5; 32]);
+    let mut early = present(&mut all, ticket);
+    for _ in 0..2 {
+        let from = Origin::new("asks".parse().expect("a name"), 1);
+        let request = Request::new("answers".parse().expect("a name"), 1, from);
+        let request = Request { ticket: Some(ticket), ..request };
+        raw.open(&mut all, &Preface::Channel(request));
+    }
+    let [Answer::Accept(_), Answer::Refuse(why)] = &raw.answers[..] else {
+        panic!("one is accepted: {:?}", raw.answers)
+    };
+    assert!(why.is(Code::BadTicket), "{why}");
+    assert!(refusal(early.exchange(&mut all)).ends_with("this ticket was used"));
+    assert_eq!(all.all[ANSWERS].asked.len(), 1);
+    all.audit();
+}
+
+#[test]
+fn who_presents_no_ticket_is_hung_up_on() {
+    let (mut all, _raw) = scene();
+    let silent = Raw::connect(&mut all, ANSWERS, Opened::Direct);
+    let mut direct = Raw::connect(&mut all, ANSWERS, Opened::Direct);
+    let from = Origin::new("asks".parse().expect("a name"), 1);
+    let request = Request::new("answers".parse().expect("a name"), 1, from);
+    direct.open(&mut all, &Preface::Channel(request));
+    let why = direct.goodbye.as_ref().expect("it is hung up on");
+    assert!(why.is(Code::ProtocolViolation), "{why}");
+    all.wait(Limits::default().handshake);
+    let mut silent = silent;
+    let why = silent.exchange(&mut all).goodbye.as_ref().expect("it is hung up on");
+    assert!(why.is(Code::HandshakeTimeout), "{why}");
+    assert!(all.all[ANSWERS].asked.is_empty());
+}
+
+#[test]
+fn a_ticket_that_comes_before_the_word_of_the_servers_is_waited_for() {
+    let (mut all, mut raw) = scene();
+    let ticket = invite(&mut all, &mut raw).ticket;
+    // Tickets are made of what only their server knows and of a number: a server with the same
+    // secret gives the same ones, so that the first ticket of another one is known in advance.
+    let (mut others, mut other) = scene();
+    let mut direct = present(&mut others, ticket);
+    assert!(direct.answers.is_empty(), "nobody has told of it");
+    assert_eq!(invite(&mut others, &mut other).ticket, ticket);
+    direct.exchange(&mut others);
+    assert_eq!(direct.answers, [Answer::Accept(Some(Route::Unix))]);
+    assert_eq!(others.all[ANSWERS].asked.len(), 1);
+}
+
+#[test]
+fn a_ticket_is_for_a_connection_of_its_own_and_for_one_channel() {
+    let (mut all, mut raw) = scene();
+    let [first, second] = [0, 1].map(|_| invite(&mut all, &mut raw).ticket);
+    // On a link, not on a direct connection.
+    raw.open(&mut all, &Preface::Direct(Presented { ticket: first, route: Route::Unix }));
+    let mut direct = present(&mut all, first);
+    assert_eq!(direct.answers.len(), 1);
+    // A second channel, though with a good ticket.
+    direct.open(&mut all, &Preface::Direct(Presented { ticket: second, route: Route::Unix }));
+    let why = direct.goodbye.as_ref().expect("it is hung up on");
+    assert!(why.is(Code::ProtocolViolation), "{why}");
+    assert_eq!(all.all[ANSWERS].asked.len(), 1);
+    all.audit();
+}
