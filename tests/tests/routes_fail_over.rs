@@ -41,7 +41,7 @@ fn scene(direct: Direct, seen: [Option<&str>; 2]) -> Processes {
 }
 
 fn dialled_by_net() -> Processes {
-    let direct = Direct { socket: None, net: net("net:203.0.113.9:1000~shs") };
+    let direct = Direct { net: net("net:203.0.113.9:1000~shs"), ..Direct::default() };
     scene(direct, [None, None])
 }
 
@@ -154,7 +154,7 @@ fn a_direct_connection_that_comes_after_the_relay_is_closed() {
 
 #[test]
 fn all_routes_of_two_machines_start_a_little_apart() {
-    let direct = Direct { socket: None, net: net("net:203.0.113.9:1000~shs") };
+    let direct = Direct { net: net("net:203.0.113.9:1000~shs"), ..Direct::default() };
     let mut all = scene(direct, [Some("198.51.100.1:40"), Some("198.51.100.2:50")]);
     all.all[ANSWERS].answers = Answers::Waits;
     all.all[ASKS].open("answers");

@@ -109,7 +109,7 @@ fn scene() -> (Processes, Raw) {
 fn invite(all: &mut Processes, raw: &mut Raw) -> Invitation {
     let from = Origin::new("asks".parse().expect("a name"), 1);
     let request = Request::new("answers".parse().expect("a name"), 1, from);
-    raw.open(all, &Preface::Channel(request));
+    raw.open(all, &Preface::channel(request));
     match raw.answers.last() {
         Some(Answer::Direct(invitation)) => (**invitation).clone(),
         other => panic!("an invitation, and not {other:?}"),
@@ -145,7 +145,7 @@ fn a_ticket_works_once() {
     let from = Origin::new("asks".parse().expect("a name"), 1);
     let request = Request::new("answers".parse().expect("a name"), 1, from);
     let ticket = Some(invitation.ticket);
-    raw.open(&mut all, &Preface::Channel(Request { ticket, ..request }));
+    raw.open(&mut all, &Preface::channel(Request { ticket, ..request }));
     let Some(Answer::Refuse(why)) = raw.answers.last() else { panic!("{:?}", raw.answers) };
     assert!(why.is(Code::BadTicket), "{why}");
     all.audit();
@@ -192,7 +192,7 @@ fn a_ticket_that_nobody_told_of_works_once_through_the_servers() {
         let from = Origin::new("asks".parse().expect("a name"), 1);
         let request = Request::new("answers".parse().expect("a name"), 1, from);
         let request = Request { ticket: Some(ticket), ..request };
-        raw.open(&mut all, &Preface::Channel(request));
+        raw.open(&mut all, &Preface::channel(request));
     }
     let [Answer::Accept(_), Answer::Refuse(why)] = &raw.answers[..] else {
         panic!("one is accepted: {:?}", raw.answers)
@@ -210,7 +210,7 @@ fn who_presents_no_ticket_is_hung_up_on() {
     let mut direct = Raw::connect(&mut all, ANSWERS, Opened::Direct);
     let from = Origin::new("asks".parse().expect("a name"), 1);
     let request = Request::new("answers".parse().expect("a name"), 1, from);
-    direct.open(&mut all, &Preface::Channel(request));
+    direct.open(&mut all, &Preface::channel(request));
     let why = direct.goodbye.as_ref().expect("it is hung up on");
     assert!(why.is(Code::ProtocolViolation), "{why}");
     all.wait(Limits::default().handshake);

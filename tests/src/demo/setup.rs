@@ -115,8 +115,8 @@ size = 64
 count = 2000
 "#;
 
-/// A server that has all its plugins in processes of their own: three of `echo`, which can be reached
-/// in different ways, and a `ping` for each.
+/// A server that has all its plugins in processes of their own: three of `echo`, which can be
+/// reached in different ways, and a `ping` for each.
 pub(super) fn gamma() -> String {
     let server = r#"[server]
 name = "gamma"
