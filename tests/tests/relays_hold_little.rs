@@ -11,7 +11,7 @@ use trunkline_tests::harness::{HostSetup, Server, Setup, Status};
 
 const CHANNELS: u64 = 64;
 
-/// What a server may need beside the bytes: accounts of channels, and memory that is not given back.
+/// What a server may need beside the bytes: accounts of channels, and memory that is kept.
 const SLACK: u64 = 2 << 20;
 
 fn all_are_full(status: &Status) -> bool {
