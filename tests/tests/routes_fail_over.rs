@@ -246,3 +246,31 @@ fn what_is_written_before_a_route_is_found_arrives_by_it_once() {
     assert_eq!(all.all[ANSWERS].bytes, sent);
     all.audit();
 }
+
+#[test]
+fn nothing_is_left_of_a_thousand_direct_connections_that_were_cut() {
+    let mut all = dialled_by_net();
+    for number in 1..=1000 {
+        all.all[ASKS].open("answers");
+        all.run();
+        let dial = all.take_dial();
+        let [near, far] = all.reach(&dial);
+        assert_eq!(all.routes(), [Route::Tcp; 2]);
+        match number % 2 {
+            0 => all.cut(ASKS, near),
+            _ => all.cut(ANSWERS, far),
+        }
+        all.run();
+        let lost = all.all[ASKS].ended.iter().chain(&all.all[ANSWERS].ended);
+        assert_eq!(lost.filter(|why| reason(Code::LinkLost)(why)).count(), 2 * number);
+        assert!(all.all.iter().all(|process| process.broker.has_no_channels()));
+    }
+    all.audit();
+    // The tickets are forgotten in their time; then only the heartbeats of the links are left.
+    all.wait(Duration::from_secs(31));
+    all.all[ASKS].open("answers");
+    all.run();
+    let dial = all.take_dial();
+    all.reach(&dial);
+    assert_eq!(all.routes(), [Route::Tcp; 2]);
+}

@@ -4,10 +4,13 @@
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
 use std::time::Duration;
-use trunkline_core::broker::{ConnId, Direct, Grants, Opened, Opening, Security};
-use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::address::{Address, Scope};
+use trunkline_core::broker::{
+    ConnId, Direct, DirectDial, DirectPlace, Grants, Keep, Opened, Opening, PeerConfig, Security,
+};
+use trunkline_core::bymux::{Role as MuxRole, StreamId};
 use trunkline_core::control::{
-    Announced, Answer, Hello, Invitation, Message, Origin, PROTOCOL, Preface, Presented,
+    Addresses, Announced, Answer, Hello, Invitation, Message, Origin, PROTOCOL, Preface, Presented,
     Registration, Request, Role, SocketName, Ticket,
 };
 use trunkline_core::key::Key;
@@ -15,6 +18,9 @@ use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::{Event, Link};
 use trunkline_core::reason::{Code, Reason};
 use trunkline_core::route::Route;
+use trunkline_tests::fixtures::{self, Api};
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{HostSetup, Secured, Server, Setup, hello};
 use trunkline_tests::processes::Processes;
 
 const SERVER: usize = 0;
@@ -31,6 +37,8 @@ struct Raw {
     link: Link,
     answers: Vec<Answer>,
     goodbye: Option<Reason>,
+    /// The streams on which somebody opens a channel.
+    asked: Vec<StreamId>,
 }
 
 impl Raw {
@@ -38,8 +46,12 @@ impl Raw {
         let (grants, address, security) = (Grants::Everything, "raw".into(), Security::NoAuth);
         let opening = Opening { how, grants, address, security, from: None };
         let conn = all.all[process].broker.connected(opening);
-        let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
-        Raw { process, conn, link, answers: Vec::new(), goodbye: None }
+        let role = match how {
+            Opened::Dialled(_) => MuxRole::Reactive,
+            _ => MuxRole::Proactive,
+        };
+        let link = Link::new(role, Duration::ZERO, &Limits::default());
+        Raw { process, conn, link, answers: Vec::new(), goodbye: None, asked: Vec::new() }
     }
 
     fn open(&mut self, all: &mut Processes, preface: &Preface) -> &mut Raw {
@@ -65,6 +77,7 @@ impl Raw {
             {
                 match event {
                     Event::Answer { answer, .. } => self.answers.push(answer),
+                    Event::Preface { stream, .. } => self.asked.push(stream),
                     Event::Messages(messages) => messages.into_iter().for_each(|message| {
                         if let Message::Goodbye(goodbye) = message {
                             self.goodbye = Some(goodbye.reason);
@@ -249,4 +262,77 @@ fn a_ticket_is_for_a_connection_of_its_own_and_for_one_channel() {
     assert!(why.is(Code::ProtocolViolation), "{why}");
     assert_eq!(all.all[ANSWERS].asked.len(), 1);
     all.audit();
+}
+
+/// A host whose server is made by hand: it invites the host's plugin with an answer of which some
+/// bytes were exchanged. What the host does then.
+fn invited_by(net: &str, from: &str, to: &str) -> (Vec<DirectDial>, Option<Reason>) {
+    assert_eq!(from.len(), to.len(), "the lengths in the message stay");
+    let mut all = Processes::default();
+    all.add(Role::Host, 9, "asks");
+    let (key, endpoints, role) = (None, Vec::new(), Role::Server);
+    let peer = PeerConfig { key, endpoints, role, keep: Keep::Always };
+    let peer = all.all[0].broker.add_peer(peer);
+    let mut raw = Raw::connect(&mut all, 0, Opened::Dialled(peer));
+    let answers = Announced::new("answers".parse().expect("a name"), 1);
+    let hello = hello(Key([77; 32]));
+    let hello = Hello { plugins: vec![answers], ..hello };
+    raw.link.send(&Message::Hello(hello)).expect("it fits");
+    raw.exchange(&mut all);
+    all.all[0].open("answers");
+    raw.exchange(&mut all);
+    let [stream] = raw.asked[..] else { panic!("one channel is asked for: {:?}", raw.asked) };
+    let net: Address = net.parse().expect("an address");
+    let invitation = Invitation {
+        ticket: Ticket([1; 32]),
+        routes: vec![Route::Unix, Route::Tcp, Route::Punched],
+        process: Key([78; 32]),
+        socket: Some(SocketName::new([0xab; 16])),
+        net: net.shareable(Scope::Local).map(|net| Addresses(vec![net])),
+        seen: None,
+    };
+    let mut frame = Answer::Direct(Box::new(invitation)).frame();
+    let at = frame.windows(from.len()).position(|bytes| bytes == from.as_bytes());
+    let at = at.expect("the text is in the message");
+    frame[at..at + to.len()].copy_from_slice(to.as_bytes());
+    assert_eq!(raw.link.mux().write(stream, &frame), frame.len());
+    raw.exchange(&mut all);
+    all.wait(Duration::from_secs(2));
+    (std::mem::take(&mut all.all[0].dials), raw.goodbye)
+}
+
+#[test]
+fn an_invitation_leads_to_no_path_and_not_back_to_this_machine() {
+    let honest = "net:10.10.10.1:808~shs";
+    let (dials, _) = invited_by(honest, honest, honest);
+    let [unix, tcp] = &dials[..] else { panic!("both are dialled: {dials:?}") };
+    assert!(matches!(&unix.place, DirectPlace::Socket(_)), "{unix:?}");
+    let DirectPlace::Net(to) = &tcp.place else { panic!("{tcp:?}") };
+    assert_eq!(to[0].to_string(), format!("net:10.10.10.1:808~shs:{}", Key([78; 32])));
+
+    for bad in ["net:127.0.0.1:8008~shs", "net:localhost:8008~shs", "unix:/run/user/x.sock0"] {
+        let (dials, _) = invited_by(honest, honest, bad);
+        assert!(dials.iter().all(|dial| matches!(dial.place, DirectPlace::Socket(_))), "{dials:?}");
+    }
+    // A path in place of a socket's name is no message at all.
+    let path = "/run/user/1000/somebody-else.sck";
+    let (dials, goodbye) = invited_by(honest, &"ab".repeat(16), path);
+    assert!(dials.is_empty(), "{dials:?}");
+    assert!(goodbye.expect("the link ends").is(Code::ProtocolViolation));
+}
+
+#[test]
+fn a_key_that_nobody_told_of_is_not_let_in() {
+    let folder = Folder::new();
+    let alpha = Server::start(&folder, &Setup::new("alpha"));
+    let setup = HostSetup::beside("host", &alpha).limit("handshake-ms = 300");
+    let table = "advertise = [\"net:127.0.0.1:0\"]";
+    let setup = setup.plugin(&fixtures::plugin(Api::Ours, "meets"), table);
+    let host = Server::start_host(None, &folder, &setup);
+    host.log().wait_for(0, "listening on net:");
+    let Err(error) = Secured::connect_at(host.tcp_address(), host.key(), 9) else {
+        panic!("a stranger was let in")
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
+    assert!(!host.log().text().contains("asked by"), "{}", host.log().text());
 }

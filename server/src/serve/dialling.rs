@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use trunkline_core::address::{Endpoint, Host, Transform, Transport};
+use trunkline_core::address::{Endpoint, Host, Scope, Transform, Transport};
 use trunkline_core::broker::{DirectId, PeerId};
 
 /// How soon a place is dialled again that refused, while it may be dialling us.
@@ -165,10 +165,8 @@ impl Dialling {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
         match found {
             Ok(mut addrs) => {
-                // A name is not trusted to mean loopback: what is dialled without keys must be.
-                addrs.retain(|addr| {
-                    attempt.current.transform != Transform::NoAuth || addr.ip().is_loopback()
-                });
+                let (whom, transform) = (attempt.whom, attempt.current.transform);
+                addrs.retain(|addr| may_be_named(addr.ip(), whom, transform));
                 addrs.reverse();
                 attempt.addrs = addrs;
                 self.next_addr(now, number, "the name has no address that may be dialled");
@@ -257,5 +255,48 @@ impl Dialling {
             Err(error) => Dialled::Failed(attempt.whom, error.to_string()),
         };
         self.done.push(done);
+    }
+}
+
+/// Whether a name may stand for this address. It is not trusted to mean loopback: what is dialled
+/// without keys must be, and where another process said to dial, it must not.
+fn may_be_named(ip: IpAddr, whom: Whom, transform: Transform) -> bool {
+    let host = match ip {
+        IpAddr::V4(v4) => Host::V4(v4),
+        IpAddr::V6(v6) => Host::V6(v6),
+    };
+    let loopback = host.scope() == Scope::Device;
+    match whom {
+        Whom::Peer(_) => transform != Transform::NoAuth || ip.is_loopback(),
+        Whom::Process(_) | Whom::Caller(_) => !loopback,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_core::key::Key;
+
+    #[test]
+    fn a_name_that_another_process_told_never_means_this_machine() {
+        let keyed = Transform::Shs(Key([1; 32]));
+        for (ip, of_peer, of_process) in [
+            ("203.0.113.7", true, true),
+            ("10.0.0.1", true, true),
+            ("127.0.0.1", true, false),
+            ("0.0.0.0", true, false),
+            ("::1", true, false),
+            ("::ffff:127.0.0.1", true, false),
+        ] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!(may_be_named(ip, Whom::Peer(PeerId(0)), keyed), of_peer, "{ip}");
+            for whom in [Whom::Process(DirectId(0)), Whom::Caller(DirectId(0))] {
+                assert_eq!(may_be_named(ip, whom, keyed), of_process, "{ip}");
+            }
+        }
+        let plain = Transform::NoAuth;
+        let peer = Whom::Peer(PeerId(0));
+        assert!(may_be_named("127.0.0.1".parse().unwrap(), peer, plain));
+        assert!(!may_be_named("10.0.0.1".parse().unwrap(), peer, plain));
     }
 }
