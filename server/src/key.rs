@@ -43,6 +43,13 @@ impl SecretKey {
         SecretKey { seed, public: Key(public) }
     }
 
+    /// A new key that no file holds.
+    pub fn random() -> SecretKey {
+        let mut seed = [0; 32];
+        dryoc::rng::copy_randombytes(&mut seed);
+        SecretKey::from_seed(seed)
+    }
+
     /// The public key.
     pub fn public(&self) -> Key {
         self.public

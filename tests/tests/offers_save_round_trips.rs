@@ -76,21 +76,20 @@ fn round_trips(time: Duration) -> u128 {
 
 #[test]
 fn an_invited_plugin_is_heard_within_the_round_trips_of_the_handshake() {
-    // Alpha, which dials, needs two round trips until it knows that it is let in; beta, which
-    // knows it half a round trip earlier, hears nothing that alpha says then before two and a half.
-    for (what, alpha, beta, bar, most) in [
-        ("bar dials", BAR_INVITES, FOO, 0, [2, 2]),
-        ("bar is dialled", FOO, BAR_INVITES, 1, [3, 2]),
-    ] {
+    // The handshake needs two round trips until the side that dials knows that it is let in. Beta,
+    // which accepts, connects the two as soon as it has read alpha's hello, half a trip before.
+    for (what, alpha, beta) in
+        [("bar dials", BAR_INVITES, FOO), ("bar is dialled", FOO, BAR_INVITES)]
+    {
         let offered = best(alpha, beta);
         let asking = |table| if table == BAR_INVITES { BAR_OPENS } else { table };
         let asked = best(asking(alpha), asking(beta));
         let [trips, trips_asked] = [offered, asked].map(|times| times.map(round_trips));
         eprintln!("{what}: offered {trips:?} {offered:?}; asked {trips_asked:?} {asked:?}");
         for side in [0, 1] {
-            assert!(trips[side] <= most[side], "{what}, side {side}: {offered:?}");
+            assert!(trips[side] <= 2, "{what}, side {side}: {offered:?}");
+            assert!(trips[side] <= trips_asked[side], "{what}, side {side}: asking is faster");
         }
-        assert!(trips[bar] <= trips_asked[bar], "{what}: bar hears foo sooner when it asks");
     }
 }
 

@@ -264,12 +264,18 @@ fn a_ticket_is_for_a_connection_of_its_own_and_for_one_channel() {
     all.audit();
 }
 
-/// A host whose server is made by hand: it invites the host's plugin with an answer of which some
-/// bytes were exchanged. What the host does then.
-fn invited_by(net: &str, from: &str, to: &str) -> (Vec<DirectDial>, Option<Reason>) {
+const NET: &str = "net:10.10.10.1:808~shs";
+
+/// A process whose peer is a server made by hand: it invites the process's plugin with an answer of
+/// which some bytes were exchanged. What the process does then.
+fn invited_by(
+    role: Role,
+    loopback: Option<u16>,
+    (from, to): (&str, &str),
+) -> (Vec<DirectDial>, Option<Reason>) {
     assert_eq!(from.len(), to.len(), "the lengths in the message stay");
     let mut all = Processes::default();
-    all.add(Role::Host, 9, "asks");
+    all.add(role, 9, "asks");
     let (key, endpoints, role) = (None, Vec::new(), Role::Server);
     let peer = PeerConfig { key, endpoints, role, keep: Keep::Always };
     let peer = all.all[0].broker.add_peer(peer);
@@ -282,7 +288,7 @@ fn invited_by(net: &str, from: &str, to: &str) -> (Vec<DirectDial>, Option<Reaso
     all.all[0].open("answers");
     raw.exchange(&mut all);
     let [stream] = raw.asked[..] else { panic!("one channel is asked for: {:?}", raw.asked) };
-    let net: Address = net.parse().expect("an address");
+    let net: Address = NET.parse().expect("an address");
     let invitation = Invitation {
         ticket: Ticket([1; 32]),
         routes: vec![Route::Unix, Route::Tcp, Route::Punched],
@@ -290,6 +296,7 @@ fn invited_by(net: &str, from: &str, to: &str) -> (Vec<DirectDial>, Option<Reaso
         socket: Some(SocketName::new([0xab; 16])),
         net: net.shareable(Scope::Local).map(|net| Addresses(vec![net])),
         seen: None,
+        loopback,
     };
     let mut frame = Answer::Direct(Box::new(invitation)).frame();
     let at = frame.windows(from.len()).position(|bytes| bytes == from.as_bytes());
@@ -303,22 +310,38 @@ fn invited_by(net: &str, from: &str, to: &str) -> (Vec<DirectDial>, Option<Reaso
 
 #[test]
 fn an_invitation_leads_to_no_path_and_not_back_to_this_machine() {
-    let honest = "net:10.10.10.1:808~shs";
-    let (dials, _) = invited_by(honest, honest, honest);
+    let honest = (NET, NET);
+    let (dials, _) = invited_by(Role::Host, None, honest);
     let [unix, tcp] = &dials[..] else { panic!("both are dialled: {dials:?}") };
     assert!(matches!(&unix.place, DirectPlace::Socket(_)), "{unix:?}");
     let DirectPlace::Net(to) = &tcp.place else { panic!("{tcp:?}") };
-    assert_eq!(to[0].to_string(), format!("net:10.10.10.1:808~shs:{}", Key([78; 32])));
+    assert_eq!(to[0].to_string(), format!("{NET}:{}", Key([78; 32])));
 
     for bad in ["net:127.0.0.1:8008~shs", "net:localhost:8008~shs", "unix:/run/user/x.sock0"] {
-        let (dials, _) = invited_by(honest, honest, bad);
+        let (dials, _) = invited_by(Role::Host, None, (NET, bad));
         assert!(dials.iter().all(|dial| matches!(dial.place, DirectPlace::Socket(_))), "{dials:?}");
     }
     // A path in place of a socket's name is no message at all.
     let path = "/run/user/1000/somebody-else.sck";
-    let (dials, goodbye) = invited_by(honest, &"ab".repeat(16), path);
+    let (dials, goodbye) = invited_by(Role::Host, None, (&"ab".repeat(16), path));
     assert!(dials.is_empty(), "{dials:?}");
     assert!(goodbye.expect("the link ends").is(Code::ProtocolViolation));
+}
+
+#[test]
+fn only_its_own_server_tells_a_host_of_a_port_on_this_machine() {
+    let dialled = |role| {
+        let (dials, _) = invited_by(role, Some(808), (NET, NET));
+        let tcp = dials.iter().find_map(|dial| match &dial.place {
+            DirectPlace::Net(to) => Some(to.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            _ => None,
+        });
+        tcp.expect("the advertised address is dialled")
+    };
+    let key = Key([78; 32]);
+    let (near, net) = (format!("net:127.0.0.1:808~shs:{key}"), format!("{NET}:{key}"));
+    assert_eq!(dialled(Role::Host), [near, net.clone()]);
+    assert_eq!(dialled(Role::Server), [net]);
 }
 
 #[test]

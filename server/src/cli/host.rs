@@ -5,6 +5,7 @@ use crate::config::HostConfig;
 use crate::key::{Origin, SecretKey};
 use crate::serve;
 use std::path::{Path, PathBuf};
+use trunkline_core::address::{Endpoint, Transform};
 
 /// The host of a configuration file, or of what stands on the command line.
 pub(super) fn host(
@@ -24,11 +25,27 @@ pub(super) fn host(
     for note in &config.notes {
         log::warn!("{note}");
     }
-    let secret = SecretKey::read_or_make(&config.key).map_err(|error| error.to_string())?;
-    if secret.1 == Origin::Made {
-        log::info!("{}: a new key was made: {}", config.key.display(), secret.0.public());
+    let named = key.is_some() || config.state.is_some();
+    let secret = if named || config.server.iter().any(asks_for_key) {
+        key_of(&config.key)?
+    } else {
+        // Over a unix socket nobody asks for it; it only tells this host from others.
+        SecretKey::random()
+    };
+    serve::host(&config, &secret).map_err(Failed::from)
+}
+
+/// Whether a server lets hosts in there by their keys.
+fn asks_for_key(endpoint: &Endpoint) -> bool {
+    endpoint.transform != Transform::NoAuth
+}
+
+fn key_of(file: &Path) -> Result<SecretKey, Failed> {
+    let (secret, origin) = SecretKey::read_or_make(file).map_err(|error| error.to_string())?;
+    if origin == Origin::Made {
+        log::info!("{}: a new key was made: {}", file.display(), secret.public());
     }
-    serve::host(&config, &secret.0).map_err(Failed::from)
+    Ok(secret)
 }
 
 /// The host that a server starts in this process.

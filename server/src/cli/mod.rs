@@ -40,7 +40,8 @@ enum Command {
         /// The server's address
         #[arg(long, value_name = "ADDRESS", requires = "plugin")]
         server: Option<String>,
-        /// The file with the host's secret key; the default is ./trunkline.key
+        /// The file with the host's secret key; the default is ./trunkline.key, and none over a
+        /// unix socket
         #[arg(long, value_name = "FILE", requires = "server")]
         key: Option<PathBuf>,
         /// A plugin file to load; may be given several times

@@ -230,7 +230,12 @@ impl Broker {
     /// The first that we say on a connection, as soon as we may show who we are.
     fn begin_talk(&mut self, id: ConnId, how: Opened, proved: bool) {
         match how {
-            Opened::DirectDial(direct) => self.direct_dialled(id, direct),
+            Opened::DirectDial(direct) => {
+                if proved {
+                    self.arm(id);
+                }
+                self.direct_dialled(id, direct);
+            }
             Opened::Direct => {}
             Opened::Accepted if !proved => {}
             _ => self.say_hello(id),

@@ -1,11 +1,11 @@
 //! Offers: "if you have foo, it may reach my plugin bar". They travel with the announcement of bar,
 //! and the server that has foo connects the two without asking anything more.
 
+use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, Caller, ConnId, PluginId, Told};
 use crate::control::{Announced, Origin, Preface, Request};
 use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
-use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
@@ -21,7 +21,7 @@ const INVITED_MAX: usize = 64;
 pub(super) struct Offers {
     /// Whom its plugins invite, by their names.
     invited: BTreeMap<Name, (Version, Vec<Name>)>,
-    /// Pairs that were connected on this link: the guest, then the plugin that invites it.
+    /// Pairs that were connected on this link: our plugin, then the other one.
     connected: BTreeSet<(Name, Name)>,
 }
 
@@ -43,6 +43,11 @@ impl Broker {
         for guest in guests {
             self.connect_guest(id, &guest);
         }
+        let name = &announced.name;
+        let inviting = self.plugins.values().filter(|record| record.config.invites.contains(name));
+        for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
+            self.connect_inviting(id, &inviting);
+        }
     }
 
     /// Plugins of a linked server left: when they come back, they invite anew.
@@ -54,10 +59,12 @@ impl Broker {
         conn.offers.connected.retain(|(_, host)| !names.contains(host));
     }
 
-    /// A plugin of this server runs: whoever invites it is connected to it.
-    pub(super) fn guest_started(&mut self, guest: &Name) {
+    /// A plugin of this server runs, or invites more than before: it is connected to whoever
+    /// invites it, and to whom it invites.
+    pub(super) fn connect_partners(&mut self, name: &Name) {
         for id in self.servers.values().copied().collect::<Vec<_>>() {
-            self.connect_guest(id, guest);
+            self.connect_guest(id, name);
+            self.connect_inviting(id, name);
         }
     }
 
@@ -70,26 +77,54 @@ impl Broker {
         }
     }
 
-    /// Connects a plugin of this server to each plugin of a linked one that invites it.
+    /// Connects a plugin of this server to each plugin of a linked one that invites it, unless the
+    /// other server does so.
     fn connect_guest(&mut self, id: ConnId, guest: &Name) {
         let (Some(plugin), Some(server)) = (self.running(guest), self.serving(id)) else { return };
         let Some(conn) = self.conns.get(&id) else { return };
+        if conn.how != Opened::Accepted && self.may_see(plugin, server) {
+            return;
+        }
         let inviting = conn.offers.invited.iter().filter(|(_, (_, guests))| guests.contains(guest));
         let inviting = inviting.map(|(name, (version, _))| (name.clone(), *version));
-        for (name, version) in inviting.collect::<Vec<_>>() {
-            if !self.leaves_it_to(server, plugin, &name) && self.is_new_pair(id, guest, &name) {
-                let host = Caller { name, version, server };
-                if let Err(reason) = self.connect_pair(id, plugin, guest, &host) {
-                    log::info!("{guest} cannot be connected to {}: {reason}", host.name);
-                }
-            }
+        for host in inviting.collect::<Vec<_>>() {
+            self.connect_new_pair(id, plugin, guest, host);
         }
     }
 
-    /// Where two plugins invite each other, the server with the lower key connects them.
-    fn leaves_it_to(&self, server: Key, plugin: PluginId, host: &Name) -> bool {
-        let invites = |record: &super::PluginRecord| record.config.invites.contains(host);
-        server < self.key && self.plugins.get(&plugin).is_some_and(invites)
+    /// Of two plugins that both servers know of, the server that accepted the link connects the
+    /// inviting one: it hears the other's hello first, so that nobody waits for a round trip.
+    fn connect_inviting(&mut self, id: ConnId, inviting: &Name) {
+        let (Some(plugin), Some(server)) = (self.running(inviting), self.serving(id)) else {
+            return;
+        };
+        let accepted = self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Accepted);
+        if !accepted || !self.may_see(plugin, server) {
+            return;
+        }
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let known = |name: &Name| Some((name.clone(), self.directory.version(server, name)?));
+        let guests: Vec<_> = record.config.invites.iter().filter_map(known).collect();
+        for guest in guests {
+            self.connect_new_pair(id, plugin, inviting, guest);
+        }
+    }
+
+    fn connect_new_pair(
+        &mut self,
+        id: ConnId,
+        plugin: PluginId,
+        ours: &Name,
+        (name, version): (Name, Version),
+    ) {
+        let Some(server) = self.serving(id) else { return };
+        if !self.is_new_pair(id, ours, &name) {
+            return;
+        }
+        let theirs = Caller { name, version, server };
+        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs) {
+            log::info!("{ours} cannot be connected to {}: {reason}", theirs.name);
+        }
     }
 
     fn is_new_pair(&mut self, id: ConnId, guest: &Name, host: &Name) -> bool {
@@ -97,7 +132,7 @@ impl Broker {
         conn.is_some_and(|conn| conn.offers.connected.insert((guest.clone(), host.clone())))
     }
 
-    /// Opens a channel on behalf of a guest. Both plugins are asked, each as if the other had
+    /// Opens a channel on behalf of a plugin. Both plugins are asked, each as if the other had
     /// opened it.
     fn connect_pair(
         &mut self,

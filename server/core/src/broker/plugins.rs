@@ -199,7 +199,7 @@ impl Broker {
             record.state = PluginState::Running;
             let PluginConfig { name, version, .. } = record.config.clone();
             self.announce_local(plugin, &name, version);
-            self.guest_started(&name);
+            self.connect_partners(&name);
             self.plugins_changed();
         }
     }
@@ -229,6 +229,7 @@ impl Broker {
         {
             let PluginConfig { name, version, .. } = record.config.clone();
             self.announce_local(plugin, &name, version);
+            self.connect_partners(&name);
         }
         self.plugins_changed();
     }
