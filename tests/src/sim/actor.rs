@@ -1,6 +1,7 @@
 //! A scripted plugin: what it is told must make sense, and what it does comes from the seed.
 
 use super::channel::{Channel, Host, Pace, State, legal};
+use super::direct::Advertised;
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -110,6 +111,8 @@ pub struct Character {
     pub version: Version,
     /// Who may see it.
     pub expose: Expose,
+    /// Where it takes direct connections.
+    pub advertised: Advertised,
 }
 
 /// One plugin.

@@ -56,6 +56,7 @@ impl World {
                 }
             }
             self.check_knowledge(node)?;
+            self.check_direct(node)?;
             self.check_reasons(node)?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::actor::{Character, Kind};
+use super::direct;
 use super::node::{Node, Order};
 use super::pipe::Pipe;
 use super::world::{Event, WINDOWS, World};
@@ -90,11 +91,21 @@ impl World {
         let name = format!("{what}-{number}");
         let mut model = self.nodes[0].broker.settings().clone();
         model.limits.window = self.shared.random.pick(&WINDOWS);
+        let machine = self.machine_for(home, nature);
+        model.machine = direct::machine(machine);
         let settings = Settings { accept: Accept::Listed, name: name.clone(), role, ..model };
         let settings = self.another_self(settings);
         self.nodes.push(Node::new(number, nature, settings));
-        self.shared.cast.push(super::Part { name, home });
+        self.shared.cast.push(super::Part { name, home, machine });
         number
+    }
+
+    /// Who comes over a unix socket or is started is on its server's machine.
+    fn machine_for(&mut self, home: usize, nature: Nature) -> u64 {
+        match (nature, self.shared.cast.get(home)) {
+            (Nature::Dials { secured: false } | Nature::Child { .. }, Some(home)) => home.machine,
+            _ => direct::draw_machine(&mut self.shared.random),
+        }
     }
 
     /// A new key, as a host that its server starts has each time.
@@ -322,9 +333,11 @@ impl World {
     pub(super) fn check_host(&self, host: &Node) -> Result<(), String> {
         let (at, home) = (&self.shared.cast[host.number].name, self.shared.cast[host.number].home);
         let server = &self.nodes[home];
-        let linked =
-            host.conns.values().all(|(pipe, _)| self.serves_host(&self.pipes[*pipe], home));
-        if host.conns.len() != 1 || !linked || !host.waiting.is_empty() {
+        let serves = |pipe: &&usize| self.serves_host(&self.pipes[**pipe], home);
+        let links = host.conns.values().map(|(pipe, _)| pipe);
+        let links: Vec<&usize> = links.filter(|pipe| !self.pipes[**pipe].direct).collect();
+        let linked = links.iter().all(serves);
+        if links.len() != 1 || !linked || !host.waiting.is_empty() {
             return Err(format!("{at} has the links {:?}", host.conns));
         }
         let differ = |what: &str, ours: String, theirs: String| match ours == theirs {

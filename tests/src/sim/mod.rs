@@ -10,6 +10,7 @@ pub mod actor;
 pub mod channel;
 mod chaos;
 mod checks;
+pub mod direct;
 mod hosts;
 pub mod ledger;
 pub mod node;
@@ -37,6 +38,8 @@ pub struct Part {
     pub name: String,
     /// The number of the server to which its plugins belong: a server's own.
     pub home: usize,
+    /// Its machine.
+    pub machine: u64,
 }
 
 /// What everything in one run shares.
@@ -62,6 +65,8 @@ pub struct Shared {
     pub cast: Vec<Part>,
     /// Names that two plugins of one server have, of which one at most is taken.
     pub contested: BTreeSet<(usize, Name)>,
+    /// Where processes take direct connections, and who reaches whom.
+    pub networks: direct::Networks,
     /// Plugins are stopped and do not come back.
     pub closing: bool,
     /// Garbage was put into a link, so that it may end for a broken rule.

@@ -4,16 +4,18 @@
 use super::Shared;
 use super::actor::{Actor, Character, Outcome};
 use super::channel::Host;
+use super::direct::Dialling;
 use super::hosts::Nature;
 use super::pipe::{Pipe, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
-    Broker, ChildId, ConnId, Dial, Effect, Grants, Handle, Misuse, Opened, Opening, PluginConfig,
-    PluginId, Security, Settings, Step, Told,
+    Broker, ChildId, ConnId, Dial, DirectDial, Effect, Grants, Handle, Misuse, Opened, Opening,
+    PluginConfig, PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
+use trunkline_core::route::Route;
 
 /// Rounds of effects in one turn; what is left goes on in the next one.
 const ROUNDS: usize = 16;
@@ -67,6 +69,8 @@ pub struct Node {
     pub backlog: Vec<usize>,
     /// What the broker wants dialled.
     pub dials: Vec<Dial>,
+    /// What it has to do with direct connections.
+    pub dialling: Dialling,
     /// Plugins that failed, which may come back.
     pub fallen: Vec<Character>,
 }
@@ -91,13 +95,14 @@ impl Node {
             closing: BTreeMap::new(),
             backlog: Vec::new(),
             dials: Vec::new(),
+            dialling: Dialling::default(),
             fallen: Vec::new(),
         }
     }
 
     /// Adds and starts a plugin, unless one of its name runs.
     pub fn start(&mut self, shared: &mut Shared, character: Character) {
-        let Character { kind, name, version, expose } = character.clone();
+        let Character { kind, name, version, expose, advertised } = character.clone();
         let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
         let config = PluginConfig { expose, uses, ..PluginConfig::new(name, version) };
         let plugin = match self.broker.add_plugin(config) {
@@ -113,6 +118,9 @@ impl Node {
         shared.note(self.number, format_args!("{} starts", actor.label(plugin)));
         self.actors.insert(plugin, actor);
         self.broker.plugin_started(plugin);
+        let process = (self.number, self.life);
+        let direct = shared.networks.advertise(&mut shared.random, process, advertised);
+        self.broker.set_direct(plugin, direct);
     }
 
     /// Stops a plugin in order.
@@ -157,7 +165,8 @@ impl Node {
     fn accept(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
         while let Some(at) = self.acceptable(pipes) {
             let pipe = self.backlog.remove(at);
-            self.connected(shared, pipes, pipe, 1, Opened::Accepted, None);
+            let how = if pipes[pipe].direct { Opened::Direct } else { Opened::Accepted };
+            self.connected(shared, pipes, pipe, 1, how, None);
         }
     }
 
@@ -210,6 +219,9 @@ impl Node {
                 false => way.cut(shared.random.below(way.queued() as u64 + 1) as usize),
             }
         }
+        for pipe in &self.backlog {
+            pipes[*pipe].ways[1].end();
+        }
         let begins_with = std::mem::take(&mut self.begins_with);
         let life = self.life + 1;
         *self = Node { life, begins_with, ..Node::new(self.number, self.nature, settings) };
@@ -234,7 +246,8 @@ impl Node {
             true => pipes[pipe].grants,
             false => Grants::Server,
         };
-        let opening = Opening { how, grants, address, security, from: None };
+        let from = pipes[pipe].from.filter(|_| side == 1);
+        let opening = Opening { how, grants, address, security, from };
         let id = self.broker.connected(opening);
         shared.note(self.number, format_args!("{id:?} is side {side} of pipe {pipe}"));
         self.conns.insert(id, (pipe, side));
@@ -347,6 +360,13 @@ impl Node {
                 Some(Effect::Dial(dial)) => self.dials.push(dial),
                 Some(Effect::HangUp(id)) => {
                     shared.note(self.number, format_args!("hang up {id:?}"));
+                    if self
+                        .conns
+                        .get(&id)
+                        .is_some_and(|(pipe, side)| pipes[*pipe].direct && *side == 0)
+                    {
+                        self.dialling.hangs_up();
+                    }
                     self.closing.insert(id, shared.now + HANG_UP);
                 }
                 Some(Effect::CutOff(id)) => {
@@ -360,13 +380,37 @@ impl Node {
                 Some(Effect::StartChild(child)) => self.start_child(child, shared, pipes),
                 Some(Effect::EndChild(child)) => self.orders.push(Order::End(child)),
                 Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
-                Some(
-                    other @ (Effect::DialDirect(_) | Effect::DropDial(_) | Effect::TakeAgain(..)),
-                ) => return Err(format!("no plugin advertises an address: {other:?}")),
+                Some(Effect::DialDirect(dial)) => self.dial_direct(dial, shared),
+                Some(Effect::DropDial(id)) => self.dialling.give_up(id, shared),
+                Some(Effect::TakeAgain(id, mut bytes)) => {
+                    shared.trace.saw("a caller that was let in late");
+                    let mut plain = Vec::new();
+                    let opened = self.broker.unseal(id, &mut bytes, &mut plain);
+                    self.feed(id, opened, shared, pipes)?;
+                }
                 None => break,
             }
         }
         Ok(())
+    }
+
+    fn dial_direct(&mut self, dial: DirectDial, shared: &mut Shared) {
+        shared.note(self.number, format_args!("dials {dial:?}"));
+        self.dialling.begin(dial);
+    }
+
+    /// Notes the route of a channel that is up, where it is one of several.
+    fn note_route(&mut self, channel: Handle, shared: &mut Shared) {
+        let gave_up = self.dialling.has_given_up();
+        let what = match (self.broker.route(channel), gave_up) {
+            (Some(Route::Unix), _) => "a direct channel over unix",
+            (Some(Route::Tcp), _) => "a direct channel over tcp",
+            (Some(Route::Punched), _) => "a direct channel that was punched",
+            (Some(_), true) => "a relay that won over a slow direct connection",
+            _ => return,
+        };
+        shared.note(self.number, format_args!("{what}"));
+        shared.trace.saw(what);
     }
 
     fn note_refused_key(&self, id: ConnId, shared: &mut Shared, pipes: &[Pipe]) {
@@ -418,6 +462,10 @@ impl Node {
         if let Told::Open(_, caller) = &told {
             super::hosts::note_way(shared, self.number, caller.name.as_str());
         }
+        if let Told::Opened(handle) = told {
+            self.note_route(handle, shared);
+        }
+        self.dialling.has_given_up();
         self.run(plugin, shared, |actor, host| actor.tell(host, told))
     }
 

@@ -2,6 +2,7 @@
 
 use super::random::Random;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{ConnId, Grants};
 
@@ -134,6 +135,10 @@ pub struct Pipe {
     pub secured: bool,
     /// What side 0 may be.
     pub grants: Grants,
+    /// It is for one channel between two processes.
+    pub direct: bool,
+    /// The address from which side 0 comes, over TCP.
+    pub from: Option<SocketAddr>,
     /// The host at side 0.
     pub host: Option<usize>,
     /// Side 0 has a key that nobody lists.
@@ -151,6 +156,8 @@ impl Pipe {
             tainted: false,
             secured: false,
             grants: Grants::Server,
+            direct: false,
+            from: None,
             host: None,
             unlisted: false,
         }

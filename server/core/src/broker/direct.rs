@@ -165,6 +165,11 @@ impl Broker {
         }
     }
 
+    /// Tickets that are remembered, used ones among them.
+    pub(super) fn tickets_out(&self) -> usize {
+        self.tickets.known.len().max(self.tickets.ends.len())
+    }
+
     /// Whether a process may make a direct connection: it holds a ticket that was not used.
     pub(super) fn holds_ticket(&self, process: Key) -> bool {
         self.tickets.known.values().any(|known| known.process == process && !known.used)
