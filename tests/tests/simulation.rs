@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 67] = [
+const MUST_BE_SEEN: [&str; 73] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -75,6 +75,12 @@ const MUST_BE_SEEN: [&str; 67] = [
     "a relay that won over a slow direct connection",
     "an unknown ticket that became known",
     "two that dialled each other met",
+    "a direct connection cut",
+    "a host killed between invitation and dial",
+    "a silent direct connection",
+    "a ticket that nobody gave",
+    "a used ticket",
+    "an abort while the answer is under way",
 ];
 
 fn number(variable: &str) -> Option<u64> {

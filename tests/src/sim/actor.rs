@@ -87,6 +87,7 @@ pub(super) enum Due {
     Open,
     Credit(Handle),
     Answer(Handle),
+    Abort(Handle),
 }
 
 /// How a call into a plugin ended.

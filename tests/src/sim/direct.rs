@@ -2,9 +2,11 @@
 //! connections, who can reach whom, and what becomes of a dial.
 
 use super::Shared;
+use super::chaos::Fault;
 use super::node::Node;
 use super::pipe::Pipe;
 use super::random::Random;
+use super::stranger;
 use super::world::{Event, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -236,6 +238,9 @@ impl World {
     }
 
     fn plan_outcome(&mut self, from: usize, id: DirectId, to: Option<(usize, u64, Option<Key>)>) {
+        if let Some((to, ..)) = to {
+            self.trouble(from, to);
+        }
         let random = &mut self.shared.random;
         let to = to.filter(|_| !random.chance(80));
         let after = match (to, random.chance(150)) {
@@ -307,6 +312,8 @@ impl World {
         }
         let pipe = self.new_pipe(expected.is_some());
         self.pipes[pipe].direct = true;
+        self.pipes[pipe].callee = Some((to, life));
+        self.pipes[pipe].ways[0].first = expected.is_none().then(Vec::new);
         self.pipes[pipe].grants = Grants::Everything;
         if self.shared.random.chance(150) {
             self.pipes[pipe].delay = Duration::from_millis(self.shared.random.size(100, 1_500));
@@ -315,6 +322,55 @@ impl World {
         self.nodes[from].connected(shared, pipes, pipe, 0, Opened::DirectDial(id), expected);
         let after = Duration::from_micros(self.shared.random.size(1, 50_000));
         self.plan(after, Event::Accepted { to, life, pipe });
+        if self.faults.contains(&Fault::Direct) && self.shared.random.chance(60) {
+            let after = Duration::from_micros(self.shared.random.size(1, 400_000));
+            self.plan(after, Event::DirectFault);
+        }
+    }
+
+    /// Somebody presents a ticket to a process that was not given to them.
+    pub(super) fn false_ticket(&mut self) {
+        let used = |pipe: &Pipe| {
+            let (to, life) = pipe.callee?;
+            let first = pipe.ways[0].first.clone().filter(|first| !first.is_empty())?;
+            let heard = pipe.ways[0].queued() == 0 && self.lives(to, life);
+            heard.then_some((to, false, first))
+        };
+        let used: Vec<_> = self.pipes.iter().filter_map(used).collect();
+        let again = !used.is_empty() && self.shared.random.chance(700);
+        let (to, secured, bytes) = if again {
+            self.shared.trace.saw("a used ticket");
+            used[self.shared.random.below(used.len() as u64) as usize].clone()
+        } else {
+            let alive: Vec<usize> =
+                (0..self.nodes.len()).filter(|n| self.nodes[*n].alive).collect();
+            let (to, secured) = (self.shared.random.pick(&alive), self.shared.random.chance(300));
+            let key = secured.then_some(self.nodes[to].broker.key());
+            self.shared.trace.saw("a ticket that nobody gave");
+            (to, secured, stranger::false_ticket(&mut self.shared.random, key))
+        };
+        let pipe = self.new_pipe(secured);
+        self.pipes[pipe].direct = true;
+        self.pipes[pipe].grants = Grants::Everything;
+        self.come_in(to, pipe, &bytes);
+    }
+
+    /// What goes wrong just when a channel is about to connect directly.
+    fn trouble(&mut self, from: usize, to: usize) {
+        if self.shared.calm || !self.shared.random.chance(30) {
+            return;
+        }
+        match self.shared.random.below(3) {
+            0 if self.faults.contains(&Fault::KillHost) && self.kill_host(to) => {
+                self.shared.trace.saw("a host killed between invitation and dial");
+            }
+            1 if self.faults.contains(&Fault::CutHost) => {
+                let to_server = |pipe: &Pipe| pipe.host == Some(from);
+                self.cut(to_server, &[]);
+            }
+            2 if self.faults.contains(&Fault::Leave) => self.leave(from),
+            _ => {}
+        }
     }
 
     /// Notes tickets that were presented before the servers' word of them had come.

@@ -289,13 +289,21 @@ impl World {
     }
 
     pub(super) fn kill_a_host(&mut self) {
-        // A thread cannot be killed.
-        let killable =
-            |nature| !matches!(nature, Nature::Child { placement: Placement::Thread, .. });
-        let Some(number) = self.living_host(killable) else { return };
-        self.shared.trace.saw("a host killed");
-        self.end_host(number);
-        self.start_again(number);
+        if let Some(number) = self.living_host(is_killable) {
+            self.kill_host(number);
+        }
+    }
+
+    /// Kills a host; whether it was one that can be killed.
+    pub(super) fn kill_host(&mut self, number: usize) -> bool {
+        let node = &self.nodes[number];
+        let kills = node.is_host() && node.alive && is_killable(node.nature);
+        if kills {
+            self.shared.trace.saw("a host killed");
+            self.end_host(number);
+            self.start_again(number);
+        }
+        kills
     }
 
     pub(super) fn stop_a_host(&mut self) {
@@ -359,6 +367,11 @@ impl World {
         };
         differ("addresses", addresses(host), addresses(server))
     }
+}
+
+/// A thread cannot be killed.
+fn is_killable(nature: Nature) -> bool {
+    !matches!(nature, Nature::Child { placement: Placement::Thread, .. })
 }
 
 /// Bytes that somebody hears who has not proved its key: the first message of the handshake.

@@ -65,6 +65,9 @@ pub struct Shared {
     pub cast: Vec<Part>,
     /// Names that two plugins of one server have, of which one at most is taken.
     pub contested: BTreeSet<(usize, Name)>,
+    /// Channels that were opened, less those that somebody was asked about: who opens them, at
+    /// which server, and to whom.
+    pub unasked: BTreeMap<(Name, Key, Name), u64>,
     /// Where processes take direct connections, and who reaches whom.
     pub networks: direct::Networks,
     /// Plugins are stopped and do not come back.

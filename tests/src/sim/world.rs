@@ -55,6 +55,8 @@ pub enum Event {
     DirectDialled(Outcome),
     /// One of the faults happens.
     Fault,
+    /// A direct connection breaks, or falls silent.
+    DirectFault,
     /// A plugin that fell comes back.
     Return {
         /// At which server or host.
@@ -134,6 +136,7 @@ impl World {
             visited: false,
             cast: (0..count).map(part).collect(),
             contested: BTreeSet::new(),
+            unasked: BTreeMap::new(),
             networks: Networks::default(),
             closing: false,
             random,
@@ -376,7 +379,8 @@ impl World {
                 Event::Accepted { to, life, pipe } => self.arrive(to, life, pipe),
                 Event::DirectDialled(outcome) => self.direct_dialled(outcome),
                 Event::Fault if !self.shared.calm => self.fault(),
-                Event::Fault => {}
+                Event::DirectFault if !self.shared.calm => self.break_direct(),
+                Event::Fault | Event::DirectFault => {}
                 Event::Return { node } => self.return_one(node),
                 Event::HostStarts { node } => self.start_host(node),
                 Event::ChildEnded { server, child } => {
