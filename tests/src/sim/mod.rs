@@ -14,6 +14,7 @@ pub mod direct;
 mod hosts;
 pub mod ledger;
 pub mod node;
+mod offers;
 pub mod pipe;
 pub mod random;
 mod script;
@@ -65,6 +66,12 @@ pub struct Shared {
     pub cast: Vec<Part>,
     /// Names that two plugins of one server have, of which one at most is taken.
     pub contested: BTreeSet<(usize, Name)>,
+    /// How often a plugin of a name was started, by the server.
+    pub starts: BTreeMap<(Key, Name), usize>,
+    /// The pipes that have served two servers, the lower key first.
+    pub links: BTreeMap<(Key, Key), BTreeSet<usize>>,
+    /// The pipe over which the channel came that a plugin is being asked about.
+    pub told_over: Option<usize>,
     /// Channels that were opened, less those that somebody was asked about: who opens them, at
     /// which server, and to whom.
     pub unasked: BTreeMap<(Name, Key, Name), u64>,

@@ -104,7 +104,8 @@ impl Node {
     pub fn start(&mut self, shared: &mut Shared, character: Character) {
         let Character { kind, name, version, expose, advertised } = character.clone();
         let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
-        let config = PluginConfig { expose, uses, ..PluginConfig::new(name, version) };
+        let invites = kind.invites().iter().filter_map(|name| name.parse().ok()).collect();
+        let config = PluginConfig { expose, uses, invites, ..PluginConfig::new(name, version) };
         let plugin = match self.broker.add_plugin(config) {
             Ok(plugin) => plugin,
             Err(why) if why.text.contains("a plugin of the host") => {
@@ -113,6 +114,8 @@ impl Node {
             }
             Err(_) => return,
         };
+        let started = (self.broker.home().0, character.name.clone());
+        *shared.starts.entry(started).or_default() += 1;
         let mut actor = Actor::new(character, &self.broker);
         actor.start(&mut Host { broker: &mut self.broker, plugin, shared });
         shared.note(self.number, format_args!("{} starts", actor.label(plugin)));
@@ -355,6 +358,7 @@ impl Node {
         for _ in 0..self.broker.effects_waiting() {
             let at = &shared.cast[self.number].name;
             self.broker.audit().map_err(|what| format!("{at}: {what}"))?;
+            self.note_links(shared);
             match self.broker.next_effect() {
                 Some(Effect::Tell(plugin, told)) => self.tell(plugin, told, shared)?,
                 Some(Effect::Dial(dial)) => self.dials.push(dial),
@@ -392,6 +396,24 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// Notes the pipes that serve this server and another one.
+    fn note_links(&self, shared: &mut Shared) {
+        let ours = self.broker.key();
+        for (theirs, id) in self.broker.links().filter(|_| !self.is_host()) {
+            if let Some((pipe, _)) = self.conns.get(&id) {
+                let pair = (ours.min(theirs), ours.max(theirs));
+                shared.links.entry(pair).or_default().insert(*pipe);
+            }
+        }
+    }
+
+    /// The pipe over which a channel goes to a server.
+    fn way_of(&self, plugin: PluginId, handle: Handle) -> Option<usize> {
+        let over = |id: &ConnId| self.broker.channels_over(*id).contains(&(plugin, handle));
+        let conn = self.conns.iter().find(|(id, _)| over(id) && !self.is_host());
+        conn.map(|(_, (pipe, _))| *pipe)
     }
 
     fn dial_direct(&mut self, dial: DirectDial, shared: &mut Shared) {
@@ -459,8 +481,10 @@ impl Node {
 
     fn tell(&mut self, plugin: PluginId, told: Told, shared: &mut Shared) -> Result<(), String> {
         shared.note(self.number, format_args!("#{} is told {}", plugin.0, brief(&told)));
-        if let Told::Open(_, caller) = &told {
+        if let Told::Open(handle, caller) = &told {
             super::hosts::note_way(shared, self.number, caller.name.as_str());
+            let offers = matches!(caller.name.as_str(), "inviter" | "guest");
+            shared.told_over = offers.then(|| self.way_of(plugin, *handle)).flatten();
         }
         if let Told::Opened(handle) = told {
             self.note_route(handle, shared);

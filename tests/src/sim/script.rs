@@ -26,7 +26,11 @@ impl Actor {
     ) -> Result<(), String> {
         let mut channel = Channel::new(State::Asked);
         let trusted = host.shared.keys.contains(&caller.server);
-        self.check_asked_once(host, caller)?;
+        let offered = self.is_offered(host, caller);
+        match offered {
+            true => self.pair(host, caller)?,
+            false => self.check_asked_once(host, caller)?,
+        }
         if !trusted {
             channel.reader = Reader::unchecked();
             host.shared.trace.saw("a channel from a stranger");
@@ -48,10 +52,20 @@ impl Actor {
                 Ok(())
             }
             Kind::Refuse => self.refuse(host, handle),
+            _ if offered => self.answer_offer(host, handle),
             Kind::Relay if !trusted => self.refuse(host, handle),
             Kind::Relay => self.relay(host, handle),
             _ => self.take(host, handle),
         }
+    }
+
+    fn answer_offer(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
+        if host.shared.random.chance(200) {
+            host.shared.trace.saw("an offer refused");
+            return self.refuse(host, handle);
+        }
+        host.shared.trace.saw("an offer accepted");
+        self.take(host, handle)
     }
 
     /// However many ways lead here, a plugin is asked once for each channel that is opened.
@@ -307,7 +321,7 @@ fn plan(channel: &mut Channel, host: &mut Host<'_>, kind: Kind) {
         n if n < 20 + host.shared.bulk => random.size(BYTES, BULK),
         _ => random.size(8, BYTES),
     };
-    if matches!(kind, Kind::Source | Kind::Duplex | Kind::Driver) {
+    if matches!(kind, Kind::Source | Kind::Duplex | Kind::Driver | Kind::Inviter | Kind::Guest) {
         channel.plan(&mut host.shared.ledger, total);
     }
     let random = &mut host.shared.random;

@@ -136,6 +136,9 @@ impl World {
             visited: false,
             cast: (0..count).map(part).collect(),
             contested: BTreeSet::new(),
+            starts: BTreeMap::new(),
+            links: BTreeMap::new(),
+            told_over: None,
             unasked: BTreeMap::new(),
             networks: Networks::default(),
             closing: false,
@@ -195,6 +198,7 @@ impl World {
         let random = &mut self.shared.random;
         let version = 1 + random.below(3);
         let expose = match random.below(8) {
+            _ if matches!(kind, Kind::Inviter | Kind::Guest) => Expose::Peers,
             0 => Expose::Local,
             1 => Expose::Keys(vec![random.pick(&self.shared.keys)]),
             _ => Expose::Peers,

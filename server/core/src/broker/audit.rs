@@ -236,6 +236,11 @@ impl Broker {
         self.servers.keys().copied()
     }
 
+    /// The servers that are linked, each with the connection that serves it.
+    pub fn links(&self) -> impl Iterator<Item = (Key, ConnId)> + '_ {
+        self.servers.iter().map(|(key, id)| (*key, *id))
+    }
+
     /// The connections that there are, with whether they serve a server.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, bool)> + '_ {
         self.conns.keys().map(|id| (*id, self.servers.values().any(|serving| serving == id)))
