@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 57] = [
+const MUST_BE_SEEN: [&str; 77] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -65,6 +65,26 @@ const MUST_BE_SEEN: [&str; 57] = [
     "a relay between hosts",
     "a silent host",
     "a taken name",
+    "a caller that was let in late",
+    "a dial given up",
+    "a direct channel over tcp",
+    "a direct channel over unix",
+    "a direct channel that was punched",
+    "a direct connection that came too late",
+    "a direct connection that failed",
+    "a relay that won over a slow direct connection",
+    "an unknown ticket that became known",
+    "two that dialled each other met",
+    "an offer",
+    "an offer accepted",
+    "an offer refused",
+    "two that invite each other",
+    "a direct connection cut",
+    "a host killed between invitation and dial",
+    "a silent direct connection",
+    "a ticket that nobody gave",
+    "a used ticket",
+    "an abort while the answer is under way",
 ];
 
 fn number(variable: &str) -> Option<u64> {

@@ -1,6 +1,8 @@
 //! A scripted plugin: what it is told must make sense, and what it does comes from the seed.
 
 use super::channel::{Channel, Host, Pace, State, legal};
+use super::direct::Advertised;
+use super::offers::Pairs;
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -35,11 +37,15 @@ pub enum Kind {
     Refuse,
     /// Joins each channel to one that it opens.
     Relay,
+    /// Invites guests, and others of its kind.
+    Inviter,
+    /// Is invited.
+    Guest,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Driver,
         Kind::Echo,
         Kind::Later,
@@ -51,6 +57,8 @@ impl Kind {
         Kind::Deaf,
         Kind::Refuse,
         Kind::Relay,
+        Kind::Inviter,
+        Kind::Guest,
     ];
 
     /// The names of the plugins that one of this kind says it opens channels to.
@@ -76,6 +84,8 @@ impl Kind {
             Kind::Deaf => "deaf",
             Kind::Refuse => "refuse",
             Kind::Relay => "relay",
+            Kind::Inviter => "inviter",
+            Kind::Guest => "guest",
         }
     }
 }
@@ -86,6 +96,7 @@ pub(super) enum Due {
     Open,
     Credit(Handle),
     Answer(Handle),
+    Abort(Handle),
 }
 
 /// How a call into a plugin ended.
@@ -110,6 +121,8 @@ pub struct Character {
     pub version: Version,
     /// Who may see it.
     pub expose: Expose,
+    /// Where it takes direct connections.
+    pub advertised: Advertised,
 }
 
 /// One plugin.
@@ -130,6 +143,7 @@ pub struct Actor {
     pub(super) timers: BTreeMap<u64, Due>,
     directory: BTreeMap<(Name, Key), Version>,
     links: BTreeSet<Key>,
+    pub(super) pairs: Pairs,
     /// So many calls from now, it panics.
     fuse: Option<u64>,
 }
@@ -139,6 +153,7 @@ impl Actor {
     pub fn new(character: Character, broker: &Broker) -> Actor {
         let entries = broker.directory();
         Actor {
+            pairs: Pairs::new(character.kind, broker),
             kind: character.kind,
             character,
             channels: BTreeMap::new(),
@@ -189,7 +204,10 @@ impl Actor {
             Told::Close(handle) => self.with(host, handle, Channel::told_close)?,
             Told::StopRead(handle) => self.with(host, handle, Channel::told_stop)?,
             Told::Ended(handle, reason) => self.ended(host, handle, reason)?,
-            Told::Directory(change) => self.directory_changed(change)?,
+            Told::Directory(change) => {
+                self.pair_changed(&change, host.broker.home().0);
+                self.directory_changed(change)?;
+            }
             Told::Link(change) => self.link_changed(host, &change)?,
             Told::Timer(timer) => self.timer(host, timer)?,
         }

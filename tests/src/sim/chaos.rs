@@ -25,6 +25,10 @@ pub(super) enum Fault {
     Leave,
     /// Somebody who is no server of this run connects.
     Stranger,
+    /// Somebody presents a ticket to a process that was not given to them.
+    FalseTicket,
+    /// A direct connection breaks, or falls silent.
+    Direct,
     /// The pipe of a host breaks.
     CutHost,
     /// A host is gone from one moment to the next.
@@ -43,6 +47,8 @@ impl World {
             let of_hosts = [Fault::CutHost, Fault::KillHost, Fault::StopHost];
             self.faults.extend(of_hosts.into_iter().filter(|_| random.chance(500)));
         }
+        let of_direct = [Fault::FalseTicket, Fault::Direct];
+        self.faults.extend(of_direct.into_iter().filter(|_| random.chance(500)));
         if random.chance(300) {
             self.faults.push(Fault::HalfCut);
         }
@@ -69,11 +75,13 @@ impl World {
                 let garbage = stranger::noise(&mut self.shared.random);
                 self.cut(|_| true, &garbage);
             }
-            Fault::Silence => self.silence(),
-            Fault::HalfCut => self.half_cut(),
+            Fault::Silence => self.silence(|_| true),
+            Fault::HalfCut => self.half_cut(|_| true),
             Fault::Jump => self.jump(),
             Fault::Panic => self.light_fuse(node),
             Fault::Leave => self.leave(node),
+            Fault::FalseTicket => self.false_ticket(),
+            Fault::Direct => self.break_direct(),
             Fault::Stranger => self.stranger(node % self.servers()),
             Fault::KillHost => self.kill_a_host(),
             Fault::StopHost => self.stop_a_host(),
@@ -90,11 +98,13 @@ impl World {
     }
 
     /// Breaks a pipe; each side reads a part of what was under way, and garbage if there is any.
-    fn cut(&mut self, which: impl Fn(&Pipe) -> bool, garbage: &[u8]) {
+    pub(super) fn cut(&mut self, which: impl Fn(&Pipe) -> bool, garbage: &[u8]) {
         let Some(number) = self.live_pipe(which) else { return };
         let (secured, host) = (self.pipes[number].secured, self.pipes[number].host.is_some());
         self.shared.trace.saw(match (garbage.is_empty(), secured) {
             (true, _) if host => "a host cut",
+            (true, _) if self.pipes[number].direct => "a direct connection cut",
+            (false, _) if self.pipes[number].direct => "garbage on a direct connection",
             (false, true) if host => "garbage on a host's secured link",
             (true, _) => "a cut",
             (false, true) => "garbage on a secured link",
@@ -119,18 +129,35 @@ impl World {
         }
     }
 
-    fn silence(&mut self) {
-        let Some(number) = self.live_pipe(|_| true) else { return };
-        let host = self.pipes[number].host.is_some();
-        self.shared.trace.saw(if host { "a silent host" } else { "a silent peer" });
+    pub(super) fn break_direct(&mut self) {
+        let direct = |pipe: &Pipe| pipe.direct;
+        match self.shared.random.below(4) {
+            3 if self.faults.contains(&Fault::Garbage) => {
+                let garbage = stranger::noise(&mut self.shared.random);
+                self.cut(direct, &garbage);
+            }
+            0 => self.cut(direct, &[]),
+            1 => self.silence(direct),
+            _ => self.half_cut(direct),
+        }
+    }
+
+    fn silence(&mut self, which: impl Fn(&Pipe) -> bool) {
+        let Some(number) = self.live_pipe(which) else { return };
+        let (host, direct) = (self.pipes[number].host.is_some(), self.pipes[number].direct);
+        self.shared.trace.saw(match (host, direct) {
+            (true, _) => "a silent host",
+            (_, true) => "a silent direct connection",
+            _ => "a silent peer",
+        });
         let both = self.shared.random.chance(500);
         self.pipes[number].ways[0].swallows = true;
         self.pipes[number].ways[1].swallows |= both;
         self.pipes[number].tainted = true;
     }
 
-    fn half_cut(&mut self) {
-        let Some(number) = self.live_pipe(|_| true) else { return };
+    fn half_cut(&mut self, which: impl Fn(&Pipe) -> bool) {
+        let Some(number) = self.live_pipe(which) else { return };
         self.shared.trace.saw("half a cut");
         let side = self.shared.random.below(2) as usize;
         let pipe = &mut self.pipes[number];
@@ -157,7 +184,7 @@ impl World {
         self.come_back(node);
     }
 
-    fn leave(&mut self, node: usize) {
+    pub(super) fn leave(&mut self, node: usize) {
         let plugins: Vec<_> = self.nodes[node].actors.keys().copied().collect();
         if plugins.is_empty() {
             return;
@@ -176,14 +203,19 @@ impl World {
     /// Somebody connects who follows the protocol for a while, or not at all.
     fn stranger(&mut self, node: usize) {
         self.shared.trace.saw("a stranger");
-        self.shared.visited = true;
         let secured = self.shared.secured;
         let number = self.new_pipe(secured);
         let target = self.shared.keys[node];
         let bytes = stranger::speech(&mut self.shared.random, secured.then_some(target));
+        self.come_in(node, number, &bytes);
+    }
+
+    /// Somebody connects who says this, and hears nothing.
+    pub(super) fn come_in(&mut self, node: usize, number: usize, bytes: &[u8]) {
+        self.shared.visited = true;
         let pipe = &mut self.pipes[number];
         pipe.tainted = true;
-        pipe.ways[0].inject(&bytes);
+        pipe.ways[0].inject(bytes);
         pipe.ways[1].swallows = true;
         if self.shared.random.chance(700) {
             pipe.ways[0].end();

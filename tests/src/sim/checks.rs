@@ -50,12 +50,14 @@ impl World {
                 let name = &self.shared.cast[node.number].name;
                 let at = format!("{name} {}", actor.label(*plugin));
                 actor.check_view(&node.broker).map_err(|what| format!("{at}: {what}"))?;
+                actor.check_pairs(&node.broker).map_err(|what| format!("{at}: {what}"))?;
                 let hangs = actor.channels.iter().find(|(_, c)| c.must_end());
                 if let Some((handle, channel)) = hangs {
                     return Err(format!("{at}: {handle:?} hangs: {channel:?}"));
                 }
             }
             self.check_knowledge(node)?;
+            self.check_direct(node)?;
             self.check_reasons(node)?;
         }
         Ok(())
@@ -128,13 +130,15 @@ impl World {
         }
     }
 
-    /// Whether a plugin of one server says that it uses one of the other that its server sees.
+    /// Whether a plugin of one server says that it uses or invites one of the other that its server
+    /// sees.
     fn uses_any(&self, user: &Node, other: &Node) -> bool {
         let home = self.shared.keys[user.number];
-        let mut names = self.plugins_of(user).flat_map(|plugin| plugin.kind.uses());
+        let wants = |plugin: &Character| [plugin.kind.uses(), plugin.kind.invites()].concat();
+        let mut names = self.plugins_of(user).flat_map(wants);
         names.any(|name| {
             let mut plugins = self.plugins_of(other);
-            plugins.any(|p| p.name.as_str() == *name && is_exposed(&p.expose, home))
+            plugins.any(|p| p.name.as_str() == name && is_exposed(&p.expose, home))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::actor::{Character, Kind};
+use super::direct;
 use super::node::{Node, Order};
 use super::pipe::Pipe;
 use super::world::{Event, WINDOWS, World};
@@ -90,11 +91,21 @@ impl World {
         let name = format!("{what}-{number}");
         let mut model = self.nodes[0].broker.settings().clone();
         model.limits.window = self.shared.random.pick(&WINDOWS);
+        let machine = self.machine_for(home, nature);
+        model.machine = direct::machine(machine);
         let settings = Settings { accept: Accept::Listed, name: name.clone(), role, ..model };
         let settings = self.another_self(settings);
         self.nodes.push(Node::new(number, nature, settings));
-        self.shared.cast.push(super::Part { name, home });
+        self.shared.cast.push(super::Part { name, home, machine });
         number
+    }
+
+    /// Who comes over a unix socket or is started is on its server's machine.
+    fn machine_for(&mut self, home: usize, nature: Nature) -> u64 {
+        match (nature, self.shared.cast.get(home)) {
+            (Nature::Dials { secured: false } | Nature::Child { .. }, Some(home)) => home.machine,
+            _ => direct::draw_machine(&mut self.shared.random),
+        }
     }
 
     /// A new key, as a host that its server starts has each time.
@@ -278,13 +289,21 @@ impl World {
     }
 
     pub(super) fn kill_a_host(&mut self) {
-        // A thread cannot be killed.
-        let killable =
-            |nature| !matches!(nature, Nature::Child { placement: Placement::Thread, .. });
-        let Some(number) = self.living_host(killable) else { return };
-        self.shared.trace.saw("a host killed");
-        self.end_host(number);
-        self.start_again(number);
+        if let Some(number) = self.living_host(is_killable) {
+            self.kill_host(number);
+        }
+    }
+
+    /// Kills a host; whether it was one that can be killed.
+    pub(super) fn kill_host(&mut self, number: usize) -> bool {
+        let node = &self.nodes[number];
+        let kills = node.is_host() && node.alive && is_killable(node.nature);
+        if kills {
+            self.shared.trace.saw("a host killed");
+            self.end_host(number);
+            self.start_again(number);
+        }
+        kills
     }
 
     pub(super) fn stop_a_host(&mut self) {
@@ -322,9 +341,11 @@ impl World {
     pub(super) fn check_host(&self, host: &Node) -> Result<(), String> {
         let (at, home) = (&self.shared.cast[host.number].name, self.shared.cast[host.number].home);
         let server = &self.nodes[home];
-        let linked =
-            host.conns.values().all(|(pipe, _)| self.serves_host(&self.pipes[*pipe], home));
-        if host.conns.len() != 1 || !linked || !host.waiting.is_empty() {
+        let serves = |pipe: &&usize| self.serves_host(&self.pipes[**pipe], home);
+        let links = host.conns.values().map(|(pipe, _)| pipe);
+        let links: Vec<&usize> = links.filter(|pipe| !self.pipes[**pipe].direct).collect();
+        let linked = links.iter().all(serves);
+        if links.len() != 1 || !linked || !host.waiting.is_empty() {
             return Err(format!("{at} has the links {:?}", host.conns));
         }
         let differ = |what: &str, ours: String, theirs: String| match ours == theirs {
@@ -346,6 +367,11 @@ impl World {
         };
         differ("addresses", addresses(host), addresses(server))
     }
+}
+
+/// A thread cannot be killed.
+fn is_killable(nature: Nature) -> bool {
+    !matches!(nature, Nature::Child { placement: Placement::Thread, .. })
 }
 
 /// Bytes that somebody hears who has not proved its key: the first message of the handshake.

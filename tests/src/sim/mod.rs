@@ -10,9 +10,11 @@ pub mod actor;
 pub mod channel;
 mod chaos;
 mod checks;
+pub mod direct;
 mod hosts;
 pub mod ledger;
 pub mod node;
+mod offers;
 pub mod pipe;
 pub mod random;
 mod script;
@@ -37,6 +39,8 @@ pub struct Part {
     pub name: String,
     /// The number of the server to which its plugins belong: a server's own.
     pub home: usize,
+    /// Its machine.
+    pub machine: u64,
 }
 
 /// What everything in one run shares.
@@ -62,6 +66,17 @@ pub struct Shared {
     pub cast: Vec<Part>,
     /// Names that two plugins of one server have, of which one at most is taken.
     pub contested: BTreeSet<(usize, Name)>,
+    /// How often a plugin of a name was started, by the server.
+    pub starts: BTreeMap<(Key, Name), usize>,
+    /// The pipes that have served two servers, the lower key first.
+    pub links: BTreeMap<(Key, Key), BTreeSet<usize>>,
+    /// The pipe over which the channel came that a plugin is being asked about.
+    pub told_over: Option<usize>,
+    /// Channels that were opened, less those that somebody was asked about: who opens them, at
+    /// which server, and to whom.
+    pub unasked: BTreeMap<(Name, Key, Name), u64>,
+    /// Where processes take direct connections, and who reaches whom.
+    pub networks: direct::Networks,
     /// Plugins are stopped and do not come back.
     pub closing: bool,
     /// Garbage was put into a link, so that it may end for a broken rule.

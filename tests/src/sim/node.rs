@@ -4,16 +4,18 @@
 use super::Shared;
 use super::actor::{Actor, Character, Outcome};
 use super::channel::Host;
+use super::direct::Dialling;
 use super::hosts::Nature;
 use super::pipe::{Pipe, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
-    Broker, ChildId, ConnId, Dial, Effect, Grants, Handle, Misuse, Opened, Opening, PluginConfig,
-    PluginId, Security, Settings, Step, Told,
+    Broker, ChildId, ConnId, Dial, DirectDial, Effect, Grants, Handle, Misuse, Opened, Opening,
+    PluginConfig, PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
+use trunkline_core::route::Route;
 
 /// Rounds of effects in one turn; what is left goes on in the next one.
 const ROUNDS: usize = 16;
@@ -67,6 +69,8 @@ pub struct Node {
     pub backlog: Vec<usize>,
     /// What the broker wants dialled.
     pub dials: Vec<Dial>,
+    /// What it has to do with direct connections.
+    pub dialling: Dialling,
     /// Plugins that failed, which may come back.
     pub fallen: Vec<Character>,
 }
@@ -91,15 +95,17 @@ impl Node {
             closing: BTreeMap::new(),
             backlog: Vec::new(),
             dials: Vec::new(),
+            dialling: Dialling::default(),
             fallen: Vec::new(),
         }
     }
 
     /// Adds and starts a plugin, unless one of its name runs.
     pub fn start(&mut self, shared: &mut Shared, character: Character) {
-        let Character { kind, name, version, expose } = character.clone();
+        let Character { kind, name, version, expose, advertised } = character.clone();
         let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
-        let config = PluginConfig { expose, uses, ..PluginConfig::new(name, version) };
+        let invites = kind.invites().iter().filter_map(|name| name.parse().ok()).collect();
+        let config = PluginConfig { expose, uses, invites, ..PluginConfig::new(name, version) };
         let plugin = match self.broker.add_plugin(config) {
             Ok(plugin) => plugin,
             Err(why) if why.text.contains("a plugin of the host") => {
@@ -108,11 +114,16 @@ impl Node {
             }
             Err(_) => return,
         };
+        let started = (self.broker.home().0, character.name.clone());
+        *shared.starts.entry(started).or_default() += 1;
         let mut actor = Actor::new(character, &self.broker);
         actor.start(&mut Host { broker: &mut self.broker, plugin, shared });
         shared.note(self.number, format_args!("{} starts", actor.label(plugin)));
         self.actors.insert(plugin, actor);
         self.broker.plugin_started(plugin);
+        let process = (self.number, self.life);
+        let direct = shared.networks.advertise(&mut shared.random, process, advertised);
+        self.broker.set_direct(plugin, direct);
     }
 
     /// Stops a plugin in order.
@@ -157,7 +168,8 @@ impl Node {
     fn accept(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
         while let Some(at) = self.acceptable(pipes) {
             let pipe = self.backlog.remove(at);
-            self.connected(shared, pipes, pipe, 1, Opened::Accepted, None);
+            let how = if pipes[pipe].direct { Opened::Direct } else { Opened::Accepted };
+            self.connected(shared, pipes, pipe, 1, how, None);
         }
     }
 
@@ -210,6 +222,9 @@ impl Node {
                 false => way.cut(shared.random.below(way.queued() as u64 + 1) as usize),
             }
         }
+        for pipe in &self.backlog {
+            pipes[*pipe].ways[1].end();
+        }
         let begins_with = std::mem::take(&mut self.begins_with);
         let life = self.life + 1;
         *self = Node { life, begins_with, ..Node::new(self.number, self.nature, settings) };
@@ -234,7 +249,8 @@ impl Node {
             true => pipes[pipe].grants,
             false => Grants::Server,
         };
-        let opening = Opening { how, grants, address, security, from: None };
+        let from = pipes[pipe].from.filter(|_| side == 1);
+        let opening = Opening { how, grants, address, security, from };
         let id = self.broker.connected(opening);
         shared.note(self.number, format_args!("{id:?} is side {side} of pipe {pipe}"));
         self.conns.insert(id, (pipe, side));
@@ -342,11 +358,19 @@ impl Node {
         for _ in 0..self.broker.effects_waiting() {
             let at = &shared.cast[self.number].name;
             self.broker.audit().map_err(|what| format!("{at}: {what}"))?;
+            self.note_links(shared);
             match self.broker.next_effect() {
                 Some(Effect::Tell(plugin, told)) => self.tell(plugin, told, shared)?,
                 Some(Effect::Dial(dial)) => self.dials.push(dial),
                 Some(Effect::HangUp(id)) => {
                     shared.note(self.number, format_args!("hang up {id:?}"));
+                    if self
+                        .conns
+                        .get(&id)
+                        .is_some_and(|(pipe, side)| pipes[*pipe].direct && *side == 0)
+                    {
+                        self.dialling.hangs_up();
+                    }
                     self.closing.insert(id, shared.now + HANG_UP);
                 }
                 Some(Effect::CutOff(id)) => {
@@ -360,13 +384,55 @@ impl Node {
                 Some(Effect::StartChild(child)) => self.start_child(child, shared, pipes),
                 Some(Effect::EndChild(child)) => self.orders.push(Order::End(child)),
                 Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
-                Some(
-                    other @ (Effect::DialDirect(_) | Effect::DropDial(_) | Effect::TakeAgain(..)),
-                ) => return Err(format!("no plugin advertises an address: {other:?}")),
+                Some(Effect::DialDirect(dial)) => self.dial_direct(dial, shared),
+                Some(Effect::DropDial(id)) => self.dialling.give_up(id, shared),
+                Some(Effect::TakeAgain(id, mut bytes)) => {
+                    shared.trace.saw("a caller that was let in late");
+                    let mut plain = Vec::new();
+                    let opened = self.broker.unseal(id, &mut bytes, &mut plain);
+                    self.feed(id, opened, shared, pipes)?;
+                }
                 None => break,
             }
         }
         Ok(())
+    }
+
+    /// Notes the pipes that serve this server and another one.
+    fn note_links(&self, shared: &mut Shared) {
+        let ours = self.broker.key();
+        for (theirs, id) in self.broker.links().filter(|_| !self.is_host()) {
+            if let Some((pipe, _)) = self.conns.get(&id) {
+                let pair = (ours.min(theirs), ours.max(theirs));
+                shared.links.entry(pair).or_default().insert(*pipe);
+            }
+        }
+    }
+
+    /// The pipe over which a channel goes to a server.
+    fn way_of(&self, plugin: PluginId, handle: Handle) -> Option<usize> {
+        let over = |id: &ConnId| self.broker.channels_over(*id).contains(&(plugin, handle));
+        let conn = self.conns.iter().find(|(id, _)| over(id) && !self.is_host());
+        conn.map(|(_, (pipe, _))| *pipe)
+    }
+
+    fn dial_direct(&mut self, dial: DirectDial, shared: &mut Shared) {
+        shared.note(self.number, format_args!("dials {dial:?}"));
+        self.dialling.begin(dial);
+    }
+
+    /// Notes the route of a channel that is up, where it is one of several.
+    fn note_route(&mut self, channel: Handle, shared: &mut Shared) {
+        let gave_up = self.dialling.has_given_up();
+        let what = match (self.broker.route(channel), gave_up) {
+            (Some(Route::Unix), _) => "a direct channel over unix",
+            (Some(Route::Tcp), _) => "a direct channel over tcp",
+            (Some(Route::Punched), _) => "a direct channel that was punched",
+            (Some(_), true) => "a relay that won over a slow direct connection",
+            _ => return,
+        };
+        shared.note(self.number, format_args!("{what}"));
+        shared.trace.saw(what);
     }
 
     fn note_refused_key(&self, id: ConnId, shared: &mut Shared, pipes: &[Pipe]) {
@@ -415,9 +481,15 @@ impl Node {
 
     fn tell(&mut self, plugin: PluginId, told: Told, shared: &mut Shared) -> Result<(), String> {
         shared.note(self.number, format_args!("#{} is told {}", plugin.0, brief(&told)));
-        if let Told::Open(_, caller) = &told {
+        if let Told::Open(handle, caller) = &told {
             super::hosts::note_way(shared, self.number, caller.name.as_str());
+            let offers = matches!(caller.name.as_str(), "inviter" | "guest");
+            shared.told_over = offers.then(|| self.way_of(plugin, *handle)).flatten();
         }
+        if let Told::Opened(handle) = told {
+            self.note_route(handle, shared);
+        }
+        self.dialling.has_given_up();
         self.run(plugin, shared, |actor, host| actor.tell(host, told))
     }
 

@@ -2,8 +2,12 @@
 
 use super::random::Random;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{ConnId, Grants};
+
+/// Bytes of a first write that are remembered: a ticket is among them.
+const REMEMBERED: usize = 200;
 
 /// One direction.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Direction {
     pub swallows: bool,
     /// Bytes that were written in all.
     pub written: u64,
+    /// The first write, where it is remembered.
+    pub first: Option<Vec<u8>>,
 }
 
 /// What a read brought.
@@ -34,7 +40,16 @@ pub enum Read {
 impl Direction {
     fn new(capacity: usize) -> Direction {
         let (chunks, last) = (VecDeque::new(), Duration::ZERO);
-        Direction { chunks, queued: 0, capacity, last, ended: false, swallows: false, written: 0 }
+        Direction {
+            chunks,
+            queued: 0,
+            capacity,
+            last,
+            ended: false,
+            swallows: false,
+            written: 0,
+            first: None,
+        }
     }
 
     /// Bytes that can be written now.
@@ -56,6 +71,9 @@ impl Direction {
     pub fn write(&mut self, bytes: &[u8], at: Duration) -> usize {
         let taken = bytes.len().min(self.room());
         self.written += taken as u64;
+        if let Some(first) = self.first.as_mut().filter(|first| first.len() < REMEMBERED) {
+            first.extend_from_slice(&bytes[..taken]);
+        }
         if !self.swallows && !self.ended && taken > 0 {
             self.last = self.last.max(at);
             self.chunks.push_back((self.last, bytes[..taken].to_vec()));
@@ -134,6 +152,12 @@ pub struct Pipe {
     pub secured: bool,
     /// What side 0 may be.
     pub grants: Grants,
+    /// It is for one channel between two processes.
+    pub direct: bool,
+    /// The process that is dialled for that, and how often it was started by then.
+    pub callee: Option<(usize, u64)>,
+    /// The address from which side 0 comes, over TCP.
+    pub from: Option<SocketAddr>,
     /// The host at side 0.
     pub host: Option<usize>,
     /// Side 0 has a key that nobody lists.
@@ -151,6 +175,9 @@ impl Pipe {
             tainted: false,
             secured: false,
             grants: Grants::Server,
+            direct: false,
+            callee: None,
+            from: None,
             host: None,
             unlisted: false,
         }

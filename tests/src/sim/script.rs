@@ -26,6 +26,11 @@ impl Actor {
     ) -> Result<(), String> {
         let mut channel = Channel::new(State::Asked);
         let trusted = host.shared.keys.contains(&caller.server);
+        let offered = self.is_offered(host, caller);
+        match offered {
+            true => self.pair(host, caller)?,
+            false => self.check_asked_once(host, caller)?,
+        }
         if !trusted {
             channel.reader = Reader::unchecked();
             host.shared.trace.saw("a channel from a stranger");
@@ -47,10 +52,32 @@ impl Actor {
                 Ok(())
             }
             Kind::Refuse => self.refuse(host, handle),
+            _ if offered => self.answer_offer(host, handle),
             Kind::Relay if !trusted => self.refuse(host, handle),
             Kind::Relay => self.relay(host, handle),
             _ => self.take(host, handle),
         }
+    }
+
+    fn answer_offer(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
+        if host.shared.random.chance(200) {
+            host.shared.trace.saw("an offer refused");
+            return self.refuse(host, handle);
+        }
+        host.shared.trace.saw("an offer accepted");
+        self.take(host, handle)
+    }
+
+    /// However many ways lead here, a plugin is asked once for each channel that is opened.
+    fn check_asked_once(&self, host: &mut Host<'_>, caller: &Caller) -> Result<(), String> {
+        let pair = (caller.name.clone(), caller.server, self.character.name.clone());
+        let left = host.shared.unasked.entry(pair).or_default();
+        match left.checked_sub(1) {
+            Some(less) => *left = less,
+            None if host.shared.ledger.tainted || !host.shared.keys.contains(&caller.server) => {}
+            None => return Err(format!("it was asked, but {} has asked for nothing", caller.name)),
+        }
+        Ok(())
     }
 
     fn echo(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
@@ -133,6 +160,13 @@ impl Actor {
                 None => Ok(()),
             },
             Some(Due::Answer(handle)) => self.answer(host, handle),
+            Some(Due::Abort(handle)) => match self.channels.get_mut(&handle) {
+                Some(channel) if channel.state == State::Asking => {
+                    host.shared.trace.saw("an abort while the answer is under way");
+                    channel.abort(host, handle)
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -186,6 +220,10 @@ impl Actor {
             channel.abort(host, handle)?;
         }
         self.channels.insert(handle, channel);
+        if host.shared.random.chance(30) {
+            let after = Duration::from_micros(host.shared.random.size(1_000, 600_000));
+            self.set(host, after, Due::Abort(handle));
+        }
         Ok(())
     }
 
@@ -201,6 +239,10 @@ impl Actor {
         let least = host.shared.random.below(4);
         match host.broker.open(host.plugin, &Target { name, least, server }) {
             Ok(handle) => {
+                let pair = (self.character.name.clone(), host.broker.home().0, to.name().parse());
+                if let (from, home, Ok(to)) = pair {
+                    *host.shared.unasked.entry((from, home, to)).or_default() += 1;
+                }
                 let (who, at) = (host.plugin.0, handle.0);
                 let line = format_args!("#{who} opens {at:#x} to {}", to.name());
                 host.shared.trace.note(host.shared.now, line);
@@ -279,7 +321,7 @@ fn plan(channel: &mut Channel, host: &mut Host<'_>, kind: Kind) {
         n if n < 20 + host.shared.bulk => random.size(BYTES, BULK),
         _ => random.size(8, BYTES),
     };
-    if matches!(kind, Kind::Source | Kind::Duplex | Kind::Driver) {
+    if matches!(kind, Kind::Source | Kind::Duplex | Kind::Driver | Kind::Inviter | Kind::Guest) {
         channel.plan(&mut host.shared.ledger, total);
     }
     let random = &mut host.shared.random;

@@ -6,11 +6,12 @@ use super::random::Random;
 use std::time::Duration;
 use trunkline_core::bymux::Role as MuxRole;
 use trunkline_core::control::{
-    Announced, Hello, Message, Origin, PROTOCOL, Preface, Request, Role,
+    Announced, Hello, Message, Origin, PROTOCOL, Preface, Presented, Request, Role, Ticket,
 };
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::link::Link;
+use trunkline_core::route::Route;
 use trunkline_shs::{Handshake, Identity};
 
 /// Bytes without a meaning.
@@ -38,6 +39,22 @@ pub(super) fn speech(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
         _ => {}
     }
     bytes
+}
+
+/// What somebody says to a process, without having been invited: a ticket that nobody gave, or the
+/// beginning of a handshake.
+pub(super) fn false_ticket(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
+    if let Some(target) = secured {
+        return greeting(random, target);
+    }
+    let mut link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
+    let ticket = Ticket(std::array::from_fn(|_| random.bits() as u8));
+    let presented = Presented { ticket, route: Route::Unix };
+    if let Some(stream) = link.open(0) {
+        link.mux().write(stream, &Preface::Direct(presented).frame());
+        link.mux().write(stream, b"let me in");
+    }
+    link.outbox().slices().concat()
 }
 
 /// A first message that is in order, and noise where the third should be.

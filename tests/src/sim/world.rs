@@ -2,6 +2,7 @@
 
 use super::actor::{Character, Kind};
 use super::channel::Host;
+use super::direct::{self, Advertised, Networks, Outcome, Punch};
 use super::hosts::Nature;
 use super::node::Node;
 use super::pipe::Pipe;
@@ -45,11 +46,17 @@ pub enum Event {
     Accepted {
         /// The acceptor.
         to: usize,
+        /// How often it was started by then.
+        life: u64,
         /// The pipe.
         pipe: usize,
     },
+    /// A direct dial comes to its end.
+    DirectDialled(Outcome),
     /// One of the faults happens.
     Fault,
+    /// A direct connection breaks, or falls silent.
+    DirectFault,
     /// A plugin that fell comes back.
     Return {
         /// At which server or host.
@@ -87,6 +94,8 @@ pub struct World {
     pub(super) keep: Keep,
     /// Pairs of servers that know each other's address, the higher number first.
     pub(super) mutual: BTreeSet<(usize, usize)>,
+    /// Processes that dial each other.
+    pub(super) punches: Vec<Punch>,
 }
 
 impl World {
@@ -97,6 +106,7 @@ impl World {
         let identity = |n: usize| Identity::from_seed(&[n as u8 + 1; 32]);
         let keys: Vec<Key> = (0..count).map(|n| Key(*identity(n).public())).collect();
         let windows: Vec<u64> = (0..count).map(|_| random.pick(&WINDOWS)).collect();
+        let machines: Vec<u64> = (0..count).map(|_| direct::draw_machine(&mut random)).collect();
         let anyone = random.chance(300);
         let settings = |number: usize| Settings {
             identity: identity(number),
@@ -104,7 +114,7 @@ impl World {
             accept: if anyone { Accept::Anyone } else { Accept::Listed },
             name: format!("server-{number}"),
             role: Role::Server,
-            machine: keys[number],
+            machine: direct::machine(machines[number]),
             software: "simulation".to_string(),
             secret: [number as u8 + 1; 32],
             limits: Limits { window: windows[number], window_max: 1 << 20, ..Limits::default() },
@@ -112,7 +122,8 @@ impl World {
         };
         let node = |number| Node::new(number, Nature::Server, settings(number));
         let nodes = (0..count).map(node).collect();
-        let part = |home| Part { name: format!("server-{home}"), home };
+        let named = |home| format!("server-{home}");
+        let part = |home| Part { name: named(home), home, machine: machines[home] };
         let shared = Shared {
             now: Duration::ZERO,
             ledger: Ledger::default(),
@@ -125,6 +136,11 @@ impl World {
             visited: false,
             cast: (0..count).map(part).collect(),
             contested: BTreeSet::new(),
+            starts: BTreeMap::new(),
+            links: BTreeMap::new(),
+            told_over: None,
+            unasked: BTreeMap::new(),
+            networks: Networks::default(),
             closing: false,
             random,
         };
@@ -138,12 +154,14 @@ impl World {
             faults: Vec::new(),
             keep: Keep::Always,
             mutual: BTreeSet::new(),
+            punches: Vec::new(),
         };
         world.choose_links();
         world.add_hosts();
         if !anyone {
             world.add_unlisted();
         }
+        world.draw_networks();
         world.populate();
         world
     }
@@ -180,11 +198,13 @@ impl World {
         let random = &mut self.shared.random;
         let version = 1 + random.below(3);
         let expose = match random.below(8) {
+            _ if matches!(kind, Kind::Inviter | Kind::Guest) => Expose::Peers,
             0 => Expose::Local,
             1 => Expose::Keys(vec![random.pick(&self.shared.keys)]),
             _ => Expose::Peers,
         };
-        Some(Character { kind, name: name.parse().ok()?, version, expose })
+        let advertised = Advertised::draw(random);
+        Some(Character { kind, name: name.parse().ok()?, version, expose, advertised })
     }
 
     /// How many servers there are.
@@ -287,6 +307,7 @@ impl World {
     fn run_until(&mut self, end: Duration) -> Result<(), String> {
         loop {
             self.take_dials();
+            self.take_direct_dials();
             let busy: Vec<usize> = (0..self.nodes.len()).filter(|n| self.is_busy(*n)).collect();
             if busy.is_empty() {
                 match self.next_time() {
@@ -319,6 +340,7 @@ impl World {
         let at = &self.shared.cast[number].name;
         self.nodes[number].broker.audit().map_err(|what| format!("{at}: {what}"))?;
         self.check_accounts(number)?;
+        self.watch_tickets(number);
         self.mind_hosts(number)
     }
 
@@ -358,12 +380,11 @@ impl World {
                         self.dialled(from, peer, to, secured);
                     }
                 }
-                Event::Accepted { to, pipe } => {
-                    self.note_second_link(to, pipe);
-                    self.nodes[to].backlog.push(pipe);
-                }
+                Event::Accepted { to, life, pipe } => self.arrive(to, life, pipe),
+                Event::DirectDialled(outcome) => self.direct_dialled(outcome),
                 Event::Fault if !self.shared.calm => self.fault(),
-                Event::Fault => {}
+                Event::DirectFault if !self.shared.calm => self.break_direct(),
+                Event::Fault | Event::DirectFault => {}
                 Event::Return { node } => self.return_one(node),
                 Event::HostStarts { node } => self.start_host(node),
                 Event::ChildEnded { server, child } => {
@@ -374,12 +395,25 @@ impl World {
         Ok(())
     }
 
+    /// A pipe reaches its acceptor, or finds it gone.
+    fn arrive(&mut self, to: usize, life: u64, pipe: usize) {
+        if !self.nodes[to].alive || self.nodes[to].life != life {
+            self.pipes[pipe].ways[1].end();
+            return;
+        }
+        if !self.pipes[pipe].direct {
+            self.note_second_link(to, pipe);
+        }
+        self.nodes[to].backlog.push(pipe);
+    }
+
     /// Notes that two servers have dialled each other at the same time.
     fn note_second_link(&mut self, to: usize, pipe: usize) {
         let node = |end: Option<(usize, _)>| end.map(|(node, _)| node);
         let from = node(self.pipes[pipe].ends[0]);
+        let links = |pipe: &&Pipe| !pipe.direct;
         let other = |pipe: &Pipe| (node(pipe.ends[0]), node(pipe.ends[1])) == (Some(to), from);
-        if from.is_some() && self.pipes.iter().any(other) {
+        if from.is_some() && self.pipes.iter().filter(links).any(other) {
             self.shared.trace.saw("two links at once");
         }
     }
@@ -417,6 +451,7 @@ impl World {
             return;
         }
         let pipe = self.new_pipe(secured);
+        self.pipes[pipe].from = secured.then(|| direct::link_addr(from));
         let nature = self.nodes[from].nature;
         self.pipes[pipe].unlisted = nature == Nature::Unlisted;
         if let Nature::Dials { .. } = nature {
@@ -433,7 +468,8 @@ impl World {
             expected,
         );
         let after = Duration::from_micros(self.shared.random.size(1, 50_000));
-        self.plan(after, Event::Accepted { to, pipe });
+        let life = self.nodes[to].life;
+        self.plan(after, Event::Accepted { to, life, pipe });
     }
 
     pub(super) fn new_pipe(&mut self, secured: bool) -> usize {

@@ -216,6 +216,10 @@ impl Broker {
             end.given += rest.len() as u64;
         }
         self.join_ends(near, far);
+        if self.ends.get(far).is_some_and(|end| end.flags.stopped) {
+            self.drop_early(near);
+            self.give_stop(Some(near));
+        }
         let Some(end) = self.ends.get_mut(near) else { return };
         if let Some(info) = end.info.as_mut() {
             info.route = route;
@@ -314,6 +318,12 @@ impl Broker {
         taken
     }
 
+    fn drop_early(&mut self, near: EndId) {
+        if let Some(end) = self.ends.get_mut(near) {
+            end.early.clear();
+        }
+    }
+
     /// How many bytes a plugin may write while its channel's routes are tried.
     pub(super) fn early_room(&self, near: EndId) -> u64 {
         let kept = self.ends.get(near).map_or(0, |end| end.early.len() as u64);
@@ -327,9 +337,7 @@ impl Broker {
 
     /// The stream of a plugin's channel was answered by an invitation.
     pub(super) fn invited(&mut self, far: EndId, near: EndId, invitation: Invitation) {
-        self.part(far);
-        self.close_stream(far);
-        self.stop_stream(far);
+        self.leave_stream(far);
         let Some(end) = self.ends.get(near) else { return };
         let (Owner::Plugin(plugin), Phase::Asking, Some(info)) = (end.owner, end.phase, &end.info)
         else {

@@ -4,10 +4,11 @@ use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, ConnId, PluginId};
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
-use crate::ends::{End, EndId, Handle, Owner, Phase};
+use crate::ends::{End, EndId, Handle, Lookup, Owner, Phase};
 use crate::key::Key;
 use crate::link::NO_TAG;
 use crate::name::Name;
+use crate::route::Route;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -30,7 +31,35 @@ pub struct StreamAccount {
     pub granted: u64,
 }
 
+/// What of direct connections is not decided yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Channels whose routes are being tried.
+    pub attempts: usize,
+    /// Tickets that are remembered.
+    pub tickets: usize,
+    /// Connections that wait until the servers tell of their ticket.
+    pub awaited: Vec<ConnId>,
+}
+
 impl Broker {
+    /// What of direct connections is not decided yet.
+    pub fn unsettled(&self) -> Unsettled {
+        let waits = |conn: &super::Conn| conn.asks.is_some() || conn.presented.is_some();
+        let awaited = self.conns.iter().filter(|(id, conn)| waits(conn) && !self.is_ending(**id));
+        Unsettled {
+            attempts: self.attempts.len(),
+            tickets: self.tickets_out(),
+            awaited: awaited.map(|(id, _)| *id).collect(),
+        }
+    }
+
+    /// How the bytes of a channel travel, as far as the plugin's end knows.
+    pub fn route(&self, channel: Handle) -> Option<Route> {
+        let Lookup::Live(id) = self.ends.lookup(channel) else { return None };
+        self.ends.get(id)?.info.as_ref().map(|info| info.route)
+    }
+
     /// The accounts of all streams of a connection, by their ids.
     pub fn stream_accounts(&self, id: ConnId) -> Vec<StreamAccount> {
         let Some(conn) = self.conns.get(&id) else { return Vec::new() };
@@ -205,6 +234,11 @@ impl Broker {
     /// The servers that are linked.
     pub fn linked_servers(&self) -> impl Iterator<Item = Key> + '_ {
         self.servers.keys().copied()
+    }
+
+    /// The servers that are linked, each with the connection that serves it.
+    pub fn links(&self) -> impl Iterator<Item = (Key, ConnId)> + '_ {
+        self.servers.iter().map(|(key, id)| (*key, *id))
     }
 
     /// The connections that there are, with whether they serve a server.

@@ -188,6 +188,11 @@ impl Broker {
         }
     }
 
+    /// Tickets that are remembered, used ones among them.
+    pub(super) fn tickets_out(&self) -> usize {
+        self.tickets.known.len().max(self.tickets.ends.len())
+    }
+
     /// Whether a process may make a direct connection: it was given a ticket. If that was used on
     /// another route meanwhile, it is told so.
     pub(super) fn holds_ticket(&self, process: Key) -> bool {

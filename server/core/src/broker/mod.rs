@@ -46,7 +46,7 @@ mod writing;
 pub use crate::ends::Handle;
 pub use crate::wire::Security;
 pub use attempts::DirectId;
-pub use audit::StreamAccount;
+pub use audit::{StreamAccount, Unsettled};
 pub use children::{ChildConfig, ChildId, Placement, Restart};
 pub use connections::{Grants, Opened, Opening};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};

@@ -174,6 +174,8 @@ impl Broker {
     pub(super) fn stream_stops(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
+        // StopRead may overtake the answer: whoever gets the channel is told then.
+        end.flags.stopped = end.candidate_of.is_some();
         let peer = end.peer;
         self.give_stop(peer);
     }
@@ -193,9 +195,7 @@ impl Broker {
         match answer {
             Answer::Direct(invitation) => match peer {
                 Some(peer) if self.is_asking_stream(peer) => {
-                    self.part(id);
-                    self.close_stream(id);
-                    self.stop_stream(id);
+                    self.leave_stream(id);
                     self.answer_direct(peer, *invitation);
                 }
                 Some(near) => self.invited(id, near, *invitation),
@@ -237,6 +237,17 @@ impl Broker {
             return false;
         };
         self.link_of(conn).is_some_and(|link| link.awaits_answer(stream))
+    }
+
+    /// An invitation came on a stream, which carries nothing any more: what waits for its credit
+    /// would wait for ever.
+    pub(super) fn leave_stream(&mut self, id: EndId) {
+        self.part(id);
+        if let Some(end) = self.ends.get_mut(id) {
+            end.inbox.clear();
+        }
+        self.close_stream(id);
+        self.stop_stream(id);
     }
 
     /// Whether an end is a stream whose preface waits for our answer.
