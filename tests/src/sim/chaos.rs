@@ -168,6 +168,7 @@ impl World {
 
     fn jump(&mut self) {
         self.shared.trace.saw("a clock jump");
+        self.shared.jumped = true;
         let seconds = self.shared.random.size(5, 4_000);
         self.shared.now += Duration::from_secs(seconds);
     }

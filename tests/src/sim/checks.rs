@@ -236,7 +236,7 @@ impl World {
     }
 }
 
-fn is_exposed(expose: &Expose, to: Key) -> bool {
+pub(super) fn is_exposed(expose: &Expose, to: Key) -> bool {
     match expose {
         Expose::Local => false,
         Expose::Peers => true,

@@ -83,6 +83,8 @@ pub struct Shared {
     pub garbled: bool,
     /// Garbage, or somebody who knows no rules, was there.
     pub visited: bool,
+    /// A clock jumped: tickets are over that are still under way, with the memory of their use.
+    pub jumped: bool,
 }
 
 impl Shared {

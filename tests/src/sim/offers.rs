@@ -4,6 +4,7 @@
 use super::Shared;
 use super::actor::{Actor, Kind};
 use super::channel::Host;
+use super::checks::is_exposed;
 use std::collections::{BTreeMap, BTreeSet};
 use trunkline_core::broker::{Broker, Caller};
 use trunkline_core::control::Role;
@@ -106,14 +107,14 @@ impl Actor {
         self.pairs.1 <= others
     }
 
-    /// At rest, whoever is invited was asked. Where both invite, the lower key sees to it. In a
-    /// host, the other side may have refused before.
+    /// At rest, whoever is invited was asked, at least by the server that connects the two: the one
+    /// that accepted the link, or the invited one's where the other does not see that. The other
+    /// plugin may have been refused before.
     pub(super) fn check_pairs(&self, broker: &Broker) -> Result<(), String> {
-        let home = broker.home().0;
-        let connects = |server: &Key| self.kind == Kind::Guest || home < *server;
-        let ours = |name: &Name, server: &Key| match self.kind {
-            Kind::Inviter => name.as_str() == "inviter" && connects(server),
-            _ => connects(server),
+        let ours = |name: &Name, server: &Key| {
+            let shown = is_exposed(&self.character.expose, *server);
+            let invited = self.kind == Kind::Guest || name.as_str() == "inviter";
+            if broker.accepted(*server) { shown || invited } else { !shown && invited }
         };
         if broker.settings().role == Role::Host {
             return Ok(());

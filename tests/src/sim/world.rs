@@ -134,6 +134,7 @@ impl World {
             secured: random.chance(500),
             garbled: false,
             visited: false,
+            jumped: false,
             cast: (0..count).map(part).collect(),
             contested: BTreeSet::new(),
             starts: BTreeMap::new(),

@@ -241,6 +241,12 @@ impl Broker {
         self.servers.iter().map(|(key, id)| (*key, *id))
     }
 
+    /// Whether this server accepted the link with another one.
+    pub fn accepted(&self, server: Key) -> bool {
+        let conn = self.servers.get(&server).and_then(|id| self.conns.get(id));
+        conn.is_some_and(|conn| conn.how == Opened::Accepted)
+    }
+
     /// The connections that there are, with whether they serve a server.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, bool)> + '_ {
         self.conns.keys().map(|id| (*id, self.servers.values().any(|serving| serving == id)))
