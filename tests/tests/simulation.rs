@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 77] = [
+const MUST_BE_SEEN: [&str; 81] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -75,6 +75,10 @@ const MUST_BE_SEEN: [&str; 77] = [
     "a relay that won over a slow direct connection",
     "an unknown ticket that became known",
     "two that dialled each other met",
+    "a link that a plugin closed",
+    "a link that a plugin opened",
+    "a link that could not be opened",
+    "an explanation of a channel",
     "an offer",
     "an offer accepted",
     "an offer refused",

@@ -123,6 +123,8 @@ pub struct Character {
     pub expose: Expose,
     /// Where it takes direct connections.
     pub advertised: Advertised,
+    /// Whether it may open and close links.
+    pub manages_links: bool,
 }
 
 /// One plugin.
@@ -142,7 +144,11 @@ pub struct Actor {
     pub(super) relayed: BTreeMap<Handle, Handle>,
     pub(super) timers: BTreeMap<u64, Due>,
     directory: BTreeMap<(Name, Key), Version>,
-    links: BTreeSet<Key>,
+    pub(super) links: BTreeSet<Key>,
+    /// Servers to which it wanted a link, without having been told what became of it.
+    pub(super) wanted: BTreeSet<Key>,
+    /// Servers to which it wanted a link while it knew of one.
+    pub(super) perhaps_wanted: BTreeSet<Key>,
     pub(super) pairs: Pairs,
     /// So many calls from now, it panics.
     fuse: Option<u64>,
@@ -163,6 +169,8 @@ impl Actor {
             timers: BTreeMap::new(),
             directory: entries.map(|e| ((e.name, e.server), e.version)).collect(),
             links: broker.servers().map(|(key, _)| key).collect(),
+            wanted: BTreeSet::new(),
+            perhaps_wanted: BTreeSet::new(),
             fuse: None,
         }
     }
@@ -362,11 +370,7 @@ impl Actor {
         if change.down.as_ref().is_some_and(|reason| reason.is(Code::NothingInCommon)) {
             host.shared.trace.saw("nothing in common");
         }
-        let news = match &change.down {
-            None => self.links.insert(change.server),
-            Some(_) => self.links.remove(&change.server),
-        };
-        match news {
+        match self.is_news(host, change) {
             true => Ok(()),
             false => Err(format!("it was told {change:?}, which it knew")),
         }
@@ -377,6 +381,9 @@ impl Actor {
         let entries = broker.directory();
         let known: BTreeMap<_, _> = entries.map(|e| ((e.name, e.server), e.version)).collect();
         let links: BTreeSet<Key> = broker.servers().map(|(key, _)| key).collect();
+        if !self.wanted.is_empty() {
+            return Err(format!("nobody told it of the links to {:?}", self.wanted));
+        }
         if known != self.directory {
             return Err(format!("it was told {:?}, its broker knows {known:?}", self.directory));
         }

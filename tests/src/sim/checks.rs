@@ -118,11 +118,15 @@ impl World {
         }
     }
 
-    /// Whether two servers have to be linked, or must not be; `None` where only one of them can
-    /// dial, and may not have heard of what they have in common.
+    /// Whether two servers have to be linked, or must not be; `None` where a plugin has closed
+    /// their link, or where only one of them can dial, and may not have heard of what they have in
+    /// common.
     fn must_link(&self, a: &Node, b: &Node) -> Option<bool> {
         let useful = self.uses_any(a, b) || self.uses_any(b, a);
         let pair = (a.number.max(b.number), a.number.min(b.number));
+        if self.shared.has_closed(self.shared.keys[a.number], self.shared.keys[b.number]) {
+            return None;
+        }
         match (self.keep, useful) {
             (Keep::Always, _) => Some(true),
             (Keep::WhileUseful, false) => Some(false),
@@ -195,6 +199,9 @@ impl World {
             if !open.is_empty() {
                 return Err(format!("server-{number} {id:?} has streams left: {open:?}"));
             }
+        }
+        if node.broker.unsettled().told_of > 0 {
+            return Err(format!("server-{number} remembers direct channels of its hosts"));
         }
         match node.broker.status().plugins.iter().find(|plugin| plugin.channels > 0) {
             Some(plugin) => Err(format!("server-{number} counts channels of {plugin:?}")),

@@ -13,9 +13,11 @@ mod checks;
 pub mod direct;
 mod hosts;
 pub mod ledger;
+mod links;
 pub mod node;
 mod offers;
 pub mod pipe;
+mod questions;
 pub mod random;
 mod script;
 mod stranger;
@@ -66,6 +68,10 @@ pub struct Shared {
     pub cast: Vec<Part>,
     /// Names that two plugins of one server have, of which one at most is taken.
     pub contested: BTreeSet<(usize, Name)>,
+    /// Plugins open and close links again and again.
+    pub eager: bool,
+    /// Servers whose link a plugin has closed, the lower key first.
+    pub closed: BTreeSet<(Key, Key)>,
     /// How often a plugin of a name was started, by the server.
     pub starts: BTreeMap<(Key, Name), usize>,
     /// The pipes that have served two servers, the lower key first.

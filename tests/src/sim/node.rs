@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
     Broker, ChildId, ConnId, Dial, DirectDial, Effect, Grants, Handle, Misuse, Opened, Opening,
-    PluginConfig, PluginId, Security, Settings, Step, Told,
+    Permission, PluginConfig, PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
@@ -102,10 +102,13 @@ impl Node {
 
     /// Adds and starts a plugin, unless one of its name runs.
     pub fn start(&mut self, shared: &mut Shared, character: Character) {
-        let Character { kind, name, version, expose, advertised } = character.clone();
+        let Character { kind, name, version, expose, advertised, manages_links } =
+            character.clone();
         let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
         let invites = kind.invites().iter().filter_map(|name| name.parse().ok()).collect();
-        let config = PluginConfig { expose, uses, invites, ..PluginConfig::new(name, version) };
+        let allow = manages_links.then_some(Permission::Links).into_iter().collect();
+        let config =
+            PluginConfig { expose, uses, invites, allow, ..PluginConfig::new(name, version) };
         let plugin = match self.broker.add_plugin(config) {
             Ok(plugin) => plugin,
             Err(why) if why.text.contains("a plugin of the host") => {
@@ -316,6 +319,10 @@ impl Node {
             Nature::Server if to_host => Code::HostLost,
             _ => Code::LinkLost,
         };
+        if self.broker.uplink_conn() == Some(id) {
+            // What it wanted of its server is lost with the link.
+            self.actors.values_mut().for_each(|actor| actor.wanted.clear());
+        }
         self.blocked.remove(&id);
         self.closing.remove(&id);
         for (plugin, handle) in self.broker.channels_over(id) {

@@ -44,9 +44,29 @@ pub(super) struct Pairs(BTreeMap<(Name, Key), Connected>, usize);
 
 #[derive(Debug, Default)]
 struct Connected {
+    /// It is known now.
+    there: bool,
+    /// How often it appeared, and how often the two were connected.
+    appeared: usize,
     times: usize,
-    /// Over these pipes, as far as they are known.
+    /// Since it appeared last: over these pipes, as far as they are known.
+    since: usize,
     over: BTreeSet<usize>,
+}
+
+impl Connected {
+    fn first() -> Connected {
+        Connected { there: true, appeared: 1, ..Connected::default() }
+    }
+
+    fn appears(&mut self) {
+        let (appeared, times) = (self.appeared + 1, self.times);
+        *self = Connected { appeared, times, ..Connected::first() };
+    }
+
+    fn misses(&self) -> bool {
+        self.there && self.since == 0
+    }
 }
 
 impl Pairs {
@@ -54,7 +74,7 @@ impl Pairs {
         let home = broker.home().0;
         let others = broker.directory().filter(|e| e.server != home);
         let others = others.filter(|entry| kind.is_paired_with(&entry.name));
-        Pairs(others.map(|e| ((e.name, e.server), Connected::default())).collect(), 0)
+        Pairs(others.map(|e| ((e.name, e.server), Connected::first())).collect(), 0)
     }
 }
 
@@ -67,8 +87,8 @@ impl Actor {
         }
         let pair = (entry.name.clone(), entry.server);
         match change.kind {
-            ChangeKind::Appeared => drop(self.pairs.0.insert(pair, Connected::default())),
-            ChangeKind::Left => drop(self.pairs.0.remove(&pair)),
+            ChangeKind::Appeared => self.pairs.0.entry(pair).or_default().appears(),
+            ChangeKind::Left => self.pairs.0.entry(pair).or_default().there = false,
             ChangeKind::Changed => {}
         }
     }
@@ -83,14 +103,14 @@ impl Actor {
         let mutual = self.kind == Kind::Inviter && caller.name == self.character.name;
         host.shared.trace.saw(if mutual { "two that invite each other" } else { "an offer" });
         let links = host.shared.links_made(host.broker.home().0, caller.server);
-        let connected = self.pairs.0.get_mut(&(caller.name.clone(), caller.server));
-        let first = connected.is_some_and(|connected| {
-            connected.times += 1;
-            match host.shared.told_over {
-                Some(pipe) => connected.over.insert(pipe),
-                None => connected.times <= 1 + links,
-            }
-        });
+        // The two servers may not agree for a while which of two links serves them.
+        let connected = self.pairs.0.entry((caller.name.clone(), caller.server)).or_default();
+        connected.times += 1;
+        connected.since += 1;
+        let first = match host.shared.told_over {
+            Some(pipe) => connected.over.insert(pipe),
+            None => connected.times <= connected.appeared + links,
+        };
         let meant_for_another = !first && self.takes_after_another(host);
         match first || meant_for_another || host.shared.ledger.tainted {
             true => Ok(()),
@@ -120,7 +140,7 @@ impl Actor {
             return Ok(());
         }
         let mut pairs = self.pairs.0.iter();
-        match pairs.find(|((name, at), connected)| connected.times == 0 && ours(name, at)) {
+        match pairs.find(|((name, at), connected)| connected.misses() && ours(name, at)) {
             Some(((name, server), _)) => Err(format!("{name} of {} invites it", server.short())),
             None => Ok(()),
         }

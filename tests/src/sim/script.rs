@@ -193,6 +193,10 @@ impl Actor {
         if self.channels.len() < CHANNELS {
             self.drive_one(host)?;
         }
+        let times = if host.shared.eager { 300 } else { 40 };
+        if host.shared.random.chance(times) {
+            self.manage_links(host)?;
+        }
         let pause = host.shared.random.size(1, 1_500_000);
         self.set(host, Duration::from_micros(pause), Due::Open);
         Ok(())

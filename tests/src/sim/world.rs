@@ -10,7 +10,7 @@ use super::random::Random;
 use super::{Ledger, Part, Shared, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use trunkline_core::address::{Address, Endpoint};
+use trunkline_core::address::{Address, Endpoint, Transform};
 use trunkline_core::broker::{
     Accept, ChildId, Dial, Expose, Grants, Keep, Opened, PeerConfig, PeerId, Settings,
 };
@@ -39,8 +39,8 @@ pub enum Event {
         peer: PeerId,
         /// The other one.
         to: usize,
-        /// Whether with a handshake.
-        secured: bool,
+        /// The key that it has to prove, where that is asked for.
+        expected: Option<Key>,
     },
     /// A pipe reaches its acceptor.
     Accepted {
@@ -137,6 +137,8 @@ impl World {
             jumped: false,
             cast: (0..count).map(part).collect(),
             contested: BTreeSet::new(),
+            eager: random.chance(100),
+            closed: BTreeSet::new(),
             starts: BTreeMap::new(),
             links: BTreeMap::new(),
             told_over: None,
@@ -205,7 +207,8 @@ impl World {
             _ => Expose::Peers,
         };
         let advertised = Advertised::draw(random);
-        Some(Character { kind, name: name.parse().ok()?, version, expose, advertised })
+        let (manages_links, name) = (random.chance(300), name.parse().ok()?);
+        Some(Character { kind, name, version, expose, advertised, manages_links })
     }
 
     /// How many servers there are.
@@ -342,6 +345,9 @@ impl World {
         self.nodes[number].broker.audit().map_err(|what| format!("{at}: {what}"))?;
         self.check_accounts(number)?;
         self.watch_tickets(number);
+        if self.shared.random.chance(3) {
+            self.ask(number)?;
+        }
         self.mind_hosts(number)
     }
 
@@ -376,9 +382,9 @@ impl World {
             && entry.key().0 <= self.shared.now
         {
             match entry.remove() {
-                Event::Dialled { from, life, peer, to, secured } => {
+                Event::Dialled { from, life, peer, to, expected } => {
                     if self.nodes[from].life == life {
-                        self.dialled(from, peer, to, secured);
+                        self.dialled(from, peer, to, expected);
                     }
                 }
                 Event::Accepted { to, life, pipe } => self.arrive(to, life, pipe),
@@ -438,14 +444,19 @@ impl World {
                 let to = (0..self.servers()).find(|n| port.contains(&format!(":{}", 8000 + n)));
                 let after = Duration::from_micros(self.shared.random.size(1, 300_000));
                 if let Some(to) = to {
-                    let (life, secured) = (self.nodes[from].life, !port.contains("noauth"));
-                    self.plan(after, Event::Dialled { from, life, peer, to, secured });
+                    let expected = endpoints.iter().find_map(|endpoint| match endpoint.transform {
+                        Transform::Shs(key) => Some(key),
+                        _ => None,
+                    });
+                    let life = self.nodes[from].life;
+                    self.plan(after, Event::Dialled { from, life, peer, to, expected });
                 }
             }
         }
     }
 
-    fn dialled(&mut self, from: usize, peer: PeerId, to: usize, secured: bool) {
+    fn dialled(&mut self, from: usize, peer: PeerId, to: usize, expected: Option<Key>) {
+        let secured = expected.is_some();
         if !self.shared.calm && self.shared.random.chance(100) {
             self.shared.trace.saw("a failed dial");
             self.nodes[from].broker.dial_failed(peer, "nobody is there");
@@ -459,7 +470,6 @@ impl World {
             self.pipes[pipe].host = Some(from);
             self.pipes[pipe].grants = Grants::Everything;
         }
-        let expected = Some(self.shared.keys[to]);
         self.nodes[from].connected(
             &mut self.shared,
             &mut self.pipes,

@@ -40,6 +40,8 @@ pub struct Unsettled {
     pub tickets: usize,
     /// Connections that wait until the servers tell of their ticket.
     pub awaited: Vec<ConnId>,
+    /// Direct channels of hosts, as these tell of them.
+    pub told_of: usize,
 }
 
 impl Broker {
@@ -51,6 +53,7 @@ impl Broker {
             attempts: self.attempts.len(),
             tickets: self.tickets_out(),
             awaited: awaited.map(|(id, _)| *id).collect(),
+            told_of: self.conns.values().map(|conn| conn.directs.len()).sum(),
         }
     }
 

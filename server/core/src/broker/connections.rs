@@ -444,18 +444,6 @@ impl Broker {
         true
     }
 
-    fn lose_streams(&mut self, id: ConnId, reason: &Reason) {
-        let hello = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
-        let reason = match hello.map(|hello| hello.role) {
-            Some(Role::Host) => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
-            _ => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
-        };
-        for end in self.ends.ids_where(|end| end.conn() == Some(id)) {
-            let peer = self.drop_end(end);
-            self.abort_end(peer, reason.clone());
-        }
-    }
-
     pub(super) fn tell_link(&mut self, change: LinkChange) {
         self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
         for plugin in self.live_plugins() {

@@ -13,7 +13,7 @@ use crate::limits::Limit;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 impl Broker {
@@ -173,9 +173,7 @@ impl Broker {
         log::warn!("the plugin {name} wanted a link to {address}: {reason}");
         // The host has judged the address, and told its plugin which key to expect.
         if let Some(key) = super::peer_links::key_of(&address) {
-            let server = Server { key, name: String::new() };
-            let plugin = Some(name);
-            self.send(id, &Message::Unlinked(Unlinked { server, reason, plugin }));
+            self.tell_not_linked(plugin, key, reason);
         }
     }
 

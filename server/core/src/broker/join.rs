@@ -153,10 +153,8 @@ impl Broker {
             self.candidate_lost(id, near, Reason::server(Code::TransportLost, text));
         }
         let end = self.ends.remove(id)?;
-        if let Some(info) = &end.info
-            && end.plugin().is_some_and(|plugin| self.opened_by(plugin, info))
-        {
-            self.tell_direct(info, true);
+        if let Some(info) = &end.info {
+            self.info_ends([end.plugin(), end.through], info);
         }
         for plugin in [end.plugin(), end.through].into_iter().flatten() {
             self.count_channel(plugin, -1);
@@ -165,6 +163,14 @@ impl Broker {
             self.count_unanswered(conn, -1);
         }
         peer
+    }
+
+    /// The facts of a channel are dropped with the end that held them, which belongs to a plugin or
+    /// was joined by one. If that opened the channel, its server is told.
+    fn info_ends(&mut self, plugins: [Option<PluginId>; 2], info: &ChannelInfo) {
+        if plugins.into_iter().flatten().any(|plugin| self.opened_by(plugin, info)) {
+            self.tell_direct(info, true);
+        }
     }
 
     /// Whether a plugin of this process is the one that opened a channel.
@@ -295,8 +301,10 @@ impl Broker {
         let Some(end) = self.ends.get_mut(old) else { return };
         let (info, waiting, flags) = (end.info.take(), end.inbox.take(), end.flags);
         self.drop_end(old);
-        if let Some(source) = source {
-            self.join_to_sink(plugin, source, sink, info);
+        match (source, info) {
+            (Some(source), info) => self.join_to_sink(plugin, source, sink, info),
+            (None, Some(info)) => self.info_ends([Some(plugin), None], &info),
+            (None, None) => {}
         }
         let Some(sink) = sink else { return };
         self.give_bytes(sink, &waiting);

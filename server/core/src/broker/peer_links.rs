@@ -26,18 +26,29 @@ impl Broker {
             self.ask_for_link(plugin, address)?;
             return Ok(key);
         }
-        let mut wanted = self.peers.values().filter(|peer| peer.wanted_by.is_some());
-        let under_way = wanted.clone().any(|peer| peer.config.key == Some(key));
-        if self.servers.contains_key(&key) || under_way {
+        if self.servers.contains_key(&key) || self.wants_too(plugin, key) {
             return Ok(key);
         }
-        if wanted.by_ref().count() >= self.settings.limits.links {
+        let wanted = self.peers.values().filter(|peer| !peer.wanted_by.is_empty());
+        if wanted.count() >= self.settings.limits.links {
             let text = format!("{} links are wanted already", self.settings.limits.links);
             return Err(Reason::server(Code::LimitReached, text));
         }
         let (role, keep) = (Role::Server, Keep::WhileUseful);
-        self.add_peer_for(Some(plugin), PeerConfig { key: Some(key), endpoints, role, keep });
+        self.add_peer_for([plugin].to_vec(), PeerConfig { key: Some(key), endpoints, role, keep });
         Ok(key)
+    }
+
+    /// Whether a link is under way already because another plugin wants it; then this one is told
+    /// as well what becomes of it.
+    fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
+        let wanted =
+            |peer: &&mut super::Peer| !peer.wanted_by.is_empty() && peer.config.key == Some(key);
+        let Some(peer) = self.peers.values_mut().find(wanted) else { return false };
+        if !peer.wanted_by.contains(&plugin) {
+            peer.wanted_by.push(plugin);
+        }
+        true
     }
 
     /// A plugin ends the link to a server, which is not dialled again until a plugin of this server
@@ -70,22 +81,29 @@ impl Broker {
     pub(super) fn forget_wanted(&mut self, id: PeerId, reason: Reason) {
         let Some(peer) = self.peers.remove(&id) else { return };
         // Of a link that was up, all plugins have been told.
-        if let (Some(plugin), Some(server), false) = (peer.wanted_by, peer.config.key, peer.was_up)
+        if let (Some(server), false) = (peer.config.key, peer.was_up)
             && !self.servers.contains_key(&server)
-            && let Some(record) = self.plugins.get(&plugin)
         {
-            let name = String::new();
-            match record.runs {
-                Runs::Here if self.is_live(plugin) => {
-                    let change = LinkChange { server, name, down: Some(reason) };
-                    self.tell(plugin, Told::Link(change));
-                }
-                Runs::Here => {}
-                Runs::At(host) => {
-                    let plugin = Some(record.config.name.clone());
-                    let server = Server { key: server, name };
-                    self.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
-                }
+            for plugin in peer.wanted_by {
+                self.tell_not_linked(plugin, server, reason.clone());
+            }
+        }
+    }
+
+    /// Tells a plugin that a link which it wanted did not come about.
+    pub(super) fn tell_not_linked(&mut self, plugin: PluginId, server: Key, reason: Reason) {
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let name = String::new();
+        match record.runs {
+            Runs::Here if self.is_live(plugin) => {
+                let change = LinkChange { server, name, down: Some(reason) };
+                self.tell(plugin, Told::Link(change));
+            }
+            Runs::Here => {}
+            Runs::At(host) => {
+                let plugin = Some(record.config.name.clone());
+                let server = Server { key: server, name };
+                self.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
             }
         }
     }

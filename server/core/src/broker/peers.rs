@@ -37,8 +37,9 @@ pub enum Keep {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) config: PeerConfig,
-    /// The plugin that wanted the link. Such a peer is dialled once, and forgotten afterwards.
-    pub(super) wanted_by: Option<PluginId>,
+    /// The plugins that wanted the link. Such a peer is dialled once, and forgotten afterwards. A
+    /// configured one was wanted by none.
+    pub(super) wanted_by: Vec<PluginId>,
     /// Who it turned out to be.
     pub(super) key: Option<Key>,
     pub(super) dialling: bool,
@@ -56,14 +57,10 @@ pub(super) struct Peer {
 impl Broker {
     /// Adds a peer, and dials it if its address is known.
     pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
-        self.add_peer_for(None, config)
+        self.add_peer_for(Vec::new(), config)
     }
 
-    pub(super) fn add_peer_for(
-        &mut self,
-        wanted_by: Option<PluginId>,
-        config: PeerConfig,
-    ) -> PeerId {
+    pub(super) fn add_peer_for(&mut self, wanted_by: Vec<PluginId>, config: PeerConfig) -> PeerId {
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
         let key = config.key;
@@ -107,7 +104,7 @@ impl Broker {
     pub fn dial_failed(&mut self, id: PeerId, text: &str) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.dialling = false;
-        if peer.wanted_by.is_some() {
+        if !peer.wanted_by.is_empty() {
             self.forget_wanted(id, Reason::server(Code::TransportLost, text));
             return;
         }
@@ -142,7 +139,7 @@ impl Broker {
     pub(super) fn peer_disconnected(&mut self, id: PeerId, reason: Reason) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.conn = None;
-        if peer.wanted_by.is_some() {
+        if !peer.wanted_by.is_empty() {
             self.forget_wanted(id, reason);
             return;
         }
@@ -185,7 +182,7 @@ impl Broker {
         let (least, most) = (limits.redial_min, limits.redial_max);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
-        if self.stopping || waits || peer.resting || peer.wanted_by.is_some() {
+        if self.stopping || waits || peer.resting || !peer.wanted_by.is_empty() {
             return;
         }
         let pause = pause(peer.failures, least, most, random);

@@ -1,11 +1,12 @@
 //! Streams of links as ends of channels: what their packets mean for the end at the other side.
 
 use super::{Broker, ConnId, Step, Told};
-use crate::control::Answer;
+use crate::control::{Answer, Role};
 use crate::ends::{End, EndId, Owner, Phase};
 use crate::limits::{Limit, WINDOW};
-use crate::reason::Reason;
+use crate::reason::{Code, Reason};
 use crate::route::Route;
+use alloc::format;
 use core::num::NonZeroU64;
 
 impl Broker {
@@ -228,6 +229,22 @@ impl Broker {
                 self.stop_stream(id);
                 self.refuse_peer(peer, reason);
             }
+        }
+    }
+
+    /// A connection is lost, and all its streams with it.
+    pub(super) fn lose_streams(&mut self, id: ConnId, reason: &Reason) {
+        let hello = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
+        let reason = match hello.map(|hello| hello.role) {
+            Some(Role::Host) => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
+            _ => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
+        };
+        for end in self.ends.ids_where(|end| end.conn() == Some(id)) {
+            if let Some(near) = self.ends.get(end).and_then(|end| end.candidate_of) {
+                self.candidate_lost(end, near, reason.clone());
+            }
+            let peer = self.drop_end(end);
+            self.abort_end(peer, reason.clone());
         }
     }
 

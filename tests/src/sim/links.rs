@@ -1,0 +1,119 @@
+//! Plugins that open and close links of their server, where they may, and are told what becomes of
+//! them.
+
+use super::Shared;
+use super::actor::Actor;
+use super::channel::Host;
+use trunkline_core::broker::LinkChange;
+use trunkline_core::control::Role;
+use trunkline_core::key::Key;
+use trunkline_core::reason::{Code, Reason};
+
+impl Shared {
+    /// Remembers that a plugin has closed the link of two servers, which then need not be dialled.
+    fn close_link(&mut self, a: Key, b: Key) {
+        self.closed.insert((a.min(b), a.max(b)));
+    }
+
+    /// Whether a plugin has ever closed the link of two servers.
+    pub(super) fn has_closed(&self, a: Key, b: Key) -> bool {
+        self.closed.contains(&(a.min(b), a.max(b)))
+    }
+}
+
+impl Actor {
+    /// Opens or closes a link, or tries to.
+    pub(super) fn manage_links(&mut self, host: &mut Host<'_>) -> Result<(), String> {
+        let to = host.shared.random.below(host.shared.keys.len() as u64) as usize;
+        let (home, key) = (host.broker.home().0, host.shared.keys[to]);
+        if !self.character.manages_links {
+            return self.may_not(host, key);
+        }
+        if host.shared.random.chance(300) {
+            return self.close_link(host, home, key);
+        }
+        let wrong = host.shared.random.chance(150);
+        let other = host.shared.random.pick(&host.shared.keys);
+        let key = if wrong { other } else { key };
+        let address = format!("net:127.0.0.1:{}~shs:{key}", 8000 + to);
+        if host.shared.keys[to] == home || self.wanted.contains(&key) {
+            return Ok(());
+        }
+        match host.broker.open_link(host.plugin, &address) {
+            Ok(found) if found != key => Err(format!("{address} is taken for {found}")),
+            // If that link has just ended, the plugin hears first of that, and then of the new one.
+            Ok(_) if self.links.contains(&key) => {
+                self.perhaps_wanted.insert(key);
+                Ok(())
+            }
+            Ok(_) => {
+                host.shared.note_link(host.plugin.0, "opens a link to", key);
+                self.wanted.insert(key);
+                Ok(())
+            }
+            Err(reason) if reason.is(Code::SelfLink) && key == home => Ok(()),
+            Err(reason) if reason.is(Code::LinkLost) => Ok(()),
+            Err(reason) => Err(format!("a link to {address} was refused: {reason}")),
+        }
+    }
+
+    fn may_not(&self, host: &mut Host<'_>, key: Key) -> Result<(), String> {
+        let address = format!("net:127.0.0.1:8000~shs:{key}");
+        let opened = host.broker.open_link(host.plugin, &address).map(drop);
+        let closed = host.broker.close_link(host.plugin, key);
+        let refused =
+            |result: &Result<(), Reason>| result.as_ref().is_err_and(|r| r.is(Code::NotAllowed));
+        match refused(&opened) && refused(&closed) {
+            true => Ok(()),
+            false => Err(format!("it may not manage links: {opened:?}, {closed:?}")),
+        }
+    }
+
+    fn close_link(&mut self, host: &mut Host<'_>, home: Key, key: Key) -> Result<(), String> {
+        match host.broker.close_link(host.plugin, key) {
+            Ok(()) => {
+                host.shared.note_link(host.plugin.0, "closes the link to", key);
+                host.shared.close_link(home, key);
+                Ok(())
+            }
+            Err(reason) if reason.is(Code::UnknownServer) || reason.is(Code::LinkLost) => Ok(()),
+            Err(reason) => Err(format!("a link was not closed: {reason}")),
+        }
+    }
+
+    /// A link came up or went down, or one that it wanted did not come about; whether that is
+    /// news.
+    pub(super) fn is_news(&mut self, host: &mut Host<'_>, change: &LinkChange) -> bool {
+        let wanted = self.wanted.remove(&change.server);
+        let linked = self.links.contains(&change.server);
+        let perhaps = !linked && self.perhaps_wanted.remove(&change.server);
+        match &change.down {
+            None => {
+                if wanted {
+                    host.shared.trace.saw("a link that a plugin opened");
+                }
+                // What a host asks for may reach its server when this link is over again.
+                if wanted && host.broker.settings().role == Role::Host {
+                    self.perhaps_wanted.insert(change.server);
+                }
+                self.links.insert(change.server)
+            }
+            Some(reason) => {
+                if reason.is(Code::LinkClosed) {
+                    host.shared.trace.saw("a link that a plugin closed");
+                }
+                let was_up = self.links.remove(&change.server);
+                if wanted && !was_up {
+                    host.shared.trace.saw("a link that could not be opened");
+                }
+                was_up || wanted || perhaps
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn note_link(&mut self, plugin: u32, what: &str, key: Key) {
+        self.trace.note(self.now, format_args!("#{plugin} {what} {}", key.short()));
+    }
+}
