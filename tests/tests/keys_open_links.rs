@@ -8,13 +8,12 @@ use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use trunkline_core::control::{Hello, Message, Role};
-use trunkline_core::key::{Key, NETWORK};
+use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
-use trunkline_shs::{Handshake, Identity};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{
-    PATIENCE, Peer, Proxy, RawPeer, Recorded, Server, Setup, Socket, fresh, hello, key_of,
+    PATIENCE, Peer, Proxy, RawPeer, Recorded, Server, Setup, Socket, hello, key_of, message_3,
 };
 
 /// A peer that may link.
@@ -184,17 +183,8 @@ fn whoever_may_not_link_hears_nothing_behind_message_2() {
     let beta = beta(&folder, Setup::new("beta"));
     let mut stream = TcpStream::connect(beta.tcp_address()).expect("beta listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
-    let us = Identity::from_seed(&[UNLISTED; 32]);
-    let mut output = Vec::new();
-    let mut handshake = Handshake::dial(&NETWORK, &us, &beta.key().0, fresh(), &mut output)
-        .expect("the server's key is a key");
-    stream.write_all(&output).expect("message 1 is sent");
-    let mut second = [0; 64];
-    stream.read_exact(&mut second).expect("message 2 comes");
-    output.clear();
-    let progress = handshake.receive(&mut &second[..], &mut output);
-    assert_eq!(output.len(), 112, "message 2 is right: {progress:?}");
-    stream.write_all(&output).expect("message 3 is sent");
+    let third = message_3(&mut stream, &beta, UNLISTED).expect("message 2 is right");
+    stream.write_all(&third).expect("message 3 is sent");
     let mut more = Vec::new();
     stream.read_to_end(&mut more).expect("beta hangs up");
     assert!(more.is_empty(), "beta said more to a key that may not link: {more:?}");

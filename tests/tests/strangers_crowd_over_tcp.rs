@@ -5,14 +5,12 @@
 #![allow(clippy::expect_used)]
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use trunkline_core::key::NETWORK;
-use trunkline_shs::{Handshake, Identity};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{PATIENCE, Peer, Secured, Server, Setup, Socket, fresh, key_of};
+use trunkline_tests::harness::{PATIENCE, Peer, Secured, Server, Setup, Socket, key_of, message_3};
 
 const LISTED: u8 = 9;
 /// Nobody knows it.
@@ -41,17 +39,8 @@ fn stranger(server: &Server) -> TcpStream {
 /// Someone who has said message 1 and all of message 3 but its last byte, and has heard message 2.
 fn half_open(server: &Server) -> TcpStream {
     let mut stream = stranger(server);
-    let us = Identity::from_seed(&[STRANGER; 32]);
-    let mut output = Vec::new();
-    let mut handshake = Handshake::dial(&NETWORK, &us, &server.key().0, fresh(), &mut output)
-        .expect("the server's key is a key");
-    stream.write_all(&output).expect("message 1 is sent");
-    let mut second = [0; 64];
-    stream.read_exact(&mut second).expect("message 2 comes");
-    output.clear();
-    let progress = handshake.receive(&mut &second[..], &mut output);
-    assert_eq!(output.len(), 112, "message 2 is right: {progress:?}");
-    stream.write_all(&output[..111]).expect("message 3 is sent");
+    let third = message_3(&mut stream, server, STRANGER).expect("message 2 is right");
+    stream.write_all(&third[..111]).expect("message 3 is sent");
     stream
 }
 

@@ -18,7 +18,7 @@ pub use peer::{Chan, Heard, Peer};
 pub use process::{Process, wait_until};
 pub use proxy::{Direction, Proxy, Recorded};
 pub use raw_peer::RawPeer;
-pub use secured::{Secured, fresh, key_of};
+pub use secured::{Secured, fresh, key_of, message_3};
 pub use server::{Server, run_to_its_end};
 pub use setup::Setup;
 pub use socket::Socket;

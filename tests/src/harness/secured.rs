@@ -20,6 +20,26 @@ pub fn fresh() -> Ephemeral {
     Ephemeral::from_secret(&secret)
 }
 
+/// Exchanges messages 1 and 2 with a server, and makes message 3, which is not sent.
+///
+/// # Errors
+///
+/// When the server does not answer with a right message 2.
+pub fn message_3(stream: &mut TcpStream, server: &Server, seed: u8) -> io::Result<Vec<u8>> {
+    let us = Identity::from_seed(&[seed; 32]);
+    let mut output = Vec::new();
+    let mut handshake = Handshake::dial(&NETWORK, &us, &server.key().0, fresh(), &mut output)
+        .map_err(io::Error::other)?;
+    stream.write_all(&output)?;
+    let mut second = [0; 64];
+    stream.read_exact(&mut second)?;
+    output.clear();
+    match handshake.receive(&mut &second[..], &mut output).map_err(io::Error::other)? {
+        Progress::Done(_) => Err(io::ErrorKind::InvalidData.into()),
+        _ => Ok(output),
+    }
+}
+
 /// A connection on which both sides have proved their keys.
 pub struct Secured {
     stream: TcpStream,

@@ -147,8 +147,8 @@ pub struct Actor {
     pub(super) links: BTreeSet<Key>,
     /// Servers to which it wanted a link, without having been told what became of it.
     pub(super) wanted: BTreeSet<Key>,
-    /// Servers to which it wanted a link while it knew of one.
-    pub(super) perhaps_wanted: BTreeSet<Key>,
+    /// Links that it asked for, of each of which it may be told that it did not come about.
+    pub(super) requests: BTreeMap<Key, usize>,
     pub(super) pairs: Pairs,
     /// So many calls from now, it panics.
     fuse: Option<u64>,
@@ -170,7 +170,7 @@ impl Actor {
             directory: entries.map(|e| ((e.name, e.server), e.version)).collect(),
             links: broker.servers().map(|(key, _)| key).collect(),
             wanted: BTreeSet::new(),
-            perhaps_wanted: BTreeSet::new(),
+            requests: BTreeMap::new(),
             fuse: None,
         }
     }

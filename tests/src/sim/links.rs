@@ -41,14 +41,14 @@ impl Actor {
         }
         match host.broker.open_link(host.plugin, &address) {
             Ok(found) if found != key => Err(format!("{address} is taken for {found}")),
-            // If that link has just ended, the plugin hears first of that, and then of the new one.
-            Ok(_) if self.links.contains(&key) => {
-                self.perhaps_wanted.insert(key);
-                Ok(())
-            }
             Ok(_) => {
                 host.shared.note_link(host.plugin.0, "opens a link to", key);
-                self.wanted.insert(key);
+                *self.requests.entry(key).or_default() += 1;
+                // If the link that it knows has ended by now, it hears first of that, and then of
+                // the new one.
+                if !self.links.contains(&key) {
+                    self.wanted.insert(key);
+                }
                 Ok(())
             }
             Err(reason) if reason.is(Code::SelfLink) && key == home => Ok(()),
@@ -85,16 +85,14 @@ impl Actor {
     /// news.
     pub(super) fn is_news(&mut self, host: &mut Host<'_>, change: &LinkChange) -> bool {
         let wanted = self.wanted.remove(&change.server);
-        let linked = self.links.contains(&change.server);
-        let perhaps = !linked && self.perhaps_wanted.remove(&change.server);
         match &change.down {
             None => {
                 if wanted {
                     host.shared.trace.saw("a link that a plugin opened");
                 }
                 // What a host asks for may reach its server when this link is over again.
-                if wanted && host.broker.settings().role == Role::Host {
-                    self.perhaps_wanted.insert(change.server);
+                if host.broker.settings().role == Role::Server {
+                    self.requests.remove(&change.server);
                 }
                 self.links.insert(change.server)
             }
@@ -103,12 +101,16 @@ impl Actor {
                     host.shared.trace.saw("a link that a plugin closed");
                 }
                 let was_up = self.links.remove(&change.server);
-                if wanted && !was_up {
-                    host.shared.trace.saw("a link that could not be opened");
-                }
-                was_up || wanted || perhaps
+                was_up || self.could_not_open(host, change.server)
             }
         }
+    }
+
+    /// A link did not come about; whether it asked for one.
+    fn could_not_open(&mut self, host: &mut Host<'_>, server: Key) -> bool {
+        host.shared.trace.saw("a link that could not be opened");
+        let left = self.requests.get(&server).and_then(|requests| requests.checked_sub(1));
+        left.is_some_and(|left| self.requests.insert(server, left).is_some())
     }
 }
 
