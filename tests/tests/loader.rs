@@ -137,8 +137,8 @@ int add(int a, int b) { return a + b; }
 
 #[test]
 fn a_plugin_for_another_major_version_of_the_api_is_refused() {
-    let expected = "it is built for plugin API 2.0.0, this server has 1.1.0; \
-                    build it with trunkline-plugin 1.1.0";
+    let expected = "it is built for plugin API 2.0.0, this server has 1.2.0; \
+                    build it with trunkline-plugin 1.2.0";
     assert_eq!(refusal(&plugin(Api::OtherMajor, "echo")), expected);
 }
 
