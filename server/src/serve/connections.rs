@@ -4,7 +4,7 @@ use super::socket::Stream;
 use super::token::Ready;
 use mio::event::Event;
 use mio::{Interest, Registry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) struct Connections {
     registry: Registry,
     sockets: BTreeMap<ConnId, Socket>,
     /// Connections that may be readable, in the order in which they became so.
-    readable: Vec<ConnId>,
+    readable: VecDeque<ConnId>,
     closing: Vec<ConnId>,
 }
 
@@ -55,7 +55,7 @@ impl Connections {
         Connections {
             registry,
             sockets: BTreeMap::new(),
-            readable: Vec::new(),
+            readable: VecDeque::new(),
             closing: Vec::new(),
         }
     }
@@ -72,7 +72,7 @@ impl Connections {
             shut: false,
         };
         self.sockets.insert(id, socket);
-        self.readable.push(id);
+        self.readable.push_back(id);
         Ok(())
     }
 
@@ -92,13 +92,19 @@ impl Connections {
         socket.read_closed |= event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || socket.read_closed;
         if readable && !std::mem::replace(&mut socket.readable, true) {
-            self.readable.push(id);
+            self.readable.push_back(id);
         }
     }
 
-    /// Connections that may be readable, each once; those that stay readable are asked for again.
-    pub(super) fn take_readable(&mut self) -> Vec<ConnId> {
-        std::mem::take(&mut self.readable)
+    /// How many connections may be readable.
+    pub(super) fn readable(&self) -> usize {
+        self.readable.len()
+    }
+
+    /// The next connection that may be readable; one that stays so is asked for again, behind the
+    /// others.
+    pub(super) fn next_readable(&mut self) -> Option<ConnId> {
+        self.readable.pop_front()
     }
 
     pub(super) fn has_readable(&self) -> bool {
@@ -108,7 +114,7 @@ impl Connections {
     /// A connection had more than its budget: it goes on in the next turn.
     pub(super) fn still_readable(&mut self, id: ConnId) {
         if self.sockets.get(&id).is_some_and(|socket| socket.readable) {
-            self.readable.push(id);
+            self.readable.push_back(id);
         }
     }
 

@@ -70,8 +70,10 @@ impl Loop {
 
     fn turn(&mut self) {
         self.accept();
-        for id in self.connections.take_readable() {
-            self.read(id);
+        for _ in 0..self.connections.readable() {
+            if let Some(id) = self.connections.next_readable() {
+                self.read(id);
+            }
         }
         self.dialling.tick(self.now);
         self.children.kill_late(self.now);
@@ -318,10 +320,12 @@ impl Loop {
     }
 
     fn flush(&mut self) {
-        let touched = self.shared.broker.borrow_mut().take_touched();
-        for id in touched {
-            self.flush_one(id);
+        let mut touched = std::mem::take(&mut self.touched);
+        self.shared.broker.borrow_mut().take_touched(&mut touched);
+        for id in &touched {
+            self.flush_one(*id);
         }
+        self.touched = touched;
     }
 
     fn flush_one(&mut self, id: ConnId) {

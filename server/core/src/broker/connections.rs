@@ -6,6 +6,7 @@ use super::{
 };
 use crate::bymux::{Role as MuxRole, StreamId};
 use crate::control::{Goodbye, Message, Preface, Presented, Role};
+use crate::ends::EndId;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::link::{Event, Fault, Link};
@@ -14,10 +15,12 @@ use crate::reason::{Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use trunkline_shs::keyed_hash;
 
 /// How a connection came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +114,9 @@ pub(super) struct Conn {
     pub(super) directs: Vec<(Name, Name, Key, Route)>,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
+    /// Bytes that plugins consumed while the ping was on its way that is not answered, by their
+    /// ends.
+    pub(super) in_round: BTreeMap<EndId, u64>,
     /// Streams of the peer whose preface has not been answered.
     pub(super) unanswered: usize,
     pub(super) bytes_in: u64,
@@ -171,8 +177,7 @@ impl Broker {
             Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
             Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
         };
-        let id = ConnId(self.next_conn);
-        self.next_conn += 1;
+        let id = self.new_conn_id();
         match how {
             Opened::Dialled(peer) => self.peer_connected(peer, id),
             Opened::Child(child) => self.child_connected(child, id),
@@ -189,7 +194,7 @@ impl Broker {
         };
         let proved = wire.is_proved();
         let conn = Conn {
-            link: Link::new(role, self.now, &self.settings.limits),
+            link: Link::new(role, self.now, &self.settings.limits, self.stream_key(id)),
             wire,
             how,
             grants,
@@ -208,6 +213,7 @@ impl Broker {
             offers: Offers::default(),
             directs: Vec::new(),
             grown: 0,
+            in_round: BTreeMap::new(),
             unanswered: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -224,6 +230,23 @@ impl Broker {
         if self.stopping {
             self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
         }
+        id
+    }
+
+    /// What scatters the streams of a connection, which its peer must not know.
+    fn stream_key(&self, id: ConnId) -> u64 {
+        let mut message = *b"streams\0    ";
+        message[8..].copy_from_slice(&id.0.to_be_bytes());
+        let hash = keyed_hash(&self.settings.secret, &message);
+        hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+    }
+
+    fn new_conn_id(&mut self) -> ConnId {
+        while self.conns.contains_key(&self.next_conn) {
+            self.next_conn.0 = self.next_conn.0.wrapping_add(1);
+        }
+        let id = self.next_conn;
+        self.next_conn.0 = id.0.wrapping_add(1);
         id
     }
 
@@ -249,14 +272,18 @@ impl Broker {
             *input = &[];
             return Step::Done;
         };
-        let (before, round) = (input.len(), conn.link.round());
+        let (before, round, mut over) = (input.len(), conn.link.round(), false);
         let event = conn.link.receive(now, input);
         if conn.link.round() != round {
             // With a pong, a ping is due before the peer would have been dead.
             self.timers.set(TimerKey::Link(id), conn.link.deadline());
+            over = !conn.link.round().is_measured();
         }
         if matches!(conn.wire, Wire::Plain) {
             conn.bytes_in += (before - input.len()) as u64;
+        }
+        if over {
+            self.round_is_over(id);
         }
         self.touch(id);
         match event {
@@ -282,7 +309,11 @@ impl Broker {
 
     fn link_event<'a>(&mut self, id: ConnId, event: Event<'a>) -> Step<'a> {
         match event {
-            Event::Write { tag, bytes } => return self.stream_writes(tag, bytes),
+            Event::Write { tag, bytes } => {
+                if let Some(end) = EndId::of_tag(tag) {
+                    return self.stream_writes(end, bytes);
+                }
+            }
             Event::Messages(messages) => {
                 for message in messages {
                     self.message(id, message);
@@ -304,17 +335,24 @@ impl Broker {
                 }
             }
             Event::Answer { tag, answer, used, rest } => {
-                self.stream_answers(tag, answer, used, rest);
+                self.at(tag, |broker, end| broker.stream_answers(end, answer, used, rest));
             }
-            Event::Credit { tag } => self.flush_stream(tag),
-            Event::Close { tag } => self.stream_closes(tag),
-            Event::StopRead { tag } => self.stream_stops(tag),
+            Event::Credit { tag } => self.at(tag, Broker::flush_stream),
+            Event::Close { tag } => self.at(tag, Broker::stream_closes),
+            Event::StopRead { tag } => self.at(tag, Broker::stream_stops),
             Event::Gone { tag } => {
-                self.stream_gone(tag);
+                self.at(tag, Broker::stream_gone);
                 self.end_if_drained(id);
             }
         }
         Step::More
+    }
+
+    /// Does something at the end that a stream's tag names.
+    pub(super) fn at(&mut self, tag: u32, then: impl FnOnce(&mut Broker, EndId)) {
+        if let Some(end) = EndId::of_tag(tag) {
+            then(self, end);
+        }
     }
 
     fn end_if_drained(&mut self, id: ConnId) {

@@ -92,13 +92,8 @@ struct Subject {
 impl Broker {
     /// Remembers that a channel or a route did not work; the oldest such memory goes. A host tells
     /// its server.
-    pub(super) fn note_failure(
-        &mut self,
-        from: (Name, Key),
-        to: (Name, Key),
-        route: Route,
-        reason: Reason,
-    ) {
+    pub(super) fn note_failure(&mut self, info: &ChannelInfo, route: Route, reason: Reason) {
+        let (from, to) = (info.from.clone(), info.to.clone());
         log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
         if let Some(uplink) = self.uplink() {
             let (from, (to, server)) = (from.0.clone(), to.clone());
@@ -114,8 +109,8 @@ impl Broker {
     /// A host tells what its plugins tried in vain.
     pub(super) fn host_tried(&mut self, tried: Tried) {
         let Tried { from, to, server, route, reason } = tried;
-        let from = (from, self.home.key);
-        self.note_failure(from, (to, server), route, reason);
+        let (from, to) = ((from, self.home.key), (to, server));
+        self.note_failure(&ChannelInfo { from, to, route }, route, reason);
     }
 
     /// A channel of this host goes over a connection of its own, or has ended: its server does not

@@ -57,7 +57,7 @@ pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status, Whe
 
 use crate::control::Role;
 use crate::directory::Directory;
-use crate::ends::{EndId, Ends};
+use crate::ends::{EndId, Ends, Pairs};
 use crate::key::Key;
 use crate::limits::{Counters, Limits};
 use crate::name::Name;
@@ -78,9 +78,10 @@ use plugins::PluginRecord;
 use trunkline_shs::{Identity, NetworkId};
 use uplink::Home;
 
-/// A connection, by the number that the broker gave it. Numbers are never used again.
+/// A connection, by the number that the broker gave it. A number is used again only when all others
+/// were used in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
+pub struct ConnId(pub u32);
 
 /// A plugin of this process. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,6 +142,7 @@ pub struct Broker {
     home: Home,
     now: Duration,
     ends: Ends,
+    pairs: Pairs,
     directory: Directory,
     plugins: BTreeMap<PluginId, PluginRecord>,
     next_plugin: u32,
@@ -148,7 +150,7 @@ pub struct Broker {
     names: BTreeMap<Name, PluginId>,
     /// Each in a box, so that one which has proved nothing costs little.
     conns: BTreeMap<ConnId, Box<Conn>>,
-    next_conn: u64,
+    next_conn: ConnId,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
     /// A buffer for whoever seals next.
@@ -180,12 +182,13 @@ impl Broker {
             settings,
             now: Duration::ZERO,
             ends: Ends::default(),
+            pairs: Pairs::default(),
             directory: Directory::new(),
             plugins: BTreeMap::new(),
             next_plugin: 0,
             names: BTreeMap::new(),
             conns: BTreeMap::new(),
-            next_conn: 0,
+            next_conn: ConnId(0),
             touched: Vec::new(),
             spare: Vec::new(),
             servers: BTreeMap::new(),

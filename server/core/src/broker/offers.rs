@@ -5,11 +5,10 @@ use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, Caller, ConnId, PluginId, Told};
 use crate::control::{Announced, Origin, Preface, Request};
-use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use crate::ends::{ChannelInfo, EndId, Phase};
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -156,9 +155,7 @@ impl Broker {
                 let from = Origin { name: host.name.clone(), version: host.version, server };
                 let request = Request::new(guest.clone(), 0, from);
                 self.give_frame(near, &Preface::channel(request).frame());
-                if let Some(end) = self.ends.get_mut(near) {
-                    end.info = Some(Box::new(info));
-                }
+                self.set_info(near, info);
                 near
             }
         };
@@ -183,9 +180,6 @@ impl Broker {
 
     fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
         self.has_room(plugin)?;
-        let end = End::new(Owner::Plugin(plugin), Phase::Asked, self.settings.limits.window);
-        let near = self.add_end(End { info: Some(Box::new(info)), ..end })?;
-        self.count_channel(plugin, 1);
-        Ok(near)
+        self.add_plugin_end(plugin, Phase::Asked, info)
     }
 }

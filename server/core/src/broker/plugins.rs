@@ -4,7 +4,7 @@ use super::{Broker, ConnId, PluginId, TimerKey};
 use crate::address::Shareable;
 use crate::control::SocketName;
 use crate::directory::{Entry, Wanted};
-use crate::ends::{Handle, Lookup};
+use crate::ends::{Flag, Handle, Lookup};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
@@ -324,7 +324,8 @@ impl Broker {
         match self.ends.lookup(handle) {
             Lookup::Live(id) => match self.ends.get(id) {
                 Some(end) if end.plugin() == Some(plugin) => {
-                    Ok((!end.flags.ending && !end.flags.muted).then_some(id))
+                    let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
+                    Ok((!silent).then_some(id))
                 }
                 _ => Err(Misuse::NoSuchChannel),
             },

@@ -273,7 +273,7 @@ impl Broker {
         let (name, server) = &info.from;
         let opener = (*server == self.home.key).then(|| self.running(name)).flatten();
         let runs = opener.and_then(|plugin| self.plugins.get(&plugin)).map(|record| record.runs);
-        match end.owner {
+        match end.owner() {
             Owner::Plugin(plugin) => opener == Some(plugin),
             Owner::Stream(conn, _) => match self.conns.get(&conn).and_then(|c| c.hello.as_ref()) {
                 Some(hello) if hello.role == Role::Host => runs == Some(Runs::At(conn)),
