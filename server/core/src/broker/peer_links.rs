@@ -42,8 +42,10 @@ impl Broker {
     /// Whether a link is under way already because another plugin wants it; then this one is told
     /// as well what becomes of it.
     fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
-        let wanted =
-            |peer: &&mut super::Peer| !peer.wanted_by.is_empty() && peer.config.key == Some(key);
+        // One that was up is over, even if it still drains: of that, nobody will be told.
+        let wanted = |peer: &&mut super::Peer| {
+            !peer.wanted_by.is_empty() && peer.config.key == Some(key) && !peer.was_up
+        };
         let Some(peer) = self.peers.values_mut().find(wanted) else { return false };
         if !peer.wanted_by.contains(&plugin) {
             peer.wanted_by.push(plugin);
