@@ -107,6 +107,7 @@ impl Broker {
         self.next_direct += 1;
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.dials.push((id, route));
+            self.dials.insert(id, near);
         }
         self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
         Ok(())
@@ -153,6 +154,7 @@ impl Broker {
         };
         let Some(attempts) = self.attempts.get_mut(&near) else { return };
         attempts.dials.retain(|(dial, _)| *dial != id);
+        self.dials.remove(&id);
         let ticket = attempts.invitation.ticket;
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.route = route;
@@ -170,15 +172,15 @@ impl Broker {
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.dials.retain(|(dial, _)| *dial != id);
         }
+        self.dials.remove(&id);
         self.note_attempt(near, route, Reason::server(Code::TransportLost, why));
         self.next_attempt(near);
     }
 
     fn dialling(&self, id: DirectId) -> Option<(EndId, Route)> {
-        self.attempts.iter().find_map(|(near, attempts)| {
-            let mut dials = attempts.dials.iter();
-            dials.find(|(dial, _)| *dial == id).map(|(_, route)| (*near, *route))
-        })
+        let near = *self.dials.get(&id)?;
+        let mut dials = self.attempts.get(&near)?.dials.iter();
+        dials.find(|(dial, _)| *dial == id).map(|(_, route)| (near, *route))
     }
 
     /// A stream that may get the channel was answered.
@@ -274,6 +276,7 @@ impl Broker {
         let Some(attempts) = self.attempts.remove(&near) else { return };
         self.timers.cancel(TimerKey::Attempt(near));
         for (id, _) in attempts.dials {
+            self.dials.remove(&id);
             self.effects.push_back(Effect::DropDial(id));
         }
         for far in attempts.candidates {

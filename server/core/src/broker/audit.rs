@@ -53,7 +53,7 @@ impl Broker {
             attempts: self.attempts.len(),
             tickets: self.tickets_out(),
             awaited: awaited.map(|(id, _)| *id).collect(),
-            told_of: self.conns.values().map(|conn| conn.directs.len()).sum(),
+            told_of: self.conns.values().flat_map(|conn| conn.directs.values()).sum(),
         }
     }
 

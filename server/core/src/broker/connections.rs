@@ -2,14 +2,13 @@
 
 use super::offers::Offers;
 use super::{
-    Broker, ChildId, ConnId, DirectId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told,
+    Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, Step, TimerKey, Told,
 };
 use crate::bymux::{Role as MuxRole, StreamId};
-use crate::control::{Goodbye, Message, Preface, Presented, Role};
+use crate::control::{Message, Preface, Presented, Role};
 use crate::ends::EndId;
 use crate::key::Key;
-use crate::limits::Limit;
-use crate::link::{Event, Fault, Link};
+use crate::link::{Event, Link};
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
@@ -111,7 +110,7 @@ pub(super) struct Conn {
     /// What the peer's plugins offer to ours.
     pub(super) offers: Offers,
     /// Of a host: its channels that do not pass through us.
-    pub(super) directs: Vec<(Name, Name, Key, Route)>,
+    pub(super) directs: BTreeMap<(Name, Name, Key, Route), usize>,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
     /// Bytes that plugins consumed while the ping was on its way that is not answered, by their
@@ -211,7 +210,7 @@ impl Broker {
             touched: false,
             wanted: Wants::default(),
             offers: Offers::default(),
-            directs: Vec::new(),
+            directs: BTreeMap::new(),
             grown: 0,
             in_round: BTreeMap::new(),
             unanswered: 0,
@@ -220,6 +219,7 @@ impl Broker {
         };
         self.make_room(&conn);
         self.conns.insert(id, Box::new(conn));
+        self.young.insert(id);
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
         self.touch(id);
         if let Some(why) = failure {
@@ -297,16 +297,6 @@ impl Broker {
         }
     }
 
-    /// Ends a link whose peer broke a rule.
-    fn end_by_fault(&mut self, id: ConnId, fault: &Fault) {
-        match fault {
-            Fault::TooLong(_) => self.counters.count(Limit::ControlMessage),
-            Fault::ControlNotRead => self.counters.count(Limit::Outbox),
-            _ => {}
-        }
-        self.goodbye(id, fault.reason());
-    }
-
     fn link_event<'a>(&mut self, id: ConnId, event: Event<'a>) -> Step<'a> {
         match event {
             Event::Write { tag, bytes } => {
@@ -355,46 +345,6 @@ impl Broker {
         }
     }
 
-    fn end_if_drained(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else { return };
-        if conn.phase == ConnPhase::Draining && conn.link.streams() == 0 {
-            let text = "another link serves the same two servers";
-            self.goodbye(id, Reason::server(Code::DuplicateLink, text));
-        } else if conn.link.streams() == 0 && conn.is_direct() {
-            self.goodbye(id, Reason::server(Code::ChannelOver, "the channel is over"));
-        } else if conn.link.streams() == 0 {
-            self.rest_if_useless(id);
-        }
-    }
-
-    /// A link lost against another one to the same server: it ends with its last stream.
-    pub(super) fn drain(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.phase = ConnPhase::Draining;
-        }
-        self.end_if_drained(id);
-    }
-
-    pub(super) fn link_timer(&mut self, id: ConnId) {
-        let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase.is_young() {
-            let (code, text) = match (&conn.presented, conn.is_direct()) {
-                (Some(_), _) => (Code::BadTicket, "this ticket was never given, or has expired"),
-                (None, true) => (Code::HandshakeTimeout, "no ticket came in time"),
-                (None, false) => (Code::HandshakeTimeout, "no hello came in time"),
-            };
-            self.counters.count(Limit::Handshake);
-            self.goodbye(id, Reason::server(code, text));
-            return;
-        }
-        match conn.link.tick(now) {
-            Ok(()) => self.arm(id),
-            Err(fault) => self.end_by_fault(id, &fault),
-        }
-        self.touch(id);
-    }
-
     pub(super) fn arm(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get(&id) {
             self.timers.set(TimerKey::Link(id), conn.link.deadline());
@@ -402,87 +352,11 @@ impl Broker {
         self.touch(id);
     }
 
-    /// Says goodbye and ends the link. Who has not proved its key is told nothing.
-    pub(super) fn goodbye(&mut self, id: ConnId, reason: Reason) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase == ConnPhase::Shaking && !conn.wire.can_seal() {
-            self.cut_off(id, reason);
-        } else if conn.phase != ConnPhase::Ending {
-            self.send(id, &Message::Goodbye(Goodbye { reason: reason.clone() }));
-            self.end_link(id, reason);
-        }
-    }
-
-    /// The transport of a connection ended or failed; `text` says how. Of one that is ending, it is
-    /// the last that the broker hears.
-    pub fn disconnected(&mut self, id: ConnId, text: &str) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase != ConnPhase::Ending {
-            let reason = self.why_lost(id, text);
-            self.end_link(id, reason);
-        }
-        self.conns.remove(&id);
-    }
-
-    /// Forgets all that went over a link, and asks the shell to hang up.
-    pub(super) fn end_link(&mut self, id: ConnId, reason: Reason) {
-        if self.forget_link(id, reason) {
-            self.effects.push_back(Effect::HangUp(id));
-        }
-    }
-
-    /// As [`end_link`](Self::end_link), but without another byte.
-    pub(super) fn cut_off(&mut self, id: ConnId, reason: Reason) {
-        if self.forget_link(id, reason) {
-            self.effects.push_back(Effect::CutOff(id));
-        }
-    }
-
-    /// Forgets all that went over a link; whether it was not forgotten already.
-    fn forget_link(&mut self, id: ConnId, reason: Reason) -> bool {
-        let Some(conn) = self.conns.get_mut(&id) else { return false };
-        let was = core::mem::replace(&mut conn.phase, ConnPhase::Ending);
-        if was == ConnPhase::Ending {
-            return false;
-        }
-        let (label, how) = (conn.label(), conn.how);
-        let is_host = self.settings.role == Role::Host;
-        let server = conn.hello.as_ref().filter(|hello| hello.role == Role::Server && !is_host);
-        let server = server.map(|hello| (hello.key, hello.name.clone()));
-        let host = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host);
-        let commands = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Command);
-        match (commands, conn.is_direct()) {
-            (true, _) => log::debug!("the command line is done: {reason}"),
-            (_, true) => log::debug!("direct connection {label} ended: {reason}"),
-            _ => log::info!("link to {label} ended: {reason}"),
-        }
-        self.timers.cancel(TimerKey::Link(id));
-        self.timers.cancel(TimerKey::Useless(id));
-        self.lose_streams(id, &reason);
-        if host {
-            self.host_lost(id, &reason);
-        }
-        if self.uplink() == Some(id) {
-            self.uplink_lost(&reason);
-        }
-        if let Some((key, name)) = server
-            && self.servers.get(&key) == Some(&id)
-        {
-            self.servers.remove(&key);
-            self.forget_server(key);
-            self.tell_link(LinkChange { server: key, name, down: Some(reason.clone()) });
-            self.redial_server(key, &reason);
-        }
-        match how {
-            Opened::Dialled(peer) => self.peer_disconnected(peer, reason),
-            Opened::Inherited => self.effects.push_back(Effect::Orphaned),
-            Opened::Child(child) => self.child_unlinked(child, reason),
-            Opened::Accepted | Opened::DirectDial(_) | Opened::Direct => {}
-        }
-        true
-    }
-
     pub(super) fn tell_link(&mut self, change: LinkChange) {
+        match change.down {
+            None => self.partners.servers.insert(change.name.clone(), change.server),
+            Some(_) => self.partners.servers.remove(&change.name, &change.server),
+        }
         self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
         for plugin in self.live_plugins() {
             self.tell(plugin, Told::Link(change.clone()));

@@ -26,12 +26,14 @@ mod connections;
 mod credit;
 mod direct;
 mod effect;
+mod ending;
 mod explain;
 mod greeting;
 mod hosts;
 mod join;
 mod messages;
 mod offers;
+mod partners;
 mod peer_links;
 mod peers;
 mod plugins;
@@ -64,7 +66,7 @@ use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use attempts::Attempts;
@@ -73,6 +75,7 @@ use connections::Conn;
 use core::time::Duration;
 use direct::Tickets;
 use explain::Failure;
+use partners::{Index, Partners};
 use peers::Peer;
 use plugins::PluginRecord;
 use trunkline_shs::{Identity, NetworkId};
@@ -148,9 +151,12 @@ pub struct Broker {
     next_plugin: u32,
     /// The plugins that start or run, by name.
     names: BTreeMap<Name, PluginId>,
+    partners: Partners,
     /// Each in a box, so that one which has proved nothing costs little.
     conns: BTreeMap<ConnId, Box<Conn>>,
     next_conn: ConnId,
+    /// Connections whose peers may have to say yet who they are; some have said it since.
+    young: BTreeSet<ConnId>,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
     /// A buffer for whoever seals next.
@@ -159,9 +165,15 @@ pub struct Broker {
     servers: BTreeMap<Key, ConnId>,
     peers: BTreeMap<PeerId, Peer>,
     next_peer: u32,
+    /// The peers that have, or turned out to have, a key.
+    peers_by_key: Index<Key, PeerId>,
+    /// Peers that are not dialled before a plugin of this server appears or changes.
+    resting: BTreeSet<PeerId>,
     children: BTreeMap<ChildId, Child>,
     /// Channels of plugins of this process whose routes are being tried, by their ends.
     attempts: BTreeMap<EndId, Attempts>,
+    /// For which end each direct connection is being dialled.
+    dials: BTreeMap<DirectId, EndId>,
     next_direct: u64,
     tickets: Tickets,
     failures: VecDeque<Failure>,
@@ -187,15 +199,20 @@ impl Broker {
             plugins: BTreeMap::new(),
             next_plugin: 0,
             names: BTreeMap::new(),
+            partners: Partners::default(),
             conns: BTreeMap::new(),
             next_conn: ConnId(0),
+            young: BTreeSet::new(),
             touched: Vec::new(),
             spare: Vec::new(),
             servers: BTreeMap::new(),
             peers: BTreeMap::new(),
             next_peer: 0,
+            peers_by_key: Index::default(),
+            resting: BTreeSet::new(),
             children: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            dials: BTreeMap::new(),
             next_direct: 0,
             tickets: Tickets::default(),
             failures: VecDeque::new(),
