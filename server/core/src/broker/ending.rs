@@ -1,5 +1,5 @@
-//! How connections end: a goodbye, a time-out, a fault, the last stream of one that drains; and what
-//! is forgotten with them.
+//! How connections end: a goodbye, a time-out, a fault, the last stream of one that drains; and
+//! what is forgotten with them.
 
 use super::connections::ConnPhase;
 use super::{Broker, ConnId, Effect, LinkChange, Opened, TimerKey};

@@ -1,5 +1,5 @@
-//! Who has to do with whom, found by name: so a change costs as much as what it concerns, and not as
-//! much as all plugins and links. Nothing here decides anything.
+//! Who has to do with whom, found by name: so a change costs as much as what it concerns, and not
+//! as much as all plugins and links. Nothing here decides anything.
 
 use super::plugins::Runs;
 use super::{Broker, ConnId, PluginConfig, PluginId};

@@ -252,8 +252,8 @@ impl Broker {
         }
     }
 
-    /// The ends of a connection's streams, those that are gone and not told among them, in the order
-    /// of the table.
+    /// The ends of a connection's streams, those that are gone and not told among them, in the
+    /// order of the table.
     fn ends_of(&self, id: ConnId) -> Vec<EndId> {
         let Some(conn) = self.conns.get(&id) else { return Vec::new() };
         let mux = conn.link.mux_ref();

@@ -51,8 +51,8 @@ pub(super) struct Payload {
 }
 
 impl Connection {
-    /// An end at the moment when the transport is up. `key` is any number that the peer cannot know:
-    /// it scatters the streams in their table, so that no choice of ids makes that slow.
+    /// An end at the moment when the transport is up. `key` is any number that the peer cannot
+    /// know: it scatters the streams in their table, so that no choice of ids makes that slow.
     pub fn new(role: Role, profile: Profile, key: u64) -> Connection {
         let mut streams = Streams::new(key);
         if let Some(bytes) = profile.control_stream {
