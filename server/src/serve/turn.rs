@@ -86,7 +86,10 @@ impl Loop {
             }
         }
         self.end_without_plugins();
-        self.connections.finish_closing(self.now, &mut self.shared.broker.borrow_mut());
+        while let Some(id) = self.connections.next_closed(self.now) {
+            self.connections.remove(id);
+            self.shared.broker.borrow_mut().disconnected(id, "");
+        }
     }
 
     /// A host lives for its plugins.
@@ -245,7 +248,10 @@ impl Loop {
                 Some(Effect::DialDirect(dial)) => self.dial_direct(dial),
                 Some(Effect::DropDial(id)) => self.dialling.give_up(Whom::Process(id)),
                 Some(Effect::TakeAgain(id, mut bytes)) => self.take_in(id, &mut bytes),
-                Some(Effect::HangUp(id)) => self.connections.hang_up(id, self.now),
+                Some(Effect::HangUp(id)) => {
+                    self.connections.hang_up(id, self.now);
+                    self.flush_one(id);
+                }
                 Some(Effect::CutOff(id)) => {
                     self.connections.remove(id);
                     self.shared.broker.borrow_mut().disconnected(id, "");

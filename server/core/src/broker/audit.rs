@@ -84,7 +84,7 @@ impl Broker {
         for (id, end) in self.ends.iter() {
             self.audit_end(id, end).map_err(|what| format!("end {id}: {what}: {end:?}"))?;
         }
-        for (id, conn) in &self.conns {
+        for (id, conn) in self.conns.iter() {
             self.audit_conn(*id).map_err(|what| format!("{id:?} in {:?}: {what}", conn.phase))?;
         }
         self.audit_counts()

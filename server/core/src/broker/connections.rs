@@ -13,7 +13,6 @@ use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -176,7 +175,7 @@ impl Broker {
             Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
             Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
         };
-        let id = self.new_conn_id();
+        let id = self.conns.number();
         match how {
             Opened::Dialled(peer) => self.peer_connected(peer, id),
             Opened::Child(child) => self.child_connected(child, id),
@@ -218,7 +217,7 @@ impl Broker {
             bytes_out: 0,
         };
         self.make_room(&conn);
-        self.conns.insert(id, Box::new(conn));
+        self.conns.insert(id, conn);
         self.young.insert(id);
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
         self.touch(id);
@@ -239,15 +238,6 @@ impl Broker {
         message[8..].copy_from_slice(&id.0.to_be_bytes());
         let hash = keyed_hash(&self.settings.secret, &message);
         hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
-    }
-
-    fn new_conn_id(&mut self) -> ConnId {
-        while self.conns.contains_key(&self.next_conn) {
-            self.next_conn.0 = self.next_conn.0.wrapping_add(1);
-        }
-        let id = self.next_conn;
-        self.next_conn.0 = id.0.wrapping_add(1);
-        id
     }
 
     /// The first that we say on a connection, as soon as we may show who we are.

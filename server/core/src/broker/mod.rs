@@ -23,6 +23,7 @@ mod channels;
 mod children;
 mod commands;
 mod connections;
+mod conns;
 mod credit;
 mod direct;
 mod effect;
@@ -65,13 +66,13 @@ use crate::limits::{Counters, Limits};
 use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use attempts::Attempts;
 use children::Child;
 use connections::Conn;
+use conns::Conns;
 use core::time::Duration;
 use direct::Tickets;
 use explain::Failure;
@@ -152,9 +153,7 @@ pub struct Broker {
     /// The plugins that start or run, by name.
     names: BTreeMap<Name, PluginId>,
     partners: Partners,
-    /// Each in a box, so that one which has proved nothing costs little.
-    conns: BTreeMap<ConnId, Box<Conn>>,
-    next_conn: ConnId,
+    conns: Conns,
     /// Connections whose peers may have to say yet who they are; some have said it since.
     young: BTreeSet<ConnId>,
     /// Connections that may have something to write.
@@ -200,8 +199,7 @@ impl Broker {
             next_plugin: 0,
             names: BTreeMap::new(),
             partners: Partners::default(),
-            conns: BTreeMap::new(),
-            next_conn: ConnId(0),
+            conns: Conns::new(),
             young: BTreeSet::new(),
             touched: Vec::new(),
             spare: Vec::new(),

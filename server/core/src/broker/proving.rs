@@ -49,7 +49,7 @@ impl Broker {
 
     /// The connections whose peers have still to say who they are.
     pub(super) fn young(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
-        let conns = self.young.iter().filter_map(|id| Some((*id, self.conns.get(id)?.as_ref())));
+        let conns = self.young.iter().filter_map(|id| Some((*id, self.conns.get(id)?)));
         conns.filter(|(_, conn)| conn.phase.is_young())
     }
 
