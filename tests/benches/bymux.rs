@@ -56,8 +56,8 @@ fn compare(size: usize, bare: Way, bymux: Way) -> (f64, f64) {
 /// Two ends with one stream between them on which the first may write without a bound.
 fn ends() -> (Connection, Connection, StreamId) {
     let profile = Profile { global_credit: 1, ..Profile::VANILLA };
-    let mut from = Connection::new(Role::Proactive, profile);
-    let mut to = Connection::new(Role::Reactive, profile);
+    let mut from = Connection::new(Role::Proactive, profile, 0);
+    let mut to = Connection::new(Role::Reactive, profile, 0);
     let stream = from.create().expect("there is credit for one stream");
     carry(&mut from, &mut to);
     to.credit_infinite(stream);

@@ -6,12 +6,12 @@ use super::{Broker, Caller, ConnId, Misuse, PluginId, Target, Told};
 use crate::bymux::StreamId;
 use crate::control::{Answer, Origin, Preface, Purpose, Request};
 use crate::directory::Entry;
-use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
+use crate::ends::{ChannelInfo, End, EndId, Flag, Handle, Lookup, Owner, Phase};
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use crate::route::{Route, routes};
-use alloc::boxed::Box;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Broker {
@@ -74,7 +74,7 @@ impl Broker {
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let info = info(&caller, &entry, Route::Link);
-        let near = self.add_caller_end(plugin, info, purpose)?;
+        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
         let (least, ticket, seen) = (target.least, None, None);
         let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
         let invitation = self.make_invitation(&calling, callee, routes);
@@ -127,10 +127,9 @@ impl Broker {
         let caller = self.caller(plugin).ok_or_else(gone)?;
         self.has_room(callee)?;
         let info = info(&caller, &entry, Route::Local);
-        let near = self.add_caller_end(plugin, info, purpose)?;
+        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
         let window = self.settings.limits.window;
-        let far = End::of_plugin(callee, Phase::Asked, window, purpose);
-        let far = self.add_plugin_end(callee, far)?;
+        let far = self.add_plugin_end(callee, Phase::Asked, None, purpose)?;
         for end in [near, far] {
             if let Some(end) = self.ends.get_mut(end) {
                 end.allowance = window;
@@ -152,7 +151,7 @@ impl Broker {
         let gone = || Reason::server(Code::LinkLost, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let info = info(&caller, &entry, Route::Link);
-        let near = self.add_caller_end(plugin, info, purpose)?;
+        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
         let window = self.settings.limits.window;
         let opened = self.open_stream(conn, near, window);
         let far = match opened {
@@ -170,22 +169,38 @@ impl Broker {
         Ok(self.ends.handle(near))
     }
 
-    /// The end of a plugin that opens a channel.
-    fn add_caller_end(
+    /// Adds an end of a plugin; one of the two ends of a channel has its facts.
+    pub(super) fn add_plugin_end(
         &mut self,
         plugin: PluginId,
-        info: Box<ChannelInfo>,
+        phase: Phase,
+        info: Option<ChannelInfo>,
         purpose: Purpose,
     ) -> Result<EndId, Reason> {
-        let window = self.settings.limits.window;
-        let end = End::of_plugin(plugin, Phase::Asking, window, purpose);
-        self.add_plugin_end(plugin, End { info: Some(info), ..end })
-    }
-
-    pub(super) fn add_plugin_end(&mut self, plugin: PluginId, end: End) -> Result<EndId, Reason> {
+        let mut end = End::new(Owner::Plugin(plugin), phase);
+        end.flags.note(Flag::Calls, purpose == Purpose::Calls);
+        end.info = info.map(|info| self.pairs.share(info));
         let id = self.add_end(end)?;
         self.count_channel(plugin, 1);
         Ok(id)
+    }
+
+    /// Notes between whom the channel of an end is.
+    pub(super) fn set_info(&mut self, id: EndId, info: ChannelInfo) {
+        if let Some(end) = self.ends.get_mut(id) {
+            end.info = Some(self.pairs.share(info));
+        }
+    }
+
+    /// Notes how the channel of an end travels, if the end knows between whom it is.
+    pub(super) fn set_route(&mut self, id: EndId, route: Route) -> Option<Arc<ChannelInfo>> {
+        let info = self.ends.get(id)?.info.clone()?;
+        if info.route == route {
+            return Some(info);
+        }
+        let info = self.pairs.share(ChannelInfo { route, ..(*info).clone() });
+        self.ends.get_mut(id)?.info = Some(info.clone());
+        Some(info)
     }
 
     pub(super) fn add_end(&mut self, end: End) -> Result<EndId, Reason> {
@@ -213,9 +228,9 @@ impl Broker {
         let Some(id) = self.asked(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
         end.phase = Phase::Open;
-        let (peer, closed) = (end.peer, end.flags.write_over && !end.flags.stopped);
+        let (peer, closed) = (end.peer, end.is_closed());
         let route = end.info.as_ref().map(|info| info.route);
-        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Stream(..)) => self.answer(peer, &Answer::accept(route)),
             Some(Owner::Plugin(_)) => self.opened(peer),
             None => {}
@@ -243,11 +258,11 @@ impl Broker {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
-        if end.phase != Phase::Asking || end.flags.ending {
+        if end.phase != Phase::Asking || end.flags.has(Flag::Ending) {
             return;
         }
         end.phase = Phase::Open;
-        end.early.clear();
+        end.take_early();
         if end.is_up() {
             self.tell(plugin, Told::Opened(self.ends.handle(id)));
             self.end_is_up(id);
@@ -258,8 +273,8 @@ impl Broker {
     fn end_is_up(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id).filter(|end| end.is_up()) else { return };
         let Some(plugin) = end.plugin() else { return };
-        end.flags.wants_room = false;
-        let (stopped, write_over) = (end.flags.stopped, end.flags.write_over);
+        end.flags.clear(Flag::WantsRoom);
+        let (stopped, write_over) = (end.flags.has(Flag::Stopped), end.flags.has(Flag::WriteOver));
         let handle = self.ends.handle(id);
         match (stopped, write_over) {
             (true, _) => self.tell(plugin, Told::StopRead(handle)),
@@ -296,7 +311,7 @@ impl Broker {
         let unanswered = self.awaits_answer(peer);
         match self.ends.get_mut(peer) {
             // A guest that is offered a channel refuses it, and the other plugin is still asked.
-            Some(end) if unanswered => end.aborts_for = Some(Box::new(reason)),
+            Some(end) if unanswered => end.change(|rare| rare.aborts_for = Some(reason)),
             Some(end) if end.conn().is_some() && end.phase == Phase::Asking => {
                 end.inbox.clear();
                 self.answer(Some(peer), &Answer::Refuse(reason));
@@ -325,8 +340,8 @@ impl Broker {
     ) -> Result<usize, Misuse> {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(bytes.len()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(bytes.len()) };
-        if end.flags.write_over {
-            return match end.flags.stopped {
+        if end.flags.has(Flag::WriteOver) {
+            return match end.flags.has(Flag::Stopped) {
                 true => Ok(bytes.len()),
                 false => Err(Misuse::WriteAfterClose),
             };
@@ -339,13 +354,15 @@ impl Broker {
         };
         if let Some(end) = self.ends.get_mut(id) {
             end.given += taken as u64;
-            end.flags.wants_room |= taken < bytes.len();
+            if taken < bytes.len() {
+                end.flags.set(Flag::WantsRoom);
+            }
         }
         Ok(taken)
     }
 
     fn plugin_gives(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
-        match self.ends.get(peer).map(|end| end.owner) {
+        match self.ends.get(peer).map(|end| end.owner()) {
             Some(Owner::Stream(conn, stream)) => {
                 if self.phase(peer) == Some(Phase::Asking) {
                     return self.keep_behind_answer(conn, stream, peer, bytes);
@@ -359,7 +376,7 @@ impl Broker {
                     end.told += taken as u64;
                 }
                 if let Some(end) = self.ends.get_mut(id).filter(|end| end.phase == Phase::Asking) {
-                    end.early.push(&bytes[..taken]);
+                    end.change(|rare| rare.early.push(&bytes[..taken]));
                 }
                 taken
             }
@@ -397,7 +414,7 @@ impl Broker {
     /// Puts bytes into a plugin end's inbox, from where they are delivered.
     pub(super) fn keep_for_plugin(&mut self, id: EndId, bytes: &[u8]) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        if !end.flags.read_over && !end.flags.ending {
+        if !end.flags.has(Flag::ReadOver) && !end.flags.has(Flag::Ending) {
             end.inbox.push(bytes);
             self.deliver_later(id);
         }
@@ -405,9 +422,9 @@ impl Broker {
 
     pub(super) fn deliver_later(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        let due = end.is_up() && !end.inbox.is_empty() && !end.flags.delivering;
+        let due = end.is_up() && !end.inbox.is_empty() && !end.flags.has(Flag::Delivering);
         if let Some(plugin) = end.plugin().filter(|_| due) {
-            end.flags.delivering = true;
+            end.flags.set(Flag::Delivering);
             self.tell(plugin, Told::Deliver(self.ends.handle(id)));
         }
     }
@@ -416,7 +433,7 @@ impl Broker {
     pub fn take_inbox(&mut self, plugin: PluginId, handle: Handle) -> Vec<u8> {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return Vec::new() };
         let Some(end) = self.ends.get_mut(id) else { return Vec::new() };
-        end.flags.delivering = false;
+        end.flags.clear(Flag::Delivering);
         let bytes = end.inbox.take();
         end.told += bytes.len() as u64;
         bytes
@@ -427,7 +444,7 @@ impl Broker {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return 0 };
         let Some(end) = self.ends.get(id) else { return 0 };
         let (allowance, peer) = (end.allowance, end.peer);
-        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Stream(conn, stream)) => {
                 self.link_of(conn).map_or(0, |link| link.mux().writable(stream))
             }
@@ -442,7 +459,7 @@ impl Broker {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
         let asked = end.phase == Phase::Asked;
-        if !core::mem::replace(&mut end.flags.write_over, true) {
+        if end.flags.set(Flag::WriteOver) {
             let peer = end.peer;
             // Nothing can come before the answer; accepting makes up for it.
             if !asked {
@@ -457,7 +474,7 @@ impl Broker {
     pub fn stop_read(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
-        if !core::mem::replace(&mut end.flags.read_over, true) {
+        if end.flags.set(Flag::ReadOver) {
             end.inbox.clear();
             let peer = end.peer;
             self.give_stop(peer);
@@ -483,7 +500,7 @@ impl Broker {
     }
 }
 
-fn info(caller: &Caller, entry: &Entry, route: Route) -> Box<ChannelInfo> {
+fn info(caller: &Caller, entry: &Entry, route: Route) -> ChannelInfo {
     let from = (caller.name.clone(), caller.server);
-    Box::new(ChannelInfo { from, to: (entry.name.clone(), entry.server), route })
+    ChannelInfo { from, to: (entry.name.clone(), entry.server), route }
 }
