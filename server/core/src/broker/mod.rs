@@ -35,6 +35,7 @@ mod hosts;
 mod join;
 mod messages;
 mod offers;
+mod opening;
 mod partners;
 mod peer_links;
 mod peers;

@@ -77,7 +77,7 @@ impl Broker {
             }
         }
         for (id, conn) in self.conns.iter() {
-            let found: u64 = accounts.get(&id).copied().unwrap_or(0);
+            let found: u64 = accounts.get(id).copied().unwrap_or(0);
             if found != conn.calls_held {
                 let counted = conn.calls_held;
                 return Err(format!("calls hold {found} bytes of {id:?}, counted are {counted}"));
