@@ -12,8 +12,8 @@ use crate::{
 /// Which plugin is called: a [`Target`], borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Callee<'a> {
-    /// The wanted name, as the plugin wrote it.
-    pub name: &'a str,
+    /// The wanted name, as the plugin wrote it: any bytes.
+    pub name: &'a [u8],
     /// The least version that will do.
     pub version: u64,
     /// Where it may be.

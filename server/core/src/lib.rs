@@ -17,6 +17,5 @@ pub mod name;
 mod pages;
 pub mod reason;
 pub mod route;
-mod slots;
 mod timers;
 mod wire;

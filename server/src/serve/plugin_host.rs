@@ -12,7 +12,7 @@ use std::task::Waker;
 use std::time::Duration;
 use trunkline_core::broker::Handle;
 use trunkline_core::broker::{
-    self, Broker, CallId, Called, Misuse, Outcome, PluginId, Target as CoreTarget,
+    self, Broker, CallId, Called, Misuse, Outcome, PluginId, Returned, Target as CoreTarget,
 };
 use trunkline_core::name::{Name, NameError, Version};
 use trunkline_plugin::host::{Callee, CalleePlace, HostApi, Place, ShowOutcome};
@@ -46,6 +46,24 @@ impl PluginHost {
             self.misuse.borrow_mut().get_or_insert_with(|| misuse.to_string());
             T::default()
         })
+    }
+
+    /// What came of a call that was made at once.
+    fn returned(&self, call: CallId, outcome: ShowOutcome<'_>) -> Option<Call> {
+        let mut broker = self.shared.broker.borrow_mut();
+        match broker.returned(call) {
+            Returned::Answered => {
+                // Whoever is shown it copies it, and asks for nothing.
+                outcome(Ok(broker.answer_now()));
+                broker.answer_taken();
+                None
+            }
+            Returned::Over(over) => {
+                show(&over, outcome);
+                None
+            }
+            Returned::Pending(call) => Some(Call::new(call.0)),
+        }
     }
 
     fn target(&self, target: &Target) -> Result<CoreTarget, NameError> {
@@ -179,28 +197,23 @@ impl HostApi for PluginHost {
         deadline: Duration,
         outcome: ShowOutcome<'_>,
     ) -> Option<Call> {
-        let (mut called, home) = {
+        let (called, home) = {
             let mut broker = self.shared.broker.borrow_mut();
             (broker.call(self.plugin, &meant(callee), request, deadline), broker.home().0)
         };
-        if let Called::Run(id, call) = called {
-            callee.hint = u64::from(id.0) + 1;
-            let (name, server) = (self.name.as_str(), Key(home.0));
-            let caller = Caller { name, version: self.version, server, local: true };
-            self.shared.call(id, call, &caller, request);
-            called = self.shared.broker.borrow_mut().returned(call);
-        }
         match called {
             Called::Over(over) => {
-                match (&over, &convert::unanswered(&over)) {
-                    (Outcome::Answered(answer), _) => outcome(Ok(answer)),
-                    (_, Some(why)) => outcome(Err(why)),
-                    (_, None) => {}
-                }
-                self.shared.broker.borrow_mut().recycle(over);
+                show(&over, outcome);
                 None
             }
-            Called::Pending(call) | Called::Run(_, call) => Some(Call::new(call.0)),
+            Called::Pending(call) => Some(Call::new(call.0)),
+            Called::Run(id, call) => {
+                callee.hint = u64::from(id.0) + 1;
+                let (name, server) = (self.name.as_str(), Key(home.0));
+                let caller = Caller { name, version: self.version, server, local: true };
+                self.shared.call(id, call, &caller, request);
+                self.returned(call, outcome)
+            }
         }
     }
 
@@ -224,6 +237,15 @@ impl HostApi for PluginHost {
 
 fn parse(name: &str) -> Result<Name, Reason> {
     name.parse().map_err(|error: NameError| Reason::new("bad-name", error.to_string()))
+}
+
+/// Shows what became of a call.
+fn show(over: &Outcome, outcome: ShowOutcome<'_>) {
+    match (over, &convert::unanswered(over)) {
+        (Outcome::Answered(answer), _) => outcome(Ok(answer)),
+        (_, Some(why)) => outcome(Err(why)),
+        (_, None) => {}
+    }
 }
 
 /// Which plugin is called, in the broker's words. A hint is one more than the plugin's number.

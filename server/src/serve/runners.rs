@@ -8,7 +8,6 @@ use super::convert;
 use super::plugin_host::{PluginHost, Shared, link_change};
 use super::watchdog::Watchdog;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use trunkline_core::broker::{Broker, CallId, Handle, Misuse, Outcome, PluginId, Told};
@@ -25,7 +24,8 @@ struct Runner {
 
 /// All plugins that run in this process.
 pub(super) struct Runners {
-    running: RefCell<BTreeMap<PluginId, Rc<Runner>>>,
+    /// By their numbers, which are small where plugins run.
+    running: RefCell<Vec<Option<Rc<Runner>>>>,
     watchdog: Watchdog,
     last_failure: RefCell<Option<String>>,
 }
@@ -44,7 +44,7 @@ impl Runners {
 
     /// Whether no plugin runs.
     pub(super) fn is_empty(&self) -> bool {
-        self.running.borrow().is_empty()
+        self.running.borrow().iter().all(Option::is_none)
     }
 
     /// Why the last plugin that failed did.
@@ -56,8 +56,27 @@ impl Runners {
         self.last_failure.replace(Some(why));
     }
 
+    #[inline]
     fn get(&self, id: PluginId) -> Option<Rc<Runner>> {
-        self.running.borrow().get(&id).cloned()
+        self.running.borrow().get(id.0 as usize)?.clone()
+    }
+
+    fn add(&self, id: PluginId, runner: Runner) {
+        let (at, mut running) = (id.0 as usize, self.running.borrow_mut());
+        if running.len() <= at {
+            running.resize_with(at + 1, || None);
+        }
+        running[at] = Some(Rc::new(runner));
+    }
+
+    fn remove(&self, id: PluginId) -> Option<Rc<Runner>> {
+        self.running.borrow_mut().get_mut(id.0 as usize)?.take()
+    }
+
+    /// The plugin that has started last.
+    fn last(&self) -> Option<PluginId> {
+        let at = self.running.borrow().iter().rposition(Option::is_some);
+        at.and_then(|at| u32::try_from(at).ok()).map(PluginId)
     }
 }
 
@@ -65,8 +84,7 @@ impl Shared {
     /// A plugin has started.
     pub(super) fn runs(&self, instance: Instance, host: Rc<PluginHost>) {
         let id = host.plugin;
-        let runner = Runner { instance: RefCell::new(instance), host };
-        self.runners.running.borrow_mut().insert(id, Rc::new(runner));
+        self.runners.add(id, Runner { instance: RefCell::new(instance), host });
         self.broker.borrow_mut().plugin_started(id);
         self.check_misuse(id);
     }
@@ -164,16 +182,14 @@ impl Shared {
             (_, None) => return,
         };
         self.run(id, |plugin| plugin.reply(Call::new(call.0), result));
-        self.broker.borrow_mut().recycle(outcome);
     }
 
     /// Tells all plugins to stop, the last one first, and drops them.
     pub(super) fn stop_all(&self) {
         loop {
-            let last = self.runners.running.borrow().keys().next_back().copied();
-            let Some(id) = last else { return };
+            let Some(id) = self.runners.last() else { return };
             self.run(id, Instance::stop);
-            let removed = self.runners.running.borrow_mut().remove(&id);
+            let removed = self.runners.remove(id);
             self.runners.watchdog.call(id, || drop(removed));
             self.watches.borrow_mut().remove_all_of(id);
             self.broker.borrow_mut().plugin_stopped(id);
@@ -224,12 +240,14 @@ impl Shared {
     }
 
     /// A callback has returned.
+    #[inline]
     fn after(&self, id: PluginId, runner: &Runner, returned: Result<(), Failure>) {
         if let Err(failure) = returned {
             self.fail(id, &failure);
         }
-        let misuse = runner.host.misuse.borrow_mut().take();
-        if let Some(misuse) = misuse {
+        if runner.host.misuse.borrow().is_some()
+            && let Some(misuse) = runner.host.misuse.take()
+        {
             self.fail(id, &Failure::Misused(misuse));
         }
     }
@@ -243,7 +261,7 @@ impl Shared {
     /// Takes a plugin out that broke the contract; all others keep running. Its code may still be
     /// on the stack, where it returns from now: it is dropped then.
     fn fail(&self, id: PluginId, failure: &Failure) {
-        let Some(runner) = self.runners.running.borrow_mut().remove(&id) else { return };
+        let Some(runner) = self.runners.remove(id) else { return };
         log::error!("plugin {} failed: {failure}", runner.host.name);
         self.runners.note_failure(failure.to_string());
         self.runners.watchdog.call(id, || drop(runner));

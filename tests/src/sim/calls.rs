@@ -5,7 +5,9 @@ use super::channel::{Host, legal};
 use super::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use trunkline_core::broker::{CallId, Called, Callee, CalleePlace, Outcome as Ending, PluginId};
+use trunkline_core::broker::{
+    CallId, Called, Callee, CalleePlace, Outcome as Ending, PluginId, Returned,
+};
 use trunkline_core::reason::{By, Code, Reason};
 
 /// Most bytes of an ordinary request or answer.
@@ -107,7 +109,7 @@ impl Actor {
             1 => CalleePlace::Server(&name),
             _ => CalleePlace::Anywhere,
         };
-        let callee = Callee { name: to.name(), least: random.below(3), place, hint };
+        let callee = Callee { name: to.name().as_bytes(), least: random.below(3), place, hint };
         let number = host.shared.calls.0.len() as u64;
         let until = host.shared.now + deadline;
         let facts = Facts { done: Done::Nothing, cancelled: false, until, over: false };
@@ -121,9 +123,13 @@ impl Actor {
                 host.shared.trace.saw("a call at once");
                 self.call_runs(host, plugin, call, &request)?;
                 match host.broker.returned(call) {
-                    Called::Over(ending) => self.call_ends(host, number, ending),
-                    Called::Pending(call) => self.wait_for(call, number),
-                    Called::Run(..) => Err("a call that has returned runs again".into()),
+                    Returned::Answered => {
+                        let answer = host.broker.answer_now().to_vec();
+                        host.broker.answer_taken();
+                        self.call_ends(host, number, Ending::Answered(answer))
+                    }
+                    Returned::Over(ending) => self.call_ends(host, number, ending),
+                    Returned::Pending(call) => self.wait_for(call, number),
                 }
             }
         }

@@ -24,7 +24,7 @@ pub(super) unsafe extern "C" fn call(
             1 => CalleePlace::Here,
             _ => CalleePlace::Server(target.server.as_text()),
         };
-        let (name, version) = (target.name.as_text(), target.version);
+        let (name, version) = (target.name.as_slice(), target.version);
         let mut callee = Callee { name, version, place, hint: *hint };
         let deadline = match deadline {
             u64::MAX => Duration::MAX,

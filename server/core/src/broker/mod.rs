@@ -52,7 +52,7 @@ pub use crate::ends::Handle;
 pub use crate::wire::Security;
 pub use attempts::DirectId;
 pub use audit::{StreamAccount, Unsettled};
-pub use calls::{CallId, Called, Callee, CalleePlace, Outcome};
+pub use calls::{CallId, Called, Callee, CalleePlace, Outcome, Returned};
 pub use children::{ChildConfig, ChildId, Placement, Restart};
 pub use connections::{Grants, Opened, Opening};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
@@ -311,6 +311,9 @@ impl Broker {
     /// by the shell, before this call.
     pub fn stop(&mut self, reason: &Reason) {
         self.stopping = true;
+        for plugin in self.plugins.keys().copied().collect::<Vec<_>>() {
+            self.weigh_calls(plugin);
+        }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }

@@ -184,6 +184,7 @@ impl Broker {
         let (channels, calls, next_timer) = Default::default();
         let record = PluginRecord { config, runs, direct, state, channels, calls, next_timer };
         self.plugins.insert(id, record);
+        self.weigh_calls(id);
         Ok(id)
     }
 
@@ -205,6 +206,7 @@ impl Broker {
         {
             record.state = PluginState::Running;
             let config = record.config.clone();
+            self.weigh_calls(plugin);
             self.announce_local(plugin, &config.name, config.version);
             self.connect_partners(&config);
             self.plugins_changed(&config);

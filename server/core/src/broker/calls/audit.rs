@@ -37,7 +37,7 @@ impl Broker {
                 (Asker::Plugin(_), Asked::Plugin(..)) => None,
             };
             if let Some((end, number)) = of_stream
-                && self.calls.streams.get(&end).and_then(|s| s.numbers.get(&number)) != Some(&id)
+                && self.calls.streams.get(&end).and_then(|s| s.numbers.get(&number)) != Some(id)
             {
                 return Err(format!("{id:?} is not number {number} of {end}"));
             }
@@ -83,7 +83,7 @@ impl Broker {
                 return Err(format!("calls hold {found} bytes of {id:?}, counted are {counted}"));
             }
         }
-        match self.calls.running.is_empty() {
+        match self.calls.frames.is_empty() {
             true => Ok(()),
             false => Err("a call is running between two turns".into()),
         }

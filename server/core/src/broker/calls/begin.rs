@@ -2,9 +2,7 @@
 
 use super::super::plugins::{PluginRecord, Runs};
 use super::super::{Broker, Caller, PluginId, PluginState, Told};
-use super::{
-    Asked, Asker, Call, CallId, Called, Callee, CalleePlace, DEPTH_MAX, Heard, Outcome, Running,
-};
+use super::{Asked, Asker, Call, CallCounts, CallId, Called, Callee, CalleePlace, Heard, Outcome};
 use crate::calls::MESSAGE_COST;
 use crate::limits::Limit;
 use crate::name::NameError;
@@ -23,6 +21,9 @@ impl Broker {
         request: &[u8],
         deadline: Duration,
     ) -> Called {
+        if let Some(called) = self.call_now(plugin, callee, request, deadline) {
+            return called;
+        }
         if deadline.is_zero() {
             return Called::Over(Outcome::Deadline);
         }
@@ -43,17 +44,19 @@ impl Broker {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
         }
         self.fits(request.len(), "request")?;
-        match self.callee_here(callee) {
+        let Ok(name) = core::str::from_utf8(callee.name) else {
+            return Err(Reason::server(Code::UnknownPlugin, "a name is of a-z 0-9 - . _"));
+        };
+        match self.callee_here(name, callee) {
             Some(here) => self.call_here(plugin, here, request, deadline),
-            None => self.call_away(plugin, callee, request, deadline),
+            None => self.call_away(plugin, name, callee, request, deadline),
         }
     }
 
     /// The plugin of this process that is meant, if it is one.
-    fn callee_here(&self, callee: &Callee<'_>) -> Option<PluginId> {
+    fn callee_here(&self, name: &str, callee: &Callee<'_>) -> Option<PluginId> {
         let is_meant = |record: &PluginRecord| {
-            record.config.name.as_str() == callee.name
-                && record.config.version >= callee.least
+            record.config.version >= callee.least
                 && record.state == PluginState::Running
                 && record.runs == Runs::Here
         };
@@ -62,11 +65,8 @@ impl Broker {
             CalleePlace::Server(text) if self.is_home(text) => {}
             CalleePlace::Server(_) => return None,
         }
-        let is_meant = |id: &PluginId| self.plugins.get(id).is_some_and(is_meant);
-        callee
-            .hint
-            .filter(is_meant)
-            .or_else(|| self.names.get(callee.name).copied().filter(is_meant))
+        let id = *self.names.get(name)?;
+        self.plugins.get(&id).is_some_and(is_meant).then_some(id)
     }
 
     /// Whether a plugin means the server of this process.
@@ -82,18 +82,10 @@ impl Broker {
         request: &[u8],
         deadline: Duration,
     ) -> Result<Called, Reason> {
-        let queued = self.plugins.get(&callee).map_or(0, |record| record.calls.queued);
-        let on_stack = |running: &Running| running.callee == callee || running.caller == callee;
-        let now = queued == 0
-            && callee != plugin
-            && self.calls.running.len() < DEPTH_MAX
-            && !self.calls.running.iter().any(on_stack);
-        if now {
-            let asked = Asked::Plugin(callee, Heard::Told);
-            let call = self.add_call(Asker::Plugin(plugin), asked)?;
-            let running = Running { call, caller: plugin, callee, deadline, outcome: None };
-            self.calls.running.push(running);
-            return Ok(Called::Run(callee, call));
+        if self.may_call_now(plugin, callee)
+            && let Some(called) = self.run_now(plugin, callee, deadline)
+        {
+            return Ok(called);
         }
         let gone = || Reason::server(Code::PluginStopped, "the caller is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
@@ -117,6 +109,7 @@ impl Broker {
         if let Some(record) = self.plugins.get_mut(&callee) {
             record.calls.queued += 1;
         }
+        self.weigh_calls(callee);
         if let Asker::Plugin(caller) = asker
             && let Some(record) = self.plugins.get_mut(&caller)
         {
@@ -130,12 +123,13 @@ impl Broker {
     fn call_away(
         &mut self,
         plugin: PluginId,
+        name: &str,
         callee: &Callee<'_>,
         request: &[u8],
         deadline: Duration,
     ) -> Result<Called, Reason> {
         let bad = |error: NameError| Reason::server(Code::UnknownPlugin, error.to_string());
-        let name = callee.name.parse().map_err(bad)?;
+        let name = name.parse().map_err(bad)?;
         let server = match callee.place {
             CalleePlace::Anywhere => None,
             CalleePlace::Here => Some(self.home.key.to_string()),
@@ -150,23 +144,9 @@ impl Broker {
         Ok(Called::Pending(call))
     }
 
-    /// The callee has returned from a call that was made at once.
-    pub fn returned(&mut self, call: CallId) -> Called {
-        let Some(running) = self.calls.running.pop_if(|running| running.call == call) else {
-            return Called::Pending(call);
-        };
-        match running.outcome {
-            Some(outcome) => Called::Over(outcome),
-            None => {
-                self.watch_call(call, running.deadline);
-                Called::Pending(call)
-            }
-        }
-    }
-
     /// Whether a callee was told of a call; its request is kept no longer.
     pub(in super::super) fn call_told(&mut self, call: CallId) -> bool {
-        let Some(found) = self.calls.table.get_mut(call) else { return false };
+        let Some(found) = self.calls.table.get_mut(&call) else { return false };
         let asker = found.asker;
         let Asked::Plugin(callee, heard) = &mut found.asked else { return false };
         let callee = *callee;
@@ -180,6 +160,7 @@ impl Broker {
         if let Some(record) = self.plugins.get_mut(&callee) {
             record.calls.queued = record.calls.queued.saturating_sub(1);
         }
+        self.weigh_calls(callee);
         if let Asker::Plugin(caller) = asker
             && let Some(record) = self.plugins.get_mut(&caller)
         {
@@ -189,15 +170,16 @@ impl Broker {
     }
 
     fn add_call(&mut self, asker: Asker, asked: Asked) -> Result<CallId, Reason> {
+        self.count_call(asker, asked)?;
+        let id = self.calls.next_id();
+        self.calls.table.insert(id, Call { asker, asked, timed: false });
+        Ok(id)
+    }
+
+    /// Counts a call for the plugins that have to do with it, if they have room for it.
+    pub(super) fn count_call(&mut self, asker: Asker, asked: Asked) -> Result<(), Reason> {
+        let (caller, callee) = (asker.plugin(), asked.plugin());
         let most = self.settings.limits.calls;
-        let caller = match asker {
-            Asker::Plugin(plugin) => Some(plugin),
-            Asker::Stream(..) => None,
-        };
-        let callee = match asked {
-            Asked::Plugin(plugin, _) => Some(plugin),
-            Asked::Stream(..) => None,
-        };
         let full = |plugin: Option<PluginId>, count: fn(&PluginRecord) -> usize| {
             let record = plugin.and_then(|plugin| self.plugins.get(&plugin));
             record.filter(|record| count(record) >= most).map(|record| &record.config.name)
@@ -207,21 +189,29 @@ impl Broker {
         } else if let Some(name) = full(callee, |record| record.calls.asked) {
             format!("{name} has {most} calls to answer, as many as a plugin may have")
         } else {
-            if let Some(record) = caller.and_then(|caller| self.plugins.get_mut(&caller)) {
-                record.calls.made += 1;
-            }
-            if let Some(record) = callee.and_then(|callee| self.plugins.get_mut(&callee)) {
-                record.calls.asked += 1;
-            }
-            return Ok(self.calls.table.add(Call { asker, asked, timed: false }));
+            self.count_calls_of(caller, |counts| counts.made += 1);
+            self.count_calls_of(callee, |counts| counts.asked += 1);
+            return Ok(());
         };
         self.counters.count(Limit::Calls);
         Err(Reason::server(Code::TooManyCalls, text))
     }
 
+    pub(super) fn count_calls_of(
+        &mut self,
+        plugin: Option<PluginId>,
+        change: impl FnOnce(&mut CallCounts),
+    ) {
+        let Some(plugin) = plugin else { return };
+        if let Some(record) = self.plugins.get_mut(&plugin) {
+            change(&mut record.calls);
+        }
+        self.weigh_calls(plugin);
+    }
+
     /// Ends a call when its time is over.
-    fn watch_call(&mut self, call: CallId, deadline: Duration) {
-        let Some(found) = self.calls.table.get_mut(call) else { return };
+    pub(super) fn watch_call(&mut self, call: CallId, deadline: Duration) {
+        let Some(found) = self.calls.table.get_mut(&call) else { return };
         // Who waits for ever needs no timer.
         if let Some(at) = self.now.checked_add(deadline).filter(|_| deadline < Duration::MAX) {
             found.timed = true;

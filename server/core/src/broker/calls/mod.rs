@@ -5,10 +5,12 @@
 //! plugin of the process or a call of a stream, on which all calls of a pair of plugins travel. The
 //! stream is a channel like any other whose ends belong to the broker (`streams.rs`), so that it
 //! has the same routes, the same limits and the same backpressure. A plugin that is not on the
-//! stack and runs in the same process is called at once (`begin.rs`).
+//! stack and runs in the same process is called at once (`now.rs`): such a call is a frame of a
+//! stack, and becomes one of the table only if its callee returns without an answer.
 
 mod audit;
 mod begin;
+mod now;
 mod over;
 mod streams;
 
@@ -16,19 +18,21 @@ use super::{Broker, Misuse, PluginId};
 use crate::ends::EndId;
 use crate::name::Version;
 use crate::reason::Reason;
-pub use crate::slots::CallId;
-use crate::slots::Found;
-use crate::slots::Slots;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::time::Duration;
+pub use now::Returned;
+use now::{Frames, Quick};
 pub(super) use streams::{CallStream, PairKey};
+
+/// Names a call, and is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
 
 /// Which plugin a call is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Callee<'a> {
-    /// Its name.
-    pub name: &'a str,
+    /// Its name, in UTF-8 if it is one.
+    pub name: &'a [u8],
     /// The least version that will do.
     pub least: Version,
     /// Where it may be.
@@ -82,11 +86,29 @@ enum Asker {
     Stream(EndId, u32),
 }
 
+impl Asker {
+    fn plugin(self) -> Option<PluginId> {
+        match self {
+            Asker::Plugin(plugin) => Some(plugin),
+            Asker::Stream(..) => None,
+        }
+    }
+}
+
 /// Who has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Plugin(PluginId, Heard),
     Stream(EndId, u32),
+}
+
+impl Asked {
+    fn plugin(self) -> Option<PluginId> {
+        match self {
+            Asked::Plugin(plugin, _) => Some(plugin),
+            Asked::Stream(..) => None,
+        }
+    }
 }
 
 /// Whether a plugin knows of a call.
@@ -107,30 +129,18 @@ struct Call {
     timed: bool,
 }
 
-/// A call whose callee is on the stack.
-#[derive(Debug)]
-struct Running {
-    call: CallId,
-    caller: PluginId,
-    callee: PluginId,
-    deadline: Duration,
-    outcome: Option<Outcome>,
-}
-
-/// Calls that run within each other: more would be a danger to the stack.
-const DEPTH_MAX: usize = 32;
-
 /// All calls of a process.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    table: Slots<Call>,
-    /// Those whose callee is on the stack, the innermost last.
-    running: Vec<Running>,
+    table: BTreeMap<CallId, Call>,
+    next: u64,
+    /// Those whose callee is on the stack.
+    frames: Frames,
+    /// What decides whether a plugin is called at once, by the plugin's number.
+    quick: Vec<Quick>,
     streams: BTreeMap<EndId, CallStream>,
     /// The stream of each pair of plugins whose caller is here.
     pairs: BTreeMap<PairKey, EndId>,
-    /// A buffer for the next answer.
-    spare: Vec<u8>,
 }
 
 /// What a plugin has to do with calls.
@@ -154,19 +164,18 @@ impl Broker {
         call: CallId,
         answer: &[u8],
     ) -> Result<(), Misuse> {
-        if !self.is_asked(plugin, call)? {
+        if answer.len() <= self.settings.limits.call_size
+            && self.calls.frames.answer(plugin, call, answer)
+        {
             return Ok(());
         }
-        let outcome = match self.fits(answer.len(), "answer") {
-            Ok(()) => {
-                let mut bytes = core::mem::take(&mut self.calls.spare);
-                bytes.clear();
-                bytes.extend_from_slice(answer);
-                Outcome::Answered(bytes)
-            }
-            Err(reason) => Outcome::Lost(reason),
-        };
-        self.call_answered(call, outcome);
+        if self.is_asked(plugin, call)? {
+            let outcome = match self.fits(answer.len(), "answer") {
+                Ok(()) => Outcome::Answered(answer.to_vec()),
+                Err(reason) => Outcome::Lost(reason),
+            };
+            self.call_answered(call, outcome);
+        }
         Ok(())
     }
 
@@ -186,19 +195,19 @@ impl Broker {
     /// A plugin waits for the outcome of a call no longer; it is told that it was cancelled. The
     /// call may be over already, which is no error.
     pub fn cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
-        match self.calls.table.lookup(call) {
-            Found::Live(Call { asker, .. }) if *asker == Asker::Plugin(plugin) => {
+        match self.calls.table.get(&call) {
+            Some(Call { asker, .. }) if *asker == Asker::Plugin(plugin) => {
                 self.call_given_up(call, Outcome::Cancelled);
                 Ok(())
             }
-            Found::Past => Ok(()),
-            Found::Live(_) | Found::Never => Err(Misuse::NoSuchCall),
+            None if self.calls.was(call) => Ok(()),
+            Some(_) | None => Err(Misuse::NoSuchCall),
         }
     }
 
     /// The time of a call is over.
     pub(super) fn call_timer(&mut self, call: CallId) {
-        if let Some(found) = self.calls.table.get_mut(call) {
+        if let Some(found) = self.calls.table.get_mut(&call) {
             found.timed = false;
         }
         self.call_given_up(call, Outcome::Deadline);
@@ -209,27 +218,29 @@ impl Broker {
         self.calls.table.len()
     }
 
-    /// Takes the bytes of an answer back, for the next one.
-    pub fn recycle(&mut self, outcome: Outcome) {
-        /// A larger buffer is not worth its memory.
-        const WORTH_KEEPING: usize = 64 * 1024;
-        if let Outcome::Answered(bytes) = outcome
-            && bytes.capacity() <= WORTH_KEEPING
-        {
-            self.calls.spare = bytes;
-        }
-    }
-
     /// Whether a plugin is asked; not when the call is over.
     fn is_asked(&self, plugin: PluginId, call: CallId) -> Result<bool, Misuse> {
-        match self.calls.table.lookup(call) {
-            Found::Live(Call { asked: Asked::Plugin(asked, Heard::Told), .. })
-                if *asked == plugin =>
-            {
+        match self.calls.table.get(&call) {
+            Some(Call { asked: Asked::Plugin(asked, Heard::Told), .. }) if *asked == plugin => {
                 Ok(true)
             }
-            Found::Past => Ok(false),
-            Found::Live(_) | Found::Never => Err(Misuse::NoSuchCall),
+            None if self.calls.frames.is_asked(plugin, call) => Ok(true),
+            None if self.calls.was(call) => Ok(false),
+            Some(_) | None => Err(Misuse::NoSuchCall),
         }
+    }
+}
+
+impl Calls {
+    /// A name for a call.
+    #[inline]
+    fn next_id(&mut self) -> CallId {
+        self.next += 1;
+        CallId(self.next)
+    }
+
+    /// Whether this has ever been a call.
+    fn was(&self, call: CallId) -> bool {
+        (1..=self.next).contains(&call.0)
     }
 }

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 impl Broker {
     /// The asked side says what came of a call.
     pub(super) fn call_answered(&mut self, call: CallId, outcome: Outcome) {
-        if let Some(Call { asker, .. }) = self.take_call(call) {
+        if !self.calls.table.contains_key(&call) {
+            self.calls.frames.end(call, outcome);
+        } else if let Some(Call { asker, .. }) = self.take_call(call) {
             self.tell_asker(call, asker, outcome);
         }
     }
@@ -31,11 +33,13 @@ impl Broker {
 
     /// A plugin is over, and so is all that it had to do with calls.
     pub(in super::super) fn plugin_calls_over(&mut self, plugin: PluginId, reason: &Reason) {
+        self.weigh_calls(plugin);
+        self.calls.frames.callee_over(plugin, reason);
         let calls = self.calls.table.iter();
         let of_plugin = calls.filter_map(|(id, call)| {
             let asks = call.asker == Asker::Plugin(plugin);
             let is_asked = matches!(call.asked, Asked::Plugin(asked, _) if asked == plugin);
-            (asks || is_asked).then_some((id, is_asked))
+            (asks || is_asked).then_some((*id, is_asked))
         });
         for (call, is_asked) in of_plugin.collect::<Vec<_>>() {
             match is_asked {
@@ -50,27 +54,20 @@ impl Broker {
 
     /// Forgets a call, and that anybody has to do with it.
     fn take_call(&mut self, id: CallId) -> Option<Call> {
-        let call = self.calls.table.remove(id)?;
+        let call = self.calls.table.remove(&id)?;
         if call.timed {
             self.timers.cancel(TimerKey::Call(id));
         }
-        match call.asker {
-            Asker::Plugin(plugin) => {
-                if let Some(record) = self.plugins.get_mut(&plugin) {
-                    record.calls.made = record.calls.made.saturating_sub(1);
-                }
-            }
-            Asker::Stream(stream, number) => self.forget_number(stream, number),
+        self.count_calls_of(call.asker.plugin(), |counts| counts.made -= 1);
+        self.count_calls_of(call.asked.plugin(), |counts| counts.asked -= 1);
+        if let Asker::Stream(stream, number) = call.asker {
+            self.forget_number(stream, number);
         }
         match call.asked {
-            Asked::Plugin(plugin, heard) => {
-                if let Some(record) = self.plugins.get_mut(&plugin) {
-                    record.calls.asked = record.calls.asked.saturating_sub(1);
-                }
-                if let Heard::Queued(length) = heard {
-                    self.unqueue(call.asker, plugin, length);
-                }
+            Asked::Plugin(plugin, Heard::Queued(length)) => {
+                self.unqueue(call.asker, plugin, length);
             }
+            Asked::Plugin(_, Heard::Told) => {}
             Asked::Stream(stream, number) => self.forget_number(stream, number),
         }
         Some(call)
@@ -79,13 +76,7 @@ impl Broker {
     fn tell_asker(&mut self, call: CallId, asker: Asker, outcome: Outcome) {
         match asker {
             Asker::Stream(stream, number) => self.send_outcome(stream, number, outcome),
-            Asker::Plugin(plugin) => {
-                let mut running = self.calls.running.iter_mut().rev();
-                match running.find(|running| running.call == call) {
-                    Some(running) => running.outcome = Some(outcome),
-                    None => self.tell(plugin, Told::Reply(call, outcome)),
-                }
-            }
+            Asker::Plugin(plugin) => self.tell(plugin, Told::Reply(call, outcome)),
         }
     }
 
