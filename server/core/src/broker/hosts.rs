@@ -44,7 +44,7 @@ impl Broker {
     /// A host that links anew has given up its older link, which must not keep its plugins' names.
     fn end_older_link(&mut self, id: ConnId, key: Key) {
         let same = |other: &&ConnId| {
-            let hello = self.conns.get(*other).and_then(|conn| conn.hello.as_ref());
+            let hello = self.conns.get(other).and_then(|conn| conn.hello.as_ref());
             **other != id && hello.is_some_and(|hello| hello.key == key)
         };
         for older in self.partners.hosts.iter().filter(same).copied().collect::<Vec<_>>() {
