@@ -193,9 +193,9 @@ impl Connections {
         }
     }
 
-    /// The next connection that is done with and has had its time. Closing a socket that holds unread
-    /// bytes would make the system drop what the peer has not read, so it is read until then, or
-    /// until the peer closes too.
+    /// The next connection that is done with and has had its time. Closing a socket that holds
+    /// unread bytes would make the system drop what the peer has not read, so it is read until
+    /// then, or until the peer closes too.
     pub(super) fn next_closed(&mut self, now: Duration) -> Option<ConnId> {
         while let Some((until, id)) = self.closing.front().copied() {
             let there = self.sockets.contains_key(&id);
