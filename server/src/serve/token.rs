@@ -59,9 +59,9 @@ mod tests {
             Ready::Signal,
             Ready::Wake,
             Ready::Listener(3),
-            Ready::Conn(number),
+            Ready::Conn(u32::MAX),
             Ready::Dial(0),
-            Ready::Watch(7),
+            Ready::Watch(number),
         ] {
             assert_eq!(Ready::of(ready.token()), ready);
         }
