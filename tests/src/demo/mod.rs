@@ -13,9 +13,11 @@ use std::time::Instant;
 
 use crate::folder::Folder;
 use crate::harness::PATIENCE;
+pub use columns::aligned;
 use file::File;
 use report::Pair;
-use server::{Interrupt, Server};
+use server::Interrupt;
+pub use server::Server;
 use setup::Programs;
 use web::Web;
 

@@ -1,4 +1,5 @@
-//! A server process of the demo: started, listened to, asked, and stopped in order.
+//! A server process of the demo, or of a benchmark: started, listened to, asked, and stopped in
+//! order. What goes wrong is an error, not a panic.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ impl Interrupt {
 
 /// A server that runs. Dropping it ends it at once, and shows its log on stderr: something failed.
 /// [`Server::stop`] ends it in order.
-pub(super) struct Server {
+pub struct Server {
     name: &'static str,
     config: PathBuf,
     program: PathBuf,
@@ -52,11 +53,11 @@ enum State {
 
 impl Server {
     /// Starts a server and waits until it is ready.
-    pub(super) fn start(
-        program: &Path,
-        name: &'static str,
-        config: PathBuf,
-    ) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or is not ready in time.
+    pub fn start(program: &Path, name: &'static str, config: PathBuf) -> Result<Self, String> {
         let cannot = |why: &dyn std::fmt::Display| format!("{} runs not: {why}", program.display());
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
@@ -70,6 +71,18 @@ impl Server {
         Ok(server)
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     /// Waits for a line of the log.
     fn wait_for(&self, text: &str) -> Result<String, String> {
         let found = self.log.find(0, text);
@@ -78,7 +91,11 @@ impl Server {
     }
 
     /// Waits until the link to another server is up.
-    pub(super) fn wait_for_link(&self, peer: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn wait_for_link(&self, peer: &str) -> Result<(), String> {
         self.wait_for(&format!("link to {peer} (")).map(drop)
     }
 
@@ -89,7 +106,11 @@ impl Server {
     }
 
     /// Where the server's `forward` accepts connections.
-    pub(super) fn forward_address(&self) -> Result<SocketAddr, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn forward_address(&self) -> Result<SocketAddr, String> {
         let line = self.wait_for("plugin::forward] listening on ")?;
         let address = line.split(" listening on ").nth(1).and_then(|rest| rest.split(' ').next());
         let address = address.and_then(|address| address.parse().ok());
@@ -97,7 +118,11 @@ impl Server {
     }
 
     /// What the server says about itself.
-    pub(super) fn status(&self) -> Result<Status, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn status(&self) -> Result<Status, String> {
         let output = self.command("status").arg("--json").output();
         let output = output.map_err(|error| format!("trunkline status: {error}"))?;
         if !output.status.success() {
@@ -108,7 +133,11 @@ impl Server {
     }
 
     /// The address on loopback where other servers reach this one.
-    pub(super) fn net_address(&self) -> Result<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn net_address(&self) -> Result<String, String> {
         let addresses = self.status()?.server.addresses;
         let net = addresses.into_iter().find(|address| address.starts_with("net:"));
         net.ok_or_else(|| format!("{} has no net: address", self.name))
@@ -132,7 +161,11 @@ impl Server {
     }
 
     /// The route between two plugins, as the server explains it.
-    pub(super) fn explained(&self, from: &str, to: &str) -> Result<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn explained(&self, from: &str, to: &str) -> Result<String, String> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let output = self.command("explain").args([from, to, "--json"]).output();
@@ -147,7 +180,11 @@ impl Server {
     }
 
     /// Stops the server as a user would, and checks that it ended well.
-    pub(super) fn stop(mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn stop(mut self) -> Result<(), String> {
         let asked = self.command("stop").output();
         let asked = asked.map_err(|error| format!("trunkline stop: {error}"))?;
         if !asked.status.success() {

@@ -1,0 +1,5 @@
+//! stub
+use super::Report;
+pub(crate) fn text(_report: &Report) -> String {
+    String::new()
+}

@@ -1,0 +1,67 @@
+//! The whole run, in order: what is quiet first, what makes the machine busy last.
+
+use std::time::Instant;
+
+use crate::fact::Fact;
+use crate::forwards::Forwards;
+use crate::machine::Machine;
+use crate::plan::Plan;
+use crate::programs::Programs;
+use crate::report::Report;
+use crate::rounds::{self, Outcome};
+use crate::shapes::Stage;
+use crate::{calls, fairness, instructions, loading, memory, report, scale, sealing, targets};
+
+/// Measures all of it, prints the tables and writes the page.
+///
+/// # Errors
+///
+/// What could not be measured, in one line. Timings are never an error.
+pub(crate) fn run(plan: &Plan) -> Result<(), String> {
+    let began = Instant::now();
+    let programs = Programs::beside_this_program()?;
+    eprintln!("measuring:");
+    let mut outcomes = Vec::new();
+    for group in calls::groups(&programs)? {
+        outcomes.push(rounds::run(group, plan)?);
+    }
+    outcomes.push(rounds::run(sealing::group(), plan)?);
+    outcomes.push(rounds::run(loading::group(&programs), plan)?);
+    on_stage(&programs, plan, &mut outcomes)?;
+    let forwards = Forwards::start(&programs)?;
+    for group in forwards.groups() {
+        outcomes.push(rounds::run(group, plan)?);
+    }
+    forwards.stop()?;
+    let facts = facts(&programs, plan)?;
+    let targets = targets::all(&outcomes, &facts);
+    let (plan, machine) = (*plan, Machine::look());
+    let report = Report { plan, machine, outcomes, facts, targets, took: began.elapsed() };
+    print!("{}", report::table::text(&report));
+    report::write(&report, &programs.report_folder()?)
+}
+
+/// What needs the servers.
+fn on_stage(programs: &Programs, plan: &Plan, outcomes: &mut Vec<Outcome>) -> Result<(), String> {
+    let stage = Stage::set(programs)?;
+    outcomes.push(rounds::run(stage.round_trips(), plan)?);
+    for &size in plan.sizes {
+        outcomes.push(rounds::run(stage.throughput(size), plan)?);
+    }
+    for &channels in plan.channels {
+        outcomes.push(rounds::run(stage.channels(channels), plan)?);
+    }
+    outcomes.push(rounds::run(fairness::group(&stage.servers), plan)?);
+    stage.servers.stop()
+}
+
+/// Single numbers.
+fn facts(programs: &Programs, plan: &Plan) -> Result<Vec<Fact>, String> {
+    eprintln!("  Idle channels");
+    let mut facts = memory::facts(programs, plan)?;
+    eprintln!("  Plugins and links");
+    facts.extend(scale::facts(programs, plan)?);
+    eprintln!("  Instructions");
+    facts.extend(instructions::facts(programs)?);
+    Ok(facts)
+}
