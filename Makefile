@@ -12,7 +12,7 @@ BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers 
 .PHONY: help build run demo test sim bench bench-quick check clean
 
 help: ## explain the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 15
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
 build: ## build all of it: target/release/trunkline, libecho.so, libping.so, libforward.so
 	$(CARGO) build --release --workspace

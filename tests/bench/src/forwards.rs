@@ -11,6 +11,7 @@ use trunkline_tests::folder::Folder;
 use crate::bare::child::Child;
 use crate::bare::{self, Place};
 use crate::contender::{Contender, Group, Metric, Sample};
+use crate::cores::Layout;
 use crate::plan::BULK;
 use crate::processes::with_cpu;
 use crate::programs::Programs;
@@ -102,6 +103,21 @@ impl Forwards {
         };
         let contenders = vec![direct, socat, forward.against(SOCAT)];
         Group { key, title, metric, x: 0, contenders }
+    }
+
+    /// Puts the first half of each way on the near core, with this process, and the rest on the far
+    /// one.
+    pub(crate) fn lay_out(&self, layout: &Layout) -> Result<(), String> {
+        let [near, far] = &self.servers;
+        [std::process::id(), near.id()].into_iter().try_for_each(|process| layout.near(process))?;
+        [far.id(), self.service.id()].into_iter().try_for_each(|process| layout.far(process))?;
+        if let Ok(Socat { processes, .. }) = &self.socat
+            && let [far, near] = &processes[..]
+        {
+            layout.near(near.id())?;
+            layout.far(far.id())?;
+        }
+        Ok(())
     }
 
     pub(crate) fn stop(self) -> Result<(), String> {

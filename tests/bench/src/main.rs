@@ -7,6 +7,7 @@
 mod bare;
 mod calls;
 mod contender;
+mod cores;
 mod fact;
 mod fairness;
 mod forwards;

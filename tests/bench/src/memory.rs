@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cores::Cores;
 use crate::fact::Fact;
 use crate::plan::Plan;
 use crate::processes;
@@ -36,6 +37,7 @@ fn grow(
     facts: &mut Vec<Fact>,
 ) -> Result<(), String> {
     let servers = Servers::start(programs)?;
+    servers.lay_out(&Cores::find()?.together())?;
     // What a first channel of its kind makes a server keep is not what each of them costs.
     round_trip(&servers, route, plan.turn)?;
     let memory = |server: &str| processes::memory(servers.id(server)?);
@@ -55,6 +57,7 @@ fn grow(
         let median = round_trip(&servers, route, plan.turn)?;
         facts.push(Fact::new(IDLE, route.name, count, median, "s"));
     }
+    Cores::find()?.anywhere().near(std::process::id())?;
     servers.stop()
 }
 

@@ -9,6 +9,7 @@ use trunkline_core::control::{Announced, Message, Plugins};
 use trunkline_core::key::Key;
 use trunkline_tests::harness::{Heard, Peer, Socket, hello};
 
+use crate::cores::Cores;
 use crate::fact::Fact;
 use crate::memory::round_trip;
 use crate::plan::Plan;
@@ -35,6 +36,7 @@ pub(crate) fn facts(programs: &Programs, plan: &Plan) -> Result<Vec<Fact>, Strin
 /// One peer announces more and more plugins, until the driver's directory has them.
 fn plugins(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<(), String> {
     let servers = Servers::start(programs)?;
+    servers.lay_out(&Cores::find()?.together())?;
     let (mut peer, alpha) = (link_to(&servers, 0)?, servers.id("alpha")?);
     let (known, before) = (servers.driver_inline().directory()?, processes::memory(alpha)?);
     let mut announced = 0;
@@ -59,6 +61,7 @@ fn plugins(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<()
         let median = round_trip(&servers, LINK_UNIX, plan.turn)?;
         facts.push(Fact::new(MESSAGE_COST, "plugins", count, median, "s"));
     }
+    Cores::find()?.anywhere().near(std::process::id())?;
     servers.stop()
 }
 
@@ -70,6 +73,7 @@ fn plugin(number: usize) -> Result<Announced, String> {
 /// More and more peers link and wait for the server's hello.
 fn links(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<(), String> {
     let servers = Servers::start(programs)?;
+    servers.lay_out(&Cores::find()?.together())?;
     let (mut peers, alpha) = (Vec::new(), servers.id("alpha")?);
     let before = processes::memory(alpha)?;
     for &count in plan.links {
@@ -85,6 +89,7 @@ fn links(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<(), 
         facts.push(Fact::new(MESSAGE_COST, "links", count, median, "s"));
     }
     drop(peers);
+    Cores::find()?.anywhere().near(std::process::id())?;
     servers.stop()
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::bare::child::Child;
 use crate::bare::{self, Place};
 use crate::contender::{Contender, Group, Metric};
+use crate::cores::Layout;
 use crate::peers::Peers;
 use crate::plan::BULK;
 use crate::processes::with_cpu;
@@ -43,6 +44,13 @@ impl Stage {
         Ok(Stage { servers, peers, unix, tcp })
     }
 
+    /// Puts both sides of everything on cores.
+    pub(crate) fn lay_out(&self, layout: &Layout) -> Result<(), String> {
+        let children = [self.unix.id(), self.tcp.id()].into_iter().chain(self.peers.processes());
+        children.into_iter().try_for_each(|child| layout.far(child))?;
+        self.servers.lay_out(layout)
+    }
+
     fn bare_ping<'a>(&'a self, name: &str, child: &'a Child) -> Contender<'a> {
         Contender::new(name, move |length| {
             with_cpu(&[child.id()], || bare::ping(&child.place, MESSAGE, length))
@@ -55,8 +63,8 @@ impl Stage {
         })
     }
 
-    /// 64 bytes there and back, every way.
-    pub(crate) fn round_trips(&self) -> Group<'_> {
+    /// 64 bytes there and back, every way, on so many cores.
+    pub(crate) fn round_trips(&self, cores: usize) -> Group<'_> {
         let mut contenders =
             vec![self.bare_ping(BARE_UNIX, &self.unix), self.bare_ping(BARE_TCP, &self.tcp)];
         let route = |route: Route| compared(self.servers.ping(route, MESSAGE), route);
@@ -64,7 +72,12 @@ impl Stage {
         contenders.push(self.peers.yamux_ping(YAMUX_UNIX).against(BARE_UNIX));
         contenders.push(self.peers.yamux_ping(YAMUX_TCP).against(BARE_TCP));
         contenders.push(self.peers.tonic_ping(TONIC).against(BARE_UNIX));
-        group(ROUND_TRIPS, "Round trips of 64 bytes".to_owned(), Metric::Latency, 0, contenders)
+        let place = match cores {
+            1 => "both sides on one core",
+            _ => "each side on a core of its own",
+        };
+        let title = format!("Round trips of 64 bytes, {place}");
+        group(ROUND_TRIPS, title, Metric::Latency, cores, contenders)
     }
 
     /// Messages of one size, one way.

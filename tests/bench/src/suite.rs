@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::cores::Cores;
 use crate::fact::Fact;
 use crate::forwards::Forwards;
 use crate::machine::Machine;
@@ -29,9 +30,12 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     outcomes.push(rounds::run(loading::group(&programs), plan)?);
     on_stage(&programs, plan, &mut outcomes)?;
     let forwards = Forwards::start(&programs)?;
+    let cores = Cores::find()?;
+    forwards.lay_out(&cores.apart())?;
     for group in forwards.groups() {
         outcomes.push(rounds::run(group, plan)?);
     }
+    cores.anywhere().near(std::process::id())?;
     forwards.stop()?;
     let facts = facts(&programs, plan)?;
     let targets = targets::all(&outcomes, &facts);
@@ -44,14 +48,21 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
 /// What needs the servers.
 fn on_stage(programs: &Programs, plan: &Plan, outcomes: &mut Vec<Outcome>) -> Result<(), String> {
     let stage = Stage::set(programs)?;
-    outcomes.push(rounds::run(stage.round_trips(), plan)?);
+    let cores = Cores::find()?;
+    for (layout, number) in [(cores.together(), 1), (cores.apart(), 2)] {
+        stage.lay_out(&layout)?;
+        outcomes.push(rounds::run(stage.round_trips(number), plan)?);
+    }
     for &size in plan.sizes {
         outcomes.push(rounds::run(stage.throughput(size), plan)?);
     }
     for &channels in plan.channels {
-        outcomes.push(rounds::run(stage.channels(channels), plan)?);
+        // A share of a thousandth is many quanta, or it would be as coarse as one.
+        let turn = plan.turn * if channels >= 1000 { 5 } else { 1 };
+        outcomes.push(rounds::run(stage.channels(channels), &Plan { turn, ..*plan })?);
     }
     outcomes.push(rounds::run(fairness::group(&stage.servers), plan)?);
+    cores.anywhere().near(std::process::id())?;
     stage.servers.stop()
 }
 

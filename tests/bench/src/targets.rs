@@ -123,16 +123,18 @@ fn calls(measured: &Measured<'_>) -> Vec<Target> {
 }
 
 fn round_trips(measured: &Measured<'_>) -> Vec<Target> {
-    let trip = |name: &'static str, against, most| {
-        let ratio = measured.ratio(ROUND_TRIPS, 0, name, against);
-        target(format!("round trip, {name}"), against, Bound::AtMost(most), ratio)
+    let trips = [
+        (UNIX.name, BARE_UNIX, 1.05),
+        (TCP.name, BARE_TCP, 1.05),
+        (LINK_UNIX.name, BARE_UNIX, 1.10),
+        (LINK_TCP.name, BARE_TCP, 1.10),
+    ];
+    let trip = |cores: usize, place: &str, (name, against, most): (&'static str, _, _)| {
+        let ratio = measured.ratio(ROUND_TRIPS, cores, name, against);
+        target(format!("round trip, {name}; {place}"), against, Bound::AtMost(most), ratio)
     };
-    vec![
-        trip(UNIX.name, BARE_UNIX, 1.05),
-        trip(TCP.name, BARE_TCP, 1.05),
-        trip(LINK_UNIX.name, BARE_UNIX, 1.10),
-        trip(LINK_TCP.name, BARE_TCP, 1.10),
-    ]
+    let apart = trips.map(|it| trip(2, "two cores", it));
+    apart.into_iter().chain(trips.map(|it| trip(1, "one core", it))).collect()
 }
 
 fn throughput(measured: &Measured<'_>) -> Vec<Target> {

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
 use serde::{Deserialize, Serialize};
 
 use crate::contender::Sample;
@@ -75,6 +76,13 @@ impl Driver {
         });
         let stream = connected.map_err(|error| format!("{}: {error}", socket.display()))?;
         Ok(Driver(RefCell::new(BufReader::new(stream))))
+    }
+
+    /// The process that it runs in.
+    pub(crate) fn process(&self) -> Result<u32, String> {
+        let peer = socket_peercred(self.0.borrow().get_ref());
+        let peer = peer.map_err(|error| format!("the process of a driver: {error}"))?;
+        u32::try_from(peer.pid.as_raw_nonzero().get()).map_err(|error| error.to_string())
     }
 
     /// Measures for so long.

@@ -7,6 +7,7 @@ use trunkline_tests::demo::Server;
 use trunkline_tests::folder::Folder;
 
 use super::{Driver, From, ROUTES};
+use crate::cores::Layout;
 use crate::processes;
 use crate::programs::Programs;
 
@@ -65,7 +66,8 @@ impl Servers {
             std::thread::yield_now();
         }
         servers.push(alpha);
-        let processes = servers.iter().flat_map(|server| processes::family(server.id())).collect();
+        let family = |server: &Server| processes::family(server.id());
+        let processes = servers.iter().flat_map(family).collect();
         let servers = Servers { inline, process, processes, servers, folder };
         servers.check()?;
         Ok(servers)
@@ -79,6 +81,20 @@ impl Servers {
     /// The driver in alpha's own process.
     pub(crate) fn driver_inline(&self) -> &Driver {
         &self.inline
+    }
+
+    /// Puts all of them on cores, with this process on the near side: drivers and alpha are near,
+    /// all other sinks are far.
+    pub(crate) fn lay_out(&self, layout: &Layout) -> Result<(), String> {
+        let near = [std::process::id(), self.id("alpha")?, self.process.process()?];
+        for process in self.processes.iter().chain(&near[..1]) {
+            match near.contains(process) {
+                true => layout.near(*process)?,
+                false => layout.far(*process)?,
+            }
+        }
+        // A plugin with a thread of its own is a host with this name.
+        layout.far_threads(near[1], "host-")
     }
 
     /// The process of a server.
