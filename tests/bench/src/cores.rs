@@ -1,8 +1,8 @@
 //! On which cores the two sides of a measurement run.
 //!
 //! Left to the kernel, two processes that talk to each other share a core in one round and not in
-//! the next, and a wakeup across cores takes ten times as long as one within. So it is decided here,
-//! and all contenders have the same.
+//! the next, and a wakeup across cores takes ten times as long as one within. So it is decided
+//! here, and all contenders have the same.
 
 use std::fs;
 use std::sync::OnceLock;

@@ -1,9 +1,6 @@
 //! `make bench`: what Trunkline costs, as ratios within one run to what the machine can do bare and
 //! to what else one could use. It fails on errors, never on timings.
 
-// A measurement that cannot go on must stop, and says why in one line.
-#![allow(clippy::expect_used)]
-
 mod bare;
 mod calls;
 mod contender;
@@ -15,6 +12,7 @@ mod instructions;
 mod loading;
 mod machine;
 mod memory;
+mod multiplexing;
 mod peers;
 mod plan;
 mod processes;

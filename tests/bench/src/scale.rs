@@ -1,4 +1,5 @@
-//! How a server grows: plugins in its directory, links. The peers are made by hand, in this process.
+//! How a server grows: plugins in its directory, links. The peers are made by hand, in this
+//! process.
 //! Idle channels grow in `memory.rs`.
 
 use std::os::unix::net::UnixStream;

@@ -104,7 +104,8 @@ impl Stage {
             route(RELAY),
             self.peers.yamux_flood(YAMUX_UNIX, BULK, channels),
         ];
-        let title = format!("Throughput of {channels} channels at once, messages of 64 KiB");
+        let noun = if channels == 1 { "channel" } else { "channels at once" };
+        let title = format!("Throughput of {channels} {noun}, messages of 64 KiB");
         group(CHANNELS, title, Metric::Rate, channels, contenders)
     }
 }

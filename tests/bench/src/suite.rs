@@ -11,7 +11,9 @@ use crate::programs::Programs;
 use crate::report::Report;
 use crate::rounds::{self, Outcome};
 use crate::shapes::Stage;
-use crate::{calls, fairness, instructions, loading, memory, report, scale, sealing, targets};
+use crate::{
+    calls, fairness, instructions, loading, memory, multiplexing, report, scale, sealing, targets,
+};
 
 /// Measures all of it, prints the tables and writes the page.
 ///
@@ -27,6 +29,9 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
         outcomes.push(rounds::run(group, plan)?);
     }
     outcomes.push(rounds::run(sealing::group(), plan)?);
+    for size in multiplexing::SIZES {
+        outcomes.push(rounds::run(multiplexing::group(size), plan)?);
+    }
     outcomes.push(rounds::run(loading::group(&programs), plan)?);
     on_stage(&programs, plan, &mut outcomes)?;
     let forwards = Forwards::start(&programs)?;

@@ -1,5 +1,5 @@
-//! What one would use instead: the `yamux` crate for many streams over one socket, `tonic` for calls
-//! to a plugin in another process. They are built with the feature `peers`.
+//! What one would use instead: the `yamux` crate for many streams over one socket, `tonic` for
+//! calls to a plugin in another process. They are built with the feature `peers`.
 
 #[cfg(feature = "peers")]
 mod tonic;

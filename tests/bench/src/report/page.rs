@@ -3,9 +3,19 @@
 use super::plots::{self, Plot};
 use super::svg::escape;
 use super::{Report, table};
+use crate::rounds::Outcome;
 use crate::targets::Target;
 
 const STYLE: &str = include_str!("page.css");
+
+const INTRODUCTION: &str = "<p>What Trunkline costs, as ratios within one run to what the machine \
+    can do bare and to what else one could use. Contenders take turns; each number is the median \
+    of the rounds, with the least and the greatest beside it.</p>\n";
+
+const ALL_NUMBERS: &str = "<h2>All numbers</h2>\n<p>Ratios are taken round by round: of times \
+    where times are compared (less is better), of rates where rates are (more is better). CPU is \
+    the processor time of all processes that took part, in seconds for a million messages and for \
+    a GiB.</p>\n";
 
 /// The whole document.
 pub(crate) fn text(report: &Report) -> String {
@@ -43,10 +53,7 @@ fn head(report: &Report) -> String {
         .map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value)))
         .collect();
     format!(
-        "<header>\n<h1>Trunkline: benchmarks</h1>\n<p>What Trunkline costs, as ratios within one run \
-         to what the machine can do bare and to what else one could use. Contenders take turns; each \
-         number is the median of the rounds, with the least and the greatest beside it.</p>\n\
-         <dl>\n{rows}</dl>\n</header>\n"
+        "<header>\n<h1>Trunkline: benchmarks</h1>\n{INTRODUCTION}<dl>\n{rows}</dl>\n</header>\n"
     )
 }
 
@@ -68,13 +75,10 @@ fn targets(report: &Report) -> String {
     let rows: String = report.targets.iter().map(target_row).collect();
     let met = |wanted| report.targets.iter().filter(|target| target.met() == wanted).count();
     let (good, bad, unknown) = (met(Some(true)), met(Some(false)), met(None));
-    format!(
-        "<section>\n<h2>Targets</h2>\n<p>{good} met, {bad} missed, {unknown} not measured. A target \
-         holds for the median.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th>What</th>\
-         <th>Against</th><th class=\"number\">Target</th><th class=\"number\">Measured</th>\
-         <th class=\"number\">Min..max</th><th></th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\
-         </div>\n</section>\n"
-    )
+    let table = table_of(&table::TARGETS, &rows);
+    let counts = format!("{good} met, {bad} missed, {unknown} not measured");
+    let text = format!("<p>{counts}. A target holds for the median.</p>");
+    format!("<section>\n<h2>Targets</h2>\n{text}\n{table}</section>\n")
 }
 
 fn target_row(target: &Target) -> String {
@@ -96,33 +100,33 @@ fn cell_of(text: &str, is_number: bool) -> String {
 
 /// The tables of all groups.
 fn groups(report: &Report) -> String {
-    let mut text = "<section>\n<h2>All numbers</h2>\n<p>Ratios are taken round by round: of times \
-                    where times are compared (less is better), of rates where rates are (more is \
-                    better). CPU is the processor time of all processes that took part, in seconds \
-                    for a million messages and for a GiB.</p>\n"
-        .to_owned();
-    for outcome in &report.outcomes {
-        let heads = table::HEADING.map(|head| match head.strip_prefix('>') {
-            Some(head) => format!("<th class=\"number\">{}</th>", escape(head)),
-            None => format!("<th>{}</th>", escape(head)),
-        });
-        let rows: String =
-            outcome.rows.iter().map(|row| row_of(&table::cells(outcome, row))).collect();
-        text += &format!(
-            "<h3>{}</h3>\n<div class=\"scroll\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}\
-             </tbody>\n</table></div>\n",
-            escape(&outcome.title),
-            heads.concat(),
-        );
-    }
-    text + "</section>\n"
+    let group = |outcome: &Outcome| {
+        let row = |row| row_of(&table::cells(outcome, row));
+        let rows: String = outcome.rows.iter().map(row).collect();
+        let (title, table) = (escape(&outcome.title), table_of(&table::GROUP, &rows));
+        format!("<h3>{title}</h3>\n{table}")
+    };
+    let groups: String = report.outcomes.iter().map(group).collect();
+    format!("<section>\n{ALL_NUMBERS}{groups}</section>\n")
+}
+
+/// A table with a heading; a column whose heading begins with `>` is aligned to the right.
+fn table_of(heading: &[&str], rows: &str) -> String {
+    let head = |head: &&str| match head.strip_prefix('>') {
+        Some(head) => format!("<th class=\"number\">{}</th>", escape(head)),
+        None => format!("<th>{}</th>", escape(head)),
+    };
+    let heads: String = heading.iter().map(head).collect();
+    let (head, body) =
+        (format!("<thead><tr>{heads}</tr></thead>"), format!("<tbody>\n{rows}</tbody>"));
+    format!("<div class=\"scroll\"><table>\n{head}\n{body}\n</table></div>\n")
 }
 
 /// A row of a group: a contender that was skipped says why, over the whole width.
 fn row_of(cells: &[String]) -> String {
     match cells {
         [name, why] => {
-            let span = table::HEADING.len() - 1;
+            let span = table::GROUP.len() - 1;
             let (name, why) = (escape(name), escape(why));
             format!("<tr><td>{name}</td><td class=\"muted\" colspan=\"{span}\">{why}</td></tr>\n")
         }
@@ -142,11 +146,8 @@ fn facts(report: &Report) -> String {
         format!("<tr>{cells}</tr>\n")
     };
     let rows: String = report.facts.iter().map(row).collect();
-    format!(
-        "<section>\n<h2>Memory, scale and instructions</h2>\n<div class=\"scroll\"><table>\n<thead><tr>\
-         <th>What</th><th>Of</th><th class=\"number\">How many</th><th class=\"number\">Value</th></tr>\
-         </thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
-    )
+    let table = table_of(&table::FACTS, &rows);
+    format!("<section>\n<h2>Memory, scale and instructions</h2>\n{table}</section>\n")
 }
 
 #[cfg(test)]

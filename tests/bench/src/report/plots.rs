@@ -87,7 +87,7 @@ fn latency(report: &Report) -> Plot {
     };
     let all = names.iter().flat_map(|name| groups.iter().filter_map(|group| found(name, group)));
     let values = all.flat_map(|(median, p99)| [median, p99]);
-    let scale = Scale::of(values, (LEFT, RIGHT)).with_room(1.3, 1.3);
+    let scale = Scale::of(values, (LEFT, RIGHT)).with_room(2.0, 1.3);
     let bottom = TOP + ROW * names.len() as f64;
     let mut picture = Picture::new(1080.0, bottom + 52.0, "round trips of 64 bytes by route");
     across(&mut picture, &scale, (TOP - 6.0, bottom), time);
@@ -116,10 +116,11 @@ fn latency(report: &Report) -> Plot {
             picture.text("value", (x, y + 4.5), Anchor::End, &time(median));
         }
     }
-    let text = "64 bytes there and back. Filled dots: both sides on one core, so that what is left is \
-                the work. Rings: each side on a core of its own, where most of the time is the kernel \
-                waking the other core."
-        .into();
+    let text =
+        "64 bytes there and back. Filled dots: both sides on one core, so that what is left \
+                is the work. Rings: each side on a core of its own, where most of the time is the \
+                kernel waking the other core."
+            .into();
     Plot { title: "Latency by route", text, svg: picture.finish(), wide: true }
 }
 
@@ -140,7 +141,7 @@ fn across(
 /// A line for each contender, over message sizes or numbers of channels.
 fn by_x(report: &Report, key: &str, title: &str, x_label: &str, shown: fn(&str) -> bool) -> String {
     const LEFT: f64 = 74.0;
-    const RIGHT: f64 = 442.0;
+    const RIGHT: f64 = 400.0;
     const TOP: f64 = 34.0;
     const BOTTOM: f64 = 332.0;
     let groups: Vec<&Outcome> = report.of_key(key).collect();
@@ -163,7 +164,7 @@ fn by_x(report: &Report, key: &str, title: &str, x_label: &str, shown: fn(&str) 
         |of: fn(&(f64, f64)) -> f64| lines.iter().flat_map(move |(_, line)| line.iter().map(of));
     let x = Scale::of(values(|point| point.0), (LEFT, RIGHT));
     let y = Scale::of(values(|point| point.1), (BOTTOM, TOP)).with_room(1.25, 1.25);
-    let mut picture = Picture::new(640.0, 388.0, title);
+    let mut picture = Picture::new(574.0, 388.0, title);
     for tick in y.ticks() {
         picture.line("grid", (LEFT, y.at(tick)), (RIGHT, y.at(tick)));
         picture.text("axis", (LEFT - 8.0, y.at(tick) + 4.0), Anchor::End, &rate(tick));
@@ -217,8 +218,8 @@ fn label_lines(
 
 /// A bar for each kind of idle channel, at the greatest number of them, and the target.
 fn memory(report: &Report) -> Plot {
-    const LEFT: f64 = 40.0;
-    const RIGHT: f64 = 600.0;
+    const LEFT: f64 = 4.0;
+    const RIGHT: f64 = 550.0;
     const TARGET: f64 = 256.0;
     let facts = || report.facts.iter().filter(|fact| fact.section == MEMORY);
     let most = facts().map(|fact| fact.count).max().unwrap_or_default();
@@ -228,18 +229,18 @@ fn memory(report: &Report) -> Plot {
         .collect();
     let greatest = shown.iter().map(|(_, value)| *value).fold(TARGET, f64::max);
     let width = |value: f64| (RIGHT - LEFT) * value / (greatest * 1.15);
-    let mut picture = Picture::new(640.0, 388.0, "memory per idle channel");
+    let mut picture = Picture::new(574.0, 388.0, "memory per idle channel");
     let bottom = 76.0 + 84.0 * shown.len() as f64;
+    let target = LEFT + width(TARGET);
+    picture.text("axis", (target, 34.0), Anchor::Middle, "target: at most 256 B");
     for (number, (name, value)) in shown.iter().enumerate() {
         let top = 76.0 + 84.0 * number as f64;
         picture.text("label", (LEFT, top - 8.0), Anchor::Start, name);
         picture.bar("fill link", (LEFT, top), (width(*value), 30.0));
+        picture.line("target", (target, top - 3.0), (target, top + 33.0));
         let label = format!("{} B", plain(*value));
         picture.text("value", (LEFT + width(*value) + 8.0, top + 20.0), Anchor::Start, &label);
     }
-    let x = LEFT + width(TARGET);
-    picture.line("target", (x, 44.0), (x, bottom - 30.0));
-    picture.text("axis", (x, 34.0), Anchor::Middle, "target: at most 256 B");
     picture.line("grid", (LEFT, 44.0), (LEFT, bottom - 30.0));
     picture.text("axis", (LEFT, bottom), Anchor::Start, "bytes of memory for each channel, from 0");
     let text = format!(

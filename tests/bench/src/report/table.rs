@@ -16,27 +16,39 @@ pub(crate) fn text(report: &Report) -> String {
     for outcome in &report.outcomes {
         text += &format!("\n{}\n", outcome.title);
         text += &aligned(
-            &HEADING,
+            &GROUP,
             &outcome.rows.iter().map(|row| cells(outcome, row)).collect::<Vec<_>>(),
         );
     }
     text += "\nMemory, scale and instructions\n";
-    let heading = ["WHAT", "OF", ">HOW MANY", ">VALUE"];
-    text += &aligned(&heading, &report.facts.iter().map(fact).collect::<Vec<_>>());
+    text += &aligned(&FACTS, &report.facts.iter().map(fact).collect::<Vec<_>>());
     text += "\nTargets\n";
-    let heading = ["WHAT", "AGAINST", ">TARGET", ">MEASURED", ">MIN..MAX", ""];
-    text += &aligned(&heading, &report.targets.iter().map(target).collect::<Vec<_>>());
+    text += &aligned(&TARGETS, &report.targets.iter().map(target).collect::<Vec<_>>());
     let met = report.targets.iter().filter(|target| target.met() == Some(true)).count();
     let missed = report.targets.iter().filter(|target| target.met() == Some(false)).count();
     let took = report.took.as_secs_f64();
     text + &format!("\n{met} targets met, {missed} missed; it took {took:.0} s.\n")
 }
 
-/// The heading of the table of a group.
-pub(crate) const HEADING: [&str; 8] =
-    ["CONTENDER", ">MEDIAN", ">MIN..MAX", ">P99", ">RATIO", ">MIN..MAX", ">CPU s/M", ">CPU s/GiB"];
+/// The heading of the table of a group; columns with `>` are aligned to the right.
+pub(crate) const GROUP: [&str; 8] = [
+    "Contender",
+    ">Median",
+    ">Min..max",
+    ">p99",
+    ">Ratio",
+    ">Min..max",
+    ">CPU s/million",
+    ">CPU s/GiB",
+];
 
-/// A row of that table; see [`HEADING`].
+/// The heading of the table of single numbers.
+pub(crate) const FACTS: [&str; 4] = ["What", "Of", ">How many", ">Value"];
+
+/// The heading of the table of targets.
+pub(crate) const TARGETS: [&str; 6] = ["What", "Against", ">Target", ">Measured", ">Min..max", ""];
+
+/// A row of that table; see [`GROUP`].
 pub(crate) fn cells(outcome: &Outcome, row: &Row) -> Vec<String> {
     let Some(summary) = outcome.summary(row) else {
         let why = row.skipped.as_deref().unwrap_or("nothing was measured");
