@@ -25,8 +25,8 @@ use abi_stable::sabi_types::VersionStrings;
 
 pub use tables::{HostRef, HostTable, LogRef, LogTable, ModuleRef, ModuleTable};
 pub use views::{
-    AboutView, Bytes, EntryView, IdentityView, ReasonView, RecordView, ServerView, Sink, Status,
-    TargetView, UseView, WakerView,
+    AboutView, Bytes, EntryView, IdentityView, OutcomeView, ReasonView, RecordView, ServerView,
+    Sink, Status, TargetView, UseView, WakerView,
 };
 
 /// A type that stands for a table of functions.

@@ -1,4 +1,4 @@
-//! The numbers by which a plugin and its host speak of channels, timers and watches.
+//! The numbers by which a plugin and its host speak of channels, calls, timers and watches.
 
 use core::fmt;
 
@@ -37,6 +37,11 @@ macro_rules! number {
 number! {
     /// One end of a two-way byte stream between two plugins.
     Channel
+}
+
+number! {
+    /// A call that this plugin made, or that it has to answer.
+    Call
 }
 
 number! {

@@ -3,14 +3,14 @@
 use core::marker::PhantomData;
 
 use crate::abi::{
-    AboutView, Bytes, EntryView, HostRef, LogRef, ModuleTable, Provides, ReasonView, ServerView,
-    Sink, Status, UseView,
+    AboutView, Bytes, EntryView, HostRef, LogRef, ModuleTable, OutcomeView, Provides, ReasonView,
+    ServerView, Sink, Status, UseView,
 };
 use crate::guard::guard;
 use crate::log_forward::{self, Forward};
 use crate::{
-    Answer, Caller, Change, Channel, Config, Entry, Host, Link, LinkChange, Plugin, Readiness,
-    Reason, Server, Timer, Use, Watch, panic_hook,
+    Answer, Call, Caller, Change, Channel, Config, Entry, Host, Link, LinkChange, Plugin,
+    Readiness, Reason, Server, Timer, Use, Watch, panic_hook,
 };
 
 /// Stands for the module of the plugin `P`.
@@ -36,6 +36,9 @@ impl<P: Plugin> Provides<ModuleTable> for Export<P> {
         ready: ready::<P>,
         wake: wake::<P>,
         stop: stop::<P>,
+        call: call::<P>,
+        cancelled: cancelled::<P>,
+        reply: reply::<P>,
     };
 }
 
@@ -222,6 +225,36 @@ unsafe extern "C" fn wake<P: Plugin>(plugin: *mut ()) -> Status {
 unsafe extern "C" fn stop<P: Plugin>(plugin: *mut ()) -> Status {
     // SAFETY: the pointer is `start::<P>`'s.
     unsafe { tell::<P>(plugin, |plugin, host| plugin.stop(host)) }
+}
+
+unsafe extern "C" fn call<P: Plugin>(
+    plugin: *mut (),
+    call: u64,
+    caller: *const EntryView,
+    request: Bytes,
+) -> Status {
+    // SAFETY: the pointer is `start::<P>`'s, and caller and request are borrowed for the call.
+    unsafe {
+        tell::<P>(plugin, |plugin, host| {
+            plugin.call(host, Call(call), &Caller::of(&*caller), request.as_slice());
+        })
+    }
+}
+
+unsafe extern "C" fn cancelled<P: Plugin>(plugin: *mut (), call: u64) -> Status {
+    // SAFETY: the pointer is `start::<P>`'s.
+    unsafe { tell::<P>(plugin, |plugin, host| plugin.cancelled(host, Call(call))) }
+}
+
+unsafe extern "C" fn reply<P: Plugin>(
+    plugin: *mut (),
+    call: u64,
+    outcome: *const OutcomeView,
+) -> Status {
+    // SAFETY: the pointer is `start::<P>`'s, and the outcome is borrowed for the call.
+    unsafe {
+        tell::<P>(plugin, |plugin, host| plugin.reply(host, Call(call), (*outcome).as_result()))
+    }
 }
 
 /// Runs a callback that answers nothing.

@@ -1,5 +1,6 @@
 //! What a plugin may ask of the place where it runs.
 
+mod calls;
 mod links;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use crate::{By, Channel, Entry, Interest, Key, Link, Reason, Server, Target, Tim
 ///
 /// Every callback of [`Plugin`](crate::Plugin) is handed one, which lives as long as the callback:
 /// it can be neither kept nor given to another thread (a [`Waker`] can). None of its methods
-/// blocks or calls the plugin back.
+/// blocks or calls the plugin back; [`call`](Host::call) may run another plugin meanwhile.
 ///
 /// A method that names a channel which is not this plugin's, or is gone already, does nothing.
 pub struct Host {
@@ -72,14 +73,7 @@ impl Host {
     ///
     /// When it is known already that it cannot be: no such plugin, or no channel left.
     pub fn open(&self, target: &Target) -> Result<Channel, Reason> {
-        let (place, server) = match target.place() {
-            Place::Anywhere => (0, ""),
-            Place::Here => (1, ""),
-            Place::Server(server) => (2, server.as_str()),
-        };
-        let name = Bytes::text(target.name());
-        let version = target.least_version();
-        let target = TargetView { name, version, place, server: Bytes::text(server) };
+        let target = target_view(target);
         let mut channel = 0;
         // SAFETY: all pointers are borrowed for the call.
         ask(|refusal| unsafe {
@@ -246,6 +240,17 @@ impl fmt::Debug for Host {
         let Self { name, server, .. } = self;
         f.debug_struct("Host").field("name", name).field("server", server).finish()
     }
+}
+
+/// What a plugin wants to reach, which must outlive the view.
+fn target_view(target: &Target) -> TargetView {
+    let (place, server) = match target.place() {
+        Place::Anywhere => (0, ""),
+        Place::Here => (1, ""),
+        Place::Server(server) => (2, server.as_str()),
+    };
+    let name = Bytes::text(target.name());
+    TargetView { name, version: target.least_version(), place, server: Bytes::text(server) }
 }
 
 /// Asks for something that may be refused.

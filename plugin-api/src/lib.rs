@@ -44,6 +44,7 @@
 #[doc(hidden)]
 pub mod abi;
 mod about;
+mod call;
 mod channel;
 mod config;
 mod directory;
@@ -63,7 +64,8 @@ mod views;
 mod waker;
 
 pub use about::{About, Use};
-pub use channel::{Channel, Timer, Watch};
+pub use call::{Called, Unanswered};
+pub use channel::{Call, Channel, Timer, Watch};
 pub use config::Config;
 pub use directory::{Caller, Change, Entry, Key, Link, LinkChange, Server};
 pub use host_handle::Host;
@@ -79,9 +81,9 @@ pub use waker::Waker;
 /// Everything that a plugin's file names, for one `use` line.
 pub mod prelude {
     pub use crate::{
-        About, Answer, Caller, Change, Channel, Config, Entry, Host, Interest, Key, Link,
-        LinkChange, Plugin, Reach, Readiness, Reason, Server, Target, Timer, Waker, Watch, log,
-        serde,
+        About, Answer, Call, Called, Caller, Change, Channel, Config, Entry, Host, Interest, Key,
+        Link, LinkChange, Plugin, Reach, Readiness, Reason, Server, Target, Timer, Unanswered,
+        Waker, Watch, log, serde,
     };
 }
 

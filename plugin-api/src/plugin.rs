@@ -1,15 +1,17 @@
 //! The trait that an author implements; what it may ask in return is [`Host`](crate::Host).
 
 use crate::{
-    About, Caller, Change, Channel, Config, Host, LinkChange, Readiness, Reason, Timer, Watch,
+    About, Call, Caller, Change, Channel, Config, Host, LinkChange, Readiness, Reason, Timer,
+    Unanswered, Watch,
 };
 
 /// A plugin: what it is, and what it does when it is told something.
 ///
 /// Every method runs on the thread of the plugin's host loop, one at a time, and is never entered
 /// again while one of them is on the stack. A method must return soon: while it runs, nothing else
-/// on that loop does. A panic in any of them marks the plugin as failed, closes its channels with
-/// the reason `plugin-failed`, and drops it.
+/// on that loop does, except for plugins that it calls by [`Host::call`]. A panic in any of them
+/// marks the plugin as failed, ends its channels and calls with the reason `plugin-failed`, and
+/// drops it.
 ///
 /// Only [`start`](Plugin::start) has no default.
 pub trait Plugin: Sized + 'static {
@@ -64,6 +66,28 @@ pub trait Plugin: Sized + 'static {
     /// order; with one, it was refused, aborted or lost.
     fn ended(&mut self, host: &Host, channel: Channel, why: Option<&Reason>) {
         let _ = (host, channel, why);
+    }
+
+    /// Another plugin calls this one: [`Host::answer`] or [`Host::refuse_call`] ends the call, here
+    /// or at any time after. By default it is refused with `no-calls`.
+    ///
+    /// The request lives as long as this method. A panic in here ends the call, too: the caller is
+    /// told `plugin-failed`.
+    fn call(&mut self, host: &Host, call: Call, caller: &Caller, request: &[u8]) {
+        let _ = (caller, request);
+        host.refuse_call(call, Reason::new("no-calls", "this plugin takes no calls"));
+    }
+
+    /// Nobody waits for the answer to a call any more: its caller took it back, is gone, or its
+    /// time is over. The call is over.
+    fn cancelled(&mut self, host: &Host, call: Call) {
+        let _ = (host, call);
+    }
+
+    /// What became of a call that [`Host::call`] left pending, told exactly once. The answer lives
+    /// as long as this method.
+    fn reply(&mut self, host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
+        let _ = (host, call, outcome);
     }
 
     /// A plugin appeared, changed its version or left, here or on a linked server.

@@ -1,6 +1,8 @@
-//! Which plugin a channel should lead to.
+//! Which plugin a channel should lead to, or is to be called.
 
-/// The plugin to open a channel to: a name, a least version, and where it may be.
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The plugin to open a channel to, or to call: a name, a least version, and where it may be.
 ///
 /// ```
 /// use trunkline_plugin::Target;
@@ -14,7 +16,27 @@ pub struct Target {
     name: String,
     version: u64,
     place: Place,
+    hint: Hint,
 }
+
+/// Where the host found the plugin the last time, in the host's own terms; 0 says nothing. It makes
+/// the next call faster, and means nothing else: targets that differ in it alone are equal.
+#[derive(Debug, Default)]
+struct Hint(AtomicU64);
+
+impl Clone for Hint {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+impl PartialEq for Hint {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hint {}
 
 /// Where the plugin may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +53,7 @@ impl Target {
     /// The plugin with this name, of any version, wherever it is.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), version: 0, place: Place::Anywhere }
+        Self { name: name.into(), version: 0, place: Place::Anywhere, hint: Hint::default() }
     }
 
     /// Of this version or a later one.
@@ -65,6 +87,14 @@ impl Target {
     #[must_use]
     pub fn least_version(&self) -> u64 {
         self.version
+    }
+
+    pub(crate) fn hint(&self) -> u64 {
+        self.hint.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_hint(&self, hint: u64) {
+        self.hint.0.store(hint, Ordering::Relaxed);
     }
 
     /// Where it may be.

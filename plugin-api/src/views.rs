@@ -1,7 +1,7 @@
 //! Between the types that people use and the views that cross the boundary.
 
-use crate::abi::{Bytes, EntryView, ReasonView, ServerView};
-use crate::{By, Caller, Entry, Key, Reason, Server};
+use crate::abi::{Bytes, EntryView, OutcomeView, ReasonView, ServerView};
+use crate::{By, Caller, Entry, Key, Reason, Server, Unanswered};
 
 impl Reason {
     /// The view of this reason, which must not outlive it.
@@ -23,6 +23,42 @@ impl Reason {
         // SAFETY: the caller's promise.
         let (code, text) = unsafe { (view.code.as_text(), view.text.as_text()) };
         Self::received(by, code, text)
+    }
+}
+
+impl OutcomeView {
+    /// Shows what became of a call, for the time of `show`.
+    #[cfg(feature = "host")]
+    pub(crate) fn show<R>(outcome: Result<&[u8], &Unanswered>, show: impl FnOnce(&Self) -> R) -> R {
+        let nothing = Bytes::text("");
+        let no_reason = ReasonView { by: 1, code: nothing, text: nothing };
+        let (how, answer, why) = match outcome {
+            Ok(answer) => (0, Bytes::new(answer), no_reason),
+            Err(Unanswered::Refused(why)) => (1, nothing, why.view()),
+            Err(Unanswered::Cancelled) => (2, nothing, no_reason),
+            Err(Unanswered::Deadline) => (3, nothing, no_reason),
+            Err(Unanswered::Lost(why)) => (4, nothing, why.view()),
+        };
+        show(&Self { how, answer, why })
+    }
+
+    /// What a view shows; the answer is borrowed as well.
+    ///
+    /// # Safety
+    ///
+    /// What the view borrows must be alive for `'a`.
+    pub(crate) unsafe fn as_result<'a>(&self) -> Result<&'a [u8], Unanswered> {
+        // SAFETY: the caller's promise.
+        let why = || unsafe { Reason::of_host(&self.why) };
+        match self.how {
+            // SAFETY: the caller's promise.
+            0 => Ok(unsafe { self.answer.as_slice() }),
+            1 => Err(Unanswered::Refused(why())),
+            2 => Err(Unanswered::Cancelled),
+            3 => Err(Unanswered::Deadline),
+            // Whatever else a later version may have: it has no answer, and may have been done.
+            _ => Err(Unanswered::Lost(why())),
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl Api {
         match self {
             Self::Ours => &[
                 "sample-plugins/echo",
+                "tests/fixtures/calls",
                 "tests/fixtures/crowd",
                 "tests/fixtures/dials",
                 "tests/fixtures/greedy",
@@ -85,9 +86,9 @@ impl Api {
     }
 }
 
-/// The file of a plugin: `echo` for every API but the newer one; `crowd`, `dials`, `greedy`,
-/// `harms`, `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer` for the
-/// newer one.
+/// The file of a plugin: `echo` for every API but the newer one; `calls`, `crowd`, `dials`,
+/// `greedy`, `harms`, `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer`
+/// for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))

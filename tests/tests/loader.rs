@@ -137,8 +137,8 @@ int add(int a, int b) { return a + b; }
 
 #[test]
 fn a_plugin_for_another_major_version_of_the_api_is_refused() {
-    let expected = "it is built for plugin API 2.0.0, this server has 1.1.0; \
-                    build it with trunkline-plugin 1.1.0";
+    let expected = "it is built for plugin API 2.0.0, this server has 1.2.0; \
+                    build it with trunkline-plugin 1.2.0";
     assert_eq!(refusal(&plugin(Api::OtherMajor, "echo")), expected);
 }
 
@@ -190,6 +190,8 @@ fn a_host_of_version_1_0_runs_a_plugin_of_today_and_refuses_what_it_lacks() {
                    plugin::dials: addresses []\n\
                    plugin::dials: uses not-supported\n\
                    plugin::dials: invites not-supported\n\
+                   plugin::dials: call Over(Err(Refused(Reason { by: Server, code: \"not-supported\", \
+                   text: \"this server knows no calls: its API is older than 1.2\" })))\n\
                    open: Accept\n\
                    said: join 9 9\n";
     assert_eq!(run(Api::OlderMinor, &plugin(Api::Ours, "dials")), refused);
@@ -200,26 +202,30 @@ fn a_host_of_version_1_0_runs_a_plugin_of_today_and_refuses_what_it_lacks() {
 #[test]
 fn a_newer_host_runs_older_and_equal_plugins() {
     let run = |file: PathBuf| run(Api::NewerMinor, &file);
-    let older = "open: Accept\nsaid: join 9 9\nask: None\n";
-    for api in [Api::OlderMinor, Api::Ours] {
-        assert_eq!(run(plugin(api, "echo")), older, "the plugin for {api:?}");
-    }
+    let older = "open: Accept\nsaid: join 9 9\ncall: None\nsaid: \nask: None\n";
+    assert_eq!(run(plugin(Api::OlderMinor, "echo")), older, "it is told of no call");
+    let refused = "call: Some(())\nsaid: refuse_call 7 no-calls: this plugin takes no calls\n";
+    let today = format!("open: Accept\nsaid: join 9 9\n{refused}ask: None\n");
+    assert_eq!(run(plugin(Api::Ours, "echo")), today);
     let served = format!(
         "plugin::dials: open_link done\n\
          plugin::dials: close_link done\n\
          plugin::dials: addresses [\"unix:alpha.sock~noauth\", \"net:192.168.0.1:8008~shs\"]\n\
          plugin::dials: uses done\n\
          plugin::dials: invites done\n\
+         plugin::dials: call Over(Ok([71, 69, 84]))\n\
          open: Accept\n\
          said: open_link net:beta:8008, close_link {}, addresses Local, uses store 2, \
-         invites watcher, join 9 9\n\
-         ask: None\n",
+         invites watcher, call store 0 Anywhere 0 get 1s, join 9 9\n\
+         {refused}ask: None\n",
         Key([2; 32])
     );
     assert_eq!(run(plugin(Api::Ours, "dials")), served);
     let equal = "plugin::newer: the host answers Some(42)\n\
                  open: Accept\n\
                  said: join 9 9\n\
+                 call: Some(())\n\
+                 said: refuse_call 7 no-calls: this plugin takes no calls\n\
                  plugin::newer: asked, the host answers Some(42)\n\
                  ask: Some(Ok(()))\n";
     assert_eq!(run(plugin(Api::NewerMinor, "newer")), equal);

@@ -238,6 +238,113 @@ fn a_host_is_asked_all_that_its_plugin_wants() {
     assert_eq!(std::sync::Arc::strong_count(&host.wakes), 1, "all wakers are dropped");
 }
 
+/// Calls others when it starts, and answers who calls.
+struct Calls {
+    store: Target,
+}
+
+impl Plugin for Calls {
+    const ABOUT: About = About::new("calls", 1);
+
+    fn start(host: &Host, _: Config) -> Result<Self, Reason> {
+        let second = Duration::from_secs(1);
+        let store = Target::new("store").version(2).here();
+        for _ in 0..2 {
+            let answered = Called::Over(Ok(b"ABC".to_vec()));
+            assert_eq!(host.call(&store, b"abc", second), answered);
+        }
+        assert_eq!(store, store.clone(), "what a target remembers is not what it says");
+        let call = |name| host.call(&Target::new(name), b"", Duration::MAX);
+        let why = Reason::new("no-calls", "it takes none");
+        let why = |over: Called| match over {
+            Called::Over(Err(Unanswered::Refused(told) | Unanswered::Lost(told))) => {
+                assert_eq!(
+                    (told.by(), told.code(), told.text()),
+                    (By::Plugin, why.code(), why.text())
+                );
+            }
+            other => panic!("{other:?} has no reason"),
+        };
+        why(call("refuses"));
+        why(call("gone"));
+        assert_eq!(call("late"), Called::Over(Err(Unanswered::Deadline)));
+        let Called::Pending(slow) = call("slow") else { panic!("it is over") };
+        host.cancel(slow);
+        Ok(Self { store })
+    }
+
+    fn call(&mut self, host: &Host, call: Call, caller: &Caller, request: &[u8]) {
+        told(format!("call {call} {caller:?} {request:?}"));
+        match request {
+            b"no" => host.refuse_call(call, Reason::new("no", "not this")),
+            _ => host.answer(call, request),
+        }
+    }
+
+    fn cancelled(&mut self, _: &Host, call: Call) {
+        told(format!("cancelled {call}"));
+    }
+
+    fn reply(&mut self, _: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
+        let outcome = outcome.map_err(|why| why.to_string());
+        told(format!("reply {call} {outcome:?}"));
+    }
+
+    fn wake(&mut self, host: &Host) {
+        let Called::Over(Err(Unanswered::Lost(why))) = host.call(&self.store, b"", Duration::MAX)
+        else {
+            panic!("a host that panics answers")
+        };
+        assert_eq!((why.by(), why.code()), (By::Server, "host-failed"));
+    }
+}
+
+#[test]
+fn calls_and_what_becomes_of_them_arrive_as_they_were_made() {
+    let host = FakeHost::new("calls");
+    let mut plugin = Module::of::<Calls>().create(host.clone(), "").unwrap();
+    let expected = [
+        "call store 2 Here 0 abc 1s",
+        "call store 2 Here 7 abc 1s",
+        "call refuses 0 Anywhere 0  18446744073709551615.999999999s",
+        "call gone 0 Anywhere 0  18446744073709551615.999999999s",
+        "call late 0 Anywhere 0  18446744073709551615.999999999s",
+        "call slow 0 Anywhere 0  18446744073709551615.999999999s",
+        "cancel 1",
+    ];
+    assert_eq!(host.said(), expected);
+
+    let why = Reason::new("too-late", "it is over");
+    assert_eq!(plugin.call(Call::new(1), &CALLER, b"yes"), Ok(Some(())));
+    assert_eq!(plugin.call(Call::new(2), &CALLER, b"no"), Ok(Some(())));
+    assert_eq!(plugin.cancelled(Call::new(3)), Ok(()));
+    for outcome in [
+        Ok(&b"yes"[..]),
+        Err(&Unanswered::Refused(why.clone())),
+        Err(&Unanswered::Cancelled),
+        Err(&Unanswered::Deadline),
+        Err(&Unanswered::Lost(why)),
+    ] {
+        assert_eq!(plugin.reply(Call::new(4), outcome), Ok(()));
+    }
+    assert_eq!(host.said(), ["answer 1 yes", "refuse_call 2 no: not this"]);
+    let expected = [
+        format!("call 1 {CALLER:?} [121, 101, 115]"),
+        format!("call 2 {CALLER:?} [110, 111]"),
+        "cancelled 3".to_owned(),
+        "reply 4 Ok([121, 101, 115])".to_owned(),
+        r#"reply 4 Err("the call was refused: too-late: it is over")"#.to_owned(),
+        r#"reply 4 Err("the call was cancelled")"#.to_owned(),
+        r#"reply 4 Err("the call was not answered in time")"#.to_owned(),
+        r#"reply 4 Err("the call was lost: too-late: it is over")"#.to_owned(),
+    ];
+    assert_eq!(TOLD.take(), expected);
+
+    host.panics_in.set("call");
+    assert_eq!(plugin.wake(), Ok(()));
+    assert_eq!(host.said(), ["host_panicked the fake panics in call"]);
+}
+
 /// Asks for links and partners when it starts.
 struct Connects;
 

@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 81] = [
+const MUST_BE_SEEN: [&str; 95] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -89,6 +89,20 @@ const MUST_BE_SEEN: [&str; 81] = [
     "a ticket that nobody gave",
     "a used ticket",
     "an abort while the answer is under way",
+    "a call answered",
+    "a call answered later",
+    "a call answered twice",
+    "a call at once",
+    "a call cancelled",
+    "a call lost",
+    "a call past its deadline",
+    "a call refused by a server",
+    "a call refused by its callee",
+    "a call that nobody answers",
+    "a call within a call",
+    "a cancelled call told",
+    "a panic within a call",
+    "too many calls",
 ];
 
 fn number(variable: &str) -> Option<u64> {

@@ -3,8 +3,8 @@
 use abi_stable::StableAbi;
 
 use super::{
-    AboutView, Bytes, EntryView, IdentityView, ReasonView, RecordView, ServerView, Sink, Status,
-    TargetView, WakerView,
+    AboutView, Bytes, EntryView, IdentityView, OutcomeView, ReasonView, RecordView, ServerView,
+    Sink, Status, TargetView, WakerView,
 };
 
 /// What a plugin's file gives its host.
@@ -68,6 +68,22 @@ pub struct ModuleTable {
     /// The server ends.
     #[sabi(last_prefix_field)]
     pub stop: unsafe extern "C" fn(plugin: *mut ()) -> Status,
+    // Since 1.2.
+    /// Another plugin calls.
+    #[sabi(missing_field(option))]
+    pub call: unsafe extern "C" fn(
+        plugin: *mut (),
+        call: u64,
+        caller: *const EntryView,
+        request: Bytes,
+    ) -> Status,
+    /// Nobody waits for the answer to a call any more.
+    #[sabi(missing_field(option))]
+    pub cancelled: unsafe extern "C" fn(plugin: *mut (), call: u64) -> Status,
+    /// What became of a call.
+    #[sabi(missing_field(option))]
+    pub reply:
+        unsafe extern "C" fn(plugin: *mut (), call: u64, outcome: *const OutcomeView) -> Status,
 }
 
 /// What a host gives an instance; each function takes the instance's context.
@@ -164,6 +180,30 @@ pub struct HostTable {
     #[sabi(missing_field(option))]
     pub invites:
         unsafe extern "C" fn(context: *const (), name: Bytes, refusal: Sink<ReasonView>) -> Status,
+    // Since 1.2.
+    /// Calls another plugin; `deadline` is in nanoseconds, and the greatest one never comes.
+    /// `DONE`: the outcome was shown. `LATER`: it is told for `call`. `hint` is the host's, 0 at
+    /// first.
+    #[sabi(missing_field(option))]
+    pub call: unsafe extern "C" fn(
+        context: *const (),
+        target: *const TargetView,
+        hint: *mut u64,
+        request: Bytes,
+        deadline: u64,
+        call: *mut u64,
+        outcome: Sink<OutcomeView>,
+    ) -> Status,
+    /// Takes a call back.
+    #[sabi(missing_field(option))]
+    pub cancel_call: unsafe extern "C" fn(context: *const (), call: u64) -> Status,
+    /// Answers a call.
+    #[sabi(missing_field(option))]
+    pub answer_call: unsafe extern "C" fn(context: *const (), call: u64, answer: Bytes) -> Status,
+    /// Refuses a call.
+    #[sabi(missing_field(option))]
+    pub refuse_call:
+        unsafe extern "C" fn(context: *const (), call: u64, why: *const ReasonView) -> Status,
 }
 
 /// What a process that loads plugins gives each file; called on any thread, with the file's owner.

@@ -15,7 +15,7 @@ impl Status {
     pub const REFUSED: Self = Self(1);
     /// It panicked.
     pub const PANICKED: Self = Self(2);
-    /// From `open` only: the answer comes later.
+    /// From `open` and `call` only: the answer comes later.
     pub const LATER: Self = Self(3);
 }
 
@@ -110,6 +110,18 @@ pub struct ReasonView {
     pub code: Bytes,
     /// At most 1 KiB.
     pub text: Bytes,
+}
+
+/// What became of a call.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy)]
+pub struct OutcomeView {
+    /// 0 answered, 1 refused, 2 cancelled, 3 past its deadline, 4 lost.
+    pub how: u8,
+    /// The answer, if it was answered.
+    pub answer: Bytes,
+    /// Why, if it was refused or lost.
+    pub why: ReasonView,
 }
 
 /// A plugin somewhere: an [`Entry`](crate::Entry) or a [`Caller`](crate::Caller).

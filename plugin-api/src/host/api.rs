@@ -4,13 +4,45 @@ use std::os::fd::BorrowedFd;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::{Channel, Entry, Interest, Key, Link, Reach, Reason, Server, Target, Timer, Watch};
+use crate::{
+    Call, Channel, Entry, Interest, Key, Link, Reach, Reason, Server, Target, Timer, Unanswered,
+    Watch,
+};
+
+/// Which plugin is called: a [`Target`], borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Callee<'a> {
+    /// The wanted name, as the plugin wrote it.
+    pub name: &'a str,
+    /// The least version that will do.
+    pub version: u64,
+    /// Where it may be.
+    pub place: CalleePlace<'a>,
+    /// What the host has put here the last time that the target was used, 0 at first. A plugin can
+    /// put anything here.
+    pub hint: u64,
+}
+
+/// A [`Place`](super::Place), borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalleePlace<'a> {
+    /// On this server if it is here, else on any linked server that has it.
+    Anywhere,
+    /// On this server only.
+    Here,
+    /// On the linked server with this key (in base64) or this name.
+    Server(&'a str),
+}
+
+/// Who is shown what became of a call, at most once.
+pub type ShowOutcome<'a> = &'a mut dyn FnMut(Result<&[u8], &Unanswered>);
 
 /// The server as one plugin instance reaches it: the counterpart of [`Host`](crate::Host).
 ///
 /// Every method is called on the thread of the host loop, while a callback of the plugin is on the
 /// stack, from [`Module::create`](super::Module::create) on. None may call the instance: what
-/// follows from it is told later. A plugin can pass any number for a channel, a timer or a watch.
+/// follows from it is told later. A plugin can pass any number for a channel, a call, a timer or a
+/// watch.
 pub trait HostApi {
     /// The name under which the plugin runs here.
     fn name(&self) -> String;
@@ -103,6 +135,25 @@ pub trait HostApi {
     ///
     /// `bad-name`, or `limit-reached` from the 65th on, with those of its `About`.
     fn invites(&self, name: &str) -> Result<(), Reason>;
+
+    /// The plugin calls another one. Either the outcome is shown before this returns, or the call
+    /// is given whose outcome is told later. Other instances may be called meanwhile.
+    fn call(
+        &self,
+        callee: &mut Callee<'_>,
+        request: &[u8],
+        deadline: Duration,
+        outcome: ShowOutcome<'_>,
+    ) -> Option<Call>;
+
+    /// The plugin takes a call back.
+    fn cancel(&self, call: Call);
+
+    /// The plugin answers a call.
+    fn answer(&self, call: Call, answer: &[u8]);
+
+    /// The plugin refuses a call.
+    fn refuse_call(&self, call: Call, why: Reason);
 
     /// A method of this trait panicked with this message, while it served the plugin. The plugin
     /// saw an error and goes on.

@@ -7,8 +7,11 @@ use std::rc::Rc;
 use super::context::Context;
 use super::table::Table;
 use super::{Failure, StartError};
-use crate::abi::{self, Bytes, ModuleRef, ReasonView, Sink, Status};
-use crate::{Answer, By, Caller, Change, Channel, LinkChange, Readiness, Reason, Timer, Watch};
+use crate::abi::{self, Bytes, ModuleRef, OutcomeView, ReasonView, Sink, Status};
+use crate::{
+    Answer, By, Call, Caller, Change, Channel, LinkChange, Readiness, Reason, Timer, Unanswered,
+    Watch,
+};
 
 /// A running plugin.
 ///
@@ -63,7 +66,7 @@ impl Instance {
         let mut refusal = None;
         let mut take = |view: &ReasonView| refusal = reason_of(view);
         let sink = Sink::new(&mut take);
-        let status = self.call(|module, plugin| {
+        let status = self.enter(|module, plugin| {
             // SAFETY: own pointer; the caller and the sink are borrowed for the call.
             unsafe { (module.open())(plugin, channel.0, &raw const caller, sink) }
         });
@@ -204,6 +207,54 @@ impl Instance {
         self.tell(|module, plugin| unsafe { (module.wake())(plugin) })
     }
 
+    /// Another plugin calls. The answer is none where the plugin was built for an API that knows no
+    /// calls, and was not told.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    #[inline]
+    pub fn call(
+        &mut self,
+        call: Call,
+        caller: &Caller,
+        request: &[u8],
+    ) -> Result<Option<()>, Failure> {
+        let Some(function) = self.module.call() else { return Ok(None) };
+        let (caller, request) = (caller.view(), Bytes::new(request));
+        // SAFETY: own pointer; caller and request are borrowed for the call.
+        self.tell(|_, plugin| unsafe { function(plugin, call.0, &raw const caller, request) })
+            .map(Some)
+    }
+
+    /// Nobody waits for the answer to a call any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn cancelled(&mut self, call: Call) -> Result<(), Failure> {
+        let Some(function) = self.module.cancelled() else { return Ok(()) };
+        // SAFETY: own pointer.
+        self.tell(|_, plugin| unsafe { function(plugin, call.0) })
+    }
+
+    /// What became of a call.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], as for every callback.
+    pub fn reply(
+        &mut self,
+        call: Call,
+        outcome: Result<&[u8], &Unanswered>,
+    ) -> Result<(), Failure> {
+        let Some(function) = self.module.reply() else { return Ok(()) };
+        OutcomeView::show(outcome, |view| {
+            // SAFETY: own pointer; the outcome is borrowed for the call.
+            self.tell(|_, plugin| unsafe { function(plugin, call.0, view) })
+        })
+    }
+
     /// The server ends, or removes the plugin.
     ///
     /// # Errors
@@ -217,12 +268,12 @@ impl Instance {
     /// Runs a callback that answers nothing.
     #[inline]
     fn tell(&mut self, callback: impl FnOnce(ModuleRef, *mut ()) -> Status) -> Result<(), Failure> {
-        let status = self.call(callback);
+        let status = self.enter(callback);
         self.done(status)
     }
 
     #[inline]
-    fn call(&mut self, callback: impl FnOnce(ModuleRef, *mut ()) -> Status) -> Status {
+    fn enter(&mut self, callback: impl FnOnce(ModuleRef, *mut ()) -> Status) -> Status {
         self.context.during(|| callback(self.module, self.plugin))
     }
 

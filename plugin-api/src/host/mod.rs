@@ -20,7 +20,7 @@ mod module;
 mod table;
 
 pub use crate::target::Place;
-pub use api::HostApi;
+pub use api::{Callee, CalleePlace, HostApi, ShowOutcome};
 pub use failure::{Failure, StartError};
 pub use instance::Instance;
 pub use module::Module;

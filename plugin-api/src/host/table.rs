@@ -1,5 +1,6 @@
 //! Makes the functions of a host's table out of [`HostApi`].
 
+mod calls;
 mod links;
 
 use std::os::fd::BorrowedFd;
@@ -15,6 +16,7 @@ use crate::abi::{
 };
 use crate::guard::guard;
 use crate::{By, Channel, Interest, Reason, Target, Timer, Watch};
+use calls::{answer_call, call, cancel_call, refuse_call};
 use links::{addresses, close_link, invites, open_link, uses};
 
 /// Stands for the host of all instances of this process.
@@ -49,6 +51,10 @@ impl Provides<HostTable> for Table {
         addresses,
         uses,
         invites,
+        call,
+        cancel_call,
+        answer_call,
+        refuse_call,
     };
 }
 
@@ -212,12 +218,24 @@ unsafe extern "C" fn drop_waker(data: *const ()) {
 ///
 /// `context` is that of an instance.
 unsafe fn serve(context: *const (), work: impl FnOnce(&dyn HostApi)) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe {
+        guarded(context, |api| {
+            work(api);
+            Status::DONE
+        })
+    }
+}
+
+/// Does what has a status of its own.
+///
+/// # Safety
+///
+/// `context` is that of an instance.
+unsafe fn guarded(context: *const (), work: impl FnOnce(&dyn HostApi) -> Status) -> Status {
     // SAFETY: the caller's promise; the instance owns its context.
     let context = unsafe { &*context.cast::<Context>() };
-    match guard(|| work(context.api())) {
-        Ok(()) => Status::DONE,
-        Err(message) => host_panicked(context, &message),
-    }
+    guard(|| work(context.api())).unwrap_or_else(|message| host_panicked(context, &message))
 }
 
 /// Does what may be refused.
@@ -230,16 +248,15 @@ unsafe fn decide(
     refusal: Sink<ReasonView>,
     work: impl FnOnce(&dyn HostApi) -> Result<(), Reason>,
 ) -> Status {
-    // SAFETY: the caller's promise; the instance owns its context.
-    let context = unsafe { &*context.cast::<Context>() };
-    match guard(|| work(context.api())) {
-        Ok(Ok(())) => Status::DONE,
-        Ok(Err(reason)) => {
-            // SAFETY: the caller's promise.
-            unsafe { refusal.put(&reason.view()) };
-            Status::REFUSED
-        }
-        Err(message) => host_panicked(context, &message),
+    // SAFETY: the caller's promise.
+    unsafe {
+        guarded(context, |api| match work(api) {
+            Ok(()) => Status::DONE,
+            Err(reason) => {
+                refusal.put(&reason.view());
+                Status::REFUSED
+            }
+        })
     }
 }
 

@@ -18,6 +18,10 @@ pub struct Limits {
     pub streams: usize,
     /// Open channels of one plugin.
     pub channels: usize,
+    /// Calls that one plugin waits for, and as many that it has to answer.
+    pub calls: usize,
+    /// Bytes of one request, or one answer.
+    pub call_size: usize,
     /// Plugins that one peer may announce.
     pub announced: usize,
     /// Bytes that a channel may have on the way to a plugin at first.
@@ -52,6 +56,8 @@ impl Default for Limits {
             links: 1024,
             streams: 65_536,
             channels: 262_144,
+            calls: 65_536,
+            call_size: 16 << 20,
             announced: 4096,
             window: WINDOW,
             window_max: 16 << 20,
@@ -107,11 +113,16 @@ limits! {
     Streams = "streams-per-link": |limits| limits.streams as u64;
     /// Channels of a plugin.
     Channels = "channels-per-plugin": |limits| limits.channels as u64;
+    /// Calls that a plugin waited for, or had to answer.
+    Calls = "calls-per-plugin": |limits| limits.calls as u64;
+    /// A request or an answer was longer.
+    CallSize = "call-size": |limits| limits.call_size as u64;
     /// Plugins that a peer announced.
     Announced = "plugins-per-peer": |limits| limits.announced as u64;
     /// The window of a channel grew no more.
     Window = "stream-window-max": |limits| limits.window_max;
-    /// The windows of a link grew no more, or no more of its channels could wait for an answer.
+    /// The windows of a link grew no more, no more of its channels could wait for an answer, or
+    /// no more bytes of calls could wait.
     LinkWindow = "link-window": |limits| limits.link_window;
     /// A peer did not read what was meant for it.
     Outbox = "outbox": |limits| limits.outbox as u64;

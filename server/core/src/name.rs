@@ -1,6 +1,7 @@
 //! Checked plugin names and versions; nothing here knows where a plugin is.
 
 use alloc::string::String;
+use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
 
@@ -30,6 +31,13 @@ pub enum NameError {
 impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names are ordered and compared as their texts.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

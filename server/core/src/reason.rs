@@ -95,6 +95,8 @@ codes! {
     ChannelOver = "channel-over",
     /// A configured limit is reached; the text names it.
     LimitReached = "limit-reached",
+    /// A plugin waits for too many calls, or has too many to answer; the text says which.
+    TooManyCalls = "too-many-calls",
     /// An address cannot be dialled; the text says why.
     BadAddress = "bad-address",
     /// A plugin asked for what its configuration does not allow, or a peer for what it may not.

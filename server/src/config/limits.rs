@@ -12,6 +12,8 @@ const COUNT: RangeInclusive<u64> = 1..=1_000_000;
 const WINDOWS: RangeInclusive<u64> = WINDOW..=(1 << 30);
 /// In bytes: the longest control message must fit; over 1 GiB is no limit.
 const OUTBOX: RangeInclusive<u64> = 65_536..=(1 << 30);
+/// In bytes: the least is one piece of a message; over 1 GiB is no limit.
+const CALL_SIZE: RangeInclusive<u64> = 16_384..=(1 << 30);
 /// In bytes: every peer may send the least, which is the protocol's.
 const CONTROL_MESSAGE: RangeInclusive<u64> = 65_536..=1_048_576;
 /// Nobody is helped by a pause of more than an hour.
@@ -24,6 +26,8 @@ pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Repor
     size(&mut table, "links", COUNT, &mut limits.links, report);
     size(&mut table, "streams-per-link", COUNT, &mut limits.streams, report);
     size(&mut table, "channels-per-plugin", COUNT, &mut limits.channels, report);
+    size(&mut table, "calls-per-plugin", COUNT, &mut limits.calls, report);
+    size(&mut table, "call-size", CALL_SIZE, &mut limits.call_size, report);
     size(&mut table, "plugins-per-peer", COUNT, &mut limits.announced, report);
     bytes(&mut table, "stream-window", &mut limits.window, report);
     bytes(&mut table, "stream-window-max", &mut limits.window_max, report);

@@ -1,6 +1,7 @@
 //! The same things in the broker's types and in those of the plugin API.
 
 use trunkline_core::address::Scope;
+use trunkline_core::broker::Outcome;
 use trunkline_core::directory;
 use trunkline_core::key::Key;
 use trunkline_core::reason;
@@ -15,6 +16,17 @@ pub(super) fn to_plugin(reason: &reason::Reason) -> api::Reason {
     // A peer can put any text where a code belongs.
     api::Reason::from_parts(by, &reason.code, &reason.text)
         .unwrap_or_else(|| api::Reason::new("unreadable-code", reason.text.clone()))
+}
+
+/// Why a call has no answer, as a plugin is told it; nothing when it has one.
+pub(super) fn unanswered(outcome: &Outcome) -> Option<api::Unanswered> {
+    match outcome {
+        Outcome::Answered(_) => None,
+        Outcome::Refused(reason) => Some(api::Unanswered::Refused(to_plugin(reason))),
+        Outcome::Cancelled => Some(api::Unanswered::Cancelled),
+        Outcome::Deadline => Some(api::Unanswered::Deadline),
+        Outcome::Lost(reason) => Some(api::Unanswered::Lost(to_plugin(reason))),
+    }
 }
 
 /// A reason as a plugin gave it: always the plugin's own.

@@ -13,6 +13,7 @@ mod machine;
 mod plugin_host;
 mod plugins;
 mod reachable;
+mod runners;
 mod socket;
 mod spec;
 mod status_json;
@@ -32,6 +33,7 @@ use listening::Listening;
 use mio::{Interest, Poll};
 use plugin_host::Shared;
 use plugins::Plugins;
+use runners::Runners;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook_mio::v1_0::Signals;
 use std::cell::RefCell;
@@ -118,6 +120,7 @@ impl Loop {
         let shared = Rc::new(Shared {
             broker: RefCell::new(Broker::new(duty.settings.clone())),
             watches: RefCell::new(Watches::new(registry()?)),
+            runners: Runners::new(duty.settings.limits.watchdog),
             mailbox: mailbox.clone(),
         });
         let mut made = Loop {

@@ -1,6 +1,7 @@
 //! What one plugin may ask of the server: each call goes to the broker, which is never busy then.
 
 use super::convert;
+use super::runners::Runners;
 use super::wake::Mailbox;
 use super::watch::Watches;
 use std::cell::RefCell;
@@ -10,27 +11,30 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 use trunkline_core::broker::Handle;
-use trunkline_core::broker::{Broker, Misuse, PluginId, Target as CoreTarget};
-use trunkline_core::name::{Name, NameError};
-use trunkline_plugin::host::{HostApi, Place};
+use trunkline_core::broker::{
+    self, Broker, CallId, Called, Misuse, Outcome, PluginId, Target as CoreTarget,
+};
+use trunkline_core::name::{Name, NameError, Version};
+use trunkline_plugin::host::{Callee, CalleePlace, HostApi, Place, ShowOutcome};
 use trunkline_plugin::{
-    Channel, Entry, Interest, Key, Link, LinkChange, Reach, Reason, Server, Target, Timer, Watch,
+    Call, Caller, Channel, Entry, Interest, Key, Link, LinkChange, Reach, Reason, Server, Target,
+    Timer, Watch,
 };
 
 /// What all plugins of this process share.
-#[derive(Debug)]
 pub(super) struct Shared {
-    /// Borrowed for the length of one call only, and never while a plugin is on the stack.
+    /// Borrowed for the length of one call only, and never while a plugin is entered.
     pub(super) broker: RefCell<Broker>,
     pub(super) watches: RefCell<Watches>,
+    pub(super) runners: Runners,
     pub(super) mailbox: Arc<Mailbox>,
 }
 
 /// The server as one plugin sees it.
-#[derive(Debug)]
 pub(super) struct PluginHost {
     pub(super) plugin: PluginId,
     pub(super) name: Name,
+    pub(super) version: Version,
     pub(super) shared: Rc<Shared>,
     /// The first thing that the plugin did and may not do; it fails for it.
     pub(super) misuse: RefCell<Option<String>>,
@@ -168,6 +172,51 @@ impl HostApi for PluginHost {
         invited.map_err(|reason| convert::to_plugin(&reason))
     }
 
+    fn call(
+        &self,
+        callee: &mut Callee<'_>,
+        request: &[u8],
+        deadline: Duration,
+        outcome: ShowOutcome<'_>,
+    ) -> Option<Call> {
+        let (mut called, home) = {
+            let mut broker = self.shared.broker.borrow_mut();
+            (broker.call(self.plugin, &meant(callee), request, deadline), broker.home().0)
+        };
+        if let Called::Run(id, call) = called {
+            callee.hint = u64::from(id.0) + 1;
+            let (name, server) = (self.name.as_str(), Key(home.0));
+            let caller = Caller { name, version: self.version, server, local: true };
+            self.shared.call(id, call, &caller, request);
+            called = self.shared.broker.borrow_mut().returned(call);
+        }
+        match called {
+            Called::Over(over) => {
+                match (&over, &convert::unanswered(&over)) {
+                    (Outcome::Answered(answer), _) => outcome(Ok(answer)),
+                    (_, Some(why)) => outcome(Err(why)),
+                    (_, None) => {}
+                }
+                self.shared.broker.borrow_mut().recycle(over);
+                None
+            }
+            Called::Pending(call) | Called::Run(_, call) => Some(Call::new(call.0)),
+        }
+    }
+
+    fn cancel(&self, call: Call) {
+        self.says(|broker, plugin| broker.cancel_call(plugin, CallId(call.number())));
+    }
+
+    fn answer(&self, call: Call, answer: &[u8]) {
+        self.says(|broker, plugin| broker.answer_call(plugin, CallId(call.number()), answer));
+    }
+
+    fn refuse_call(&self, call: Call, why: Reason) {
+        let why = convert::from_plugin(&why);
+        self.says(|broker, plugin| broker.refuse_call(plugin, CallId(call.number()), why));
+    }
+
     fn host_panicked(&self, message: &str) {
         log::error!("the server panicked while it served the plugin {}: {message}", self.name);
     }
@@ -175,6 +224,17 @@ impl HostApi for PluginHost {
 
 fn parse(name: &str) -> Result<Name, Reason> {
     name.parse().map_err(|error: NameError| Reason::new("bad-name", error.to_string()))
+}
+
+/// Which plugin is called, in the broker's words. A hint is one more than the plugin's number.
+fn meant<'a>(callee: &Callee<'a>) -> broker::Callee<'a> {
+    let place = match callee.place {
+        CalleePlace::Anywhere => broker::CalleePlace::Anywhere,
+        CalleePlace::Here => broker::CalleePlace::Here,
+        CalleePlace::Server(text) => broker::CalleePlace::Server(text),
+    };
+    let hint = callee.hint.checked_sub(1).and_then(|id| u32::try_from(id).ok()).map(PluginId);
+    broker::Callee { name: callee.name, least: callee.version, place, hint }
 }
 
 fn handle(channel: Channel) -> Handle {

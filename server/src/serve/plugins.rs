@@ -1,50 +1,30 @@
-//! The plugins of this process: starting them, telling them, and what happens when one fails.
+//! The plugins of this process: loading and starting them. How they run then is in `runners.rs`.
 
-use super::convert;
-use super::plugin_host::{PluginHost, Shared, link_change};
-use super::watchdog::Watchdog;
+use super::plugin_host::{PluginHost, Shared};
 use crate::config;
 use crate::loader;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use trunkline_core::broker::Handle;
-use trunkline_core::broker::{Expose, Permission, PluginConfig, PluginId, Told};
-use trunkline_core::reason::Reason;
-use trunkline_plugin::host::{Failure, Instance, Module, StartError};
-use trunkline_plugin::{About, Answer, Caller, Channel, Readiness, Timer, Watch};
+use trunkline_core::broker::{Expose, Permission, PluginConfig, PluginId};
+use trunkline_plugin::About;
+use trunkline_plugin::host::{Module, StartError};
 
-/// A plugin that runs.
-struct Runner {
-    instance: Instance,
-    host: Rc<PluginHost>,
-}
-
-/// All plugins that run.
+/// The plugins that this process has to run.
 pub(super) struct Plugins {
     shared: Rc<Shared>,
     /// The file that names them, for messages.
     file: PathBuf,
-    running: BTreeMap<PluginId, Runner>,
-    watchdog: Watchdog,
     /// Plugins that start when it is known who their server is.
     waiting: Vec<config::PluginConfig>,
-    last_failure: Option<String>,
     /// Plugins that have started, and where they want direct connections.
     advertised: Vec<(PluginId, Vec<config::Advertise>)>,
 }
 
 impl Plugins {
     pub(super) fn new(shared: Rc<Shared>, file: PathBuf) -> Plugins {
-        let watchdog = Watchdog::new(shared.broker.borrow().settings().limits.watchdog);
-        let (running, waiting, advertised) = Default::default();
-        Plugins { shared, file, running, watchdog, waiting, last_failure: None, advertised }
-    }
-
-    /// Who watches the calls to plugins.
-    pub(super) fn watchdog(&self) -> &Watchdog {
-        &self.watchdog
+        let (waiting, advertised) = Default::default();
+        Plugins { shared, file, waiting, advertised }
     }
 
     /// Keeps plugins until [`start_waiting`](Self::start_waiting).
@@ -68,7 +48,7 @@ impl Plugins {
                 config::Required::Yes => return Err(line),
                 config::Required::No => {
                     log::error!("{line}");
-                    self.last_failure = Some(line);
+                    self.shared.runners.note_failure(line);
                 }
             }
         }
@@ -85,10 +65,11 @@ impl Plugins {
         let host = Rc::new(PluginHost {
             plugin: id,
             name,
+            version: module.about().version(),
             shared: self.shared.clone(),
             misuse: RefCell::new(None),
         });
-        self.watchdog.watch(id, host.name.to_string(), plugin.blocked);
+        self.shared.runners.watchdog().watch(id, host.name.to_string(), plugin.blocked);
         self.start(&module, host, &plugin.config_json)?;
         if !plugin.advertise.is_empty() {
             self.advertised.push((id, plugin.advertise.clone()));
@@ -103,12 +84,11 @@ impl Plugins {
 
     fn start(&mut self, module: &Module, host: Rc<PluginHost>, config: &str) -> Result<(), String> {
         let id = host.plugin;
-        match self.watchdog.call(id, || module.create(host.clone(), config)) {
+        let watchdog = self.shared.runners.watchdog();
+        match watchdog.call(id, || module.create(host.clone(), config)) {
             Ok(instance) => {
                 log::info!("plugin {} {} runs", host.name, module.about().version());
-                self.running.insert(id, Runner { instance, host: host.clone() });
-                self.shared.broker.borrow_mut().plugin_started(id);
-                self.check_misuse(id);
+                self.shared.runs(instance, host);
                 Ok(())
             }
             Err(error) => {
@@ -123,144 +103,10 @@ impl Plugins {
         }
     }
 
-    /// Tells a plugin something that the broker wants it to know.
-    pub(super) fn tell(&mut self, id: PluginId, told: Told) {
-        match told {
-            Told::Open(handle, caller) => self.open(id, handle, &caller),
-            Told::Opened(handle) => self.run(id, |plugin| plugin.opened(channel(handle))),
-            Told::Credit(handle) => {
-                let room = self.shared.broker.borrow_mut().room(id, handle);
-                self.run(id, |plugin| plugin.credit(channel(handle), room));
-            }
-            Told::Deliver(handle) => {
-                let bytes = self.shared.broker.borrow_mut().take_inbox(id, handle);
-                self.write(id, handle, &bytes);
-            }
-            Told::Close(handle) => self.run(id, |plugin| plugin.close(channel(handle))),
-            Told::StopRead(handle) => self.run(id, |plugin| plugin.stop_read(channel(handle))),
-            Told::Ended(handle, why) => {
-                let why = why.as_ref().map(convert::to_plugin);
-                self.run(id, |plugin| plugin.ended(channel(handle), why.as_ref()));
-            }
-            Told::Directory(change) => {
-                let home = self.shared.broker.borrow().home().0;
-                let change = convert::change(&change, home);
-                self.run(id, |plugin| plugin.directory(&change));
-            }
-            Told::Link(change) => {
-                let change = link_change(&change);
-                self.run(id, |plugin| plugin.link(&change));
-            }
-            Told::Timer(timer) => self.run(id, |plugin| plugin.timer(Timer::new(timer))),
-        }
-    }
-
-    /// Tells a plugin bytes; when it returns, they count as consumed unless it holds the channel.
-    pub(super) fn write(&mut self, id: PluginId, handle: Handle, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.run(id, |plugin| plugin.write(channel(handle), bytes));
-        }
-        self.shared.broker.borrow_mut().consumed(id, handle, bytes.len());
-    }
-
-    pub(super) fn ready(&mut self, watch: u64, readiness: Readiness) {
-        let owner = self.shared.watches.borrow().owner(watch);
-        if let Some(id) = owner {
-            self.run(id, |plugin| plugin.ready(Watch::new(watch), readiness));
-        }
-    }
-
-    pub(super) fn wake(&mut self, id: PluginId) {
-        self.run(id, Instance::wake);
-    }
-
-    /// Tells all plugins to stop, the last one first, and drops them.
-    pub(super) fn stop_all(&mut self) {
-        while let Some(id) = self.running.keys().next_back().copied() {
-            self.run(id, Instance::stop);
-            let removed = self.running.remove(&id);
-            self.watchdog.call(id, || drop(removed));
-            self.shared.watches.borrow_mut().remove_all_of(id);
-            self.shared.broker.borrow_mut().plugin_stopped(id);
-        }
-    }
-
-    fn open(&mut self, id: PluginId, handle: Handle, caller: &trunkline_core::broker::Caller) {
-        let local = caller.server == self.shared.broker.borrow().home().0;
-        let name = caller.name.as_str();
-        let key = trunkline_plugin::Key(caller.server.0);
-        let caller = Caller { name, version: caller.version, server: key, local };
-        let Some(runner) = self.running.get_mut(&id) else { return };
-        match self.watchdog.call(id, || runner.instance.open(channel(handle), &caller)) {
-            Ok(Answer::Later) => {}
-            Ok(Answer::Accept) => self.answer(id, |broker| broker.accept(id, handle)),
-            Ok(Answer::Refuse(why)) => {
-                let why: Reason = convert::from_plugin(&why);
-                self.answer(id, |broker| broker.refuse(id, handle, why));
-            }
-            Err(failure) => self.fail(id, &failure),
-        }
-        self.check_misuse(id);
-    }
-
-    fn answer(
-        &mut self,
-        id: PluginId,
-        answer: impl FnOnce(
-            &mut trunkline_core::broker::Broker,
-        ) -> Result<(), trunkline_core::broker::Misuse>,
-    ) {
-        let answered = answer(&mut self.shared.broker.borrow_mut());
-        if let Err(misuse) = answered {
-            self.fail(id, &Failure::Misused(misuse.to_string()));
-        }
-    }
-
-    fn run(&mut self, id: PluginId, callback: impl FnOnce(&mut Instance) -> Result<(), Failure>) {
-        let Some(runner) = self.running.get_mut(&id) else { return };
-        if let Err(failure) = self.watchdog.call(id, || callback(&mut runner.instance)) {
-            self.fail(id, &failure);
-        }
-        self.check_misuse(id);
-    }
-
-    fn check_misuse(&mut self, id: PluginId) {
-        let Some(runner) = self.running.get(&id) else { return };
-        let misuse = runner.host.misuse.borrow_mut().take();
-        if let Some(misuse) = misuse {
-            self.fail(id, &Failure::Misused(misuse));
-        }
-    }
-
-    /// Takes a plugin out that its server does not take.
-    pub(super) fn reject(&mut self, id: PluginId, reason: &Reason) {
-        self.run(id, Instance::stop);
-        self.fail(id, &Failure::Misused(reason.to_string()));
-    }
-
-    /// Why the last plugin that failed did.
-    pub(super) fn last_failure(&self) -> Option<String> {
-        self.last_failure.clone()
-    }
-
     /// Whether no plugin runs, and none is waiting to be started.
     pub(super) fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.waiting.is_empty()
+        self.shared.runners.is_empty() && self.waiting.is_empty()
     }
-
-    /// Takes a plugin out that broke the contract; all others keep running.
-    fn fail(&mut self, id: PluginId, failure: &Failure) {
-        let Some(runner) = self.running.remove(&id) else { return };
-        log::error!("plugin {} failed: {failure}", runner.host.name);
-        self.last_failure = Some(failure.to_string());
-        self.watchdog.call(id, || drop(runner.instance));
-        self.shared.watches.borrow_mut().remove_all_of(id);
-        self.shared.broker.borrow_mut().plugin_failed(id, &failure.to_string());
-    }
-}
-
-fn channel(handle: Handle) -> Channel {
-    Channel::new(handle.0)
 }
 
 /// What the broker has to know of a plugin: what its file says, and what its configuration says.

@@ -45,9 +45,9 @@ impl Loop {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_ended() {
             let timeout = self.timeout();
-            self.plugins.watchdog().turn_ends();
+            self.shared.runners.watchdog().turn_ends();
             let polled = self.poll.poll(&mut events, timeout);
-            self.plugins.watchdog().turn_begins();
+            self.shared.runners.watchdog().turn_begins();
             match polled {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(format!("the event loop failed: {error}"));
@@ -90,7 +90,9 @@ impl Loop {
     /// A host lives for its plugins.
     fn end_without_plugins(&mut self) {
         if self.lives_for_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
-            self.fail(self.plugins.last_failure().unwrap_or_else(|| "no plugin runs in it".into()));
+            self.fail(
+                self.shared.runners.last_failure().unwrap_or_else(|| "no plugin runs in it".into()),
+            );
         }
     }
 
@@ -115,7 +117,7 @@ impl Loop {
                 }
             }
             Ready::Dial(number) => self.dialling.ready(self.now, number),
-            Ready::Watch(number) => self.plugins.ready(number, readiness(event)),
+            Ready::Watch(number) => self.shared.ready(number, readiness(event)),
         }
     }
 
@@ -223,7 +225,7 @@ impl Loop {
                 Step::Done => break,
                 Step::More => {}
                 Step::Write { plugin, channel, bytes } => {
-                    self.plugins.write(plugin, channel, bytes);
+                    self.shared.write(plugin, channel, bytes);
                 }
             }
         }
@@ -235,7 +237,7 @@ impl Loop {
         for _ in 0..waiting {
             let effect = self.shared.broker.borrow_mut().next_effect();
             match effect {
-                Some(Effect::Tell(plugin, told)) => self.plugins.tell(plugin, told),
+                Some(Effect::Tell(plugin, told)) => self.shared.tell(plugin, told),
                 Some(Effect::Dial(Dial { peer, endpoints })) => {
                     let whom = Whom::Peer(peer);
                     self.dialling.begin(self.now, Call { whom, endpoints, from: None });
@@ -250,7 +252,7 @@ impl Loop {
                 }
                 Some(Effect::HomeFound) => self.home_found(),
                 Some(Effect::Orphaned) => self.stop(),
-                Some(Effect::Reject(plugin, reason)) => self.plugins.reject(plugin, &reason),
+                Some(Effect::Reject(plugin, reason)) => self.shared.reject(plugin, &reason),
                 Some(Effect::StartChild(child)) => self.start_child(child),
                 Some(Effect::EndChild(child)) => self.children.end(child, self.now),
                 Some(Effect::Command { request, name }) => self.command(request, &name),
@@ -378,7 +380,7 @@ impl Loop {
     fn woken(&mut self) {
         let left = self.shared.mailbox.take();
         for plugin in left.plugins {
-            self.plugins.wake(plugin);
+            self.shared.wake(plugin);
         }
         for (child, why) in left.children {
             if self.children.thread_ended(child) {
@@ -415,7 +417,7 @@ impl Loop {
         if self.stop_by.is_none() {
             self.stop_by = Some(self.now + STOP_TIME);
             self.listening.close();
-            self.plugins.stop_all();
+            self.shared.stop_all();
             // That may have taken its time, and what follows is given some of its own.
             self.now = self.started.elapsed();
             let reason = Reason::server(Code::ServerStopping, "the server is going down");

@@ -2,10 +2,10 @@
 //! does nothing to a plugin; at most, it ends its process.
 
 use crate::config::Blocked;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -26,6 +26,9 @@ const NOBODY: u32 = u32::MAX;
 struct Pulse {
     /// Only the loop writes it.
     call: AtomicU64,
+    /// The plugin that runs within that call, if it was called by another one. Only the loop writes
+    /// it.
+    within: AtomicU32,
     /// The loop is not waiting for events. Only the loop writes it.
     turning: AtomicBool,
     /// The watchdog sleeps until the loop wakes it.
@@ -42,7 +45,7 @@ pub(super) struct Watchdog {
     pulse: Arc<Pulse>,
     calls: Cell<u32>,
     /// It starts with the first plugin.
-    thread: Option<Thread>,
+    thread: OnceCell<Thread>,
 }
 
 impl Watchdog {
@@ -51,22 +54,24 @@ impl Watchdog {
     pub(super) fn new(limit: Duration) -> Watchdog {
         let pulse = Pulse {
             call: AtomicU64::new(call(0, NOBODY)),
+            within: AtomicU32::new(NOBODY),
             turning: AtomicBool::new(true),
             parked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             plugins: Mutex::default(),
         };
-        Watchdog { limit, pulse: Arc::new(pulse), calls: Cell::new(0), thread: None }
+        Watchdog { limit, pulse: Arc::new(pulse), calls: Cell::new(0), thread: OnceCell::new() }
     }
 
     /// Watches calls to a plugin, too.
-    pub(super) fn watch(&mut self, id: PluginId, name: String, blocked: Blocked) {
+    pub(super) fn watch(&self, id: PluginId, name: String, blocked: Blocked) {
         let mut plugins = self.pulse.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         plugins.insert(id.0, (name, blocked));
         drop(plugins);
-        if self.thread.is_none() {
+        if self.thread.get().is_none() {
             match start(self.pulse.clone(), self.limit) {
-                Ok(thread) => self.thread = Some(thread),
+                // There was none a moment ago.
+                Ok(thread) => drop(self.thread.set(thread)),
                 Err(error) => log::warn!("nobody watches for plugins that block: {error}"),
             }
         }
@@ -79,6 +84,16 @@ impl Watchdog {
         self.pulse.call.store(call(calls, id.0), Ordering::Relaxed);
         let returned = callback();
         self.pulse.call.store(call(calls, NOBODY), Ordering::Relaxed);
+        returned
+    }
+
+    /// Calls a plugin within a call of another one. The time of that goes on; if it is too long,
+    /// the innermost plugin is the one that blocks.
+    pub(super) fn within<T>(&self, id: PluginId, callback: impl FnOnce() -> T) -> T {
+        let before = self.pulse.within.load(Ordering::Relaxed);
+        self.pulse.within.store(id.0, Ordering::Relaxed);
+        let returned = callback();
+        self.pulse.within.store(before, Ordering::Relaxed);
         returned
     }
 
@@ -99,7 +114,7 @@ impl Watchdog {
     }
 
     fn wake(&self) {
-        if let Some(thread) = &self.thread {
+        if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
     }
@@ -164,7 +179,11 @@ impl Pulse {
     fn report(&self, report: Report) {
         let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         let (plugin, time) = match report {
-            Report::Blocks(plugin, time) | Report::Returned(plugin, time) => (plugin, time),
+            Report::Blocks(plugin, time) => match self.within.load(Ordering::Relaxed) {
+                NOBODY => (plugin, time),
+                within => (within, time),
+            },
+            Report::Returned(plugin, time) => (plugin, time),
         };
         let Some((name, blocked)) = plugins.get(&plugin) else { return };
         let seconds = time.as_secs_f64();

@@ -245,6 +245,15 @@ impl Peer {
     pub fn ask(&mut self, chan: Chan, line: &str) -> String {
         let line = format!("{line}\n");
         assert_eq!(self.write(chan, line.as_bytes()), line.len(), "a line fits");
+        self.next_line(chan)
+    }
+
+    /// The next line that comes on a channel.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes.
+    pub fn next_line(&mut self, chan: Chan) -> String {
         let mut back = Vec::new();
         while back.last() != Some(&b'\n') {
             match self.hear() {
@@ -256,7 +265,7 @@ impl Peer {
                 Heard::Answer(tag, Answer::Refuse(why)) if tag == chan.tag => {
                     panic!("it was refused: {why}")
                 }
-                Heard::End => panic!("the server hung up before it answered {line:?}"),
+                Heard::End => panic!("the server hung up before a line came"),
                 _ => {}
             }
         }

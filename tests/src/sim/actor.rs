@@ -1,12 +1,13 @@
 //! A scripted plugin: what it is told must make sense, and what it does comes from the seed.
 
+use super::calls::OwnCalls;
 use super::channel::{Channel, Host, Pace, State, legal};
 use super::direct::Advertised;
 use super::offers::Pairs;
 use super::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use trunkline_core::broker::{Broker, Expose, Handle, LinkChange, PluginId, Told};
+use trunkline_core::broker::{Broker, CallId, Expose, Handle, LinkChange, PluginId, Told};
 use trunkline_core::directory::{Change, ChangeKind, Entry};
 use trunkline_core::key::Key;
 use trunkline_core::name::{Name, Version};
@@ -97,6 +98,7 @@ pub(super) enum Due {
     Credit(Handle),
     Answer(Handle),
     Abort(Handle),
+    Reply(CallId),
 }
 
 /// How a call into a plugin ended.
@@ -150,6 +152,7 @@ pub struct Actor {
     /// Links that it asked for, of each of which it may be told that it did not come about.
     pub(super) requests: BTreeMap<Key, usize>,
     pub(super) pairs: Pairs,
+    pub(super) calls: OwnCalls,
     /// So many calls from now, it panics.
     fuse: Option<u64>,
 }
@@ -171,6 +174,7 @@ impl Actor {
             links: broker.servers().map(|(key, _)| key).collect(),
             wanted: BTreeSet::new(),
             requests: BTreeMap::new(),
+            calls: OwnCalls::default(),
             fuse: None,
         }
     }
@@ -218,6 +222,12 @@ impl Actor {
             }
             Told::Link(change) => self.link_changed(host, &change)?,
             Told::Timer(timer) => self.timer(host, timer)?,
+            Told::Call(call, _, request) => {
+                let outcome = self.called(host, call, &request)?;
+                return Ok(fuse.unwrap_or(outcome));
+            }
+            Told::Cancelled(call) => self.call_cancelled(host, call)?,
+            Told::Reply(call, ending) => self.call_replied(host, call, ending)?,
         }
         Ok(fuse.unwrap_or(Outcome::Returned))
     }
@@ -391,6 +401,12 @@ impl Actor {
             true => Ok(()),
             false => Err(format!("it knows the links {:?}, its broker {links:?}", self.links)),
         }
+    }
+
+    /// The calls that have not ended.
+    pub fn open_calls(&self) -> Option<String> {
+        let open = self.calls.open()?;
+        Some(format!("{}: {open}", self.character.name))
     }
 
     /// The channels that hang, and what is known of them.

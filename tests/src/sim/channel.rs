@@ -1,7 +1,9 @@
 //! One end of a channel as a scripted plugin sees it: what it means to do, and what it may be told.
 
 use super::Shared;
+use super::actor::{Actor, Character};
 use super::ledger::{Ledger, Reader};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use trunkline_core::broker::{Broker, Handle, Misuse, PluginId};
 use trunkline_core::reason::Reason;
@@ -14,6 +16,10 @@ pub struct Host<'a> {
     pub plugin: PluginId,
     /// What the whole run shares.
     pub shared: &'a mut Shared,
+    /// The other plugins of the process, but for those that are on the stack.
+    pub others: &'a mut BTreeMap<PluginId, Actor>,
+    /// Plugins that failed.
+    pub fallen: &'a mut Vec<Character>,
 }
 
 /// Turns misuse into a failure of the run: scripted plugins do not misuse their host by accident.

@@ -51,6 +51,9 @@ impl World {
                 let at = format!("{name} {}", actor.label(*plugin));
                 actor.check_view(&node.broker).map_err(|what| format!("{at}: {what}"))?;
                 actor.check_pairs(&node.broker).map_err(|what| format!("{at}: {what}"))?;
+                if let Some(open) = actor.open_calls() {
+                    return Err(format!("{at}: {open}"));
+                }
                 let hangs = actor.channels.iter().find(|(_, c)| c.must_end());
                 if let Some((handle, channel)) = hangs {
                     return Err(format!("{at}: {handle:?} hangs: {channel:?}"));

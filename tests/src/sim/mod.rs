@@ -7,6 +7,7 @@
 //! as well; and the end, after which nothing may be left.
 
 pub mod actor;
+mod calls;
 pub mod channel;
 mod chaos;
 mod checks;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub random: Random,
     /// All bytes that were sent.
     pub ledger: Ledger,
+    /// All calls that were made.
+    pub calls: calls::Calls,
     /// What happened.
     pub trace: Trace,
     /// No more faults and no more channels.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
     Broker, ChildId, ConnId, Dial, DirectDial, Effect, Grants, Handle, Misuse, Opened, Opening,
-    Permission, PluginConfig, PluginId, Security, Settings, Step, Told,
+    Outcome as Ending, Permission, PluginConfig, PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
@@ -120,7 +120,8 @@ impl Node {
         let started = (self.broker.home().0, character.name.clone());
         *shared.starts.entry(started).or_default() += 1;
         let mut actor = Actor::new(character, &self.broker);
-        actor.start(&mut Host { broker: &mut self.broker, plugin, shared });
+        let (broker, others, fallen) = (&mut self.broker, &mut self.actors, &mut self.fallen);
+        actor.start(&mut Host { broker, plugin, shared, others, fallen });
         shared.note(self.number, format_args!("{} starts", actor.label(plugin)));
         self.actors.insert(plugin, actor);
         self.broker.plugin_started(plugin);
@@ -519,12 +520,14 @@ impl Node {
         shared: &mut Shared,
         call: impl FnOnce(&mut Actor, &mut Host<'_>) -> Result<Outcome, String>,
     ) -> Result<(), String> {
-        let Some(actor) = self.actors.get_mut(&plugin) else {
+        let Some(mut actor) = self.actors.remove(&plugin) else {
             return Err(format!("plugin #{} is over, and was told something", plugin.0));
         };
-        let mut host = Host { broker: &mut self.broker, plugin, shared };
-        let outcome = call(actor, &mut host);
-        let outcome = outcome.map_err(|error| format!("{}: {error}", actor.label(plugin)))?;
+        let (broker, others, fallen) = (&mut self.broker, &mut self.actors, &mut self.fallen);
+        let outcome = call(&mut actor, &mut Host { broker, plugin, shared, others, fallen });
+        let outcome = outcome.map_err(|error| format!("{}: {error}", actor.label(plugin)));
+        self.actors.insert(plugin, actor);
+        let outcome = outcome?;
         match outcome {
             Outcome::Returned => return Ok(()),
             Outcome::Panicked => shared.trace.saw("a plugin's panic"),
@@ -622,5 +625,13 @@ fn brief(told: &Told) -> String {
         }
         Told::Link(change) => format!("link to {}: {:?}", change.name, change.down),
         Told::Timer(timer) => format!("timer {timer}"),
+        Told::Call(call, caller, request) => {
+            format!("call {:#x} by {} with {} bytes", call.0, caller.name, request.len())
+        }
+        Told::Cancelled(call) => format!("cancelled {:#x}", call.0),
+        Told::Reply(call, Ending::Answered(answer)) => {
+            format!("reply {:#x} with {} bytes", call.0, answer.len())
+        }
+        Told::Reply(call, ending) => format!("reply {:#x}: {ending:?}", call.0),
     }
 }

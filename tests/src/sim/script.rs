@@ -161,6 +161,7 @@ impl Actor {
                 None => Ok(()),
             },
             Some(Due::Answer(handle)) => self.answer(host, handle),
+            Some(Due::Reply(call)) => self.answer_call(host, call),
             Some(Due::Abort(handle)) => match self.channels.get_mut(&handle) {
                 Some(channel) if channel.state == State::Asking => {
                     host.shared.trace.saw("an abort while the answer is under way");
@@ -189,6 +190,9 @@ impl Actor {
     fn drive(&mut self, host: &mut Host<'_>) -> Result<(), String> {
         if host.shared.calm {
             return Ok(());
+        }
+        if host.shared.random.chance(300) {
+            self.make_calls(host)?;
         }
         if self.channels.len() < CHANNELS {
             self.drive_one(host)?;

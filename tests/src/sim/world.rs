@@ -26,6 +26,12 @@ const TURNS: u64 = 2_000_000;
 /// What channels of one server or host have for a window at first, in bytes.
 pub(super) const WINDOWS: [u64; 3] = [64 * 1024, 64 * 1024, 256 * 1024];
 
+/// What a server or a host holds at the most.
+pub(super) fn limits(window: u64) -> Limits {
+    let (calls, call_size) = (super::calls::CALLS, super::calls::LONGEST);
+    Limits { window, window_max: 1 << 20, calls, call_size, ..Limits::default() }
+}
+
 /// Something that is planned.
 #[derive(Debug)]
 pub enum Event {
@@ -117,7 +123,7 @@ impl World {
             machine: direct::machine(machines[number]),
             software: "simulation".to_string(),
             secret: [number as u8 + 1; 32],
-            limits: Limits { window: windows[number], window_max: 1 << 20, ..Limits::default() },
+            limits: limits(windows[number]),
             seed: seed ^ number as u64 ^ 0x5555,
         };
         let node = |number| Node::new(number, Nature::Server, settings(number));
@@ -127,6 +133,7 @@ impl World {
         let shared = Shared {
             now: Duration::ZERO,
             ledger: Ledger::default(),
+            calls: Default::default(),
             trace: Trace::new(),
             calm: false,
             bulk: if random.chance(50) { 400 } else { 10 },
@@ -282,7 +289,10 @@ impl World {
         for node in &mut self.nodes {
             for (plugin, actor) in &mut node.actors {
                 let (broker, shared) = (&mut node.broker, &mut self.shared);
-                actor.release_all(&mut Host { broker, plugin: *plugin, shared })?;
+                // What they do about it does not concern the other plugins.
+                let (others, plugin) = (&mut BTreeMap::new(), *plugin);
+                let fallen = &mut node.fallen;
+                actor.release_all(&mut Host { broker, plugin, shared, others, fallen })?;
             }
         }
         Ok(())

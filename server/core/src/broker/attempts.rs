@@ -339,12 +339,13 @@ impl Broker {
     pub(super) fn invited(&mut self, far: EndId, near: EndId, invitation: Invitation) {
         self.leave_stream(far);
         let Some(end) = self.ends.get(near) else { return };
+        let purpose = end.purpose();
         let (Owner::Plugin(plugin), Phase::Asking, Some(info)) = (end.owner, end.phase, &end.info)
         else {
             return;
         };
         let (to, server) = info.to.clone();
-        if let Some(request) = self.request_of(plugin, to, server) {
+        if let Some(request) = self.request_of(plugin, to, server, purpose) {
             self.begin_attempts(near, server, invitation, request);
         }
     }

@@ -87,6 +87,7 @@ impl Broker {
         for (id, conn) in &self.conns {
             self.audit_conn(*id).map_err(|what| format!("{id:?} in {:?}: {what}", conn.phase))?;
         }
+        self.audit_calls()?;
         self.audit_counts()
     }
 
@@ -274,7 +275,9 @@ impl Broker {
                 | super::TimerKey::Restart(_)
                 | super::TimerKey::Tickets => 1,
                 super::TimerKey::Attempt(_) => 2,
-                super::TimerKey::Plugin(..) => 2,
+                super::TimerKey::Plugin(..)
+                | super::TimerKey::Call(_)
+                | super::TimerKey::IdleCalls(_) => 2,
                 super::TimerKey::Useless(_) => 3,
             }] += 1;
         }

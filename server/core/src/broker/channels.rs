@@ -4,7 +4,7 @@ use super::plugins::Runs;
 use super::requests::Calling;
 use super::{Broker, Caller, ConnId, Misuse, PluginId, Target, Told};
 use crate::bymux::StreamId;
-use crate::control::{Answer, Origin, Preface, Request};
+use crate::control::{Answer, Origin, Preface, Purpose, Request};
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
 use crate::limits::Limit;
@@ -20,21 +20,38 @@ impl Broker {
         if self.stopping {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
         }
-        self.has_room(plugin)?;
+        let entry = self.find(target)?;
+        self.open_to(plugin, target, entry, Purpose::Channel)
+    }
+
+    /// The directory's entry that serves who wants `target`.
+    pub(super) fn find(&self, target: &Target) -> Result<Entry, Reason> {
         let wanted = self.wanted(target.server.as_deref())?;
-        let home = self.home.key;
-        let entry = self.directory.find(&target.name, target.least, wanted, home)?;
-        if entry.server == home
+        self.directory.find(&target.name, target.least, wanted, self.home.key)
+    }
+
+    /// Opens a channel to an entry of the directory.
+    pub(super) fn open_to(
+        &mut self,
+        plugin: PluginId,
+        target: &Target,
+        entry: Entry,
+        purpose: Purpose,
+    ) -> Result<Handle, Reason> {
+        self.has_room(plugin)?;
+        if entry.server == self.home.key
             && let Some(callee) = self.running(&entry.name)
         {
             match self.plugins.get(&callee).map(|record| record.runs) {
-                Some(Runs::At(host)) => self.open_at_host(host, plugin, callee, target, entry),
-                _ => self.open_local(plugin, callee, entry),
+                Some(Runs::At(host)) => {
+                    self.open_at_host(host, plugin, callee, target, entry, purpose)
+                }
+                _ => self.open_local(plugin, callee, entry, purpose),
             }
         } else {
             let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());
             let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-            self.open_over(link.ok_or_else(gone)?, plugin, target, entry)
+            self.open_over(link.ok_or_else(gone)?, plugin, target, entry, purpose)
         }
     }
 
@@ -47,20 +64,21 @@ impl Broker {
         callee: PluginId,
         target: &Target,
         entry: Entry,
+        purpose: Purpose,
     ) -> Result<Handle, Reason> {
         let place = self.place(plugin);
         let routes = routes(&place, &self.place(callee));
         if !routes.first().is_some_and(|route| route.is_direct()) {
-            return self.open_over(host, plugin, target, entry);
+            return self.open_over(host, plugin, target, entry, purpose);
         }
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
-        let near =
-            self.add_plugin_end(plugin, Phase::Asking, info(&caller, &entry, Route::Link))?;
+        let info = info(&caller, &entry, Route::Link);
+        let near = self.add_caller_end(plugin, info, purpose)?;
         let (least, ticket, seen) = (target.least, None, None);
-        let calling = Calling { place, caller, least, ticket, seen, stays: false };
+        let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
         let invitation = self.make_invitation(&calling, callee, routes);
-        let request = self.request_of(plugin, entry.name, entry.server);
+        let request = self.request_of(plugin, entry.name, entry.server, purpose);
         match (invitation, request) {
             (Ok(invitation), Some(request)) => {
                 self.begin_attempts(near, entry.server, invitation, request);
@@ -103,15 +121,16 @@ impl Broker {
         plugin: PluginId,
         callee: PluginId,
         entry: Entry,
+        purpose: Purpose,
     ) -> Result<Handle, Reason> {
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         self.has_room(callee)?;
         let info = info(&caller, &entry, Route::Local);
-        let near = self.add_plugin_end(plugin, Phase::Asking, info)?;
+        let near = self.add_caller_end(plugin, info, purpose)?;
         let window = self.settings.limits.window;
-        let far = self.add_end(End::new(Owner::Plugin(callee), Phase::Asked, window))?;
-        self.count_channel(callee, 1);
+        let far = End::of_plugin(callee, Phase::Asked, window, purpose);
+        let far = self.add_plugin_end(callee, far)?;
         for end in [near, far] {
             if let Some(end) = self.ends.get_mut(end) {
                 end.allowance = window;
@@ -128,11 +147,12 @@ impl Broker {
         plugin: PluginId,
         target: &Target,
         entry: Entry,
+        purpose: Purpose,
     ) -> Result<Handle, Reason> {
         let gone = || Reason::server(Code::LinkLost, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let info = info(&caller, &entry, Route::Link);
-        let near = self.add_plugin_end(plugin, Phase::Asking, info)?;
+        let near = self.add_caller_end(plugin, info, purpose)?;
         let window = self.settings.limits.window;
         let opened = self.open_stream(conn, near, window);
         let far = match opened {
@@ -144,19 +164,26 @@ impl Broker {
         };
         let from = Origin::new(caller.name, caller.version);
         let server = self.is_host().then_some(entry.server);
-        let request = Request { server, ..Request::new(entry.name, target.least, from) };
+        let request = Request::new(entry.name, target.least, from);
+        let request = Request { server, purpose, ..request };
         self.give_frame(far, &Preface::channel(request).frame());
         Ok(self.ends.handle(near))
     }
 
-    fn add_plugin_end(
+    /// The end of a plugin that opens a channel.
+    fn add_caller_end(
         &mut self,
         plugin: PluginId,
-        phase: Phase,
         info: Box<ChannelInfo>,
+        purpose: Purpose,
     ) -> Result<EndId, Reason> {
-        let end = End::new(Owner::Plugin(plugin), phase, self.settings.limits.window);
-        let id = self.add_end(End { info: Some(info), ..end })?;
+        let window = self.settings.limits.window;
+        let end = End::of_plugin(plugin, Phase::Asking, window, purpose);
+        self.add_plugin_end(plugin, End { info: Some(info), ..end })
+    }
+
+    pub(super) fn add_plugin_end(&mut self, plugin: PluginId, end: End) -> Result<EndId, Reason> {
+        let id = self.add_end(end)?;
         self.count_channel(plugin, 1);
         Ok(id)
     }

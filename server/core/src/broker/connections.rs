@@ -113,6 +113,8 @@ pub(super) struct Conn {
     pub(super) grown: u64,
     /// Streams of the peer whose preface has not been answered.
     pub(super) unanswered: usize,
+    /// What messages of calls cost that wait here for their rest, or for the peer.
+    pub(super) calls_held: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
 }
@@ -209,6 +211,7 @@ impl Broker {
             directs: Vec::new(),
             grown: 0,
             unanswered: 0,
+            calls_held: 0,
             bytes_in: 0,
             bytes_out: 0,
         };

@@ -7,7 +7,9 @@ use super::requests::Calling;
 use super::{Broker, Caller, ConnId, DirectDial, DirectPlace, Effect, PluginId, TimerKey};
 use crate::address::{Address, Endpoint, Scope, Transform};
 use crate::bymux::StreamId;
-use crate::control::{Addresses, Answer, Expect, Invitation, Message, Origin, Presented, Ticket};
+use crate::control::{
+    Addresses, Answer, Expect, Invitation, Message, Origin, Presented, Purpose, Ticket,
+};
 use crate::ends::EndId;
 use crate::key::Key;
 use crate::name::Name;
@@ -35,6 +37,7 @@ struct Ticketed {
     caller: Caller,
     /// The key of the process that presents it on a direct connection.
     process: Option<Key>,
+    purpose: Purpose,
     used: bool,
 }
 
@@ -90,7 +93,8 @@ impl Broker {
         let Caller { name, version, server } = calling.caller.clone();
         let from = Origin { name, version, server: Some(server) };
         let punch = routes.contains(&Route::Punched).then(|| calling.seen.clone()).flatten();
-        let expect = Expect { ticket, to, from, process: calling.place.process, punch };
+        let (process, calls) = (calling.place.process, calling.purpose == Purpose::Calls);
+        let expect = Expect { ticket, to, from, process, punch, calls };
         match runs {
             Runs::Here => self.expects(expect)?,
             Runs::At(host) => self.send(host, &Message::Expect(expect)),
@@ -108,14 +112,17 @@ impl Broker {
 
     /// A direct connection to a plugin of this process will present a ticket, or already has.
     pub(super) fn expects(&mut self, expect: Expect) -> Result<(), Reason> {
-        let Expect { ticket, to, from, process, punch } = expect;
+        let Expect { ticket, to, from, process, punch, calls } = expect;
         if self.tickets.ends.len() >= TICKETS_MAX {
             let text = format!("at most {TICKETS_MAX} tickets may be out");
             return Err(Reason::server(Code::LimitReached, text));
         }
         let server = from.server.unwrap_or(self.home.key);
         let caller = Caller { name: from.name, version: from.version, server };
-        self.keep_ticket(ticket, Ticketed { to, caller, process: Some(process), used: false });
+        let purpose = if calls { Purpose::Calls } else { Purpose::Channel };
+        let process_known = Some(process);
+        let ticketed = Ticketed { to, caller, process: process_known, purpose, used: false };
+        self.keep_ticket(ticket, ticketed);
         self.let_in_who_waits(process);
         self.take_who_presented(ticket);
         let punch = punch.iter().flat_map(|addresses| &addresses.0);
@@ -181,7 +188,9 @@ impl Broker {
             None if self.tickets.ends.len() >= TICKETS_MAX => bad("too many tickets are out"),
             None => {
                 let (to, caller) = (to.clone(), caller.clone());
-                self.keep_ticket(ticket, Ticketed { to, caller, process: None, used: true });
+                let purpose = Purpose::Channel;
+                let ticketed = Ticketed { to, caller, process: None, purpose, used: true };
+                self.keep_ticket(ticket, ticketed);
                 self.take_who_presented(ticket);
                 Ok(())
             }
@@ -265,8 +274,10 @@ impl Broker {
         let Some(end) = self.add_asking(id, stream) else { return };
         let asked = taken.and_then(|redeemed| {
             let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
-            let plugin = self.running(&redeemed.to).ok_or_else(gone)?;
-            self.ask_plugin(end, plugin, redeemed.caller, route)
+            // Its name may be that of a host's plugin by now.
+            let here = |id: &PluginId| self.plugins.get(id).is_some_and(|r| r.runs == Runs::Here);
+            let plugin = self.running(&redeemed.to).filter(here).ok_or_else(gone)?;
+            self.ask_plugin(end, plugin, redeemed.caller, route, redeemed.purpose)
         });
         self.frame_used(end, used);
         if let Err(reason) = asked {

@@ -1,6 +1,6 @@
 //! What the broker asks the shell to do, as plain data.
 
-use super::{ChildId, ConnId, DirectId, PeerId, PluginId};
+use super::{CallId, ChildId, ConnId, DirectId, Outcome, PeerId, PluginId};
 use crate::address::Endpoint;
 use crate::control::SocketName;
 use crate::directory::Change;
@@ -107,6 +107,33 @@ pub enum Told {
     Link(LinkChange),
     /// A timer fired.
     Timer(u64),
+    /// Another plugin calls, with this request.
+    Call(CallId, Caller, Vec<u8>),
+    /// Nobody waits for the outcome of a call that the plugin has to answer.
+    Cancelled(CallId),
+    /// What became of a call that the plugin made.
+    Reply(CallId, Outcome),
+}
+
+impl Told {
+    /// The channel that it is about.
+    pub(super) fn channel(&self) -> Option<Handle> {
+        match self {
+            Told::Open(handle, _)
+            | Told::Opened(handle)
+            | Told::Credit(handle)
+            | Told::Deliver(handle)
+            | Told::Close(handle)
+            | Told::StopRead(handle)
+            | Told::Ended(handle, _) => Some(*handle),
+            Told::Directory(_)
+            | Told::Link(_)
+            | Told::Timer(_)
+            | Told::Call(..)
+            | Told::Cancelled(_)
+            | Told::Reply(..) => None,
+        }
+    }
 }
 
 /// Who opens a channel.

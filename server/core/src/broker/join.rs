@@ -203,7 +203,12 @@ impl Broker {
             | Told::Deliver(handle)
             | Told::Close(handle)
             | Told::StopRead(handle) => (live && heard(self, *handle)).then_some(told),
-            Told::Directory(_) | Told::Link(_) | Told::Timer(_) => live.then_some(told),
+            Told::Call(call, ..) => (self.call_told(*call) && live).then_some(told),
+            Told::Directory(_)
+            | Told::Link(_)
+            | Told::Timer(_)
+            | Told::Cancelled(_)
+            | Told::Reply(..) => live.then_some(told),
         }
     }
 

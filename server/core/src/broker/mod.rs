@@ -19,6 +19,7 @@
 mod announce;
 mod attempts;
 mod audit;
+mod calls;
 mod channels;
 mod children;
 mod commands;
@@ -47,6 +48,7 @@ pub use crate::ends::Handle;
 pub use crate::wire::Security;
 pub use attempts::DirectId;
 pub use audit::{StreamAccount, Unsettled};
+pub use calls::{CallId, Called, Callee, CalleePlace, Outcome};
 pub use children::{ChildConfig, ChildId, Placement, Restart};
 pub use connections::{Grants, Opened, Opening};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
@@ -68,6 +70,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use attempts::Attempts;
+use calls::Calls;
 use children::Child;
 use connections::Conn;
 use core::time::Duration;
@@ -128,6 +131,8 @@ enum TimerKey {
     Redial(PeerId),
     Restart(ChildId),
     Attempt(EndId),
+    Call(CallId),
+    IdleCalls(EndId),
     Tickets,
     Plugin(PluginId, u64),
 }
@@ -162,6 +167,7 @@ pub struct Broker {
     attempts: BTreeMap<EndId, Attempts>,
     next_direct: u64,
     tickets: Tickets,
+    calls: Calls,
     failures: VecDeque<Failure>,
     counters: Counters,
     timers: Timers<TimerKey>,
@@ -195,6 +201,7 @@ impl Broker {
             attempts: BTreeMap::new(),
             next_direct: 0,
             tickets: Tickets::default(),
+            calls: Calls::default(),
             failures: VecDeque::new(),
             counters: Counters::default(),
             timers: Timers::new(),
@@ -228,6 +235,8 @@ impl Broker {
                 TimerKey::Redial(peer) => self.dial(peer),
                 TimerKey::Restart(child) => self.restart_child(child),
                 TimerKey::Attempt(near) => self.next_attempt(near),
+                TimerKey::Call(call) => self.call_timer(call),
+                TimerKey::IdleCalls(end) => self.close_idle_calls(end),
                 TimerKey::Tickets => self.expire_tickets(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }
@@ -267,8 +276,11 @@ impl Broker {
         loop {
             match self.effects.pop_front()? {
                 Effect::Tell(plugin, told) => {
-                    if let Some(told) = self.still_true(plugin, told) {
-                        return Some(Effect::Tell(plugin, told));
+                    let of_calls = told.channel().is_some_and(|told| self.carries_calls(told));
+                    match self.still_true(plugin, told) {
+                        Some(told) if of_calls => self.calls_told(plugin, told),
+                        Some(told) => return Some(Effect::Tell(plugin, told)),
+                        None => {}
                     }
                 }
                 other => return Some(other),

@@ -4,8 +4,8 @@
 use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, Caller, ConnId, PluginId, Told};
-use crate::control::{Announced, Origin, Preface, Request};
-use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
+use crate::control::{Announced, Origin, Preface, Purpose, Request};
+use crate::ends::{ChannelInfo, End, EndId, Phase};
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
@@ -183,9 +183,8 @@ impl Broker {
 
     fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
         self.has_room(plugin)?;
-        let end = End::new(Owner::Plugin(plugin), Phase::Asked, self.settings.limits.window);
-        let near = self.add_end(End { info: Some(Box::new(info)), ..end })?;
-        self.count_channel(plugin, 1);
-        Ok(near)
+        let window = self.settings.limits.window;
+        let end = End::of_plugin(plugin, Phase::Asked, window, Purpose::Channel);
+        self.add_plugin_end(plugin, End { info: Some(Box::new(info)), ..end })
     }
 }

@@ -1,5 +1,6 @@
 //! The plugins of this server: their records, and what they ask for beside channels.
 
+use super::calls::CallCounts;
 use super::{Broker, ConnId, PluginId, TimerKey};
 use crate::address::Shareable;
 use crate::control::SocketName;
@@ -96,6 +97,7 @@ pub(super) struct PluginRecord {
     pub(super) direct: Direct,
     pub(super) state: PluginState,
     pub(super) channels: usize,
+    pub(super) calls: CallCounts,
     next_timer: u64,
 }
 
@@ -130,6 +132,8 @@ pub enum Misuse {
     WriteAfterClose,
     /// It gave credit for a channel that would sum up to more than 2^64 - 2.
     CreditOverflow,
+    /// It named a call that it never made, or was never asked to answer.
+    NoSuchCall,
 }
 
 impl fmt::Display for Misuse {
@@ -138,6 +142,7 @@ impl fmt::Display for Misuse {
             Misuse::NoSuchChannel => "it named a channel that it never had",
             Misuse::NothingToAnswer => "it answered a channel that was not waiting for an answer",
             Misuse::WriteAfterClose => "it wrote to a channel that it had closed",
+            Misuse::NoSuchCall => "it named a call that it never had",
             Misuse::CreditOverflow => "it gave more credit than 2^64 - 2 in all",
         })
     }
@@ -175,7 +180,8 @@ impl Broker {
         self.next_plugin += 1;
         self.names.insert(config.name.clone(), id);
         let state = PluginState::Starting;
-        let record = PluginRecord { config, runs, direct, state, channels: 0, next_timer: 0 };
+        let (channels, calls, next_timer) = Default::default();
+        let record = PluginRecord { config, runs, direct, state, channels, calls, next_timer };
         self.plugins.insert(id, record);
         Ok(id)
     }
@@ -273,6 +279,7 @@ impl Broker {
         self.names.remove(&name);
         let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
         self.timers.cancel_range(of_plugin);
+        self.plugin_calls_over(plugin, reason);
         self.abort_all_of(plugin, reason);
         self.withdraw_local(plugin, &name);
         self.guest_over(&name);

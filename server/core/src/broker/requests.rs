@@ -5,7 +5,7 @@ use super::connections::PeerInfo;
 use super::plugins::Runs;
 use super::{Broker, Caller, ConnId, PluginId, Told};
 use crate::bymux::StreamId;
-use crate::control::{Addresses, Answer, At, Origin, Preface, Request, Role, Ticket};
+use crate::control::{Addresses, Answer, At, Origin, Preface, Purpose, Request, Role, Ticket};
 use crate::directory::{Wanted, too_low};
 use crate::ends::{ChannelInfo, End, EndId, Owner, Phase};
 use crate::key::Key;
@@ -107,7 +107,7 @@ impl Broker {
         conn: ConnId,
         request: Request,
     ) -> Result<(), Reason> {
-        let Request { to, least, from, at, ticket, stays, .. } = request;
+        let Request { to, least, from, at, ticket, stays, purpose, .. } = request;
         let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
         let Some(server) = server else { return Ok(()) };
         let place = place_of(server, at.as_ref());
@@ -121,7 +121,7 @@ impl Broker {
         if version < least {
             return Err(too_low(&to, version, least));
         }
-        let calling = Calling { place, caller, least, ticket, seen, stays };
+        let calling = Calling { place, caller, least, ticket, seen, stays, purpose };
         self.connect(stream, calling, plugin)
     }
 
@@ -132,7 +132,7 @@ impl Broker {
         conn: ConnId,
         request: Request,
     ) -> Result<(), Reason> {
-        let Request { to, least, from, server, ticket, .. } = request;
+        let Request { to, least, from, server, ticket, purpose, .. } = request;
         let calling = self.running(&from.name).filter(|plugin| {
             self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(conn))
         });
@@ -150,7 +150,7 @@ impl Broker {
             && let Some(plugin) = self.running(&to)
         {
             let (place, seen) = (self.place(calling), self.seen(conn));
-            let calling = Calling { place, caller, least, ticket, seen, stays: false };
+            let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
             return self.connect(stream, calling, plugin);
         }
         let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
@@ -162,13 +162,13 @@ impl Broker {
         };
         let from = Origin::new(caller.name, version);
         let at = self.where_at(calling);
-        let request = Request { at, ticket, ..Request::new(to, least, from) };
+        let request = Request { at, ticket, purpose, ..Request::new(to, least, from) };
         self.relay(stream, link, request, info)
     }
 
     /// The server of this host wants a channel to a plugin of this process.
     fn asked_by_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
-        let Request { to, least, from, route, ticket, .. } = request;
+        let Request { to, least, from, route, ticket, purpose, .. } = request;
         let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
         let plugin = self.running(&to).ok_or_else(unknown)?;
         let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
@@ -180,7 +180,7 @@ impl Broker {
         if let Some(ticket) = ticket {
             self.redeem_relayed(ticket, &to, &caller)?;
         }
-        self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link))
+        self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link), purpose)
     }
 
     /// Connects a stream, behind which a caller is, with a plugin of this server; or invites the
@@ -192,14 +192,14 @@ impl Broker {
             return self.invite(stream, &calling, plugin, routes);
         }
         let route = routes.last().copied().unwrap_or(Route::Relay);
-        let Calling { caller, least, ticket, .. } = calling;
+        let Calling { caller, least, ticket, purpose, .. } = calling;
         let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
         let (runs, to) = (record.runs, record.config.name.clone());
         let Runs::At(host) = runs else {
             if let Some(ticket) = ticket {
                 self.redeem_relayed(ticket, &to, &caller)?;
             }
-            return self.ask_plugin(stream, plugin, caller, route);
+            return self.ask_plugin(stream, plugin, caller, route, purpose);
         };
         let info = ChannelInfo {
             from: (caller.name.clone(), caller.server),
@@ -208,7 +208,8 @@ impl Broker {
         };
         let server = Some(caller.server);
         let from = Origin { name: caller.name, version: caller.version, server };
-        let request = Request { route: Some(route), ticket, ..Request::new(to, least, from) };
+        let request = Request::new(to, least, from);
+        let request = Request { route: Some(route), ticket, purpose, ..request };
         self.relay(stream, host, request, info)
     }
 
@@ -219,14 +220,14 @@ impl Broker {
         plugin: PluginId,
         caller: Caller,
         route: Route,
+        purpose: Purpose,
     ) -> Result<(), Reason> {
         self.has_room(plugin)?;
         let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
         let to = (record.config.name.clone(), self.home.key);
         let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
-        let near = End::new(Owner::Plugin(plugin), Phase::Asked, WINDOW);
-        let near = self.add_end(End { info: Some(Box::new(info)), ..near })?;
-        self.count_channel(plugin, 1);
+        let near = End::of_plugin(plugin, Phase::Asked, WINDOW, purpose);
+        let near = self.add_plugin_end(plugin, End { info: Some(Box::new(info)), ..near })?;
         self.join_ends(near, stream);
         self.tell(plugin, Told::Open(self.ends.handle(near), caller));
         Ok(())
@@ -277,11 +278,17 @@ impl Broker {
     }
 
     /// What a plugin of this process asks for when the servers pass a channel on.
-    pub(super) fn request_of(&self, plugin: PluginId, to: Name, server: Key) -> Option<Request> {
+    pub(super) fn request_of(
+        &self,
+        plugin: PluginId,
+        to: Name,
+        server: Key,
+        purpose: Purpose,
+    ) -> Option<Request> {
         let caller = self.caller(plugin)?;
         let from = Origin::new(caller.name, caller.version);
         let server = self.is_host().then_some(server);
-        Some(Request { server, ..Request::new(to, 0, from) })
+        Some(Request { server, purpose, ..Request::new(to, 0, from) })
     }
 }
 
@@ -298,6 +305,7 @@ pub(super) struct Calling {
     pub(super) seen: Option<Addresses>,
     /// It takes no invitation.
     pub(super) stays: bool,
+    pub(super) purpose: Purpose,
 }
 
 /// Where a plugin of another server is, as that server says.

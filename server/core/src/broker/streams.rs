@@ -153,7 +153,12 @@ impl Broker {
                 let direct = nothing_waits && end.is_up() && end.inbox.is_empty();
                 if direct && !end.flags.read_over && !end.flags.ending {
                     end.told += count;
-                    return Step::Write { plugin, channel: self.ends.handle(sink), bytes };
+                    let (calls, channel) = (end.flags.calls, self.ends.handle(sink));
+                    if !calls {
+                        return Step::Write { plugin, channel, bytes };
+                    }
+                    self.calls_bytes(plugin, channel, bytes);
+                    return Step::More;
                 }
                 self.keep_for_plugin(sink, bytes);
             }

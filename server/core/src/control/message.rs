@@ -282,6 +282,10 @@ pub struct Expect {
     /// Where to dial the caller at the same time, through the routers between the two.
     #[n(5)]
     pub punch: Option<Addresses>,
+    /// The connection carries calls.
+    #[n(6)]
+    #[cbor(default)]
+    pub calls: bool,
 }
 
 /// A channel of a plugin of the sending host, or a route of it, did not work.

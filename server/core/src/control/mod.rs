@@ -15,7 +15,7 @@ pub use message::{
     Plugins, Registration, Rejected, Role, Server, Tried, Unknown, Unlinked, Use, Wanted,
     Withdrawn,
 };
-pub use preface::{Answer, At, Invitation, Origin, Preface, Presented, Request};
+pub use preface::{Answer, At, Invitation, Origin, Preface, Presented, Purpose, Request};
 
 /// Version of the link protocol that this crate speaks.
 pub const PROTOCOL: u64 = 1;

@@ -65,13 +65,36 @@ pub struct Request {
     #[n(8)]
     #[cbor(default)]
     pub stays: bool,
+    /// What the bytes will be. The kind of the preface says it.
+    #[cbor(skip)]
+    pub purpose: Purpose,
+}
+
+/// What the bytes of a channel are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// What the two plugins tell each other.
+    #[default]
+    Channel,
+    /// Calls of the one to the other.
+    Calls,
 }
 
 impl Request {
     /// A plugin of the receiver is wanted by one of the sender that runs inline.
     pub fn new(to: Name, least: Version, from: Origin) -> Request {
         let (server, route, at, ticket) = (None, None, None, None);
-        Request { to, least, from, server, route, at, ticket, stays: false }
+        Request {
+            to,
+            least,
+            from,
+            server,
+            route,
+            at,
+            ticket,
+            stays: false,
+            purpose: Purpose::Channel,
+        }
     }
 }
 
@@ -133,7 +156,7 @@ pub struct Presented {
 /// What a stream is for: its creator's first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preface {
-    /// A channel to a plugin of the receiver.
+    /// A channel to a plugin of the receiver, or a stream of calls to it.
     Channel(Box<Request>),
     /// A command of the command line. The reply is the stream's bytes.
     Command {
@@ -160,6 +183,7 @@ pub enum Answer {
 const CHANNEL: u64 = 1;
 const COMMAND: u64 = 2;
 const PRESENTED: u64 = 3;
+const CALLS: u64 = 4;
 const ACCEPT: u64 = 1;
 const REFUSE: u64 = 2;
 const DIRECT: u64 = 3;
@@ -194,7 +218,10 @@ impl Preface {
     /// The preface as a frame, its length in front.
     pub fn frame(&self) -> Vec<u8> {
         match self {
-            Preface::Channel(request) => frame(CHANNEL, &**request),
+            Preface::Channel(request) => match request.purpose {
+                Purpose::Channel => frame(CHANNEL, &**request),
+                Purpose::Calls => frame(CALLS, &**request),
+            },
             Preface::Command { name } => frame(COMMAND, &WireCommand { name: name.clone() }),
             Preface::Direct(presented) => frame(PRESENTED, presented),
             Preface::Other(kind) => frame(*kind, &WireAccept { route: None }),
@@ -206,6 +233,8 @@ impl Preface {
         let (kind, decoder) = open_envelope(bytes)?;
         match kind {
             CHANNEL => body(decoder).map(|request| Preface::Channel(Box::new(request))),
+            CALLS => body(decoder)
+                .map(|request| Preface::channel(Request { purpose: Purpose::Calls, ..request })),
             PRESENTED => body(decoder).map(Preface::Direct),
             COMMAND => body(decoder).map(|WireCommand { name }| Preface::Command { name }),
             other => Ok(Preface::Other(other)),
@@ -259,6 +288,7 @@ mod tests {
                 at: Some(At { process: Key([1; 32]), machine: Key([2; 32]), seen: None }),
                 ticket: Some(Ticket([4; 32])),
                 stays: true,
+                purpose: Purpose::Calls,
             })),
             Preface::Command { name: "status".into() },
             Preface::Direct(Presented { ticket: Ticket([5; 32]), route: Route::Unix }),

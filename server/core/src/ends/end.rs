@@ -3,6 +3,7 @@
 use super::{EndId, Handle, Inbox};
 use crate::broker::{ConnId, PluginId};
 use crate::bymux::StreamId;
+use crate::control::Purpose;
 use crate::key::Key;
 use crate::link::Round;
 use crate::name::Name;
@@ -48,6 +49,8 @@ pub(crate) struct EndFlags {
     pub(crate) short_window: bool,
     /// A plugin gives credit itself.
     pub(crate) manual: bool,
+    /// It carries calls: what its plugin would be told, the broker is told.
+    pub(crate) calls: bool,
     /// The last word about this end is on its way to its plugin.
     pub(crate) ending: bool,
     /// The plugin has given this end up, and hears nothing but the last word.
@@ -131,6 +134,18 @@ impl End {
             join_to: None,
             info: None,
         }
+    }
+
+    /// The end of a plugin.
+    pub(crate) fn of_plugin(plugin: PluginId, phase: Phase, window: u64, purpose: Purpose) -> End {
+        let mut end = End::new(Owner::Plugin(plugin), phase, window);
+        end.flags.calls = purpose == Purpose::Calls;
+        end
+    }
+
+    /// What the channel's bytes are.
+    pub(crate) fn purpose(&self) -> Purpose {
+        if self.flags.calls { Purpose::Calls } else { Purpose::Channel }
     }
 
     /// Whether the owner may be told what the other end gives.

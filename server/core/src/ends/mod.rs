@@ -23,7 +23,7 @@ impl Handle {
         Handle(u64::from(generation) << 32 | u64::from(id))
     }
 
-    fn id(self) -> EndId {
+    pub(crate) fn id(self) -> EndId {
         (self.0 & u64::from(u32::MAX)) as EndId
     }
 
@@ -109,6 +109,14 @@ impl Ends {
                 Lookup::Past
             }
             _ => Lookup::Never,
+        }
+    }
+
+    /// The end that a handle names, if it is there.
+    pub(crate) fn live(&self, handle: Handle) -> Option<&End> {
+        match self.lookup(handle) {
+            Lookup::Live(id) => self.get(id),
+            Lookup::Past | Lookup::Never => None,
         }
     }
 

@@ -1,0 +1,55 @@
+//! What becomes of a call, as the caller is told it.
+
+use core::fmt;
+
+use crate::{Call, Reason};
+
+/// What a call has come to when [`Host::call`](crate::Host::call) returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a call that is over already is not told by `reply`"]
+pub enum Called {
+    /// It is over: the answer, or why there is none. [`reply`](crate::Plugin::reply) is not called.
+    Over(Result<Vec<u8>, Unanswered>),
+    /// [`reply`](crate::Plugin::reply) is called for this call, once.
+    Pending(Call),
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It was not done: the callee says no, or a server does (`unknown-plugin`, `too-many-calls`,
+    /// `limit-reached` and so on).
+    Refused(Reason),
+    /// The caller took it back. It may have been done.
+    Cancelled,
+    /// The answer did not come in time. It may have been done.
+    Deadline,
+    /// The callee failed or stopped (`plugin-failed`, `plugin-stopped`), or the way to it is lost
+    /// (`link-lost`, `host-lost`). It may have been done.
+    Lost(Reason),
+}
+
+impl Unanswered {
+    /// The reason's code, or the word for what happened: `cancelled`, `deadline`.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Refused(why) | Self::Lost(why) => why.code(),
+            Self::Cancelled => "cancelled",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => write!(f, "the call was refused: {why}"),
+            Self::Cancelled => f.write_str("the call was cancelled"),
+            Self::Deadline => f.write_str("the call was not answered in time"),
+            Self::Lost(why) => write!(f, "the call was lost: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Unanswered {}

@@ -1,0 +1,71 @@
+//! The functions about calls, which came with version 1.2.
+
+use std::time::Duration;
+
+use super::{guarded, reason_of, serve};
+use crate::Call;
+use crate::abi::{Bytes, OutcomeView, ReasonView, Sink, Status, TargetView};
+use crate::host::{Callee, CalleePlace};
+
+pub(super) unsafe extern "C" fn call(
+    context: *const (),
+    target: *const TargetView,
+    hint: *mut u64,
+    request: Bytes,
+    deadline: u64,
+    call: *mut u64,
+    outcome: Sink<OutcomeView>,
+) -> Status {
+    // SAFETY: lent.
+    unsafe {
+        let target = &*target;
+        let place = match target.place {
+            0 => CalleePlace::Anywhere,
+            1 => CalleePlace::Here,
+            _ => CalleePlace::Server(target.server.as_text()),
+        };
+        let (name, version) = (target.name.as_text(), target.version);
+        let mut callee = Callee { name, version, place, hint: *hint };
+        let deadline = match deadline {
+            u64::MAX => Duration::MAX,
+            nanos => Duration::from_nanos(nanos),
+        };
+        let mut show = |result: Result<&[u8], &crate::Unanswered>| {
+            OutcomeView::show(result, |view| outcome.put(view));
+        };
+        guarded(context, |api| {
+            let pending = api.call(&mut callee, request.as_slice(), deadline, &mut show);
+            hint.write(callee.hint);
+            match pending {
+                Some(pending) => {
+                    call.write(pending.0);
+                    Status::LATER
+                }
+                None => Status::DONE,
+            }
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn cancel_call(context: *const (), call: u64) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.cancel(Call(call))) }
+}
+
+pub(super) unsafe extern "C" fn answer_call(
+    context: *const (),
+    call: u64,
+    answer: Bytes,
+) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.answer(Call(call), answer.as_slice())) }
+}
+
+pub(super) unsafe extern "C" fn refuse_call(
+    context: *const (),
+    call: u64,
+    why: *const ReasonView,
+) -> Status {
+    // SAFETY: lent.
+    unsafe { serve(context, |api| api.refuse_call(Call(call), reason_of(&*why))) }
+}

@@ -1,0 +1,99 @@
+//! How a plugin calls others, and answers those that call it.
+
+use std::time::Duration;
+
+use super::{Host, target_view};
+use crate::abi::{Bytes, OutcomeView, Sink, Status};
+use crate::call::{Called, Unanswered};
+use crate::{By, Call, Reason, Target};
+
+/// Calls: since version 1.2 of the API.
+///
+/// A call is one request and one answer. It ends in exactly one way: answered, refused, cancelled,
+/// past its deadline, or lost. It is made at most once; nothing is tried again by itself.
+impl Host {
+    /// Calls another plugin, and waits for its answer for `deadline` at the most.
+    ///
+    /// A plugin that runs in the same place is called at once, and what it answers there is in
+    /// [`Called::Over`]. Otherwise, also when that plugin is on the stack already or answers later,
+    /// [`reply`](crate::Plugin::reply) tells the outcome. The calls of one plugin to another begin
+    /// in the order in which they were made, and end in any order.
+    ///
+    /// A request and an answer have at most 16 MiB each, and a plugin may wait for 65,536 calls,
+    /// unless the server's `[limits]` say otherwise. A deadline of zero is past: the callee is not
+    /// called. One of [`Duration::MAX`] never is. An answer that is given at once is never late.
+    /// A target that is kept and used again is found faster the next time.
+    pub fn call(&self, target: &Target, request: &[u8], deadline: Duration) -> Called {
+        let Some(function) = self.table.call() else {
+            return refused("this server knows no calls: its API is older than 1.2");
+        };
+        // 64 bits of nanoseconds are 584 years.
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        let (view, hint) = (target_view(target), target.hint());
+        let (mut number, mut found) = (0, hint);
+        let mut outcome = None;
+        let mut take = |view: &OutcomeView| {
+            // SAFETY: the host shows what is alive.
+            let shown = unsafe { view.as_result() };
+            outcome = Some(shown.map(<[u8]>::to_vec));
+        };
+        // SAFETY: all pointers are borrowed for the call.
+        let status = unsafe {
+            function(
+                self.context,
+                &raw const view,
+                &raw mut found,
+                Bytes::new(request),
+                nanos,
+                &raw mut number,
+                Sink::new(&mut take),
+            )
+        };
+        if found != hint {
+            target.set_hint(found);
+        }
+        match (status, outcome) {
+            (Status::DONE, Some(outcome)) => Called::Over(outcome),
+            (Status::LATER, _) => Called::Pending(Call(number)),
+            _ => {
+                let why = "the host failed while it was asked";
+                let why = Reason::received(By::Server, "host-failed", why);
+                Called::Over(Err(Unanswered::Lost(why)))
+            }
+        }
+    }
+
+    /// Takes a call back: its outcome is [`Unanswered::Cancelled`], told by
+    /// [`reply`](crate::Plugin::reply), and the callee is told that nobody waits. Nothing happens
+    /// when the call is over already.
+    pub fn cancel(&self, call: Call) {
+        if let Some(function) = self.table.cancel_call() {
+            // SAFETY: context and table belong together.
+            unsafe { function(self.context, call.0) };
+        }
+    }
+
+    /// Answers a call to this plugin, in [`call`](crate::Plugin::call) or at any time after.
+    /// Nothing happens when it was answered already, or its caller waits no longer.
+    pub fn answer(&self, call: Call, answer: &[u8]) {
+        if let Some(function) = self.table.answer_call() {
+            // SAFETY: the answer is borrowed for the call.
+            unsafe { function(self.context, call.0, Bytes::new(answer)) };
+        }
+    }
+
+    /// Refuses a call to this plugin, as [`answer`](Self::answer) answers it.
+    pub fn refuse_call(&self, call: Call, why: Reason) {
+        if let Some(function) = self.table.refuse_call() {
+            let view = why.view();
+            // SAFETY: the reason is borrowed for the call.
+            unsafe { function(self.context, call.0, &raw const view) };
+        }
+    }
+}
+
+#[cold]
+fn refused(text: &str) -> Called {
+    let why = Reason::received(By::Server, "not-supported", text);
+    Called::Over(Err(Unanswered::Refused(why)))
+}

@@ -1,0 +1,90 @@
+//! What must always hold of calls, checked for tests.
+
+use super::super::{Broker, PluginId};
+use super::{Asked, Asker, CallCounts, Heard};
+use crate::calls::MESSAGE_COST;
+use crate::ends::{End, EndId};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+
+impl Broker {
+    /// Each call has its two sides, and the sums agree.
+    pub(in super::super) fn audit_calls(&self) -> Result<(), String> {
+        let mut counts: BTreeMap<PluginId, CallCounts> = BTreeMap::new();
+        let mut numbers: BTreeMap<EndId, usize> = BTreeMap::new();
+        for (id, call) in self.calls.table.iter() {
+            if let Asker::Plugin(plugin) = call.asker {
+                let counts = counts.entry(plugin).or_default();
+                counts.made += 1;
+                if let Asked::Plugin(_, Heard::Queued(length)) = call.asked {
+                    counts.held += u64::from(length) + MESSAGE_COST;
+                }
+            }
+            if let Asked::Plugin(plugin, heard) = call.asked {
+                let counts = counts.entry(plugin).or_default();
+                counts.asked += 1;
+                counts.queued += usize::from(heard != Heard::Told);
+            }
+            let of_stream = match (call.asker, call.asked) {
+                (Asker::Stream(..), Asked::Stream(..)) => {
+                    return Err(format!("{id:?} is of two streams"));
+                }
+                (Asker::Stream(end, number), _) | (_, Asked::Stream(end, number)) => {
+                    *numbers.entry(end).or_default() += 1;
+                    Some((end, number))
+                }
+                (Asker::Plugin(_), Asked::Plugin(..)) => None,
+            };
+            if let Some((end, number)) = of_stream
+                && self.calls.streams.get(&end).and_then(|s| s.numbers.get(&number)) != Some(&id)
+            {
+                return Err(format!("{id:?} is not number {number} of {end}"));
+            }
+        }
+        self.audit_call_streams(&numbers, &mut counts)?;
+        for (plugin, record) in &self.plugins {
+            let found = counts.get(plugin).copied().unwrap_or_default();
+            if found != record.calls {
+                return Err(format!("{plugin:?} has {found:?}, counted are {:?}", record.calls));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each stream has an end, its numbers name calls, and it is charged with what it costs.
+    fn audit_call_streams(
+        &self,
+        numbers: &BTreeMap<EndId, usize>,
+        counts: &mut BTreeMap<PluginId, CallCounts>,
+    ) -> Result<(), String> {
+        let mut accounts = BTreeMap::new();
+        for (end, stream) in &self.calls.streams {
+            let ours = |end: &&End| end.flags.calls && end.plugin() == Some(stream.plugin);
+            if self.ends.get(*end).filter(ours).is_none() {
+                return Err(format!("a stream of calls has no end {end}"));
+            }
+            if numbers.get(end).copied().unwrap_or(0) != stream.numbers.len() {
+                return Err(format!("numbers of {end} name calls that are over"));
+            }
+            if stream.charged.1 != stream.held() {
+                return Err(format!("{end} is not charged with {}", stream.held()));
+            }
+            match stream.charged.0 {
+                Some(conn) => *accounts.entry(conn).or_default() += stream.charged.1,
+                None => counts.entry(stream.plugin).or_default().held += stream.charged.1,
+            }
+        }
+        for (id, conn) in &self.conns {
+            let found: u64 = accounts.get(id).copied().unwrap_or(0);
+            if found != conn.calls_held {
+                let counted = conn.calls_held;
+                return Err(format!("calls hold {found} bytes of {id:?}, counted are {counted}"));
+            }
+        }
+        match self.calls.running.is_empty() {
+            true => Ok(()),
+            false => Err("a call is running between two turns".into()),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Calls: one request of a plugin's to another, and what becomes of it, which is exactly one of
+//! [`Outcome`].
+//!
+//! A call has two sides in each process: who asks (`Asker`) and who is asked (`Asked`). Each is a
+//! plugin of the process or a call of a stream, on which all calls of a pair of plugins travel. The
+//! stream is a channel like any other whose ends belong to the broker (`streams.rs`), so that it
+//! has the same routes, the same limits and the same backpressure. A plugin that is not on the
+//! stack and runs in the same process is called at once (`begin.rs`).
+
+mod audit;
+mod begin;
+mod over;
+mod streams;
+
+use super::{Broker, Misuse, PluginId};
+use crate::ends::EndId;
+use crate::name::Version;
+use crate::reason::Reason;
+pub use crate::slots::CallId;
+use crate::slots::Found;
+use crate::slots::Slots;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+pub(super) use streams::{CallStream, PairKey};
+
+/// Which plugin a call is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Callee<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The least version that will do.
+    pub least: Version,
+    /// Where it may be.
+    pub place: CalleePlace<'a>,
+    /// The plugin that was meant the last time. It saves looking for the name, and is looked at
+    /// before it is believed.
+    pub hint: Option<PluginId>,
+}
+
+/// Where the plugin may be that is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalleePlace<'a> {
+    /// On this server if it is here, else on any linked server that has it.
+    Anywhere,
+    /// On this server only.
+    Here,
+    /// On the server with this key or name.
+    Server(&'a str),
+}
+
+/// How a call ended: each ends so exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The callee's answer.
+    Answered(Vec<u8>),
+    /// The callee, or a server, did not do it.
+    Refused(Reason),
+    /// The caller did not wait for it. It may have been done.
+    Cancelled,
+    /// There was no answer in time. It may have been done.
+    Deadline,
+    /// The callee, or the way to it, is gone. It may have been done.
+    Lost(Reason),
+}
+
+/// What a call has come to when [`Broker::call`] returns.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Called {
+    /// Call this plugin now, then say [`returned`](Broker::returned).
+    Run(PluginId, CallId),
+    /// The outcome is told later.
+    Pending(CallId),
+    /// It is over.
+    Over(Outcome),
+}
+
+/// Who waits for the outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    Plugin(PluginId),
+    Stream(EndId, u32),
+}
+
+/// Who has to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Plugin(PluginId, Heard),
+    Stream(EndId, u32),
+}
+
+/// Whether a plugin knows of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// It will be told, with a request of so many bytes that is kept until then.
+    Queued(u32),
+    /// It was told.
+    Told,
+}
+
+/// A call without an outcome.
+#[derive(Debug)]
+struct Call {
+    asker: Asker,
+    asked: Asked,
+    /// It has a deadline that is watched.
+    timed: bool,
+}
+
+/// A call whose callee is on the stack.
+#[derive(Debug)]
+struct Running {
+    call: CallId,
+    caller: PluginId,
+    callee: PluginId,
+    deadline: Duration,
+    outcome: Option<Outcome>,
+}
+
+/// Calls that run within each other: more would be a danger to the stack.
+const DEPTH_MAX: usize = 32;
+
+/// All calls of a process.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    table: Slots<Call>,
+    /// Those whose callee is on the stack, the innermost last.
+    running: Vec<Running>,
+    streams: BTreeMap<EndId, CallStream>,
+    /// The stream of each pair of plugins whose caller is here.
+    pairs: BTreeMap<PairKey, EndId>,
+    /// A buffer for the next answer.
+    spare: Vec<u8>,
+}
+
+/// What a plugin has to do with calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CallCounts {
+    /// Calls that it made.
+    made: usize,
+    /// Calls that it has to answer.
+    asked: usize,
+    /// Those of them of which it has not been told.
+    queued: usize,
+    /// Bytes of requests that wait to be told to plugins of this process, which it made.
+    held: u64,
+}
+
+impl Broker {
+    /// A plugin answers a call. It may be over already, which is no error.
+    pub fn answer_call(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        answer: &[u8],
+    ) -> Result<(), Misuse> {
+        if !self.is_asked(plugin, call)? {
+            return Ok(());
+        }
+        let outcome = match self.fits(answer.len(), "answer") {
+            Ok(()) => {
+                let mut bytes = core::mem::take(&mut self.calls.spare);
+                bytes.clear();
+                bytes.extend_from_slice(answer);
+                Outcome::Answered(bytes)
+            }
+            Err(reason) => Outcome::Lost(reason),
+        };
+        self.call_answered(call, outcome);
+        Ok(())
+    }
+
+    /// A plugin refuses a call. It may be over already, which is no error.
+    pub fn refuse_call(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        reason: Reason,
+    ) -> Result<(), Misuse> {
+        if self.is_asked(plugin, call)? {
+            self.call_answered(call, Outcome::Refused(reason));
+        }
+        Ok(())
+    }
+
+    /// A plugin waits for the outcome of a call no longer; it is told that it was cancelled. The
+    /// call may be over already, which is no error.
+    pub fn cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
+        match self.calls.table.lookup(call) {
+            Found::Live(Call { asker, .. }) if *asker == Asker::Plugin(plugin) => {
+                self.call_given_up(call, Outcome::Cancelled);
+                Ok(())
+            }
+            Found::Past => Ok(()),
+            Found::Live(_) | Found::Never => Err(Misuse::NoSuchCall),
+        }
+    }
+
+    /// The time of a call is over.
+    pub(super) fn call_timer(&mut self, call: CallId) {
+        if let Some(found) = self.calls.table.get_mut(call) {
+            found.timed = false;
+        }
+        self.call_given_up(call, Outcome::Deadline);
+    }
+
+    /// Calls without an outcome that this process knows of.
+    pub fn open_calls(&self) -> usize {
+        self.calls.table.len()
+    }
+
+    /// Takes the bytes of an answer back, for the next one.
+    pub fn recycle(&mut self, outcome: Outcome) {
+        /// A larger buffer is not worth its memory.
+        const WORTH_KEEPING: usize = 64 * 1024;
+        if let Outcome::Answered(bytes) = outcome
+            && bytes.capacity() <= WORTH_KEEPING
+        {
+            self.calls.spare = bytes;
+        }
+    }
+
+    /// Whether a plugin is asked; not when the call is over.
+    fn is_asked(&self, plugin: PluginId, call: CallId) -> Result<bool, Misuse> {
+        match self.calls.table.lookup(call) {
+            Found::Live(Call { asked: Asked::Plugin(asked, Heard::Told), .. })
+                if *asked == plugin =>
+            {
+                Ok(true)
+            }
+            Found::Past => Ok(false),
+            Found::Live(_) | Found::Never => Err(Misuse::NoSuchCall),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! How a call ends, whoever ends it: the one side is told the outcome, the other that it is over.
+
+use super::super::{Broker, PluginId, TimerKey, Told};
+use super::{Asked, Asker, Call, CallId, Heard, Outcome};
+use crate::calls::Kind;
+use crate::reason::{Code, Reason};
+use alloc::vec::Vec;
+
+impl Broker {
+    /// The asked side says what came of a call.
+    pub(super) fn call_answered(&mut self, call: CallId, outcome: Outcome) {
+        if let Some(Call { asker, .. }) = self.take_call(call) {
+            self.tell_asker(call, asker, outcome);
+        }
+    }
+
+    /// The asking side, or its time, gives a call up.
+    pub(super) fn call_given_up(&mut self, call: CallId, outcome: Outcome) {
+        if let Some(Call { asker, asked, .. }) = self.take_call(call) {
+            self.tell_asked(call, asked);
+            self.tell_asker(call, asker, outcome);
+        }
+    }
+
+    /// The asking side is gone: nobody waits for the outcome.
+    pub(super) fn call_abandoned(&mut self, call: CallId) {
+        if let Some(Call { asked, .. }) = self.take_call(call) {
+            self.tell_asked(call, asked);
+        }
+    }
+
+    /// A plugin is over, and so is all that it had to do with calls.
+    pub(in super::super) fn plugin_calls_over(&mut self, plugin: PluginId, reason: &Reason) {
+        let calls = self.calls.table.iter();
+        let of_plugin = calls.filter_map(|(id, call)| {
+            let asks = call.asker == Asker::Plugin(plugin);
+            let is_asked = matches!(call.asked, Asked::Plugin(asked, _) if asked == plugin);
+            (asks || is_asked).then_some((id, is_asked))
+        });
+        for (call, is_asked) in of_plugin.collect::<Vec<_>>() {
+            match is_asked {
+                true => self.call_answered(call, Outcome::Lost(reason.clone())),
+                false => self.call_abandoned(call),
+            }
+        }
+        for end in self.call_streams_of(plugin) {
+            self.forget_call_stream(end);
+        }
+    }
+
+    /// Forgets a call, and that anybody has to do with it.
+    fn take_call(&mut self, id: CallId) -> Option<Call> {
+        let call = self.calls.table.remove(id)?;
+        if call.timed {
+            self.timers.cancel(TimerKey::Call(id));
+        }
+        match call.asker {
+            Asker::Plugin(plugin) => {
+                if let Some(record) = self.plugins.get_mut(&plugin) {
+                    record.calls.made = record.calls.made.saturating_sub(1);
+                }
+            }
+            Asker::Stream(stream, number) => self.forget_number(stream, number),
+        }
+        match call.asked {
+            Asked::Plugin(plugin, heard) => {
+                if let Some(record) = self.plugins.get_mut(&plugin) {
+                    record.calls.asked = record.calls.asked.saturating_sub(1);
+                }
+                if let Heard::Queued(length) = heard {
+                    self.unqueue(call.asker, plugin, length);
+                }
+            }
+            Asked::Stream(stream, number) => self.forget_number(stream, number),
+        }
+        Some(call)
+    }
+
+    fn tell_asker(&mut self, call: CallId, asker: Asker, outcome: Outcome) {
+        match asker {
+            Asker::Stream(stream, number) => self.send_outcome(stream, number, outcome),
+            Asker::Plugin(plugin) => {
+                let mut running = self.calls.running.iter_mut().rev();
+                match running.find(|running| running.call == call) {
+                    Some(running) => running.outcome = Some(outcome),
+                    None => self.tell(plugin, Told::Reply(call, outcome)),
+                }
+            }
+        }
+    }
+
+    fn tell_asked(&mut self, call: CallId, asked: Asked) {
+        match asked {
+            Asked::Plugin(plugin, Heard::Told) => self.tell(plugin, Told::Cancelled(call)),
+            Asked::Plugin(_, Heard::Queued(_)) => {}
+            Asked::Stream(stream, number) => self.withdraw_request(stream, number),
+        }
+    }
+}
+
+impl Outcome {
+    /// What is said of an outcome on a stream of calls.
+    pub(super) fn into_message(self) -> Option<(Kind, Vec<u8>)> {
+        match self {
+            Outcome::Answered(bytes) => Some((Kind::Answer, bytes)),
+            Outcome::Refused(reason) => Some((Kind::Refused, minicbor::to_vec(reason).ok()?)),
+            Outcome::Lost(reason) => Some((Kind::Lost, minicbor::to_vec(reason).ok()?)),
+            Outcome::Cancelled | Outcome::Deadline => None,
+        }
+    }
+
+    /// What a message on a stream of calls says of an outcome.
+    pub(super) fn of_message(kind: Kind, bytes: Vec<u8>) -> Outcome {
+        let unreadable = |_| Reason::server(Code::ProtocolViolation, "the reason cannot be read");
+        match kind {
+            Kind::Answer => Outcome::Answered(bytes),
+            Kind::Refused => Outcome::Refused(minicbor::decode(&bytes).unwrap_or_else(unreadable)),
+            Kind::Lost | Kind::Request | Kind::Cancel => {
+                Outcome::Lost(minicbor::decode(&bytes).unwrap_or_else(unreadable))
+            }
+        }
+    }
+}

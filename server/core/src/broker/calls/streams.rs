@@ -1,0 +1,415 @@
+//! The streams on which the calls of a pair of plugins travel between processes. Each is a channel
+//! whose ends belong to plugins, and of which the plugins are not told.
+
+use super::super::{Broker, Caller, ConnId, PluginId, Target, TimerKey, Told};
+use super::{CallId, Outcome};
+use crate::calls::{Kind, Message, Reader, Sender, Side};
+use crate::control::Purpose;
+use crate::ends::{EndId, Handle};
+use crate::key::Key;
+use crate::limits::Limit;
+use crate::name::Name;
+use crate::reason::{By, Code, Reason};
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A caller of this process, and its callee with the server of that.
+pub(in super::super) type PairKey = (PluginId, Name, Key);
+
+/// A stream without calls is closed after so long: a link is not kept for calls that are over, and
+/// the next call costs no more than the first one.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Who has which end.
+#[derive(Debug)]
+enum Part {
+    /// The caller of this pair is here.
+    Caller(PairKey),
+    /// The callee is here, and this is who calls.
+    Callee(Caller),
+}
+
+/// One end of a stream of calls.
+#[derive(Debug)]
+pub(in super::super) struct CallStream {
+    /// Whose end it is.
+    pub(super) plugin: PluginId,
+    part: Part,
+    sender: Sender,
+    reader: Reader,
+    /// The calls by their numbers on the stream.
+    pub(super) numbers: BTreeMap<u32, CallId>,
+    next: u32,
+    /// The other side has accepted it.
+    up: bool,
+    /// What its messages cost, and the connection on whose account; of the plugin's, if none.
+    pub(super) charged: (Option<ConnId>, u64),
+    idle_since: Duration,
+}
+
+impl CallStream {
+    fn new(plugin: PluginId, part: Part, now: Duration) -> CallStream {
+        let side = match part {
+            Part::Caller(_) => Side::Caller,
+            Part::Callee(_) => Side::Callee,
+        };
+        CallStream {
+            plugin,
+            part,
+            sender: Sender::default(),
+            reader: Reader::new(side),
+            numbers: BTreeMap::new(),
+            next: 0,
+            up: false,
+            charged: (None, 0),
+            idle_since: now,
+        }
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        self.sender.held() + self.reader.held()
+    }
+}
+
+impl Broker {
+    /// The stream for calls of a plugin to another one, which is opened if there is none.
+    pub(super) fn stream_to(&mut self, plugin: PluginId, target: &Target) -> Result<EndId, Reason> {
+        let entry = self.find(target)?;
+        let pair = (plugin, entry.name.clone(), entry.server);
+        let there = self.calls.pairs.get(&pair).copied().filter(|end| {
+            let end = self.ends.get(*end);
+            end.is_some_and(|end| !end.flags.ending && !end.flags.write_over)
+        });
+        if let Some(end) = there {
+            return Ok(end);
+        }
+        let handle = self.open_to(plugin, target, entry, Purpose::Calls)?;
+        let end = handle.id();
+        let stream = CallStream::new(plugin, Part::Caller(pair.clone()), self.now);
+        self.calls.streams.insert(end, stream);
+        self.calls.pairs.insert(pair, end);
+        self.timers.set(TimerKey::IdleCalls(end), self.now + IDLE);
+        Ok(end)
+    }
+
+    /// The number of the next call on a stream, whose request has so many bytes.
+    pub(super) fn number_on(&mut self, end: EndId, length: usize) -> Result<u32, Reason> {
+        let charged = self.charged(end);
+        self.holds(charged, length)?;
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return Ok(0) };
+        while stream.numbers.contains_key(&stream.next) {
+            stream.next = stream.next.wrapping_add(1);
+        }
+        let number = stream.next;
+        stream.next = number.wrapping_add(1);
+        Ok(number)
+    }
+
+    pub(super) fn send_request(&mut self, end: EndId, number: u32, call: CallId, bytes: Vec<u8>) {
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+        stream.numbers.insert(number, call);
+        stream.sender.push(Kind::Request, number, bytes);
+        self.pump_calls(end);
+    }
+
+    /// Nobody waits for the outcome of a call any more.
+    pub(super) fn withdraw_request(&mut self, end: EndId, number: u32) {
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+        stream.reader.forget(number);
+        if stream.sender.withdraw(number) {
+            stream.sender.push(Kind::Cancel, number, Vec::new());
+        }
+        self.pump_calls(end);
+    }
+
+    /// Says what came of a call. What finds no room is said in few words; who does not even read
+    /// those has no more to do with us.
+    pub(super) fn send_outcome(&mut self, end: EndId, number: u32, outcome: Outcome) {
+        let Some((kind, bytes)) = outcome.into_message() else { return };
+        let most = self.settings.limits.link_window;
+        let charged = self.charged(end);
+        let told = match self.holds(charged, bytes.len()) {
+            Ok(()) => Some((kind, bytes)),
+            Err(reason) => Outcome::Lost(reason).into_message(),
+        };
+        if charged > most + most / 8 {
+            let reason = self.limit_reached(Limit::LinkWindow, "what came of calls is not read");
+            self.abort_calls(end, reason);
+        } else if let Some((kind, bytes)) = told
+            && let Some(stream) = self.calls.streams.get_mut(&end)
+        {
+            stream.sender.push(kind, number, bytes);
+            self.pump_calls(end);
+        }
+    }
+
+    /// A call has its outcome. A stream of which nobody waits for anything is closed in a while.
+    pub(super) fn forget_number(&mut self, end: EndId, number: u32) {
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+        stream.numbers.remove(&number);
+        if stream.numbers.is_empty() && matches!(stream.part, Part::Caller(_)) {
+            stream.idle_since = self.now;
+            if !self.timers.is_set(&TimerKey::IdleCalls(end)) {
+                self.timers.set(TimerKey::IdleCalls(end), self.now + IDLE);
+            }
+        }
+    }
+
+    /// Closes a stream that had no calls for a while.
+    pub(in super::super) fn close_idle_calls(&mut self, end: EndId) {
+        let Some(stream) = self.calls.streams.get(&end) else { return };
+        let due = stream.idle_since + IDLE;
+        match stream.numbers.is_empty() {
+            true if due > self.now => self.timers.set(TimerKey::IdleCalls(end), due),
+            true => self.close_calls(end),
+            false => {}
+        }
+    }
+
+    fn close_calls(&mut self, end: EndId) {
+        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else { return };
+        // It is an end of the broker's own, so that it is closed at most once.
+        let _ = self.close(plugin, self.ends.handle(end));
+    }
+
+    /// Whether an end carries calls, so that its plugin is not told of it.
+    pub(in super::super) fn carries_calls(&self, handle: Handle) -> bool {
+        self.ends.live(handle).is_some_and(|end| end.flags.calls)
+    }
+
+    /// What a plugin would be told of a channel, if it were one.
+    pub(in super::super) fn calls_told(&mut self, plugin: PluginId, told: Told) {
+        match told {
+            Told::Open(handle, caller) => {
+                let mut stream = CallStream::new(plugin, Part::Callee(caller), self.now);
+                stream.up = true;
+                self.calls.streams.insert(handle.id(), stream);
+                let _ = self.accept(plugin, handle);
+            }
+            Told::Opened(handle) => {
+                if let Some(stream) = self.calls.streams.get_mut(&handle.id()) {
+                    stream.up = true;
+                }
+            }
+            Told::Credit(handle) => self.pump_calls(handle.id()),
+            Told::Deliver(handle) => {
+                let bytes = self.take_inbox(plugin, handle);
+                self.calls_bytes(plugin, handle, &bytes);
+            }
+            // The caller closes when nothing is left to say.
+            Told::Close(handle) | Told::StopRead(handle) => self.close_calls(handle.id()),
+            Told::Ended(handle, reason) => self.call_stream_over(handle.id(), reason),
+            Told::Directory(_)
+            | Told::Link(_)
+            | Told::Timer(_)
+            | Told::Call(..)
+            | Told::Cancelled(_)
+            | Told::Reply(..) => {}
+        }
+    }
+
+    /// Bytes came on a stream of calls.
+    pub(in super::super) fn calls_bytes(&mut self, plugin: PluginId, handle: Handle, bytes: &[u8]) {
+        let (end, mut input) = (handle.id(), bytes);
+        loop {
+            let limits = &self.settings.limits;
+            let (longest, most) = (limits.call_size, limits.link_window);
+            let charged = self.charged(end);
+            let Some(stream) = self.calls.streams.get_mut(&end) else { break };
+            let room = (most + stream.reader.held()).saturating_sub(charged);
+            match stream.reader.read(&mut input, longest, room) {
+                Ok(None) => break,
+                Ok(Some(message)) => self.call_message(plugin, end, message),
+                Err(violation) => {
+                    let text = violation.to_string();
+                    self.abort_calls(end, Reason::server(Code::ProtocolViolation, text));
+                    break;
+                }
+            }
+        }
+        self.settle(end);
+        self.consumed(plugin, handle, bytes.len());
+    }
+
+    fn call_message(&mut self, plugin: PluginId, end: EndId, message: Message) {
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+        let known = |number| stream.numbers.get(&number).copied();
+        match (message, &stream.part) {
+            (Message::Whole(Kind::Request, number, _), _) if known(number).is_some() => {
+                let text = "a call begins twice";
+                self.abort_calls(end, Reason::server(Code::ProtocolViolation, text));
+            }
+            (Message::Whole(Kind::Request, number, bytes), Part::Callee(caller)) => {
+                let caller = caller.clone();
+                self.take_request(plugin, end, number, caller, bytes);
+            }
+            (Message::Whole(Kind::Cancel, number, _), _) => {
+                let call = known(number);
+                stream.reader.forget(number);
+                if let Some(call) = call {
+                    self.call_abandoned(call);
+                }
+            }
+            (Message::Whole(kind, number, bytes), _) => {
+                if let Some(call) = known(number) {
+                    self.call_answered(call, Outcome::of_message(kind, bytes));
+                }
+            }
+            (Message::TooMuch(kind, number), _) => {
+                let call = known(number);
+                let text = "it is longer than the limit, or there is no room for it";
+                let reason = self.limit_reached(Limit::CallSize, text);
+                match (kind, call) {
+                    (Kind::Request, None) => {
+                        self.send_outcome(end, number, Outcome::Refused(reason));
+                    }
+                    (_, Some(call)) => self.call_answered(call, Outcome::Lost(reason)),
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+
+    fn take_request(
+        &mut self,
+        plugin: PluginId,
+        end: EndId,
+        number: u32,
+        caller: Caller,
+        bytes: Vec<u8>,
+    ) {
+        let asker = super::Asker::Stream(end, number);
+        match self.queue_call(asker, plugin, caller, bytes) {
+            Ok(call) => {
+                if let Some(stream) = self.calls.streams.get_mut(&end) {
+                    stream.numbers.insert(number, call);
+                }
+            }
+            Err(reason) => self.send_outcome(end, number, Outcome::Refused(reason)),
+        }
+    }
+
+    /// Writes what waits, as far as there is room; `Credit` goes on.
+    fn pump_calls(&mut self, end: EndId) {
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+        let plugin = stream.plugin;
+        let mut sender = core::mem::take(&mut stream.sender);
+        let handle = self.ends.handle(end);
+        loop {
+            let bytes = sender.bytes();
+            if bytes.is_empty() {
+                break;
+            }
+            let (length, written) = (bytes.len(), self.write(plugin, handle, bytes));
+            // Nobody reads what is written to a stream that was closed.
+            let taken = written.unwrap_or(length);
+            sender.advance(taken);
+            if taken < length {
+                break;
+            }
+        }
+        if let Some(stream) = self.calls.streams.get_mut(&end) {
+            stream.sender = sender;
+        }
+        self.settle(end);
+    }
+
+    fn abort_calls(&mut self, end: EndId, reason: Reason) {
+        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else { return };
+        let _ = self.abort(plugin, self.ends.handle(end), reason);
+    }
+
+    /// A stream is over; its calls may have been done, unless it was refused.
+    fn call_stream_over(&mut self, end: EndId, reason: Option<Reason>) {
+        let Some(stream) = self.forget_call_stream(end) else { return };
+        let text = "the stream of calls ended before the answer";
+        let reason = reason.unwrap_or_else(|| Reason::server(Code::Refused, text));
+        let refused = !stream.up && !is_loss(&reason);
+        for call in stream.numbers.into_values() {
+            match (&stream.part, refused) {
+                (Part::Callee(_), _) => self.call_abandoned(call),
+                (Part::Caller(_), true) => {
+                    self.call_answered(call, Outcome::Refused(reason.clone()));
+                }
+                (Part::Caller(_), false) => {
+                    self.call_answered(call, Outcome::Lost(reason.clone()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn call_streams_of(&self, plugin: PluginId) -> Vec<EndId> {
+        let streams = self.calls.streams.iter();
+        streams.filter(|(_, stream)| stream.plugin == plugin).map(|(end, _)| *end).collect()
+    }
+
+    pub(super) fn forget_call_stream(&mut self, end: EndId) -> Option<CallStream> {
+        let stream = self.calls.streams.remove(&end)?;
+        self.timers.cancel(TimerKey::IdleCalls(end));
+        if let Part::Caller(pair) = &stream.part
+            && self.calls.pairs.get(pair) == Some(&end)
+        {
+            self.calls.pairs.remove(pair);
+        }
+        if let Some(account) = self.account(stream.charged.0, stream.plugin) {
+            *account = account.saturating_sub(stream.charged.1);
+        }
+        Some(stream)
+    }
+
+    /// The account on which messages are charged that wait on a stream.
+    fn account(&mut self, conn: Option<ConnId>, plugin: PluginId) -> Option<&mut u64> {
+        match conn {
+            Some(conn) => self.conns.get_mut(&conn).map(|conn| &mut conn.calls_held),
+            None => self.plugins.get_mut(&plugin).map(|record| &mut record.calls.held),
+        }
+    }
+
+    /// What is on the account on which a stream's messages are charged.
+    fn charged(&mut self, end: EndId) -> u64 {
+        let conn = self.conn_behind(end);
+        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else {
+            return 0;
+        };
+        self.account(conn, plugin).map_or(0, |account| *account)
+    }
+
+    /// The connection over which a plugin's end is joined to another one.
+    fn conn_behind(&self, end: EndId) -> Option<ConnId> {
+        let peer = self.ends.get(end).and_then(|end| end.peer);
+        peer.and_then(|peer| self.ends.get(peer)).and_then(|peer| peer.conn())
+    }
+
+    /// Brings the account up to what a stream's messages cost now.
+    fn settle(&mut self, end: EndId) {
+        let conn = self.conn_behind(end);
+        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+        let plugin = stream.plugin;
+        let new = (conn, stream.held());
+        let old = core::mem::replace(&mut stream.charged, new);
+        if old == new {
+            return;
+        }
+        if let Some(account) = self.account(old.0, plugin) {
+            *account = account.saturating_sub(old.1);
+        }
+        if let Some(account) = self.account(new.0, plugin) {
+            *account += new.1;
+        }
+    }
+}
+
+/// Whether a stream that ended so may have carried calls.
+fn is_loss(reason: &Reason) -> bool {
+    const LOSSES: [Code; 6] = [
+        Code::LinkLost,
+        Code::HostLost,
+        Code::PluginFailed,
+        Code::PluginStopped,
+        Code::TransportLost,
+        Code::ProtocolViolation,
+    ];
+    reason.by == By::Server && LOSSES.iter().any(|code| reason.is(*code))
+}

@@ -1,0 +1,242 @@
+//! Messages put together again out of the pieces that come.
+
+use super::MESSAGE_COST;
+use super::frame::{HEADER, Header, Kind};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Which end of a stream of calls reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Requests go out, and outcomes come.
+    Caller,
+    /// Requests come, and outcomes go out.
+    Callee,
+}
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message {
+    /// All of a message.
+    Whole(Kind, u32, Vec<u8>),
+    /// A message is longer than it may be, or there is no room for it. What follows of it is
+    /// dropped.
+    TooMuch(Kind, u32),
+}
+
+/// How the other side broke the rules of a stream of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A header says what there is not, or what only the other side may say.
+    BadHeader,
+    /// A message begins before the one of the same call is over.
+    BeginsTwice(u32),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Violation::BadHeader => f.write_str("a stream of calls holds an impossible header"),
+            Violation::BeginsTwice(call) => write!(f, "call {call} begins twice"),
+        }
+    }
+}
+
+/// Puts messages together.
+#[derive(Debug)]
+pub struct Reader {
+    side: Side,
+    header: [u8; HEADER],
+    /// Bytes of the header that are there.
+    known: usize,
+    /// The piece that is being read, and how much of it is missing.
+    piece: Option<(Header, usize)>,
+    /// Messages of which pieces are missing.
+    parts: BTreeMap<u32, Vec<u8>>,
+    held: u64,
+}
+
+impl Reader {
+    /// Reads what the other side of this one writes.
+    pub fn new(side: Side) -> Reader {
+        let (header, parts) = ([0; HEADER], BTreeMap::new());
+        Reader { side, header, known: 0, piece: None, parts, held: 0 }
+    }
+
+    /// Bytes that messages cost of which pieces are missing.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Drops what is there of a message.
+    pub fn forget(&mut self, call: u32) {
+        if let Some(part) = self.parts.remove(&call) {
+            self.held -= part.len() as u64 + MESSAGE_COST;
+        }
+    }
+
+    /// The next message out of `input`, which is advanced; `None` when it is used up. A message may
+    /// have at most `longest` bytes, and all that are not whole may cost `room` together.
+    ///
+    /// # Errors
+    /// The other side broke a rule: there is nothing to read any more.
+    pub fn read(
+        &mut self,
+        input: &mut &[u8],
+        longest: usize,
+        room: u64,
+    ) -> Result<Option<Message>, Violation> {
+        loop {
+            let (header, left) = match self.piece {
+                Some(piece) => piece,
+                None if input.is_empty() => return Ok(None),
+                None => match self.next_header(input)? {
+                    Some(header) => (header, header.length),
+                    None => return Ok(None),
+                },
+            };
+            let (bytes, rest) = input.split_at(left.min(input.len()));
+            *input = rest;
+            let left = left - bytes.len();
+            self.piece = (left > 0).then_some((header, left));
+            let whole = left == 0 && header.last;
+            if whole && header.first && bytes.len() == header.length {
+                // It came in one piece, as most do.
+                return Ok(Some(Message::Whole(header.kind, header.call, bytes.to_vec())));
+            }
+            let Some(part) = self.parts.get_mut(&header.call) else {
+                // Its call is over, or it was too much.
+                if left > 0 && bytes.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            if part.len() + bytes.len() > longest || self.held + bytes.len() as u64 > room {
+                self.forget(header.call);
+                return Ok(Some(Message::TooMuch(header.kind, header.call)));
+            }
+            part.extend_from_slice(bytes);
+            self.held += bytes.len() as u64;
+            if whole && let Some(bytes) = self.parts.remove(&header.call) {
+                self.held -= bytes.len() as u64 + MESSAGE_COST;
+                return Ok(Some(Message::Whole(header.kind, header.call, bytes)));
+            }
+            if left > 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads a header, and makes room for a message that begins with it and comes in pieces.
+    fn next_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, Violation> {
+        let (bytes, rest) = input.split_at((HEADER - self.known).min(input.len()));
+        self.header[self.known..self.known + bytes.len()].copy_from_slice(bytes);
+        *input = rest;
+        self.known += bytes.len();
+        if self.known < HEADER {
+            return Ok(None);
+        }
+        self.known = 0;
+        let header = Header::decode(self.header).ok_or(Violation::BadHeader)?;
+        let by_caller = matches!(header.kind, Kind::Request | Kind::Cancel);
+        let cancel = Header { first: true, last: true, length: 0, ..header };
+        if by_caller != (self.side == Side::Callee)
+            || (header.kind == Kind::Cancel && header != cancel)
+        {
+            return Err(Violation::BadHeader);
+        }
+        let in_one = header.last && input.len() >= header.length;
+        if header.first && self.parts.contains_key(&header.call) {
+            if header.kind != Kind::Cancel {
+                return Err(Violation::BeginsTwice(header.call));
+            }
+        } else if header.first && !in_one {
+            self.parts.insert(header.call, Vec::new());
+            self.held += MESSAGE_COST;
+        }
+        Ok(Some(header))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PIECE_MAX, Sender};
+    use super::*;
+
+    fn messages(reader: &mut Reader, bytes: &[u8], step: usize) -> Vec<Message> {
+        let mut found = Vec::new();
+        for mut input in bytes.chunks(step) {
+            while let Some(message) =
+                reader.read(&mut input, 100_000, 200_000).expect("our own bytes")
+            {
+                found.push(message);
+            }
+            assert!(input.is_empty(), "all is read");
+        }
+        found
+    }
+
+    fn bytes_of(sender: &mut Sender) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !sender.is_empty() {
+            let piece = sender.bytes().to_vec();
+            sender.advance(piece.len());
+            all.extend(piece);
+        }
+        all
+    }
+
+    #[test]
+    fn messages_come_out_as_they_went_in_however_they_are_cut() {
+        let mut sender = Sender::default();
+        let long: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
+        sender.push(Kind::Answer, 1, long.clone());
+        sender.push(Kind::Answer, 2, Vec::new());
+        sender.push(Kind::Refused, 3, b"no".to_vec());
+        let bytes = bytes_of(&mut sender);
+        for step in [1, 2, 6, 7, 8, PIECE_MAX, 1 << 20] {
+            let mut reader = Reader::new(Side::Caller);
+            let expected = [
+                Message::Whole(Kind::Answer, 2, Vec::new()),
+                Message::Whole(Kind::Refused, 3, b"no".to_vec()),
+                Message::Whole(Kind::Answer, 1, long.clone()),
+            ];
+            assert_eq!(messages(&mut reader, &bytes, step), expected, "in steps of {step}");
+            assert_eq!(reader.held(), 0, "nothing is left");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_dropped_to_its_end_and_the_rest_is_read() {
+        let mut sender = Sender::default();
+        sender.push(Kind::Request, 1, alloc::vec![1; 150_000]);
+        sender.push(Kind::Request, 2, alloc::vec![2; 3]);
+        let bytes = bytes_of(&mut sender);
+        for step in [5, 4096, 1 << 20] {
+            let mut reader = Reader::new(Side::Callee);
+            let expected = [
+                Message::Whole(Kind::Request, 2, alloc::vec![2; 3]),
+                Message::TooMuch(Kind::Request, 1),
+            ];
+            assert_eq!(messages(&mut reader, &bytes, step), expected, "in steps of {step}");
+            assert_eq!(reader.held(), 0, "nothing is left");
+        }
+    }
+
+    #[test]
+    fn broken_rules_are_named() {
+        let read = |bytes: &[u8]| {
+            let mut reader = Reader::new(Side::Callee);
+            let mut input = bytes;
+            while reader.read(&mut input, 100, 1000)?.is_some() {}
+            Ok(())
+        };
+        assert_eq!(read(&[9, 0, 0, 0, 1, 0, 0]), Err(Violation::BadHeader));
+        assert_eq!(read(&[3, 0, 0, 0, 1, 0, 0]), Err(Violation::BadHeader));
+        let begun = [0x81, 0, 0, 0, 1, 0, 1, 7, 0x81, 0, 0, 0, 1, 0, 1, 7];
+        assert_eq!(read(&begun), Err(Violation::BeginsTwice(1)));
+        let orphan = [0x41, 0, 0, 0, 1, 0, 1, 7];
+        assert_eq!(read(&orphan), Ok(()));
+    }
+}

@@ -1,0 +1,138 @@
+//! Messages on their way out, piece by piece, in turns.
+
+use super::MESSAGE_COST;
+use super::frame::{HEADER, Header, Kind, PIECE_MAX};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+/// A message of which at least the last piece has not been made.
+#[derive(Debug)]
+struct Waiting {
+    kind: Kind,
+    bytes: Vec<u8>,
+    /// Bytes of which pieces have been made.
+    sent: usize,
+}
+
+/// Messages that wait to be written.
+#[derive(Debug, Default)]
+pub struct Sender {
+    /// By their calls, of which each has one message at a time.
+    waiting: BTreeMap<u32, Waiting>,
+    /// Whose turn it is. It may name some that wait no longer.
+    turns: VecDeque<u32>,
+    /// The piece that is being written.
+    piece: Vec<u8>,
+    /// Bytes of it that are written.
+    written: usize,
+    held: u64,
+}
+
+impl Sender {
+    /// Queues a message. It is written behind one piece of each that waits already.
+    pub fn push(&mut self, kind: Kind, call: u32, bytes: Vec<u8>) {
+        self.held += bytes.len() as u64 + MESSAGE_COST;
+        self.waiting.insert(call, Waiting { kind, bytes, sent: 0 });
+        if self.turns.len() > 2 * self.waiting.len() {
+            self.turns.retain(|call| self.waiting.contains_key(call));
+        }
+        self.turns.push_back(call);
+    }
+
+    /// Forgets what has not been written of a request; whether the other side has heard of it, and
+    /// has to be told.
+    pub fn withdraw(&mut self, call: u32) -> bool {
+        match self.waiting.remove(&call) {
+            Some(waiting) => {
+                self.held -= waiting.bytes.len() as u64 + MESSAGE_COST;
+                waiting.sent > 0
+            }
+            None => true,
+        }
+    }
+
+    /// What to write next; empty when nothing waits.
+    pub fn bytes(&mut self) -> &[u8] {
+        if self.written == self.piece.len() {
+            self.next_piece();
+        }
+        &self.piece[self.written..]
+    }
+
+    /// So many of [`bytes`](Self::bytes) were written.
+    pub fn advance(&mut self, count: usize) {
+        self.written = (self.written + count).min(self.piece.len());
+    }
+
+    /// Bytes that messages which wait cost.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Whether all is written.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.written == self.piece.len()
+    }
+
+    fn next_piece(&mut self) {
+        self.piece.clear();
+        self.written = 0;
+        let (call, waiting) = loop {
+            let Some(call) = self.turns.pop_front() else { return };
+            if let Some(waiting) = self.waiting.get_mut(&call) {
+                break (call, waiting);
+            }
+        };
+        let left = waiting.bytes.len() - waiting.sent;
+        let length = left.min(PIECE_MAX);
+        let (first, last) = (waiting.sent == 0, length == left);
+        let header = Header { kind: waiting.kind, first, last, call, length };
+        self.piece.reserve(HEADER + length);
+        self.piece.extend_from_slice(&header.encode());
+        self.piece.extend_from_slice(&waiting.bytes[waiting.sent..waiting.sent + length]);
+        waiting.sent += length;
+        if last {
+            self.held -= waiting.bytes.len() as u64 + MESSAGE_COST;
+            self.waiting.remove(&call);
+        } else {
+            self.turns.push_back(call);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(sender: &mut Sender) -> Vec<u8> {
+        let bytes = sender.bytes().to_vec();
+        sender.advance(bytes.len());
+        bytes
+    }
+
+    #[test]
+    fn a_short_message_waits_for_one_piece_of_a_long_one() {
+        let mut sender = Sender::default();
+        sender.push(Kind::Request, 1, alloc::vec![7; 3 * PIECE_MAX]);
+        assert_eq!(written(&mut sender)[..5], [0x81, 0, 0, 0, 1]);
+        sender.push(Kind::Request, 2, b"ab".to_vec());
+        assert_eq!(written(&mut sender)[..5], [0xc1, 0, 0, 0, 1]);
+        assert_eq!(written(&mut sender), [1, 0, 0, 0, 2, 0, 2, b'a', b'b']);
+        assert_eq!(written(&mut sender)[..5], [0x41, 0, 0, 0, 1]);
+        assert!(sender.bytes().is_empty() && sender.is_empty());
+        assert_eq!(sender.held(), 0);
+    }
+
+    #[test]
+    fn a_request_of_which_nobody_has_heard_is_simply_dropped() {
+        let mut sender = Sender::default();
+        sender.push(Kind::Request, 1, alloc::vec![7; PIECE_MAX + 1]);
+        sender.push(Kind::Request, 2, Vec::new());
+        assert!(!sender.withdraw(2));
+        written(&mut sender);
+        assert!(sender.withdraw(1));
+        assert!(sender.withdraw(9));
+        assert!(sender.is_empty());
+        assert_eq!(sender.held(), 0);
+    }
+}

@@ -1,0 +1,257 @@
+//! Calls: from everywhere to everywhere, each ends in one way, whatever its callee does.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use rustix::process::Signal;
+use std::path::PathBuf;
+use trunkline_tests::fixtures::{self, Api};
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{Chan, Peer, Server, Setup, Socket, Status};
+
+fn calls() -> PathBuf {
+    fixtures::plugin(Api::Ours, "calls")
+}
+
+/// Somebody who has plugins make calls.
+struct Asker {
+    peer: Peer,
+    chan: Chan,
+}
+
+impl Asker {
+    fn new(server: &Server, plugin: &str, key: u8) -> Asker {
+        let mut peer = Peer::link(Socket::unix(server), key);
+        let chan = peer.open(plugin);
+        Asker { peer, chan }
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        self.peer.ask(self.chan, line)
+    }
+
+    /// What becomes of a call that has ten seconds.
+    fn call(&mut self, callee: &str, request: &str) -> String {
+        self.ask(&format!("call {callee} 10000 {request}"))
+    }
+}
+
+fn named(name: &str, placement: &str) -> String {
+    format!("name = \"{name}\"\nplacement = \"{placement}\"")
+}
+
+fn runs_all(status: &Status, names: &[&str]) -> bool {
+    names.iter().all(|name| status.is(name, "running"))
+}
+
+/// A server with callers and callees of all kinds, one of its hosts, and another server.
+struct Scene {
+    alpha: Server,
+    _host: Server,
+    _beta: Server,
+    _folder: Folder,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let folder = Folder::new();
+        let beta = Setup::new("beta").plugin(&calls(), &named("far", "inline"));
+        let beta = Server::start(&folder, &beta);
+        let advertised = |place: &str| format!("\nadvertise = [\"{place}\"]");
+        let alpha = Setup::new("alpha")
+            .peer("beta")
+            .keep()
+            .plugin(&calls(), &named("caller", "inline"))
+            .plugin(&calls(), &named("hosted-caller", "process"))
+            .plugin(&calls(), &named("inline", "inline"))
+            .plugin(&calls(), &named("thread", "thread"))
+            .plugin(&calls(), &named("process", "process"))
+            .plugin(&calls(), &(named("unix", "process") + &advertised("unix")))
+            .plugin(&calls(), &(named("tcp", "process") + &advertised("net:127.0.0.1:0")));
+        let alpha = Server::start(&folder, &alpha);
+        let host = Setup::host("gamma", "unix:alpha.sock");
+        let host = host.plugin(&calls(), "name = \"host\"");
+        let host = Server::start(&folder, &host);
+        alpha.wait_until("all of them run", |status| {
+            let hosted = ["hosted-caller", "thread", "process", "unix", "tcp", "host"];
+            runs_all(status, &hosted) && status.knows_remote("far")
+        });
+        Scene { alpha, _host: host, _beta: beta, _folder: folder }
+    }
+}
+
+#[test]
+fn one_caller_reaches_callees_wherever_they_are() {
+    let scene = Scene::new();
+    let everywhere = ["inline", "thread", "process", "unix", "tcp", "host", "far"];
+    for (caller, key) in [("caller", 9), ("hosted-caller", 8)] {
+        let mut asker = Asker::new(&scene.alpha, caller, key);
+        for callee in everywhere {
+            let when = if (caller, callee) == ("caller", "inline") { "now" } else { "later" };
+            let local = callee != "far";
+            let expected = format!("{when} answered {caller} 1 {local}");
+            assert_eq!(asker.call(callee, "who"), expected, "{caller} calls {callee}");
+            let refused = format!("{when} refused not-this: whatever");
+            assert_eq!(asker.call(callee, "refuse whatever"), refused, "{caller} calls {callee}");
+            assert_eq!(asker.call(callee, "twice once"), format!("{when} answered once"));
+            assert_eq!(asker.call(callee, "later 20"), "later answered late", "{callee}");
+            let long = asker.ask(&format!("long {callee} 3000000"));
+            assert_eq!(long, format!("{when} answered 3000000 bytes"), "{callee}");
+            let long = asker.call(callee, "size 3000000");
+            assert_eq!(long, format!("{when} answered with 3000000 bytes"), "{callee}");
+        }
+    }
+}
+
+#[test]
+fn a_call_takes_the_route_that_a_channel_would() {
+    let scene = Scene::new();
+    let mut asker = Asker::new(&scene.alpha, "hosted-caller", 8);
+    for callee in ["inline", "process", "unix", "tcp", "far"] {
+        asker.call(callee, "who");
+    }
+    let state = scene.alpha.socket().with_file_name("alpha.state");
+    let status = scene.alpha.command("status", &["--json"]);
+    let text = String::from_utf8(status.stdout).expect("JSON is text");
+    for (callee, route) in [("inline", "link"), ("process", "relay"), ("far", "relay")] {
+        let of = |text: &str| text.contains(&format!("\"to\":\"{callee}@"));
+        let channel = text.split("{\"id\":").find(|channel| of(channel));
+        let channel = channel.unwrap_or_else(|| panic!("{callee} has no stream in {text}"));
+        assert!(channel.contains(&format!("\"route\":\"{route}\"")), "{callee}: {channel}");
+    }
+    for (callee, route) in [("unix", "unix"), ("tcp", "tcp")] {
+        let explained = scene.alpha.command("explain", &["hosted-caller", callee]);
+        let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+        let line = format!("connected, over {route}");
+        assert!(explained.contains(&line), "{callee}, in {}: {explained}", state.display());
+    }
+}
+
+#[test]
+fn a_plugin_on_the_stack_is_not_entered_again() {
+    let scene = Scene::new();
+    let mut asker = Asker::new(&scene.alpha, "caller", 9);
+    // The callee asks its caller, which is on the stack, and answers when that has answered.
+    let back = asker.call("inline", "ask caller who");
+    assert_eq!(back, "later answered later answered inline 1 true");
+    let itself = asker.call("caller", "say hello");
+    assert_eq!(itself, "later answered hello");
+    let through = asker.call("inline", "ask process ask far who");
+    assert_eq!(through, "later answered later answered later answered process 1 false");
+}
+
+#[test]
+fn a_call_that_cannot_be_made_is_refused_with_its_reason() {
+    let folder = Folder::new();
+    let alpha = Setup::new("alpha")
+        .limit("call-size = 2000000")
+        .plugin(&calls(), &named("caller", "inline"))
+        .plugin(&calls(), &named("inline", "inline"))
+        .plugin(&calls(), &named("process", "process"))
+        .plugin(&trunkline_tests::binaries::plugin("echo"), "");
+    let alpha = Server::start(&folder, &alpha);
+    alpha.wait_until("all of them run", |status| runs_all(status, &["process", "echo"]));
+    let mut asker = Asker::new(&alpha, "caller", 9);
+    let unknown = asker.call("nobody", "who");
+    assert_eq!(unknown, "now refused unknown-plugin: nobody here has nobody");
+    let bad = asker.call("No.Name", "who");
+    assert!(bad.starts_with("now refused unknown-plugin: a name begins with a letter"), "{bad}");
+    assert_eq!(asker.ask("call inline 0 say hello"), "now deadline", "zero is past");
+    assert_eq!(asker.ask("call process 0 say hello"), "now deadline", "zero is past");
+    let none = asker.call("echo", "who");
+    assert_eq!(none, "now refused no-calls: this plugin takes no calls");
+    for callee in ["inline", "process"] {
+        let long = asker.ask(&format!("long {callee} 1073741824"));
+        let expected = "now refused limit-reached: the request has 1073741824 bytes, at most \
+                        2000000 are taken";
+        assert_eq!(long, expected, "1 GiB");
+        let when = if callee == "inline" { "now" } else { "later" };
+        let long = asker.call(callee, "size 2000001");
+        let expected = format!(
+            "{when} lost limit-reached: the answer has 2000001 bytes, at most 2000000 are taken"
+        );
+        assert_eq!(long, expected, "{callee}");
+    }
+    let status = alpha.command("status", &["--json"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("\"call-size\":{\"max\":2000000,\"reached\":"), "{status}");
+}
+
+#[test]
+fn a_million_calls_that_nobody_answers_are_bounded() {
+    let folder = Folder::new();
+    let alpha = Setup::new("alpha")
+        .plugin(&calls(), &named("caller", "inline"))
+        .plugin(&calls(), &named("inline", "inline"))
+        .plugin(&calls(), &named("process", "process"));
+    let alpha = Server::start(&folder, &alpha);
+    alpha.wait_until("all of them run", |status| runs_all(status, &["process"]));
+    let mut asker = Asker::new(&alpha, "caller", 9);
+    let expected = "65536 pending, 934464 over, at last refused too-many-calls: caller waits for \
+                    65536 calls, as many as a plugin may";
+    assert_eq!(asker.ask("flood inline 1000000"), expected);
+    // Others call on.
+    let mut other = Asker::new(&alpha, "process", 8);
+    let refused = other.call("inline", "say hello");
+    let expected = "later refused too-many-calls: inline has 65536 calls to answer, as many as a \
+                    plugin may have";
+    assert_eq!(refused, expected);
+    assert_eq!(other.call("process", "say hello"), "later answered hello");
+}
+
+#[test]
+fn a_callee_that_fails_or_leaves_loses_its_calls_with_the_reason() {
+    for placement in ["inline", "process"] {
+        let folder = Folder::new();
+        let alpha = Setup::new("alpha")
+            .plugin(&calls(), &named("caller", "inline"))
+            .plugin(&calls(), &(named("fails", placement) + "\nrestart = \"never\""))
+            .plugin(&calls(), &(named("leaves", "process") + "\nrestart = \"never\""));
+        let alpha = Server::start(&folder, &alpha);
+        alpha.wait_until("all of them run", |status| runs_all(status, &["fails", "leaves"]));
+        let mut asker = Asker::new(&alpha, "caller", 9);
+        let failed = asker.call("fails", "panic now");
+        let (when, code) = match placement {
+            "inline" => ("now", "plugin-failed"),
+            _ => ("later", "plugin-failed"),
+        };
+        assert!(failed.starts_with(&format!("{when} lost {code}: ")), "{placement}: {failed}");
+        assert!(failed.contains("it was told to: now"), "{placement}: {failed}");
+        let gone = asker.call("fails", "say hello");
+        assert!(gone.starts_with("now refused unknown-plugin: "), "{placement}: {gone}");
+
+        let children = alpha.process().children();
+        asker.peer.write(asker.chan, b"call leaves 10000 never\n");
+        asker.peer.flush();
+        let mut witness = Asker::new(&alpha, "caller", 7);
+        assert_eq!(witness.call("leaves", "open"), "later answered 1 open, 0 cancelled");
+        // The one of the plugin that failed may have ended since.
+        let killed = children.iter().filter(|child| child.signal(Signal::KILL)).count();
+        assert!(killed > 0, "the plugin that leaves had a process");
+        let lost = asker.peer.next_line(asker.chan);
+        assert!(lost.starts_with("later lost host-lost: "), "{placement}: {lost}");
+    }
+}
+
+#[test]
+fn the_callee_is_told_when_nobody_waits() {
+    let scene = Scene::new();
+    for callee in ["inline", "process", "far"] {
+        let mut asker = Asker::new(&scene.alpha, "caller", 9);
+        let cancelled = asker.ask(&format!("call {callee} 60000 never\ncancel"));
+        assert_eq!(cancelled, "later cancelled", "{callee}");
+        assert_eq!(asker.ask(&format!("call {callee} 30 never")), "later deadline", "{callee}");
+        let open = asker.call(callee, "open");
+        let told = open.ends_with("answered 0 open, 2 cancelled");
+        assert!(told, "{callee} heard of both: {open}");
+    }
+}
+
+#[test]
+fn a_long_request_does_not_hold_up_a_short_one() {
+    let scene = Scene::new();
+    let mut asker = Asker::new(&scene.alpha, "caller", 9);
+    // Both are on their way at once; the one that was made later is answered first.
+    let first = asker.ask("long far 16000000\ncall far 10000 say short");
+    assert_eq!(first, "later answered short");
+}
