@@ -1,7 +1,7 @@
 //! Calls within a process: what the guard and the ABI cost, against calls without them.
 //!
-//! A call is empty, or adds up 64 bytes. Calls from one plugin to another belong here too, as soon
-//! as a server offers them: see [`between_plugins`].
+//! A call is empty, or adds up 64 bytes. Calls from one plugin to another are measured in servers,
+//! with the round trips.
 
 use std::hint::black_box;
 use std::rc::Rc;
@@ -84,15 +84,13 @@ pub(crate) fn groups(programs: &Programs) -> Result<[Group<'static>; 2], String>
 fn empty(programs: &Programs) -> Result<Vec<Contender<'static>>, String> {
     let (mut inlined, mut dynamic) = (Worker::default(), boxed());
     let (mut guarded, mut loaded) = (guarded()?, loaded(programs)?);
-    let mut contenders = vec![
+    Ok(vec![
         repeated(INLINED, move || Callee::wake(&mut inlined)),
         repeated(DYNAMIC, move || black_box(&mut dynamic).wake()),
         repeated(GUARDED, move || drop(black_box(black_box(&mut guarded).wake()))).against(DYNAMIC),
         repeated(LOADED, move || drop(black_box(black_box(&mut loaded).wake()))).against(DYNAMIC),
         hop().against(DYNAMIC),
-    ];
-    contenders.extend(between_plugins());
-    Ok(contenders)
+    ])
 }
 
 fn work(programs: &Programs) -> Result<Vec<Contender<'static>>, String> {
@@ -107,13 +105,6 @@ fn work(programs: &Programs) -> Result<Vec<Contender<'static>>, String> {
         repeated(GUARDED, move || through(&mut guarded)).against(DYNAMIC),
         repeated(LOADED, move || through(&mut loaded)).against(DYNAMIC),
     ])
-}
-
-/// The place for `Host::call`: in one server, to a thread, to a process, over a link. A server of
-/// this version has no calls with a reply, so that there is nothing to measure yet.
-fn between_plugins() -> Vec<Contender<'static>> {
-    let why = "calls with one reply are not there yet";
-    vec![Contender::skipped("plugin to plugin, in one server", why)]
 }
 
 /// A callee of which the compiler does not know what it is.

@@ -4,9 +4,10 @@ use std::os::fd::BorrowedFd;
 use std::task::Waker;
 use std::time::Duration;
 
-use trunkline_plugin::host::HostApi;
+use trunkline_plugin::host::{Callee, HostApi, ShowOutcome};
 use trunkline_plugin::{
-    Channel, Entry, Interest, Key, Link, Reach, Reason, Server, Target, Timer, Watch,
+    Call, Channel, Entry, Interest, Key, Link, Reach, Reason, Server, Target, Timer, Unanswered,
+    Watch,
 };
 
 /// Refuses whatever can be refused.
@@ -69,5 +70,19 @@ impl HostApi for QuietHost {
     fn invites(&self, _name: &str) -> Result<(), Reason> {
         nothing()
     }
+    fn call(
+        &self,
+        _callee: &mut Callee<'_>,
+        _request: &[u8],
+        _deadline: Duration,
+        outcome: ShowOutcome<'_>,
+    ) -> Option<Call> {
+        let why = Reason::new("not-here", "there is no server around this plugin");
+        outcome(Err(&Unanswered::Refused(why)));
+        None
+    }
+    fn cancel(&self, _call: Call) {}
+    fn answer(&self, _call: Call, _answer: &[u8]) {}
+    fn refuse_call(&self, _call: Call, _why: Reason) {}
     fn host_panicked(&self, _message: &str) {}
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use trunkline_tests::demo::Interrupt;
 
 use crate::contender::{Contender, Group, Metric, Sample, Work};
 use crate::plan::Plan;
@@ -46,21 +47,48 @@ pub(crate) struct Summary {
     pub(crate) shares: Option<(f64, f64)>,
 }
 
-/// Runs a group: one round that does not count, then as many as planned.
-pub(crate) fn run(mut group: Group<'_>, plan: &Plan) -> Result<Outcome, String> {
-    eprintln!("  {}", group.title);
-    let mut rows: Vec<Row> = group.contenders.iter().map(Row::of).collect();
-    for round in 0..=plan.rounds {
-        // The first one warms caches, connections and the branch predictor.
-        let length = if round == 0 { plan.turn / 4 } else { plan.turn };
-        for (contender, row) in group.contenders.iter_mut().zip(&mut rows) {
-            let sample = turn(contender, length);
-            let sample = sample.map_err(|why| format!("{}: {}: {why}", group.title, row.name))?;
-            row.samples.extend(sample.filter(|_| round > 0));
-        }
+/// Runs groups, and keeps what they came to.
+pub(crate) struct Rounds {
+    plan: Plan,
+    interrupt: Interrupt,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Rounds {
+    /// None so far. Who interrupts this process from now on ends the run in order.
+    pub(crate) fn new(plan: Plan) -> Result<Rounds, String> {
+        Ok(Rounds { plan, interrupt: Interrupt::catch()?, outcomes: Vec::new() })
     }
-    let Group { key, title, metric, x, .. } = group;
-    Ok(Outcome { key, title, metric, x, rows })
+
+    /// Whether to go on.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.interrupt.check()
+    }
+
+    /// Runs a group with turns of the planned length.
+    pub(crate) fn run(&mut self, group: Group<'_>) -> Result<(), String> {
+        self.run_for(self.plan.turn, group)
+    }
+
+    /// Runs a group: one round that does not count, then as many as planned.
+    pub(crate) fn run_for(&mut self, length: Duration, mut group: Group<'_>) -> Result<(), String> {
+        eprintln!("  {}", group.title);
+        let mut rows: Vec<Row> = group.contenders.iter().map(Row::of).collect();
+        for round in 0..=self.plan.rounds {
+            // The first one warms caches, connections and the branch predictor.
+            let length = if round == 0 { length / 4 } else { length };
+            for (contender, row) in group.contenders.iter_mut().zip(&mut rows) {
+                self.check()?;
+                let sample = turn(contender, length);
+                let sample =
+                    sample.map_err(|why| format!("{}: {}: {why}", group.title, row.name))?;
+                row.samples.extend(sample.filter(|_| round > 0));
+            }
+        }
+        let Group { key, title, metric, x, .. } = group;
+        self.outcomes.push(Outcome { key, title, metric, x, rows });
+        Ok(())
+    }
 }
 
 fn turn(contender: &mut Contender<'_>, length: Duration) -> Result<Option<Sample>, String> {
@@ -138,7 +166,9 @@ mod tests {
         let contenders = vec![contender("a", 1.0), contender("b", 2.0).against("a"), missing];
         let metric = Metric::Latency;
         let group = Group { key: "test", title: String::new(), metric, x: 0, contenders };
-        let outcome = run(group, &plan()).expect("all turns are fine");
+        let mut rounds = Rounds::new(plan()).expect("signals can be caught");
+        rounds.run(group).expect("all turns are fine");
+        let outcome = &rounds.outcomes[0];
         assert_eq!(turns.borrow()[..4], [("a", 1), ("b", 1), ("a", 4), ("b", 4)]);
         assert_eq!(turns.borrow().len(), 2 * 6, "five rounds and one before");
         let summary = outcome.summary(&outcome.rows[1]).expect("it was measured");
@@ -154,7 +184,8 @@ mod tests {
         let contender = Contender::new("a", |_| Err("the socket is gone".to_owned()));
         let (metric, contenders) = (Metric::Rate, vec![contender]);
         let group = Group { key: "test", title: "Test".into(), metric, x: 0, contenders };
-        let error = run(group, &plan()).expect_err("the turn failed");
+        let mut rounds = Rounds::new(plan()).expect("signals can be caught");
+        let error = rounds.run(group).expect_err("the turn failed");
         assert_eq!(error, "Test: a: the socket is gone");
     }
 }

@@ -23,6 +23,14 @@ pub(crate) const YAMUX_UNIX: &str = "yamux, unix";
 pub(crate) const YAMUX_TCP: &str = "yamux, tcp";
 pub(crate) const TONIC: &str = "tonic unary call, unix";
 
+pub(crate) const CALL_EMPTY: &str = "call, local, empty";
+pub(crate) const CALL_LOCAL: &str = "call, local";
+pub(crate) const CALL_THREAD: &str = "call, thread";
+pub(crate) const CALL_PROCESS: &str = "call, process";
+pub(crate) const CALL_LINK_UNIX: &str = "call, link, unix";
+pub(crate) const CALL_LINK_TCP: &str = "call, link, tcp";
+pub(crate) const CALL_LINK_SHS: &str = "call, link, tcp, shs";
+
 /// Bytes of a message that goes there and back.
 pub(crate) const MESSAGE: usize = 64;
 
@@ -69,6 +77,7 @@ impl Stage {
             vec![self.bare_ping(BARE_UNIX, &self.unix), self.bare_ping(BARE_TCP, &self.tcp)];
         let route = |route: Route| compared(self.servers.ping(route, MESSAGE), route);
         contenders.extend(ROUTES.map(route));
+        contenders.extend(self.calls());
         contenders.push(self.peers.yamux_ping(YAMUX_UNIX).against(BARE_UNIX));
         contenders.push(self.peers.yamux_ping(YAMUX_TCP).against(BARE_TCP));
         contenders.push(self.peers.tonic_ping(TONIC).against(BARE_UNIX));
@@ -78,6 +87,23 @@ impl Stage {
         };
         let title = format!("Round trips of 64 bytes, {place}");
         group(ROUND_TRIPS, title, Metric::Latency, cores, contenders)
+    }
+
+    /// Calls with 64 bytes and an answer of as many, and the shortest that there can be.
+    fn calls(&self) -> Vec<Contender<'_>> {
+        let call = |(name, route, against): (_, Route, _)| {
+            self.servers.call(name, route, MESSAGE).against(against)
+        };
+        let across = [
+            (CALL_THREAD, THREAD, BARE_UNIX),
+            (CALL_PROCESS, PROCESS, BARE_UNIX),
+            (CALL_LINK_UNIX, LINK_UNIX, BARE_UNIX),
+            (CALL_LINK_TCP, LINK_TCP, BARE_TCP),
+            (CALL_LINK_SHS, LINK_SHS, BARE_TCP),
+        ];
+        let within = [(CALL_EMPTY, 0), (CALL_LOCAL, MESSAGE)];
+        let within = within.map(|(name, size)| self.servers.call(name, LOCAL, size));
+        within.into_iter().chain(across.map(call)).collect()
     }
 
     /// Messages of one size, one way.

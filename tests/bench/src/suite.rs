@@ -9,7 +9,7 @@ use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::programs::Programs;
 use crate::report::Report;
-use crate::rounds::{self, Outcome};
+use crate::rounds::Rounds;
 use crate::shapes::Stage;
 use crate::{
     calls, fairness, instructions, loading, memory, multiplexing, report, scale, sealing, targets,
@@ -24,25 +24,26 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     let began = Instant::now();
     let programs = Programs::beside_this_program()?;
     eprintln!("measuring:");
-    let mut outcomes = Vec::new();
+    let mut rounds = Rounds::new(*plan)?;
     for group in calls::groups(&programs)? {
-        outcomes.push(rounds::run(group, plan)?);
+        rounds.run(group)?;
     }
-    outcomes.push(rounds::run(sealing::group(), plan)?);
+    rounds.run(sealing::group())?;
     for size in multiplexing::SIZES {
-        outcomes.push(rounds::run(multiplexing::group(size), plan)?);
+        rounds.run(multiplexing::group(size))?;
     }
-    outcomes.push(rounds::run(loading::group(&programs), plan)?);
-    on_stage(&programs, plan, &mut outcomes)?;
+    rounds.run(loading::group(&programs))?;
+    on_stage(&programs, plan, &mut rounds)?;
     let forwards = Forwards::start(&programs)?;
     let cores = Cores::find()?;
     forwards.lay_out(&cores.apart())?;
     for group in forwards.groups() {
-        outcomes.push(rounds::run(group, plan)?);
+        rounds.run(group)?;
     }
     cores.anywhere().near(std::process::id())?;
     forwards.stop()?;
-    let facts = facts(&programs, plan)?;
+    let facts = facts(&programs, plan, &rounds)?;
+    let outcomes = rounds.outcomes;
     let targets = targets::all(&outcomes, &facts);
     let (plan, machine) = (*plan, Machine::look());
     let report = Report { plan, machine, outcomes, facts, targets, took: began.elapsed() };
@@ -51,32 +52,34 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
 }
 
 /// What needs the servers.
-fn on_stage(programs: &Programs, plan: &Plan, outcomes: &mut Vec<Outcome>) -> Result<(), String> {
+fn on_stage(programs: &Programs, plan: &Plan, rounds: &mut Rounds) -> Result<(), String> {
     let stage = Stage::set(programs)?;
     let cores = Cores::find()?;
     for (layout, number) in [(cores.together(), 1), (cores.apart(), 2)] {
         stage.lay_out(&layout)?;
-        outcomes.push(rounds::run(stage.round_trips(number), plan)?);
+        rounds.run(stage.round_trips(number))?;
     }
     for &size in plan.sizes {
-        outcomes.push(rounds::run(stage.throughput(size), plan)?);
+        rounds.run(stage.throughput(size))?;
     }
     for &channels in plan.channels {
         // A share of a thousandth is many quanta, or it would be as coarse as one.
         let turn = plan.turn * if channels >= 1000 { 5 } else { 1 };
-        outcomes.push(rounds::run(stage.channels(channels), &Plan { turn, ..*plan })?);
+        rounds.run_for(turn, stage.channels(channels))?;
     }
-    outcomes.push(rounds::run(fairness::group(&stage.servers), plan)?);
+    rounds.run(fairness::group(&stage.servers))?;
     cores.anywhere().near(std::process::id())?;
     stage.servers.stop()
 }
 
 /// Single numbers.
-fn facts(programs: &Programs, plan: &Plan) -> Result<Vec<Fact>, String> {
+fn facts(programs: &Programs, plan: &Plan, rounds: &Rounds) -> Result<Vec<Fact>, String> {
     eprintln!("  Idle channels");
     let mut facts = memory::facts(programs, plan)?;
+    rounds.check()?;
     eprintln!("  Plugins and links");
     facts.extend(scale::facts(programs, plan)?);
+    rounds.check()?;
     eprintln!("  Instructions");
     facts.extend(instructions::facts(programs)?);
     Ok(facts)

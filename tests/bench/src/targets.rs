@@ -11,7 +11,9 @@ use crate::plan::BULK;
 use crate::rounds::Outcome;
 use crate::routes::{LINK_SHS, LINK_TCP, LINK_UNIX, TCP, UNIX};
 use crate::sealing::{OPEN, PRIMITIVE_OPEN, PRIMITIVE_SEAL, SEAL, SEALING};
-use crate::shapes::{BARE_TCP, BARE_UNIX, CHANNELS, ROUND_TRIPS, SIZES, YAMUX_TCP, YAMUX_UNIX};
+use crate::shapes::{
+    BARE_TCP, BARE_UNIX, CALL_EMPTY, CHANNELS, ROUND_TRIPS, SIZES, YAMUX_TCP, YAMUX_UNIX,
+};
 use crate::statistics::Spread;
 
 /// One line of the table.
@@ -112,12 +114,11 @@ fn calls(measured: &Measured<'_>) -> Vec<Target> {
         call("guarded call, empty, from a .so file", EMPTY, LOADED, 1.5),
         call("guarded call, 64 bytes of work", WORK, GUARDED, 1.1),
         call("guarded call, 64 bytes of work, from a .so file", WORK, LOADED, 1.1),
-        // The place for Host::call: its contender is not there yet, so that nothing is measured.
-        call(
+        target(
             "call from plugin to plugin in one server",
-            EMPTY,
-            "plugin to plugin, in one server",
-            10.0,
+            DYNAMIC,
+            Bound::AtMost(10.0),
+            measured.across((ROUND_TRIPS, 1, CALL_EMPTY), (EMPTY, 0, DYNAMIC)),
         ),
     ]
 }

@@ -16,8 +16,7 @@ use crate::harness::PATIENCE;
 pub use columns::aligned;
 use file::File;
 use report::Pair;
-use server::Interrupt;
-pub use server::Server;
+pub use server::{Interrupt, Server};
 use setup::Programs;
 use web::Web;
 

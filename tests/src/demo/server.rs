@@ -15,11 +15,15 @@ use crate::harness::{Log, PATIENCE, Status};
 
 /// Notes that somebody wants the demo to end, so that it can stop what it started: the servers get
 /// the signal of a terminal too, so that nothing is waited for in vain.
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Takes the signals that would end this process.
-    pub(super) fn catch() -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let it have one of them.
+    pub fn catch() -> Result<Self, String> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let caught = signal_hook::flag::register(signal, flag.clone());
@@ -28,9 +32,18 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
+    /// Whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// That there was an interruption.
+    pub fn check(&self) -> Result<(), String> {
+        if self.0.load(Ordering::Relaxed) { Err("interrupted".into()) } else { Ok(()) }
+    }
+
     /// The outcome of it all, which is a failure when there was an interruption.
     pub(super) fn judge(&self, outcome: Result<(), String>) -> Result<(), String> {
-        if self.0.load(Ordering::Relaxed) { Err("interrupted".into()) } else { outcome }
+        self.check().and(outcome)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a driver is told to do, and what it answers.
 
+use std::time::Duration;
+
 use trunkline_plugin::prelude::*;
 use trunkline_plugin::serde::Deserialize;
 
@@ -36,6 +38,8 @@ pub(crate) struct Command {
 pub(crate) enum What {
     /// Measure.
     Run,
+    /// Call the sink again and again, with `size` bytes.
+    Call,
     /// Open `pings` channels, use none of them, and keep them.
     Hold,
     /// End the channels that are held.
@@ -55,6 +59,17 @@ impl Command {
             Some(server) => Target::new(&*self.to).on_server(&**server),
         }
     }
+}
+
+/// What is said of round trips, of which some may have been timed one by one, in nanoseconds.
+pub(crate) fn round_trips(took: Duration, count: usize, times: &mut [u64]) -> String {
+    times.sort_unstable();
+    let at = |percent: usize| {
+        let place = times.len().saturating_sub(1) * percent / 100;
+        times.get(place).copied().unwrap_or_default()
+    };
+    let (seconds, p50, p99) = (took.as_secs_f64(), at(50), at(99));
+    format!("\"seconds\":{seconds},\"round-trips\":{count},\"p50-ns\":{p50},\"p99-ns\":{p99}")
 }
 
 /// An answer of one number.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use trunkline_plugin::prelude::*;
 
+use crate::calls::Calls;
 use crate::command::{Command, What, count, error};
 use crate::control::Control;
 use crate::run::Run;
@@ -12,6 +13,7 @@ use crate::run::Run;
 pub(crate) struct Driver {
     control: Control,
     run: Option<Run>,
+    calls: Option<Calls>,
     /// Channels that are kept and not used.
     held: HashSet<Channel>,
     /// How many of them are still on their way up, or down.
@@ -21,7 +23,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn listen(host: &Host, path: &str) -> Result<Self, Reason> {
         let control = Control::listen(host, path)?;
-        Ok(Self { control, run: None, held: HashSet::new(), pending: 0 })
+        Ok(Self { control, run: None, calls: None, held: HashSet::new(), pending: 0 })
     }
 
     pub(crate) fn ready(&mut self, host: &Host, watch: Watch) {
@@ -44,6 +46,11 @@ impl Driver {
                 return Err(Reason::new("busy", "one measurement at a time"));
             }
             What::Run => self.run = Some(Run::open(host, command)?),
+            What::Call => {
+                let calls = self.calls.insert(Calls::new(command));
+                let progress = calls.go_on(host);
+                self.called(progress);
+            }
             What::Hold => {
                 for _ in 0..command.pings {
                     self.held.insert(host.open(&command.target())?);
@@ -59,6 +66,24 @@ impl Driver {
             What::Directory => self.told(true, host.directory().len()),
         }
         Ok(())
+    }
+
+    pub(crate) fn reply(&mut self, host: &Host, _: Call, outcome: Result<&[u8], Unanswered>) {
+        if let Some(calls) = &mut self.calls {
+            let progress = calls.reply(host, outcome.as_ref().copied());
+            self.called(progress);
+        }
+    }
+
+    /// Answers when the calls have come to an end.
+    fn called(&mut self, progress: Result<Option<String>, String>) {
+        let line = match progress {
+            Ok(None) => return,
+            Ok(Some(line)) => line,
+            Err(problem) => error(&problem),
+        };
+        self.calls = None;
+        self.control.answer(&line);
     }
 
     fn told(&mut self, done: bool, number: usize) {

@@ -5,6 +5,7 @@
 //! one line; a **sink** (nothing) is what a driver opens channels to; a **worker** (`work = true`)
 //! is called by the benchmarks themselves, without a server.
 
+mod calls;
 mod command;
 mod control;
 mod driver;
@@ -87,6 +88,16 @@ impl Plugin for Measure {
             Measure::Driver(driver) => driver.ended(host, channel, why),
             Measure::Sink(sink) => sink.ended(channel),
             Measure::Work(_) => {}
+        }
+    }
+
+    fn call(&mut self, host: &Host, call: Call, _caller: &Caller, request: &[u8]) {
+        host.answer(call, request);
+    }
+
+    fn reply(&mut self, host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
+        if let Measure::Driver(driver) = self {
+            driver.reply(host, call, outcome);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_plugin::prelude::*;
 
-use crate::command::Command;
+use crate::command::{Command, round_trips};
 use crate::sink::{COUNT, ECHO};
 
 /// A measurement that is under way.
@@ -158,22 +158,11 @@ impl Run {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        self.times.sort_unstable();
-        let at = |percent: usize| {
-            let place = self.times.len().saturating_sub(1) * percent / 100;
-            self.times.get(place).copied().unwrap_or_default()
-        };
         let bytes: u64 = self.counted.iter().sum();
         let least = self.counted.iter().min().copied().unwrap_or_default();
         let most = self.counted.iter().max().copied().unwrap_or_default();
-        Ok(format!(
-            "{{\"seconds\":{},\"round-trips\":{},\"p50-ns\":{},\"p99-ns\":{},\"bytes\":{bytes},\
-             \"least\":{least},\"most\":{most}}}",
-            self.took.as_secs_f64(),
-            self.times.len(),
-            at(50),
-            at(99),
-        ))
+        let trips = round_trips(self.took, self.times.len(), &mut self.times);
+        Ok(format!("{{{trips},\"bytes\":{bytes},\"least\":{least},\"most\":{most}}}"))
     }
 }
 

@@ -63,6 +63,7 @@ fn class_of(name: &str) -> &'static str {
     match name {
         _ if name.starts_with("bare") => "bare",
         _ if name.starts_with("yamux") || name.starts_with("tonic") => "peer",
+        _ if name.starts_with("call") => "call",
         _ if name.contains("shs") || name.contains("sealed") => "sealed",
         _ if name == "relay" => "relay",
         _ if name.starts_with("link") => "link",
@@ -75,7 +76,7 @@ fn latency(report: &Report) -> Plot {
     const LEFT: f64 = 190.0;
     const RIGHT: f64 = 880.0;
     const TOP: f64 = 44.0;
-    const ROW: f64 = 34.0;
+    const ROW: f64 = 30.0;
     let groups: Vec<&Outcome> = report.of_key(ROUND_TRIPS).collect();
     let names: Vec<&str> = groups
         .first()

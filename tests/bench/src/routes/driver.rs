@@ -46,6 +46,7 @@ struct Command<'a> {
 #[serde(rename_all = "kebab-case")]
 enum What {
     Run,
+    Call,
     Hold,
     Release,
     Directory,
@@ -63,6 +64,13 @@ struct Answer {
     bytes: u64,
     least: u64,
     most: u64,
+}
+
+impl Answer {
+    /// The median and the 99th percentile in seconds, where round trips were timed one by one.
+    fn percentiles(&self) -> Option<(f64, f64)> {
+        (self.p50_ns > 0.0).then_some((self.p50_ns / 1e9, self.p99_ns / 1e9))
+    }
 }
 
 /// A driver that listens.
@@ -91,13 +99,20 @@ impl Driver {
         let messages = answer.bytes / traffic.flood_size.max(1) as u64;
         let bytes = answer.bytes + answer.round_trips * traffic.size as u64;
         let fair = answer.bytes as f64 / traffic.floods as f64;
-        let timed = (answer.p50_ns / 1e9, answer.p99_ns / 1e9);
         Ok(Sample {
-            percentiles: (traffic.pings > 0).then_some(timed),
+            percentiles: answer.percentiles(),
             shares: (traffic.floods > 1)
                 .then_some((answer.least as f64 / fair, answer.most as f64 / fair)),
             ..Sample::of(messages + answer.round_trips, bytes, answer.seconds)
         })
+    }
+
+    /// Calls the sink for so long, one call after another.
+    pub(crate) fn call(&self, traffic: &Traffic, length: Duration) -> Result<Sample, String> {
+        let answer = self.ask(What::Call, length.as_millis() as u64, traffic)?;
+        let bytes = answer.round_trips * traffic.size as u64;
+        let sample = Sample::of(answer.round_trips, bytes, answer.seconds);
+        Ok(Sample { percentiles: answer.percentiles(), ..sample })
     }
 
     /// Opens so many channels more, and keeps them without using them.

@@ -66,6 +66,14 @@ impl Servers {
         Contender::new(route.name, move |length| self.measure(route, &traffic, length))
     }
 
+    /// Calls over a route, as a contender of this name.
+    pub(crate) fn call(&self, name: &str, route: Route, size: usize) -> Contender<'_> {
+        let traffic = Traffic { size, ..route.traffic() };
+        Contender::new(name, move |length| {
+            processes::with_cpu(self.processes(), || self.driver(route).call(&traffic, length))
+        })
+    }
+
     /// Bytes one way over a route, on several channels at once.
     pub(crate) fn flood(&self, route: Route, size: usize, channels: usize) -> Contender<'_> {
         let traffic = Traffic { flood_size: size, floods: channels, ..route.traffic() };
