@@ -19,20 +19,24 @@ pub(crate) const WITHIN: &str = "local, both ends in one server";
 /// Channels are opened so many at a time, so that no server has to announce all of them at once.
 const AT_ONCE: usize = 1_000;
 
+/// One side of a link cannot have more streams open than the protocol's global credit, 65,536,
+/// whatever the limits say.
+const MOST_OVER_A_LINK: usize = 65_000;
+
 /// Opens idle channels over a link and within a server. Each has servers of its own, because what
 /// a process has freed is not given back at once.
 pub(crate) fn facts(programs: &Programs, plan: &Plan) -> Result<Vec<Fact>, String> {
     let mut facts = Vec::new();
     let over_link = [("alpha", LINK_OPENED), ("beta-unix", LINK_TAKEN)];
-    grow(programs, plan, LINK_UNIX, &over_link, &mut facts)?;
-    grow(programs, plan, LOCAL, &[("alpha", WITHIN)], &mut facts)?;
+    grow(programs, plan, (LINK_UNIX, MOST_OVER_A_LINK), &over_link, &mut facts)?;
+    grow(programs, plan, (LOCAL, usize::MAX), &[("alpha", WITHIN)], &mut facts)?;
     Ok(facts)
 }
 
 fn grow(
     programs: &Programs,
     plan: &Plan,
-    route: Route,
+    (route, most): (Route, usize),
     watched: &[(&str, &str)],
     facts: &mut Vec<Fact>,
 ) -> Result<(), String> {
@@ -44,7 +48,7 @@ fn grow(
     let before: Vec<u64> =
         watched.iter().map(|(server, _)| memory(server)).collect::<Result<_, _>>()?;
     let mut open = 0;
-    for &count in plan.idle {
+    for count in plan.idle.iter().map(|count| (*count).min(most)) {
         while open < count {
             let more = AT_ONCE.min(count - open);
             servers.driver_inline().hold(&route.traffic(), more)?;

@@ -2,6 +2,7 @@
 
 use super::quantity::{bytes, count, plain, rate, time};
 use super::svg::{Anchor, Picture, Scale, apart};
+use crate::fact::Fact;
 use crate::memory::MEMORY;
 use crate::report::Report;
 use crate::rounds::Outcome;
@@ -222,21 +223,23 @@ fn memory(report: &Report) -> Plot {
     const LEFT: f64 = 4.0;
     const RIGHT: f64 = 550.0;
     const TARGET: f64 = 256.0;
+    // The last of each name is the one of the greatest number.
     let facts = || report.facts.iter().filter(|fact| fact.section == MEMORY);
-    let most = facts().map(|fact| fact.count).max().unwrap_or_default();
-    let shown: Vec<(&str, f64)> = facts()
-        .filter(|fact| fact.count == most)
-        .filter_map(|fact| Some((fact.name.as_str(), fact.value?)))
+    let last = |fact: &&Fact| facts().rfind(|it| it.name == fact.name).map(|it| it.count);
+    let shown: Vec<(&str, usize, f64)> = facts()
+        .filter(|fact| last(fact) == Some(fact.count))
+        .filter_map(|fact| Some((fact.name.as_str(), fact.count, fact.value?)))
         .collect();
-    let greatest = shown.iter().map(|(_, value)| *value).fold(TARGET, f64::max);
+    let greatest = shown.iter().map(|(.., value)| *value).fold(TARGET, f64::max);
     let width = |value: f64| (RIGHT - LEFT) * value / (greatest * 1.15);
     let mut picture = Picture::new(574.0, 388.0, "memory per idle channel");
     let bottom = 76.0 + 84.0 * shown.len() as f64;
     let target = LEFT + width(TARGET);
     picture.text("axis", (target, 34.0), Anchor::Middle, "target: at most 256 B");
-    for (number, (name, value)) in shown.iter().enumerate() {
+    for (number, (name, open, value)) in shown.iter().enumerate() {
         let top = 76.0 + 84.0 * number as f64;
-        picture.text("label", (LEFT, top - 8.0), Anchor::Start, name);
+        let name = format!("{name}; {} open", count(*open));
+        picture.text("label", (LEFT, top - 8.0), Anchor::Start, &name);
         picture.bar("fill link", (LEFT, top), (width(*value), 30.0));
         picture.line("target", (target, top - 3.0), (target, top + 33.0));
         let label = format!("{} B", plain(*value));
@@ -244,9 +247,7 @@ fn memory(report: &Report) -> Plot {
     }
     picture.line("grid", (LEFT, 44.0), (LEFT, bottom - 30.0));
     picture.text("axis", (LEFT, bottom), Anchor::Start, "bytes of memory for each channel, from 0");
-    let text = format!(
-        "Growth of a server's own memory, divided by {} channels that are open and silent.",
-        count(most)
-    );
+    let text =
+        "Growth of a server's own memory, divided by the channels that are open and silent.".into();
     Plot { title: "Memory per idle channel", text, svg: picture.finish(), wide: false }
 }
