@@ -24,6 +24,8 @@ pub(crate) const MESSAGE_COST: &str = "round trip over a link beside them";
 
 /// Plugins in one control message: with the longest of these names it is far below 64 KiB.
 const AT_ONCE: usize = 1_000;
+/// The kind of a control message that does not exist.
+const NOBODY_KNOWS: u64 = 9_999;
 /// How long a server may take to know what it was told.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,6 +49,10 @@ fn plugins(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<()
             let until = count.min(announced + AT_ONCE);
             let plugins = (announced..until).map(plugin).collect::<Result<_, _>>()?;
             peer.say(&Message::Plugins(Plugins { plugins }));
+            // It answers that it does not know this. While that is waited for, credit comes.
+            peer.say(&Message::Other(NOBODY_KNOWS));
+            let unknown = |heard: &Heard| matches!(heard, Heard::Message(Message::Unknown(_)));
+            peer.wait_for("an answer", unknown);
             announced = until;
         }
         while servers.driver_inline().directory()? < known + count {
