@@ -14,6 +14,18 @@ pub enum Called {
     Pending(Call),
 }
 
+impl Called {
+    /// The outcome as [`reply`](crate::Plugin::reply) would tell it, if the call is over: so that
+    /// the same lines handle both.
+    #[must_use]
+    pub fn over(&self) -> Option<Result<&[u8], Unanswered>> {
+        match self {
+            Self::Over(outcome) => Some(outcome.as_deref().map_err(Clone::clone)),
+            Self::Pending(_) => None,
+        }
+    }
+}
+
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unanswered {

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod fixtures;
 pub mod folder;
 pub mod harness;
+pub mod mesh;
 pub mod netns;
 pub mod processes;
 pub mod sim;

@@ -19,7 +19,7 @@ const PROFILE: Profile =
 
 /// An end with so many streams of its own, their creation already sent.
 fn with_streams(count: usize) -> (Connection, Vec<StreamId>) {
-    let mut connection = Connection::new(Role::Proactive, PROFILE);
+    let mut connection = Connection::new(Role::Proactive, PROFILE, 0);
     let ids = (0..count).map(|_| connection.create().unwrap()).collect();
     drain(&mut connection, usize::MAX);
     (connection, ids)
@@ -157,7 +157,7 @@ fn the_next_round_begins_before_the_outbox_is_empty() {
 #[test]
 fn a_write_that_credit_cuts_short_does_not_wait_for_room() {
     let profile = Profile { creator_credit: 3, ..PROFILE };
-    let mut connection = Connection::new(Role::Proactive, profile);
+    let mut connection = Connection::new(Role::Proactive, profile, 0);
     let id = connection.create().unwrap();
     assert_eq!(connection.write(id, b"four"), 3);
     drain(&mut connection, usize::MAX);
@@ -349,7 +349,7 @@ impl World {
             Profile { control_stream: Some(5_000), global_credit: 3, creator_credit: 1_000 };
         let end = |role| {
             let accounts = BTreeMap::from([(StreamId::CONTROL, Account::default())]);
-            End { connection: Connection::new(role, profile), pipe: Vec::new(), accounts }
+            End { connection: Connection::new(role, profile, 0), pipe: Vec::new(), accounts }
         };
         World { random: Random(seed), ends: [end(Role::Proactive), end(Role::Reactive)] }
     }
@@ -571,7 +571,7 @@ fn garbage(random: &mut Random) -> Vec<u8> {
 /// stopped.
 fn fed(pieces: &[&[u8]]) -> (BTreeMap<StreamId, Vec<u8>>, usize, Vec<u8>, Option<Violation>) {
     let profile = Profile { control_stream: Some(50), global_credit: 3, creator_credit: 60 };
-    let mut connection = Connection::new(Role::Reactive, profile);
+    let mut connection = Connection::new(Role::Reactive, profile, 0);
     let (mut taken, mut others) = (BTreeMap::<_, Vec<u8>>::new(), 0);
     let mut violation = None;
     for mut input in pieces.iter().copied() {

@@ -147,7 +147,7 @@ fn run(case: &Value, feed: Feed) {
         "proactive" => Role::Proactive,
         _ => Role::Reactive,
     };
-    let mut connection = Connection::new(role, Profile::VANILLA);
+    let mut connection = Connection::new(role, Profile::VANILLA, 0);
     // What we have answered by ourselves: a `local` step that asks for it once more must change
     // nothing.
     let mut answered: Vec<String> = Vec::new();
@@ -286,7 +286,7 @@ fn packets(mut bytes: &[u8]) -> Vec<Packet> {
 /// An end that accepted, with stream 0 from the start, and with stream 2 opened by the peer.
 fn accepted() -> Connection {
     let profile = Profile { control_stream: Some(8), global_credit: 2, creator_credit: 4 };
-    let mut connection = Connection::new(Role::Reactive, profile);
+    let mut connection = Connection::new(Role::Reactive, profile, 0);
     assert_eq!(receive(&mut connection, &[&from_hex("3002")]), Ok(vec![json!(["opened", 2])]));
     connection
 }
@@ -337,7 +337,7 @@ fn each_violation_names_its_rule() {
 #[test]
 fn the_end_of_the_transport_is_legal_only_between_packets_and_without_streams() {
     let control_only = Profile { control_stream: Some(8), ..Profile::VANILLA };
-    let fresh = Connection::new(Role::Proactive, control_only);
+    let fresh = Connection::new(Role::Proactive, control_only, 0);
     assert_eq!(fresh.end_of_transport(), Ok(()));
     let open = accepted();
     assert_eq!(open.end_of_transport(), Err(Violation::EndedWithStreams { open: 1 }));
@@ -408,7 +408,7 @@ fn what_comes_after_our_stop_read_is_dropped_but_counted() {
 fn creation_needs_credit_and_never_uses_an_id_twice() {
     let profile = Profile { control_stream: Some(8), global_credit: 1, creator_credit: 4 };
     for (role, ids) in [(Role::Proactive, [2, 4]), (Role::Reactive, [1, 3])] {
-        let mut connection = Connection::new(role, profile);
+        let mut connection = Connection::new(role, profile, 0);
         let first = connection.create().unwrap();
         assert_eq!((first, connection.create()), (StreamId(ids[0]), None));
         assert_eq!(connection.write(first, b"starting credit"), 4);
@@ -420,7 +420,7 @@ fn creation_needs_credit_and_never_uses_an_id_twice() {
         assert!(receive(&mut connection, &[&from_hex("100a90b0")]).is_ok());
         assert_eq!((connection.create(), connection.creatable()), (None, 0), "after the end");
     }
-    assert_eq!(Connection::new(Role::Proactive, Profile::VANILLA).create(), None);
+    assert_eq!(Connection::new(Role::Proactive, Profile::VANILLA, 0).create(), None);
 }
 
 #[test]

@@ -248,6 +248,25 @@ fn the_callee_is_told_when_nobody_waits() {
 }
 
 #[test]
+fn the_samples_call_each_other_within_a_server_and_across_two() {
+    let folder = Folder::new();
+    let sample = trunkline_tests::binaries::plugin;
+    let alpha = Setup::new("alpha").plugin(&sample("clock"), "");
+    let alpha = alpha.plugin(&sample("poll"), "[plugin.config]\nevery-ms = 20");
+    let alpha = Server::start(&folder, &alpha);
+    let beta = Setup::new("beta").peer("alpha");
+    let far = "[plugin.config]\nevery-ms = 20\nserver = \"alpha\"";
+    let beta = Server::start(&folder, &beta.plugin(&sample("poll"), far));
+    for server in [&alpha, &beta] {
+        let line = server.log().wait_for(0, "plugin::poll] poll clock: 1");
+        let seconds: u64 = line.rsplit(' ').next().and_then(|s| s.parse().ok()).expect("a number");
+        assert!(seconds > 1_700_000_000, "{line}");
+    }
+    drop(alpha);
+    beta.log().wait_for(0, "plugin::poll] poll clock: the call was ");
+}
+
+#[test]
 fn a_long_request_does_not_hold_up_a_short_one() {
     let scene = Scene::new();
     let mut asker = Asker::new(&scene.alpha, "caller", 9);

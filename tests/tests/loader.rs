@@ -190,7 +190,8 @@ fn a_host_of_version_1_0_runs_a_plugin_of_today_and_refuses_what_it_lacks() {
                    plugin::dials: addresses []\n\
                    plugin::dials: uses not-supported\n\
                    plugin::dials: invites not-supported\n\
-                   plugin::dials: call Over(Err(Refused(Reason { by: Server, code: \"not-supported\", \
+                   plugin::dials: call Over(Err(Refused(Reason { by: Server, \
+                   code: \"not-supported\", \
                    text: \"this server knows no calls: its API is older than 1.2\" })))\n\
                    open: Accept\n\
                    said: join 9 9\n";

@@ -50,7 +50,7 @@ impl Raw {
             Opened::Dialled(_) => MuxRole::Reactive,
             _ => MuxRole::Proactive,
         };
-        let link = Link::new(role, Duration::ZERO, &Limits::default());
+        let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
         Raw { process, conn, link, answers: Vec::new(), goodbye: None, asked: Vec::new() }
     }
 

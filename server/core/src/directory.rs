@@ -100,6 +100,17 @@ impl Directory {
         self.by_server.get(&server).map_or(0, BTreeSet::len)
     }
 
+    /// The plugins of a server.
+    pub fn of(&self, server: Key) -> impl Iterator<Item = (&Name, Version)> {
+        let names = self.by_server.get(&server).into_iter().flatten();
+        names.filter_map(move |name| Some((name, self.version(server, name)?)))
+    }
+
+    /// The servers that have a plugin of a name.
+    pub fn holders(&self, name: &Name) -> impl Iterator<Item = &Key> {
+        self.by_name.get(name).into_iter().flat_map(BTreeMap::keys)
+    }
+
     /// The version of a plugin at a server, if it is known to have one.
     pub fn version(&self, server: Key, name: &Name) -> Option<Version> {
         self.by_name.get(name)?.get(&server).copied()

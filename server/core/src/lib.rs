@@ -14,6 +14,7 @@ pub mod key;
 pub mod limits;
 pub mod link;
 pub mod name;
+mod pages;
 pub mod reason;
 pub mod route;
 mod slots;

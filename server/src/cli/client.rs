@@ -76,7 +76,7 @@ struct Client<'a> {
 
 impl Client<'_> {
     fn new(socket: UnixStream, command: &str) -> Client<'_> {
-        let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default());
+        let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default(), 0);
         let (reply, outcome) = (Vec::new(), None);
         let mut client =
             Client { command, socket, link, stream: None, reply, outcome, stopping: false };

@@ -4,7 +4,7 @@ use super::socket::Stream;
 use super::token::Ready;
 use mio::event::Event;
 use mio::{Interest, Registry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,10 +34,17 @@ struct Socket {
     writable: bool,
     /// The poll has told that no more bytes will come; it does not tell it again.
     read_closed: bool,
-    /// The broker is done with it: what is left is written until then.
-    closing: Option<Duration>,
+    ending: Ending,
+}
+
+/// How far a connection has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Not,
+    /// The broker is done with it: what is left is written.
+    Closing,
     /// All is written, and the peer has been told so.
-    shut: bool,
+    Shut,
 }
 
 /// The sockets of all connections.
@@ -46,8 +53,9 @@ pub(super) struct Connections {
     registry: Registry,
     sockets: BTreeMap<ConnId, Socket>,
     /// Connections that may be readable, in the order in which they became so.
-    readable: Vec<ConnId>,
-    closing: Vec<ConnId>,
+    readable: VecDeque<ConnId>,
+    /// Connections that the broker is done with, in the order in which their time is over.
+    closing: VecDeque<(Duration, ConnId)>,
 }
 
 impl Connections {
@@ -55,8 +63,8 @@ impl Connections {
         Connections {
             registry,
             sockets: BTreeMap::new(),
-            readable: Vec::new(),
-            closing: Vec::new(),
+            readable: VecDeque::new(),
+            closing: VecDeque::new(),
         }
     }
 
@@ -68,11 +76,10 @@ impl Connections {
             readable: true,
             writable: true,
             read_closed: false,
-            closing: None,
-            shut: false,
+            ending: Ending::Not,
         };
         self.sockets.insert(id, socket);
-        self.readable.push(id);
+        self.readable.push_back(id);
         Ok(())
     }
 
@@ -92,13 +99,19 @@ impl Connections {
         socket.read_closed |= event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || socket.read_closed;
         if readable && !std::mem::replace(&mut socket.readable, true) {
-            self.readable.push(id);
+            self.readable.push_back(id);
         }
     }
 
-    /// Connections that may be readable, each once; those that stay readable are asked for again.
-    pub(super) fn take_readable(&mut self) -> Vec<ConnId> {
-        std::mem::take(&mut self.readable)
+    /// How many connections may be readable.
+    pub(super) fn readable(&self) -> usize {
+        self.readable.len()
+    }
+
+    /// The next connection that may be readable; one that stays so is asked for again, behind the
+    /// others.
+    pub(super) fn next_readable(&mut self) -> Option<ConnId> {
+        self.readable.pop_front()
     }
 
     pub(super) fn has_readable(&self) -> bool {
@@ -108,7 +121,7 @@ impl Connections {
     /// A connection had more than its budget: it goes on in the next turn.
     pub(super) fn still_readable(&mut self, id: ConnId) {
         if self.sockets.get(&id).is_some_and(|socket| socket.readable) {
-            self.readable.push(id);
+            self.readable.push_back(id);
         }
     }
 
@@ -163,50 +176,43 @@ impl Connections {
             // The poll tells of no room that was there all the time.
             broker.write_later(id);
         }
+        if socket.ending == Ending::Closing && broker.is_written(id) {
+            socket.ending = Ending::Shut;
+            socket.stream.shut_down_writing();
+        }
         Ok(())
     }
 
     /// The broker is done with a connection: it is closed when its last bytes are written and read.
     pub(super) fn hang_up(&mut self, id: ConnId, now: Duration) {
         if let Some(socket) = self.sockets.get_mut(&id)
-            && socket.closing.is_none()
+            && socket.ending == Ending::Not
         {
-            socket.closing = Some(now + LINGER);
-            self.closing.push(id);
+            socket.ending = Ending::Closing;
+            self.closing.push_back((now + LINGER, id));
         }
     }
 
-    /// Connections that are done with. Closing a socket that holds unread bytes would make the
-    /// system drop what the peer has not read, so they are read until the peer closes too.
-    pub(super) fn finish_closing(&mut self, now: Duration, broker: &mut Broker) {
-        let mut closing = std::mem::take(&mut self.closing);
-        closing.retain(|id| {
-            let open = self.is_lingering(*id, now, broker);
-            if !open {
-                self.remove(*id);
-                broker.disconnected(*id, "");
+    /// The next connection that is done with and has had its time. Closing a socket that holds
+    /// unread bytes would make the system drop what the peer has not read, so it is read until
+    /// then, or until the peer closes too.
+    pub(super) fn next_closed(&mut self, now: Duration) -> Option<ConnId> {
+        while let Some((until, id)) = self.closing.front().copied() {
+            let there = self.sockets.contains_key(&id);
+            if there && now < until {
+                return None;
             }
-            open
-        });
-        self.closing.append(&mut closing);
-    }
-
-    fn is_lingering(&mut self, id: ConnId, now: Duration, broker: &mut Broker) -> bool {
-        if self.flush(id, broker).is_err() {
-            return false;
+            self.closing.pop_front();
+            if there {
+                return Some(id);
+            }
         }
-        let written = broker.is_written(id);
-        let Some(socket) = self.sockets.get_mut(&id) else { return false };
-        if written && !std::mem::replace(&mut socket.shut, true) {
-            socket.stream.shut_down_writing();
-        }
-        socket.closing.is_some_and(|deadline| now < deadline)
+        None
     }
 
     /// When the next connection that is done with has had its time.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let deadline = |id| self.sockets.get(id).and_then(|socket| socket.closing);
-        self.closing.iter().filter_map(deadline).min()
+        self.closing.front().map(|(until, _)| *until)
     }
 
     /// Closes a socket.

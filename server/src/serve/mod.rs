@@ -41,7 +41,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use token::Ready;
-use trunkline_core::broker::Broker;
+use trunkline_core::broker::{Broker, ConnId};
 use trunkline_core::control::Role;
 use wake::Mailbox;
 use watch::Watches;
@@ -67,6 +67,8 @@ struct Loop {
     children: Children,
     /// What is read from any connection goes here, and is told to plugins from here.
     buffer: Vec<u8>,
+    /// The connections that are looked at for something to write.
+    touched: Vec<ConnId>,
     /// What was sealed is opened to here.
     plain: Vec<u8>,
     /// When an ending server gives up waiting for its peers.
@@ -135,6 +137,7 @@ impl Loop {
             shared,
             listening,
             buffer: vec![0; turn::READ_BUFFER],
+            touched: Vec::new(),
             plain: Vec::new(),
             stop_by: None,
             lives_for_plugins: duty.settings.role == Role::Host,

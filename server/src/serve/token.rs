@@ -12,7 +12,7 @@ pub(super) enum Ready {
     /// A listener, by its place in the list.
     Listener(usize),
     /// A connection, by its number.
-    Conn(u64),
+    Conn(u32),
     /// A connection that is being dialled, by the number of the attempt.
     Dial(u64),
     /// A descriptor that a plugin watches.
@@ -28,7 +28,7 @@ impl Ready {
             Ready::Signal => (0, 0),
             Ready::Wake => (1, 0),
             Ready::Listener(index) => (2, index as u64),
-            Ready::Conn(number) => (3, number),
+            Ready::Conn(number) => (3, u64::from(number)),
             Ready::Dial(number) => (4, number),
             Ready::Watch(number) => (5, number),
         };
@@ -41,7 +41,7 @@ impl Ready {
             0 => Ready::Signal,
             1 => Ready::Wake,
             2 => Ready::Listener(number as usize),
-            3 => Ready::Conn(number),
+            3 => Ready::Conn(number as u32),
             4 => Ready::Dial(number),
             _ => Ready::Watch(number),
         }

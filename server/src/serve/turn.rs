@@ -70,8 +70,10 @@ impl Loop {
 
     fn turn(&mut self) {
         self.accept();
-        for id in self.connections.take_readable() {
-            self.read(id);
+        for _ in 0..self.connections.readable() {
+            if let Some(id) = self.connections.next_readable() {
+                self.read(id);
+            }
         }
         self.dialling.tick(self.now);
         self.children.kill_late(self.now);
@@ -84,7 +86,10 @@ impl Loop {
             }
         }
         self.end_without_plugins();
-        self.connections.finish_closing(self.now, &mut self.shared.broker.borrow_mut());
+        while let Some(id) = self.connections.next_closed(self.now) {
+            self.connections.remove(id);
+            self.shared.broker.borrow_mut().disconnected(id, "");
+        }
     }
 
     /// A host lives for its plugins.
@@ -245,7 +250,10 @@ impl Loop {
                 Some(Effect::DialDirect(dial)) => self.dial_direct(dial),
                 Some(Effect::DropDial(id)) => self.dialling.give_up(Whom::Process(id)),
                 Some(Effect::TakeAgain(id, mut bytes)) => self.take_in(id, &mut bytes),
-                Some(Effect::HangUp(id)) => self.connections.hang_up(id, self.now),
+                Some(Effect::HangUp(id)) => {
+                    self.connections.hang_up(id, self.now);
+                    self.flush_one(id);
+                }
                 Some(Effect::CutOff(id)) => {
                     self.connections.remove(id);
                     self.shared.broker.borrow_mut().disconnected(id, "");
@@ -320,10 +328,12 @@ impl Loop {
     }
 
     fn flush(&mut self) {
-        let touched = self.shared.broker.borrow_mut().take_touched();
-        for id in touched {
-            self.flush_one(id);
+        let mut touched = std::mem::take(&mut self.touched);
+        self.shared.broker.borrow_mut().take_touched(&mut touched);
+        for id in &touched {
+            self.flush_one(*id);
         }
+        self.touched = touched;
     }
 
     fn flush_one(&mut self, id: ConnId) {

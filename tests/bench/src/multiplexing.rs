@@ -70,8 +70,8 @@ fn carry(size: usize, length: Duration) -> Result<Sample, String> {
 /// Two ends with one stream between them on which the first may write without a bound.
 fn ends() -> Result<(Connection, Connection, StreamId), String> {
     let profile = Profile { global_credit: 1, ..Profile::VANILLA };
-    let mut from = Connection::new(Role::Proactive, profile);
-    let mut to = Connection::new(Role::Reactive, profile);
+    let mut from = Connection::new(Role::Proactive, profile, 0);
+    let mut to = Connection::new(Role::Reactive, profile, 0);
     let stream = from.create().ok_or("there is no credit for a stream")?;
     hand_over(&mut from, &mut to)?;
     to.credit_infinite(stream);

@@ -79,7 +79,7 @@ impl Peer {
     /// Says hello over a connection, and waits for nothing.
     #[must_use]
     pub fn say_hello(socket: Socket, role: Role, hello: Hello) -> Peer {
-        let link = Link::new(role, Duration::ZERO, &Limits::default());
+        let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
         let mut peer = Peer { socket, link, heard: VecDeque::new(), next_tag: 0, ended: false };
         peer.say(&Message::Hello(hello));
         peer

@@ -218,7 +218,7 @@ impl Actor {
             Told::Ended(handle, reason) => self.ended(host, handle, reason)?,
             Told::Directory(change) => {
                 self.pair_changed(&change, host.broker.home().0);
-                self.directory_changed(change)?;
+                self.directory_changed(&change)?;
             }
             Told::Link(change) => self.link_changed(host, &change)?,
             Told::Timer(timer) => self.timer(host, timer)?,
@@ -356,8 +356,8 @@ impl Actor {
         Ok(())
     }
 
-    fn directory_changed(&mut self, change: Change) -> Result<(), String> {
-        let Change { kind, entry: Entry { name, version, server } } = change;
+    fn directory_changed(&mut self, change: &Change) -> Result<(), String> {
+        let Change { kind, entry: Entry { name, version, server } } = change.clone();
         let line = format!("{kind:?} {name} {version} at {}", server.short());
         let known = match kind {
             ChangeKind::Left => self.directory.remove(&(name, server)),

@@ -553,7 +553,9 @@ impl Node {
     }
 
     fn flush(&mut self, shared: &mut Shared, pipes: &mut [Pipe]) {
-        for id in self.broker.take_touched() {
+        let mut touched = Vec::new();
+        self.broker.take_touched(&mut touched);
+        for id in touched {
             self.flush_one(id, shared, pipes);
         }
     }

@@ -1,14 +1,15 @@
 //! Who is told of which plugins: hello, and changes of the directory.
 
 use super::connections::Opened;
-use super::plugins::Runs;
 use super::{Broker, ConnId, Expose, LinkChange, PluginConfig, PluginId, Told};
 use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins, Role, Withdrawn};
 use crate::directory::Change;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::{Name, Version};
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Bytes of the plugins in one message, of whose limit of 64 KiB they leave a third to spare.
@@ -84,9 +85,9 @@ impl Broker {
             return;
         }
         self.servers.insert(key, id);
-        let named: Vec<Name> = plugins.iter().map(|plugin| plugin.name.clone()).collect();
-        let left = self.directory.entries().filter(|e| e.server == key && !named.contains(&e.name));
-        let left: Vec<Name> = left.map(|entry| entry.name).collect();
+        let named: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.name).collect();
+        let left = self.directory.of(key).map(|(name, _)| name);
+        let left: Vec<Name> = left.filter(|name| !named.contains(name)).cloned().collect();
         self.withdraw_all(key, &left);
         if let Some(old) = old {
             self.drain(old);
@@ -204,16 +205,11 @@ impl Broker {
 
     /// Tells the plugins of this process and all hosts what has changed.
     pub(super) fn tell_change(&mut self, change: &Change) {
+        let shared = Arc::new(change.clone());
         for plugin in self.live_plugins() {
-            self.tell(plugin, Told::Directory(change.clone()));
+            self.tell(plugin, Told::Directory(shared.clone()));
         }
         self.tell_hosts_change(change);
-    }
-
-    /// The plugins of this process that start or run.
-    pub(super) fn live_plugins(&self) -> Vec<PluginId> {
-        let here = |id: &&PluginId| self.plugins.get(id).is_some_and(|r| r.runs == Runs::Here);
-        self.names.values().filter(here).copied().collect()
     }
 }
 

@@ -6,7 +6,7 @@ use super::plugins::Runs;
 use super::{Broker, ConnId, DirectDial, DirectPlace, Effect, TimerKey};
 use crate::address::{Endpoint, Host, Transform, Transport};
 use crate::control::{Addresses, Answer, Invitation, Preface, Presented, Request};
-use crate::ends::{End, EndId, Owner, Phase};
+use crate::ends::{End, EndId, Flag, Owner, Phase};
 use crate::key::Key;
 use crate::limits::WINDOW;
 use crate::reason::{Code, Reason};
@@ -107,6 +107,7 @@ impl Broker {
         self.next_direct += 1;
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.dials.push((id, route));
+            self.dials.insert(id, near);
         }
         self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
         Ok(())
@@ -134,7 +135,7 @@ impl Broker {
     ) -> Result<(), Reason> {
         let far = self.new_stream(conn)?;
         if let Some(end) = self.ends.get_mut(far) {
-            end.candidate_of = Some(near);
+            end.change(|rare| rare.candidate_of = Some(near));
         }
         self.grant(far, self.settings.limits.window);
         self.give_frame(far, &preface.frame());
@@ -153,6 +154,7 @@ impl Broker {
         };
         let Some(attempts) = self.attempts.get_mut(&near) else { return };
         attempts.dials.retain(|(dial, _)| *dial != id);
+        self.dials.remove(&id);
         let ticket = attempts.invitation.ticket;
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.route = route;
@@ -170,15 +172,15 @@ impl Broker {
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.dials.retain(|(dial, _)| *dial != id);
         }
+        self.dials.remove(&id);
         self.note_attempt(near, route, Reason::server(Code::TransportLost, why));
         self.next_attempt(near);
     }
 
     fn dialling(&self, id: DirectId) -> Option<(EndId, Route)> {
-        self.attempts.iter().find_map(|(near, attempts)| {
-            let mut dials = attempts.dials.iter();
-            dials.find(|(dial, _)| *dial == id).map(|(_, route)| (*near, *route))
-        })
+        let near = *self.dials.get(&id)?;
+        let mut dials = self.attempts.get(&near)?.dials.iter();
+        dials.find(|(dial, _)| *dial == id).map(|(_, route)| (near, *route))
     }
 
     /// A stream that may get the channel was answered.
@@ -211,27 +213,25 @@ impl Broker {
         }
         self.drop_attempts(near);
         if let Some(end) = self.ends.get_mut(far) {
-            end.candidate_of = None;
+            end.change(|rare| rare.candidate_of = None);
             end.allowance = end.allowance.saturating_sub(rest.len() as u64);
             end.given += rest.len() as u64;
         }
         self.join_ends(near, far);
-        if self.ends.get(far).is_some_and(|end| end.flags.stopped) {
+        if self.ends.get(far).is_some_and(|end| end.flags.has(Flag::Stopped)) {
             self.drop_early(near);
             self.give_stop(Some(near));
         }
         let Some(end) = self.ends.get_mut(near) else { return };
-        if let Some(info) = end.info.as_mut() {
-            info.route = route;
-        }
-        let info = end.info.clone();
-        let early = end.early.take();
-        let (closed, stopped) = (end.flags.write_over, end.flags.read_over);
-        let window = end.window;
+        let early = end.take_early().take();
+        let (closed, stopped) = (end.flags.has(Flag::WriteOver), end.flags.has(Flag::ReadOver));
+        let info = self.set_route(near, route);
         let coming = self.ends.get(far).map_or(0, |far| far.allowance) + rest.len() as u64;
+        // The answer took credit that is no byte of the channel.
+        let owed = self.window(near).saturating_sub(coming);
         if let Some(end) = self.ends.get_mut(near) {
-            // The answer took credit that is no byte of the channel.
-            end.owed = window.saturating_sub(coming);
+            end.owed = 0;
+            end.owe(owed);
         }
         self.give_to_stream(far, &early);
         self.opened(Some(near));
@@ -264,7 +264,7 @@ impl Broker {
         let Some(attempts) = self.attempts.get_mut(&near) else { return };
         attempts.candidates.retain(|end| *end != far);
         if let Some(end) = self.ends.get_mut(far) {
-            end.candidate_of = None;
+            end.change(|rare| rare.candidate_of = None);
         }
         self.note_attempt(near, route, reason);
         self.give_up_candidate(far, conn);
@@ -276,12 +276,13 @@ impl Broker {
         let Some(attempts) = self.attempts.remove(&near) else { return };
         self.timers.cancel(TimerKey::Attempt(near));
         for (id, _) in attempts.dials {
+            self.dials.remove(&id);
             self.effects.push_back(Effect::DropDial(id));
         }
         for far in attempts.candidates {
             let conn = self.ends.get(far).and_then(End::conn);
             if let Some(end) = self.ends.get_mut(far) {
-                end.candidate_of = None;
+                end.change(|rare| rare.candidate_of = None);
             }
             self.give_up_candidate(far, conn);
         }
@@ -299,10 +300,9 @@ impl Broker {
 
     /// Remembers why a route did not work.
     fn note_attempt(&mut self, near: EndId, route: Route, reason: Reason) {
-        let info = self.ends.get(near).and_then(|end| end.info.as_ref());
+        let info = self.ends.get(near).and_then(|end| end.info.clone());
         if let Some(info) = info {
-            let (from, to) = (info.from.clone(), info.to.clone());
-            self.note_failure(from, to, route, reason.clone());
+            self.note_failure(&info, route, reason.clone());
         }
         if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.last = reason;
@@ -314,19 +314,19 @@ impl Broker {
         let room = self.early_room(near);
         let Some(end) = self.ends.get_mut(near) else { return bytes.len() };
         let taken = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-        end.early.push(&bytes[..taken]);
+        end.change(|rare| rare.early.push(&bytes[..taken]));
         taken
     }
 
     fn drop_early(&mut self, near: EndId) {
         if let Some(end) = self.ends.get_mut(near) {
-            end.early.clear();
+            end.take_early();
         }
     }
 
     /// How many bytes a plugin may write while its channel's routes are tried.
     pub(super) fn early_room(&self, near: EndId) -> u64 {
-        let kept = self.ends.get(near).map_or(0, |end| end.early.len() as u64);
+        let kept = self.ends.get(near).map_or(0, |end| end.rare().early.len() as u64);
         WINDOW.saturating_sub(kept)
     }
 
@@ -340,7 +340,8 @@ impl Broker {
         self.leave_stream(far);
         let Some(end) = self.ends.get(near) else { return };
         let purpose = end.purpose();
-        let (Owner::Plugin(plugin), Phase::Asking, Some(info)) = (end.owner, end.phase, &end.info)
+        let (Owner::Plugin(plugin), Phase::Asking, Some(info)) =
+            (end.owner(), end.phase, &end.info)
         else {
             return;
         };

@@ -4,7 +4,7 @@ use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, ConnId, PluginId};
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
-use crate::ends::{End, EndId, Handle, Lookup, Owner, Phase};
+use crate::ends::{End, EndId, Flag, Handle, Lookup, Owner, Phase};
 use crate::key::Key;
 use crate::link::NO_TAG;
 use crate::name::Name;
@@ -53,7 +53,7 @@ impl Broker {
             attempts: self.attempts.len(),
             tickets: self.tickets_out(),
             awaited: awaited.map(|(id, _)| *id).collect(),
-            told_of: self.conns.values().map(|conn| conn.directs.len()).sum(),
+            told_of: self.conns.values().flat_map(|conn| conn.directs.values()).sum(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Broker {
         for (id, end) in self.ends.iter() {
             self.audit_end(id, end).map_err(|what| format!("end {id}: {what}: {end:?}"))?;
         }
-        for (id, conn) in &self.conns {
+        for (id, conn) in self.conns.iter() {
             self.audit_conn(*id).map_err(|what| format!("{id:?} in {:?}: {what}", conn.phase))?;
         }
         self.audit_calls()?;
@@ -97,29 +97,32 @@ impl Broker {
         {
             return Err(format!("its peer {peer} does not name it"));
         }
-        match end.owner {
-            Owner::Plugin(plugin) => self.audit_plugin_end(plugin, end),
+        match end.owner() {
+            Owner::Plugin(plugin) => self.audit_plugin_end(id, plugin, end),
             Owner::Stream(conn, stream) => self.audit_stream_end(id, end, conn, stream),
         }
     }
 
-    fn audit_plugin_end(&self, plugin: PluginId, end: &End) -> Result<(), String> {
+    fn audit_plugin_end(&self, id: EndId, plugin: PluginId, end: &End) -> Result<(), String> {
+        let window = self.window(id);
         if !self.is_live(plugin) {
             return Err(format!("it belongs to {plugin:?}, which is over"));
         }
         let source = end.peer.and_then(|peer| self.ends.get(peer));
         // Of a plugin whose peer is a stream, bymux keeps the allowance.
         let allowance = source.map_or(0, |source| source.allowance);
-        let under_way = end.inbox.len() as u64 + end.owed + allowance;
-        if !end.flags.manual && under_way > end.window {
+        let under_way = end.inbox.len() as u64 + u64::from(end.owed) + allowance;
+        if !end.flags.has(Flag::Manual) && under_way > window {
             return Err(format!("{under_way} bytes may come, over its window"));
         }
-        let reads = end.is_up() && !end.flags.read_over && !end.flags.ending && !end.flags.muted;
-        let settled = self.effects.is_empty() && source.is_some() && !end.flags.manual;
-        if settled && reads && under_way < end.window {
+        let deaf = [Flag::ReadOver, Flag::Ending, Flag::Muted];
+        let reads = end.is_up() && !deaf.into_iter().any(|flag| end.flags.has(flag));
+        let settled = self.effects.is_empty() && source.is_some() && !end.flags.has(Flag::Manual);
+        if settled && reads && under_way < window {
             return Err(format!("{under_way} bytes may come, credit for the rest is lost"));
         }
-        if end.peer.is_none() && !end.flags.ending && end.is_up() && !end.flags.closing {
+        let over = [Flag::Ending, Flag::Closing].into_iter().any(|flag| end.flags.has(flag));
+        if end.peer.is_none() && end.is_up() && !over {
             return Err("it has nobody at the other side".into());
         }
         Ok(())
@@ -134,7 +137,7 @@ impl Broker {
     ) -> Result<(), String> {
         let Some(conn) = self.conns.get(&conn) else { return Err("its link is gone".into()) };
         // A stream may be gone, and its end not yet told so.
-        if conn.link.mux_ref().tag(stream).is_some_and(|tag| tag != id) {
+        if conn.link.mux_ref().tag(stream).is_some_and(|tag| tag != id.tag()) {
             return Err("its stream belongs to another end".into());
         }
         let limits = &self.settings.limits;
@@ -154,7 +157,7 @@ impl Broker {
         }
         let ending = self.is_ending(id);
         for (stream, tag) in conn.link.mux_ref().open().filter(|(_, tag)| *tag != NO_TAG) {
-            let owner = self.ends.get(tag).map(|end| end.owner);
+            let owner = EndId::of_tag(tag).and_then(|end| self.ends.get(end)).map(End::owner);
             if !ending && owner != Some(Owner::Stream(id, stream)) {
                 return Err(format!("stream {stream} has no end, but {owner:?}"));
             }
@@ -170,7 +173,7 @@ impl Broker {
             source.is_some_and(|source| source.conn() == Some(id))
         };
         let ends = self.ends.iter().map(|(_, end)| end);
-        let grown: u64 = ends.filter(comes_from).map(|end| end.grown).sum();
+        let grown: u64 = ends.filter(comes_from).map(|end| end.rare().grown).sum();
         match grown == conn.grown {
             true => Ok(()),
             false => Err(format!("windows grew by {grown}, {} are on its account", conn.grown)),
@@ -180,7 +183,7 @@ impl Broker {
     fn audit_counts(&self) -> Result<(), String> {
         let mut counted: BTreeMap<PluginId, usize> = BTreeMap::new();
         for (_, end) in self.ends.iter() {
-            for plugin in [end.plugin(), end.through].into_iter().flatten() {
+            for plugin in end.plugins() {
                 *counted.entry(plugin).or_default() += 1;
             }
         }
@@ -261,7 +264,7 @@ impl Broker {
         let over =
             |end: &End| end.peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.conn());
         let ends = self.ends.iter().filter(|(_, end)| over(end) == Some(Some(id)));
-        let ends = ends.filter(|(_, end)| !end.flags.ending);
+        let ends = ends.filter(|(_, end)| !end.flags.has(Flag::Ending));
         ends.filter_map(|(end, at)| Some((at.plugin()?, self.ends.handle(end)))).collect()
     }
 

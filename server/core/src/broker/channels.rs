@@ -1,96 +1,17 @@
 //! Channels as plugins use them: what a plugin may say of its end, and what the other is told.
 
-use super::plugins::Runs;
-use super::requests::Calling;
-use super::{Broker, Caller, ConnId, Misuse, PluginId, Target, Told};
+use super::{Broker, Caller, ConnId, Misuse, PluginId, Told};
 use crate::bymux::StreamId;
-use crate::control::{Answer, Origin, Preface, Purpose, Request};
-use crate::directory::Entry;
-use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
+use crate::control::{Answer, Purpose};
+use crate::ends::{ChannelInfo, End, EndId, Flag, Handle, Lookup, Owner, Phase};
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
-use crate::route::{Route, routes};
-use alloc::boxed::Box;
+use crate::route::Route;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Broker {
-    /// A plugin opens a channel. It may write at once; `Opened` or `Ended` is told later.
-    pub fn open(&mut self, plugin: PluginId, target: &Target) -> Result<Handle, Reason> {
-        if self.stopping {
-            return Err(Reason::server(Code::ServerStopping, "the server is going down"));
-        }
-        let entry = self.find(target)?;
-        self.open_to(plugin, target, entry, Purpose::Channel)
-    }
-
-    /// The directory's entry that serves who wants `target`.
-    pub(super) fn find(&self, target: &Target) -> Result<Entry, Reason> {
-        let wanted = self.wanted(target.server.as_deref())?;
-        self.directory.find(&target.name, target.least, wanted, self.home.key)
-    }
-
-    /// Opens a channel to an entry of the directory.
-    pub(super) fn open_to(
-        &mut self,
-        plugin: PluginId,
-        target: &Target,
-        entry: Entry,
-        purpose: Purpose,
-    ) -> Result<Handle, Reason> {
-        self.has_room(plugin)?;
-        if entry.server == self.home.key
-            && let Some(callee) = self.running(&entry.name)
-        {
-            match self.plugins.get(&callee).map(|record| record.runs) {
-                Some(Runs::At(host)) => {
-                    self.open_at_host(host, plugin, callee, target, entry, purpose)
-                }
-                _ => self.open_local(plugin, callee, entry, purpose),
-            }
-        } else {
-            let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());
-            let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-            self.open_over(link.ok_or_else(gone)?, plugin, target, entry, purpose)
-        }
-    }
-
-    /// Opens a channel to a plugin of a host of this server: directly, if that is better than over
-    /// the host's link.
-    fn open_at_host(
-        &mut self,
-        host: ConnId,
-        plugin: PluginId,
-        callee: PluginId,
-        target: &Target,
-        entry: Entry,
-        purpose: Purpose,
-    ) -> Result<Handle, Reason> {
-        let place = self.place(plugin);
-        let routes = routes(&place, &self.place(callee));
-        if !routes.first().is_some_and(|route| route.is_direct()) {
-            return self.open_over(host, plugin, target, entry, purpose);
-        }
-        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
-        let caller = self.caller(plugin).ok_or_else(gone)?;
-        let info = info(&caller, &entry, Route::Link);
-        let near = self.add_caller_end(plugin, info, purpose)?;
-        let (least, ticket, seen) = (target.least, None, None);
-        let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
-        let invitation = self.make_invitation(&calling, callee, routes);
-        let request = self.request_of(plugin, entry.name, entry.server, purpose);
-        match (invitation, request) {
-            (Ok(invitation), Some(request)) => {
-                self.begin_attempts(near, entry.server, invitation, request);
-                Ok(self.ends.handle(near))
-            }
-            (invitation, _) => {
-                self.drop_end(near);
-                Err(invitation.err().unwrap_or_else(gone))
-            }
-        }
-    }
-
     /// Whether a plugin may have one more channel.
     pub(super) fn has_room(&mut self, plugin: PluginId) -> Result<(), Reason> {
         let most = self.settings.limits.channels;
@@ -116,76 +37,38 @@ impl Broker {
         Some(Caller { name: config.name.clone(), version: config.version, server })
     }
 
-    fn open_local(
+    /// Adds an end of a plugin; one of the two ends of a channel has its facts.
+    pub(super) fn add_plugin_end(
         &mut self,
         plugin: PluginId,
-        callee: PluginId,
-        entry: Entry,
-        purpose: Purpose,
-    ) -> Result<Handle, Reason> {
-        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
-        let caller = self.caller(plugin).ok_or_else(gone)?;
-        self.has_room(callee)?;
-        let info = info(&caller, &entry, Route::Local);
-        let near = self.add_caller_end(plugin, info, purpose)?;
-        let window = self.settings.limits.window;
-        let far = End::of_plugin(callee, Phase::Asked, window, purpose);
-        let far = self.add_plugin_end(callee, far)?;
-        for end in [near, far] {
-            if let Some(end) = self.ends.get_mut(end) {
-                end.allowance = window;
-            }
-        }
-        self.join_ends(near, far);
-        self.tell(callee, Told::Open(self.ends.handle(far), caller));
-        Ok(self.ends.handle(near))
-    }
-
-    fn open_over(
-        &mut self,
-        conn: ConnId,
-        plugin: PluginId,
-        target: &Target,
-        entry: Entry,
-        purpose: Purpose,
-    ) -> Result<Handle, Reason> {
-        let gone = || Reason::server(Code::LinkLost, "the plugin is gone");
-        let caller = self.caller(plugin).ok_or_else(gone)?;
-        let info = info(&caller, &entry, Route::Link);
-        let near = self.add_caller_end(plugin, info, purpose)?;
-        let window = self.settings.limits.window;
-        let opened = self.open_stream(conn, near, window);
-        let far = match opened {
-            Ok(far) => far,
-            Err(reason) => {
-                self.drop_end(near);
-                return Err(reason);
-            }
-        };
-        let from = Origin::new(caller.name, caller.version);
-        let server = self.is_host().then_some(entry.server);
-        let request = Request::new(entry.name, target.least, from);
-        let request = Request { server, purpose, ..request };
-        self.give_frame(far, &Preface::channel(request).frame());
-        Ok(self.ends.handle(near))
-    }
-
-    /// The end of a plugin that opens a channel.
-    fn add_caller_end(
-        &mut self,
-        plugin: PluginId,
-        info: Box<ChannelInfo>,
+        phase: Phase,
+        info: Option<ChannelInfo>,
         purpose: Purpose,
     ) -> Result<EndId, Reason> {
-        let window = self.settings.limits.window;
-        let end = End::of_plugin(plugin, Phase::Asking, window, purpose);
-        self.add_plugin_end(plugin, End { info: Some(info), ..end })
-    }
-
-    pub(super) fn add_plugin_end(&mut self, plugin: PluginId, end: End) -> Result<EndId, Reason> {
+        let mut end = End::new(Owner::Plugin(plugin), phase);
+        end.flags.note(Flag::Calls, purpose == Purpose::Calls);
+        end.info = info.map(|info| self.pairs.share(info));
         let id = self.add_end(end)?;
         self.count_channel(plugin, 1);
         Ok(id)
+    }
+
+    /// Notes between whom the channel of an end is.
+    pub(super) fn set_info(&mut self, id: EndId, info: ChannelInfo) {
+        if let Some(end) = self.ends.get_mut(id) {
+            end.info = Some(self.pairs.share(info));
+        }
+    }
+
+    /// Notes how the channel of an end travels, if the end knows between whom it is.
+    pub(super) fn set_route(&mut self, id: EndId, route: Route) -> Option<Arc<ChannelInfo>> {
+        let info = self.ends.get(id)?.info.clone()?;
+        if info.route == route {
+            return Some(info);
+        }
+        let info = self.pairs.share(ChannelInfo { route, ..(*info).clone() });
+        self.ends.get_mut(id)?.info = Some(info.clone());
+        Some(info)
     }
 
     pub(super) fn add_end(&mut self, end: End) -> Result<EndId, Reason> {
@@ -213,9 +96,9 @@ impl Broker {
         let Some(id) = self.asked(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
         end.phase = Phase::Open;
-        let (peer, closed) = (end.peer, end.flags.write_over && !end.flags.stopped);
+        let (peer, closed) = (end.peer, end.is_closed());
         let route = end.info.as_ref().map(|info| info.route);
-        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Stream(..)) => self.answer(peer, &Answer::accept(route)),
             Some(Owner::Plugin(_)) => self.opened(peer),
             None => {}
@@ -243,11 +126,11 @@ impl Broker {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
-        if end.phase != Phase::Asking || end.flags.ending {
+        if end.phase != Phase::Asking || end.flags.has(Flag::Ending) {
             return;
         }
         end.phase = Phase::Open;
-        end.early.clear();
+        end.take_early();
         if end.is_up() {
             self.tell(plugin, Told::Opened(self.ends.handle(id)));
             self.end_is_up(id);
@@ -258,8 +141,8 @@ impl Broker {
     fn end_is_up(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id).filter(|end| end.is_up()) else { return };
         let Some(plugin) = end.plugin() else { return };
-        end.flags.wants_room = false;
-        let (stopped, write_over) = (end.flags.stopped, end.flags.write_over);
+        end.flags.clear(Flag::WantsRoom);
+        let (stopped, write_over) = (end.flags.has(Flag::Stopped), end.flags.has(Flag::WriteOver));
         let handle = self.ends.handle(id);
         match (stopped, write_over) {
             (true, _) => self.tell(plugin, Told::StopRead(handle)),
@@ -296,7 +179,7 @@ impl Broker {
         let unanswered = self.awaits_answer(peer);
         match self.ends.get_mut(peer) {
             // A guest that is offered a channel refuses it, and the other plugin is still asked.
-            Some(end) if unanswered => end.aborts_for = Some(Box::new(reason)),
+            Some(end) if unanswered => end.change(|rare| rare.aborts_for = Some(reason)),
             Some(end) if end.conn().is_some() && end.phase == Phase::Asking => {
                 end.inbox.clear();
                 self.answer(Some(peer), &Answer::Refuse(reason));
@@ -325,8 +208,8 @@ impl Broker {
     ) -> Result<usize, Misuse> {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(bytes.len()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(bytes.len()) };
-        if end.flags.write_over {
-            return match end.flags.stopped {
+        if end.flags.has(Flag::WriteOver) {
+            return match end.flags.has(Flag::Stopped) {
                 true => Ok(bytes.len()),
                 false => Err(Misuse::WriteAfterClose),
             };
@@ -339,13 +222,15 @@ impl Broker {
         };
         if let Some(end) = self.ends.get_mut(id) {
             end.given += taken as u64;
-            end.flags.wants_room |= taken < bytes.len();
+            if taken < bytes.len() {
+                end.flags.set(Flag::WantsRoom);
+            }
         }
         Ok(taken)
     }
 
     fn plugin_gives(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
-        match self.ends.get(peer).map(|end| end.owner) {
+        match self.ends.get(peer).map(|end| end.owner()) {
             Some(Owner::Stream(conn, stream)) => {
                 if self.phase(peer) == Some(Phase::Asking) {
                     return self.keep_behind_answer(conn, stream, peer, bytes);
@@ -359,7 +244,7 @@ impl Broker {
                     end.told += taken as u64;
                 }
                 if let Some(end) = self.ends.get_mut(id).filter(|end| end.phase == Phase::Asking) {
-                    end.early.push(&bytes[..taken]);
+                    end.change(|rare| rare.early.push(&bytes[..taken]));
                 }
                 taken
             }
@@ -397,7 +282,7 @@ impl Broker {
     /// Puts bytes into a plugin end's inbox, from where they are delivered.
     pub(super) fn keep_for_plugin(&mut self, id: EndId, bytes: &[u8]) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        if !end.flags.read_over && !end.flags.ending {
+        if !end.flags.has(Flag::ReadOver) && !end.flags.has(Flag::Ending) {
             end.inbox.push(bytes);
             self.deliver_later(id);
         }
@@ -405,9 +290,9 @@ impl Broker {
 
     pub(super) fn deliver_later(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        let due = end.is_up() && !end.inbox.is_empty() && !end.flags.delivering;
+        let due = end.is_up() && !end.inbox.is_empty() && !end.flags.has(Flag::Delivering);
         if let Some(plugin) = end.plugin().filter(|_| due) {
-            end.flags.delivering = true;
+            end.flags.set(Flag::Delivering);
             self.tell(plugin, Told::Deliver(self.ends.handle(id)));
         }
     }
@@ -416,7 +301,7 @@ impl Broker {
     pub fn take_inbox(&mut self, plugin: PluginId, handle: Handle) -> Vec<u8> {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return Vec::new() };
         let Some(end) = self.ends.get_mut(id) else { return Vec::new() };
-        end.flags.delivering = false;
+        end.flags.clear(Flag::Delivering);
         let bytes = end.inbox.take();
         end.told += bytes.len() as u64;
         bytes
@@ -427,7 +312,7 @@ impl Broker {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return 0 };
         let Some(end) = self.ends.get(id) else { return 0 };
         let (allowance, peer) = (end.allowance, end.peer);
-        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Stream(conn, stream)) => {
                 self.link_of(conn).map_or(0, |link| link.mux().writable(stream))
             }
@@ -442,7 +327,7 @@ impl Broker {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
         let asked = end.phase == Phase::Asked;
-        if !core::mem::replace(&mut end.flags.write_over, true) {
+        if end.flags.set(Flag::WriteOver) {
             let peer = end.peer;
             // Nothing can come before the answer; accepting makes up for it.
             if !asked {
@@ -457,7 +342,7 @@ impl Broker {
     pub fn stop_read(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
-        if !core::mem::replace(&mut end.flags.read_over, true) {
+        if end.flags.set(Flag::ReadOver) {
             end.inbox.clear();
             let peer = end.peer;
             self.give_stop(peer);
@@ -481,9 +366,4 @@ impl Broker {
         self.abort_end(peer, reason);
         Ok(())
     }
-}
-
-fn info(caller: &Caller, entry: &Entry, route: Route) -> Box<ChannelInfo> {
-    let from = (caller.name.clone(), caller.server);
-    Box::new(ChannelInfo { from, to: (entry.name.clone(), entry.server), route })
 }

@@ -2,22 +2,23 @@
 
 use super::offers::Offers;
 use super::{
-    Broker, ChildId, ConnId, DirectId, Effect, LinkChange, PeerId, Security, Step, TimerKey, Told,
+    Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, Step, TimerKey, Told,
 };
 use crate::bymux::{Role as MuxRole, StreamId};
-use crate::control::{Goodbye, Message, Preface, Presented, Role};
+use crate::control::{Message, Preface, Presented, Role};
+use crate::ends::EndId;
 use crate::key::Key;
-use crate::limits::Limit;
-use crate::link::{Event, Fault, Link};
+use crate::link::{Event, Link};
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
-use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use trunkline_shs::keyed_hash;
 
 /// How a connection came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +109,12 @@ pub(super) struct Conn {
     /// What the peer's plugins offer to ours.
     pub(super) offers: Offers,
     /// Of a host: its channels that do not pass through us.
-    pub(super) directs: Vec<(Name, Name, Key, Route)>,
+    pub(super) directs: BTreeMap<(Name, Name, Key, Route), usize>,
     /// By how much windows of this link have grown, in bytes.
     pub(super) grown: u64,
+    /// Bytes that plugins consumed while the ping was on its way that is not answered, by their
+    /// ends.
+    pub(super) in_round: BTreeMap<EndId, u64>,
     /// Streams of the peer whose preface has not been answered.
     pub(super) unanswered: usize,
     /// What messages of calls cost that wait here for their rest, or for the peer.
@@ -173,8 +177,7 @@ impl Broker {
             Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
             Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
         };
-        let id = ConnId(self.next_conn);
-        self.next_conn += 1;
+        let id = self.conns.number();
         match how {
             Opened::Dialled(peer) => self.peer_connected(peer, id),
             Opened::Child(child) => self.child_connected(child, id),
@@ -191,7 +194,7 @@ impl Broker {
         };
         let proved = wire.is_proved();
         let conn = Conn {
-            link: Link::new(role, self.now, &self.settings.limits),
+            link: Link::new(role, self.now, &self.settings.limits, self.stream_key(id)),
             wire,
             how,
             grants,
@@ -208,15 +211,17 @@ impl Broker {
             touched: false,
             wanted: Wants::default(),
             offers: Offers::default(),
-            directs: Vec::new(),
+            directs: BTreeMap::new(),
             grown: 0,
+            in_round: BTreeMap::new(),
             unanswered: 0,
             calls_held: 0,
             bytes_in: 0,
             bytes_out: 0,
         };
         self.make_room(&conn);
-        self.conns.insert(id, Box::new(conn));
+        self.conns.insert(id, conn);
+        self.young.insert(id);
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
         self.touch(id);
         if let Some(why) = failure {
@@ -228,6 +233,14 @@ impl Broker {
             self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
         }
         id
+    }
+
+    /// What scatters the streams of a connection, which its peer must not know.
+    fn stream_key(&self, id: ConnId) -> u64 {
+        let mut message = *b"streams\0    ";
+        message[8..].copy_from_slice(&id.0.to_be_bytes());
+        let hash = keyed_hash(&self.settings.secret, &message);
+        hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
     }
 
     /// The first that we say on a connection, as soon as we may show who we are.
@@ -252,14 +265,18 @@ impl Broker {
             *input = &[];
             return Step::Done;
         };
-        let (before, round) = (input.len(), conn.link.round());
+        let (before, round, mut over) = (input.len(), conn.link.round(), false);
         let event = conn.link.receive(now, input);
         if conn.link.round() != round {
             // With a pong, a ping is due before the peer would have been dead.
             self.timers.set(TimerKey::Link(id), conn.link.deadline());
+            over = !conn.link.round().is_measured();
         }
         if matches!(conn.wire, Wire::Plain) {
             conn.bytes_in += (before - input.len()) as u64;
+        }
+        if over {
+            self.round_is_over(id);
         }
         self.touch(id);
         match event {
@@ -273,19 +290,13 @@ impl Broker {
         }
     }
 
-    /// Ends a link whose peer broke a rule.
-    fn end_by_fault(&mut self, id: ConnId, fault: &Fault) {
-        match fault {
-            Fault::TooLong(_) => self.counters.count(Limit::ControlMessage),
-            Fault::ControlNotRead => self.counters.count(Limit::Outbox),
-            _ => {}
-        }
-        self.goodbye(id, fault.reason());
-    }
-
     fn link_event<'a>(&mut self, id: ConnId, event: Event<'a>) -> Step<'a> {
         match event {
-            Event::Write { tag, bytes } => return self.stream_writes(tag, bytes),
+            Event::Write { tag, bytes } => {
+                if let Some(end) = EndId::of_tag(tag) {
+                    return self.stream_writes(end, bytes);
+                }
+            }
             Event::Messages(messages) => {
                 for message in messages {
                     self.message(id, message);
@@ -307,57 +318,24 @@ impl Broker {
                 }
             }
             Event::Answer { tag, answer, used, rest } => {
-                self.stream_answers(tag, answer, used, rest);
+                self.at(tag, |broker, end| broker.stream_answers(end, answer, used, rest));
             }
-            Event::Credit { tag } => self.flush_stream(tag),
-            Event::Close { tag } => self.stream_closes(tag),
-            Event::StopRead { tag } => self.stream_stops(tag),
+            Event::Credit { tag } => self.at(tag, Broker::flush_stream),
+            Event::Close { tag } => self.at(tag, Broker::stream_closes),
+            Event::StopRead { tag } => self.at(tag, Broker::stream_stops),
             Event::Gone { tag } => {
-                self.stream_gone(tag);
+                self.at(tag, Broker::stream_gone);
                 self.end_if_drained(id);
             }
         }
         Step::More
     }
 
-    fn end_if_drained(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else { return };
-        if conn.phase == ConnPhase::Draining && conn.link.streams() == 0 {
-            let text = "another link serves the same two servers";
-            self.goodbye(id, Reason::server(Code::DuplicateLink, text));
-        } else if conn.link.streams() == 0 && conn.is_direct() {
-            self.goodbye(id, Reason::server(Code::ChannelOver, "the channel is over"));
-        } else if conn.link.streams() == 0 {
-            self.rest_if_useless(id);
+    /// Does something at the end that a stream's tag names.
+    pub(super) fn at(&mut self, tag: u32, then: impl FnOnce(&mut Broker, EndId)) {
+        if let Some(end) = EndId::of_tag(tag) {
+            then(self, end);
         }
-    }
-
-    /// A link lost against another one to the same server: it ends with its last stream.
-    pub(super) fn drain(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.phase = ConnPhase::Draining;
-        }
-        self.end_if_drained(id);
-    }
-
-    pub(super) fn link_timer(&mut self, id: ConnId) {
-        let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase.is_young() {
-            let (code, text) = match (&conn.presented, conn.is_direct()) {
-                (Some(_), _) => (Code::BadTicket, "this ticket was never given, or has expired"),
-                (None, true) => (Code::HandshakeTimeout, "no ticket came in time"),
-                (None, false) => (Code::HandshakeTimeout, "no hello came in time"),
-            };
-            self.counters.count(Limit::Handshake);
-            self.goodbye(id, Reason::server(code, text));
-            return;
-        }
-        match conn.link.tick(now) {
-            Ok(()) => self.arm(id),
-            Err(fault) => self.end_by_fault(id, &fault),
-        }
-        self.touch(id);
     }
 
     pub(super) fn arm(&mut self, id: ConnId) {
@@ -367,87 +345,11 @@ impl Broker {
         self.touch(id);
     }
 
-    /// Says goodbye and ends the link. Who has not proved its key is told nothing.
-    pub(super) fn goodbye(&mut self, id: ConnId, reason: Reason) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase == ConnPhase::Shaking && !conn.wire.can_seal() {
-            self.cut_off(id, reason);
-        } else if conn.phase != ConnPhase::Ending {
-            self.send(id, &Message::Goodbye(Goodbye { reason: reason.clone() }));
-            self.end_link(id, reason);
-        }
-    }
-
-    /// The transport of a connection ended or failed; `text` says how. Of one that is ending, it is
-    /// the last that the broker hears.
-    pub fn disconnected(&mut self, id: ConnId, text: &str) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase != ConnPhase::Ending {
-            let reason = self.why_lost(id, text);
-            self.end_link(id, reason);
-        }
-        self.conns.remove(&id);
-    }
-
-    /// Forgets all that went over a link, and asks the shell to hang up.
-    pub(super) fn end_link(&mut self, id: ConnId, reason: Reason) {
-        if self.forget_link(id, reason) {
-            self.effects.push_back(Effect::HangUp(id));
-        }
-    }
-
-    /// As [`end_link`](Self::end_link), but without another byte.
-    pub(super) fn cut_off(&mut self, id: ConnId, reason: Reason) {
-        if self.forget_link(id, reason) {
-            self.effects.push_back(Effect::CutOff(id));
-        }
-    }
-
-    /// Forgets all that went over a link; whether it was not forgotten already.
-    fn forget_link(&mut self, id: ConnId, reason: Reason) -> bool {
-        let Some(conn) = self.conns.get_mut(&id) else { return false };
-        let was = core::mem::replace(&mut conn.phase, ConnPhase::Ending);
-        if was == ConnPhase::Ending {
-            return false;
-        }
-        let (label, how) = (conn.label(), conn.how);
-        let is_host = self.settings.role == Role::Host;
-        let server = conn.hello.as_ref().filter(|hello| hello.role == Role::Server && !is_host);
-        let server = server.map(|hello| (hello.key, hello.name.clone()));
-        let host = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host);
-        let commands = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Command);
-        match (commands, conn.is_direct()) {
-            (true, _) => log::debug!("the command line is done: {reason}"),
-            (_, true) => log::debug!("direct connection {label} ended: {reason}"),
-            _ => log::info!("link to {label} ended: {reason}"),
-        }
-        self.timers.cancel(TimerKey::Link(id));
-        self.timers.cancel(TimerKey::Useless(id));
-        self.lose_streams(id, &reason);
-        if host {
-            self.host_lost(id, &reason);
-        }
-        if self.uplink() == Some(id) {
-            self.uplink_lost(&reason);
-        }
-        if let Some((key, name)) = server
-            && self.servers.get(&key) == Some(&id)
-        {
-            self.servers.remove(&key);
-            self.forget_server(key);
-            self.tell_link(LinkChange { server: key, name, down: Some(reason.clone()) });
-            self.redial_server(key, &reason);
-        }
-        match how {
-            Opened::Dialled(peer) => self.peer_disconnected(peer, reason),
-            Opened::Inherited => self.effects.push_back(Effect::Orphaned),
-            Opened::Child(child) => self.child_unlinked(child, reason),
-            Opened::Accepted | Opened::DirectDial(_) | Opened::Direct => {}
-        }
-        true
-    }
-
     pub(super) fn tell_link(&mut self, change: LinkChange) {
+        match change.down {
+            None => self.partners.servers.insert(change.name.clone(), change.server),
+            Some(_) => self.partners.servers.remove(&change.name, &change.server),
+        }
         self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
         for plugin in self.live_plugins() {
             self.tell(plugin, Told::Link(change.clone()));

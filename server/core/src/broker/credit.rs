@@ -1,8 +1,12 @@
 //! Credit that plugins give back, by themselves or by having taken what they were told.
 
-use super::{Broker, Misuse, PluginId};
-use crate::ends::{EndId, Handle, Owner};
+use super::{Broker, ConnId, Misuse, PluginId};
+use crate::ends::{EndId, Flag, Handle, Owner};
 use crate::limits::Limit;
+
+/// Credit is given back at the latest when so many bytes are owed: a plugin that gives credit
+/// itself may let others write more than any window has.
+const OWED_MAX: u64 = 1 << 30;
 
 impl Broker {
     /// A plugin has returned from being told `count` bytes. Unless it gives credit itself, they are
@@ -10,8 +14,8 @@ impl Broker {
     pub fn consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
-        if !end.flags.manual {
-            end.owed = end.owed.saturating_add(count as u64);
+        if !end.flags.has(Flag::Manual) {
+            end.owe(count as u64);
             self.count_round(id, count as u64);
             self.give_back(id);
         }
@@ -24,7 +28,7 @@ impl Broker {
         if let Some(id) = self.end_of(plugin, handle)?
             && let Some(end) = self.ends.get_mut(id)
         {
-            end.flags.manual = true;
+            end.flags.set(Flag::Manual);
         }
         Ok(())
     }
@@ -47,14 +51,18 @@ impl Broker {
         let Some(end) = self.ends.get(id) else { return };
         let Some(source) = end.peer else { return };
         let left = self.ends.get(source).map_or(0, |source| source.allowance);
-        if end.owed == 0 || end.owed < left {
+        if end.owed == 0 || u64::from(end.owed) < left.min(OWED_MAX) {
             return;
         }
         let more = self.growth(id, source);
         let Some(end) = self.ends.get_mut(id) else { return };
-        end.window += more;
-        end.grown += more;
-        let amount = core::mem::take(&mut end.owed) + more;
+        if more > 0 {
+            end.change(|rare| {
+                rare.widened += more;
+                rare.grown += more;
+            });
+        }
+        let amount = u64::from(core::mem::take(&mut end.owed)) + more;
         self.grant(source, amount);
     }
 
@@ -64,14 +72,28 @@ impl Broker {
         let Some(end) = self.ends.get(id) else { return };
         let source = end.peer.and_then(|source| self.ends.get(source));
         let Some(conn) = source.and_then(|source| source.conn()) else { return };
-        let Some(round) = self.conns.get(&conn).map(|conn| conn.link.round()) else { return };
-        let Some(end) = self.ends.get_mut(id) else { return };
-        if end.round != round {
-            end.flags.short_window |= end.round.is_measured() && end.in_round >= end.window / 2;
-            end.in_round = 0;
-            end.round = round;
+        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        if conn.link.round().is_measured() {
+            *conn.in_round.entry(id).or_default() += count;
         }
-        end.in_round += count;
+    }
+
+    /// A round trip is over: notes whose windows were short for it.
+    pub(super) fn round_is_over(&mut self, conn: ConnId) {
+        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        for (id, count) in core::mem::take(&mut conn.in_round) {
+            let short = count >= self.window(id) / 2;
+            if let Some(end) = self.ends.get_mut(id).filter(|_| short) {
+                end.flags.set(Flag::ShortWindow);
+            }
+        }
+    }
+
+    /// Bytes that may be on the way to a plugin's end: what it owes, and what the other end may
+    /// write.
+    pub(super) fn window(&self, id: EndId) -> u64 {
+        let widened = self.ends.get(id).map_or(0, |end| end.rare().widened);
+        self.settings.limits.window.saturating_add(widened)
     }
 
     /// How much a window grows: it doubles when half of it was used up in one round trip, for then
@@ -79,17 +101,18 @@ impl Broker {
     fn growth(&mut self, id: EndId, source: EndId) -> u64 {
         let limits = &self.settings.limits;
         let (most, link_most) = (limits.window_max, limits.link_window);
-        let Some(Owner::Stream(conn, _)) = self.ends.get(source).map(|source| source.owner) else {
+        let Some(Owner::Stream(conn, _)) = self.ends.get(source).map(|source| source.owner())
+        else {
             return 0;
         };
-        let now = self.now;
+        let (now, window) = (self.now, self.window(id));
         if let Some(link) = self.link_of(conn) {
             link.measure(now);
         }
         let Some(conn) = self.conns.get_mut(&conn) else { return 0 };
         let Some(end) = self.ends.get_mut(id) else { return 0 };
-        let short = core::mem::take(&mut end.flags.short_window);
-        let more = most.saturating_sub(end.window).min(end.window);
+        let short = end.flags.clear(Flag::ShortWindow);
+        let more = most.saturating_sub(window).min(window);
         let beyond_link = conn.grown.saturating_add(more) > link_most;
         if !short {
             return 0;
@@ -106,9 +129,13 @@ impl Broker {
     pub(super) fn forget_growth(&mut self, id: EndId, source: EndId) {
         let conn = self.ends.get(source).and_then(|source| source.conn());
         let Some(end) = self.ends.get_mut(id) else { return };
-        let grown = core::mem::take(&mut end.grown);
+        let grown = end.rare().grown;
+        if grown > 0 {
+            end.change(|rare| rare.grown = 0);
+        }
         if let Some(conn) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
             conn.grown = conn.grown.saturating_sub(grown);
+            conn.in_round.remove(&id);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! connections that present one.
 
 use super::connections::{ConnPhase, Opened};
+use super::partners::Index;
 use super::plugins::Runs;
 use super::requests::Calling;
 use super::{Broker, Caller, ConnId, DirectDial, DirectPlace, Effect, PluginId, TimerKey};
@@ -45,6 +46,8 @@ struct Ticketed {
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
     known: BTreeMap<Ticket, Ticketed>,
+    /// The tickets of each process.
+    processes: Index<Key, Ticket>,
     /// In the order of their end.
     ends: VecDeque<(Duration, Ticket)>,
     given: u64,
@@ -137,6 +140,9 @@ impl Broker {
     }
 
     fn keep_ticket(&mut self, ticket: Ticket, ticketed: Ticketed) {
+        if let Some(process) = ticketed.process {
+            self.tickets.processes.insert(process, ticket);
+        }
         self.tickets.known.insert(ticket, ticketed);
         self.tickets.ends.push_back((self.now + TICKET_TIME, ticket));
         self.arm_tickets();
@@ -155,7 +161,10 @@ impl Broker {
             && at <= self.now
         {
             self.tickets.ends.pop_front();
-            self.tickets.known.remove(&ticket);
+            let known = self.tickets.known.remove(&ticket);
+            if let Some(process) = known.and_then(|known| known.process) {
+                self.tickets.processes.remove(&process, &ticket);
+            }
         }
         self.arm_tickets();
     }
@@ -205,13 +214,13 @@ impl Broker {
     /// Whether a process may make a direct connection: it was given a ticket. If that was used on
     /// another route meanwhile, it is told so.
     pub(super) fn holds_ticket(&self, process: Key) -> bool {
-        self.tickets.known.values().any(|known| known.process == Some(process))
+        self.tickets.processes.count(&process) > 0
     }
 
     /// Callers may be faster than the servers' word that they come: those are let in now.
     fn let_in_who_waits(&mut self, process: Key) {
         let waits = |conn: &super::Conn| conn.how == Opened::Direct && conn.asks == Some(process);
-        let waiting = self.conns.iter().filter(|(_, conn)| waits(conn)).map(|(id, _)| *id);
+        let waiting = self.young().filter(|(_, conn)| waits(conn)).map(|(id, _)| id);
         for id in waiting.collect::<Vec<_>>() {
             self.admit_direct(id, process);
         }
@@ -219,8 +228,8 @@ impl Broker {
 
     fn take_who_presented(&mut self, ticket: Ticket) {
         let presented = |conn: &super::Conn| conn.presented.as_ref().map(|p| p.1.ticket);
-        let mut waiting = self.conns.iter().filter(|(_, conn)| presented(conn) == Some(ticket));
-        if let Some(id) = waiting.next().map(|(id, _)| *id)
+        let waiting = self.young().find(|(_, conn)| presented(conn) == Some(ticket));
+        if let Some(id) = waiting.map(|(id, _)| id)
             && let Some(conn) = self.conns.get_mut(&id)
             && let Some((stream, presented, used)) = conn.presented.take()
         {

@@ -9,6 +9,7 @@ use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Something that the shell has to do.
@@ -102,7 +103,7 @@ pub enum Told {
     /// The last word about a channel; without a reason, both ends closed it in order.
     Ended(Handle, Option<Reason>),
     /// The directory changed.
-    Directory(Change),
+    Directory(Arc<Change>),
     /// A link came up or went down.
     Link(LinkChange),
     /// A timer fired.

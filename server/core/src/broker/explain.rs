@@ -92,13 +92,8 @@ struct Subject {
 impl Broker {
     /// Remembers that a channel or a route did not work; the oldest such memory goes. A host tells
     /// its server.
-    pub(super) fn note_failure(
-        &mut self,
-        from: (Name, Key),
-        to: (Name, Key),
-        route: Route,
-        reason: Reason,
-    ) {
+    pub(super) fn note_failure(&mut self, info: &ChannelInfo, route: Route, reason: Reason) {
+        let (from, to) = (info.from.clone(), info.to.clone());
         log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
         if let Some(uplink) = self.uplink() {
             let (from, (to, server)) = (from.0.clone(), to.clone());
@@ -114,8 +109,8 @@ impl Broker {
     /// A host tells what its plugins tried in vain.
     pub(super) fn host_tried(&mut self, tried: Tried) {
         let Tried { from, to, server, route, reason } = tried;
-        let from = (from, self.home.key);
-        self.note_failure(from, (to, server), route, reason);
+        let (from, to) = ((from, self.home.key), (to, server));
+        self.note_failure(&ChannelInfo { from, to, route }, route, reason);
     }
 
     /// A channel of this host goes over a connection of its own, or has ended: its server does not
@@ -135,11 +130,17 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Direct { from, to, server, route, ended } = direct;
         let channel = (from, to, server, route);
-        if !ended && conn.directs.len() < most {
-            conn.directs.push(channel);
-        } else if let Some(at) = conn.directs.iter().position(|other| *other == channel) {
-            conn.directs.swap_remove(at);
-        }
+        let known = conn.directs.get(&channel).copied();
+        let count = match (known, ended) {
+            (None, true) => return,
+            (None, false) if conn.directs.len() >= most => return,
+            (known, false) => known.unwrap_or(0).saturating_add(1),
+            (Some(count), true) => count - 1,
+        };
+        match count {
+            0 => conn.directs.remove(&channel),
+            _ => conn.directs.insert(channel, count),
+        };
     }
 
     /// The routes of the channels between two plugins that do not pass through this server.
@@ -147,7 +148,8 @@ impl Broker {
         let is = |from: &Name, to: &Name, server: Key, a: &Subject, b: &Subject| {
             a.server == self.home.key && *from == a.name && *to == b.name && server == b.server
         };
-        let directs = self.conns.values().flat_map(|conn| &conn.directs);
+        let directs = self.conns.values().flat_map(|conn| conn.directs.iter());
+        let directs = directs.flat_map(|(channel, count)| core::iter::repeat_n(channel, *count));
         directs.filter_map(move |(from, to, server, route)| {
             let pair = is(from, to, *server, a, b) || is(from, to, *server, b, a);
             pair.then_some(*route)

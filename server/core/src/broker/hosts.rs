@@ -5,7 +5,7 @@ use super::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginSt
 use crate::address::Scope;
 use crate::control::{
     Addresses, Announced, CloseLink, Linked, Message, OpenLink, Plugins, Registration, Rejected,
-    Role, Server, Unlinked, Withdrawn,
+    Server, Unlinked, Withdrawn,
 };
 use crate::directory::{Change, ChangeKind};
 use crate::key::Key;
@@ -20,6 +20,8 @@ impl Broker {
     /// A host said hello: it is told all that plugins of this server may know, and its plugins are
     /// taken in.
     pub(super) fn host_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        // Our hello may have told it of plugins that leave with its older link.
+        self.partners.hosts.insert(id);
         self.end_older_link(id, key);
         let entries = self.directory.entries().map(|entry| {
             let server = (entry.server != self.key).then_some(entry.server);
@@ -41,12 +43,11 @@ impl Broker {
 
     /// A host that links anew has given up its older link, which must not keep its plugins' names.
     fn end_older_link(&mut self, id: ConnId, key: Key) {
-        let same = |conn: &super::Conn| {
-            let hello = conn.hello.as_ref();
-            hello.is_some_and(|hello| hello.role == Role::Host && hello.key == key)
+        let same = |other: &&ConnId| {
+            let hello = self.conns.get(other).and_then(|conn| conn.hello.as_ref());
+            **other != id && hello.is_some_and(|hello| hello.key == key)
         };
-        let older = self.conns.iter().filter(|(other, conn)| **other != id && same(conn));
-        for older in older.map(|(id, _)| *id).collect::<Vec<_>>() {
+        for older in self.partners.hosts.iter().filter(same).copied().collect::<Vec<_>>() {
             self.goodbye(older, Reason::server(Code::DuplicateLink, "its host has linked anew"));
         }
     }
@@ -69,39 +70,29 @@ impl Broker {
             && let Some(record) = self.plugins.get_mut(&plugin)
             && record.runs == Runs::At(id)
         {
-            (record.config, record.direct) = (config.clone(), direct);
+            let before = core::mem::replace(&mut record.config, config.clone());
+            record.direct = direct;
+            self.partners.remove(plugin, Runs::At(id), &before);
+            self.partners.insert(plugin, Runs::At(id), &config);
             self.announce_local(plugin, &config.name, config.version);
-            self.plugins_changed();
+            self.plugins_changed(&before);
+            self.plugins_changed(&config);
             return Ok(());
         }
-        if self.plugins_of(id).len() >= self.settings.limits.announced {
+        if self.partners.at.count(&Runs::At(id)) >= self.settings.limits.announced {
             let most = self.settings.limits.announced;
             let text = format!("a host may register {most} plugins at most");
             return Err(self.limit_reached(Limit::Announced, text));
         }
         let plugin = self.add_record(config, Runs::At(id), direct)?;
-        self.forget_predecessors(plugin);
         self.plugin_started(plugin);
         Ok(())
     }
 
-    /// The records of plugins of hosts that ran under a name are of no use when it runs again.
-    fn forget_predecessors(&mut self, plugin: PluginId) {
-        let Some(name) = self.plugins.get(&plugin).map(|record| record.config.name.clone()) else {
-            return;
-        };
-        self.plugins.retain(|id, record| {
-            let past = record.config.name == name && *id != plugin;
-            !(past && matches!(record.runs, Runs::At(_)))
-        });
-    }
-
     /// A host's plugins left its process.
     pub(super) fn host_withdraws(&mut self, id: ConnId, names: &[Name]) {
-        let all = self.plugins_of(id);
-        for plugin in all {
-            let named = self.plugins.get(&plugin).is_some_and(|r| names.contains(&r.config.name));
-            if named {
+        for name in names {
+            if let Some(plugin) = self.names.get(name).copied().filter(|p| self.runs_at(*p, id)) {
                 self.plugin_stopped(plugin);
                 self.plugins.remove(&plugin);
             }
@@ -118,11 +109,8 @@ impl Broker {
         }
     }
 
-    fn plugins_of(&self, id: ConnId) -> Vec<PluginId> {
-        let there = self.names.values().filter(|plugin| {
-            self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(id))
-        });
-        there.copied().collect()
+    fn runs_at(&self, plugin: PluginId, host: ConnId) -> bool {
+        self.plugins.get(&plugin).is_some_and(|record| record.runs == Runs::At(host))
     }
 
     /// Tells all hosts that the directory has changed.
@@ -154,11 +142,7 @@ impl Broker {
     }
 
     fn tell_hosts(&mut self, message: &Message) {
-        let is_host = |conn: &super::Conn| {
-            conn.is_up() && conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Host)
-        };
-        let hosts = self.conns.iter().filter(|(_, conn)| is_host(conn)).map(|(id, _)| *id);
-        for id in hosts.collect::<Vec<_>>() {
+        for id in self.partners.hosts.iter().copied().collect::<Vec<_>>() {
             self.send(id, message);
         }
     }
@@ -166,7 +150,7 @@ impl Broker {
     /// A plugin of a host wants a link.
     pub(super) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
         let OpenLink { plugin: name, address } = wanted;
-        let Some(plugin) = self.running(&name).filter(|p| self.plugins_of(id).contains(p)) else {
+        let Some(plugin) = self.running(&name).filter(|p| self.runs_at(*p, id)) else {
             return;
         };
         let Err(reason) = self.open_link(plugin, &address) else { return };
@@ -179,7 +163,7 @@ impl Broker {
 
     /// A plugin of a host ends a link.
     pub(super) fn host_closes_link(&mut self, id: ConnId, wanted: &CloseLink) {
-        let plugin = self.running(&wanted.plugin).filter(|p| self.plugins_of(id).contains(p));
+        let plugin = self.running(&wanted.plugin).filter(|p| self.runs_at(*p, id));
         if let Some(plugin) = plugin
             && let Err(reason) = self.close_link(plugin, wanted.server)
         {

@@ -1,19 +1,19 @@
 //! How what one end is given becomes what the other is told: closing, stopping, ending, splicing.
 
 use super::{Broker, Misuse, PluginId, Told};
-use crate::ends::{ChannelInfo, End, EndId, Handle, Lookup, Owner, Phase};
+use crate::ends::{ChannelInfo, End, EndId, Flag, Handle, Lookup, Owner, Phase};
 use crate::reason::{Code, Reason};
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 impl Broker {
     /// The other end writes no more.
     pub(super) fn give_close(&mut self, id: Option<EndId>) {
         let Some(id) = id else { return };
-        match self.ends.get(id).map(|end| end.owner) {
+        match self.ends.get(id).map(|end| end.owner()) {
             Some(Owner::Stream(..)) => self.close_stream(id),
             Some(Owner::Plugin(_)) => {
                 if let Some(end) = self.ends.get_mut(id) {
-                    end.flags.closing = true;
+                    end.flags.set(Flag::Closing);
                 }
                 self.advance_close(id);
             }
@@ -25,9 +25,9 @@ impl Broker {
     pub(super) fn advance_close(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
-        let due = end.flags.closing && end.is_up() && end.inbox.is_empty();
-        if due && !end.flags.read_over && !end.flags.delivering {
-            end.flags.read_over = true;
+        let due = end.flags.has(Flag::Closing) && end.is_up() && end.inbox.is_empty();
+        if due && !end.flags.has(Flag::ReadOver) && !end.flags.has(Flag::Delivering) {
+            end.flags.set(Flag::ReadOver);
             self.tell(plugin, Told::Close(self.ends.handle(id)));
             self.finish(id);
         }
@@ -37,12 +37,14 @@ impl Broker {
     pub(super) fn give_stop(&mut self, id: Option<EndId>) {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
-        match end.owner {
+        match end.owner() {
             Owner::Stream(..) => self.stop_stream(id),
             Owner::Plugin(plugin) => {
                 // A channel that is not up yet is told when it is.
-                let news = !core::mem::replace(&mut end.flags.write_over, true);
-                end.flags.stopped |= news;
+                let news = end.flags.set(Flag::WriteOver);
+                if news {
+                    end.flags.set(Flag::Stopped);
+                }
                 if news && end.is_up() {
                     self.tell(plugin, Told::StopRead(self.ends.handle(id)));
                 }
@@ -55,7 +57,7 @@ impl Broker {
     pub(super) fn finish(&mut self, id: EndId) {
         let Some(end) = self.ends.get(id) else { return };
         // Before the answer, the last word is the answer.
-        if end.is_up() && end.flags.write_over && end.flags.read_over {
+        if end.is_up() && end.flags.has(Flag::WriteOver) && end.flags.has(Flag::ReadOver) {
             self.end_plugin_end(id, None);
         }
     }
@@ -64,14 +66,14 @@ impl Broker {
     pub(super) fn end_plugin_end(&mut self, id: EndId, reason: Option<Reason>) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
-        if !core::mem::replace(&mut end.flags.ending, true) {
+        if end.flags.set(Flag::Ending) {
             let info = end.info.clone().filter(|_| end.phase == Phase::Asking);
             if let (Some(info), Some(reason)) = (info, &reason) {
-                self.note_failure(info.from, info.to, info.route, reason.clone());
+                self.note_failure(&info, info.route, reason.clone());
             }
             let Some(end) = self.ends.get_mut(id) else { return };
             end.inbox.clear();
-            end.early.clear();
+            end.take_early();
             self.tell(plugin, Told::Ended(self.ends.handle(id), reason.clone()));
             self.break_join(id, reason);
             self.drop_attempts(id);
@@ -81,9 +83,10 @@ impl Broker {
     /// An end that waits to be joined to another one that is over is over as well.
     pub(super) fn break_join(&mut self, id: EndId, reason: Option<Reason>) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        let Some(other) = end.join_to.take() else { return };
+        let Some(other) = end.rare().join_to else { return };
+        end.change(|rare| rare.join_to = None);
         // It was given up by being joined: nothing but the last word is heard of it.
-        end.flags.muted = true;
+        end.flags.set(Flag::Muted);
         let Lookup::Live(other) = self.ends.lookup(other) else { return };
         if other != id {
             self.end_from_within(other, reason.unwrap_or_else(nothing_behind));
@@ -102,7 +105,7 @@ impl Broker {
         let Some(id) = id else { return };
         self.part(id);
         let Some(end) = self.ends.get_mut(id) else { return };
-        let Owner::Stream(conn, stream) = end.owner else {
+        let Owner::Stream(conn, stream) = end.owner() else {
             self.end_plugin_end(id, Some(reason));
             return;
         };
@@ -117,14 +120,14 @@ impl Broker {
 
     /// Ends every channel of a plugin that is over.
     pub(super) fn abort_all_of(&mut self, plugin: PluginId, reason: &Reason) {
-        for id in self.ends.ids_where(|end| end.plugin() == Some(plugin)) {
-            let ending = self.ends.get(id).is_none_or(|end| end.flags.ending);
+        for id in self.ends.of_plugin(plugin) {
+            let ending = self.ends.get(id).is_none_or(|end| end.flags.has(Flag::Ending));
             let peer = self.drop_end(id);
             if !ending {
                 self.abort_end(peer, reason.clone());
             }
         }
-        for id in self.ends.ids_where(|end| end.through == Some(plugin)) {
+        for id in self.ends.joined_by(plugin) {
             let peer = self.part(id);
             self.abort_end(Some(id), reason.clone());
             self.abort_end(peer, reason.clone());
@@ -148,15 +151,15 @@ impl Broker {
     pub(super) fn drop_end(&mut self, id: EndId) -> Option<EndId> {
         let peer = self.part(id);
         self.drop_attempts(id);
-        if let Some(near) = self.ends.get(id).and_then(|end| end.candidate_of) {
+        if let Some(near) = self.ends.get(id).and_then(|end| end.rare().candidate_of) {
             let text = "its connection ended";
             self.candidate_lost(id, near, Reason::server(Code::TransportLost, text));
         }
         let end = self.ends.remove(id)?;
         if let Some(info) = &end.info {
-            self.info_ends([end.plugin(), end.through], info);
+            self.info_ends(end.plugins(), info);
         }
-        for plugin in [end.plugin(), end.through].into_iter().flatten() {
+        for plugin in end.plugins() {
             self.count_channel(plugin, -1);
         }
         if let (Some(conn), Phase::Asking) = (end.conn(), end.phase) {
@@ -167,8 +170,8 @@ impl Broker {
 
     /// The facts of a channel are dropped with the end that held them, which belongs to a plugin or
     /// was joined by one. If that opened the channel, its server is told.
-    fn info_ends(&mut self, plugins: [Option<PluginId>; 2], info: &ChannelInfo) {
-        if plugins.into_iter().flatten().any(|plugin| self.opened_by(plugin, info)) {
+    fn info_ends(&mut self, mut plugins: impl Iterator<Item = PluginId>, info: &ChannelInfo) {
+        if plugins.any(|plugin| self.opened_by(plugin, info)) {
             self.tell_direct(info, true);
         }
     }
@@ -184,7 +187,8 @@ impl Broker {
         let live = self.is_live(plugin);
         let heard = |broker: &Broker, handle| match broker.ends.lookup(handle) {
             Lookup::Live(id) => {
-                broker.ends.get(id).is_some_and(|end| !end.flags.muted && end.join_to.is_none())
+                let hears = |end: &End| !end.flags.has(Flag::Muted) && end.rare().join_to.is_none();
+                broker.ends.get(id).is_some_and(hears)
             }
             _ => false,
         };
@@ -216,7 +220,8 @@ impl Broker {
     /// The plugin hears no more of them. Ends that wait for an answer are joined once accepted. If
     /// one of them is over, the other one is ended.
     pub fn join(&mut self, plugin: PluginId, a: Handle, b: Handle) -> Result<(), Misuse> {
-        let unjoined = |id: &EndId| self.ends.get(*id).is_some_and(|end| end.join_to.is_none());
+        let unjoined =
+            |id: &EndId| self.ends.get(*id).is_some_and(|end| end.rare().join_to.is_none());
         let ends =
             [self.end_of(plugin, a)?.filter(unjoined), self.end_of(plugin, b)?.filter(unjoined)];
         let [Some(first), Some(second)] = ends else {
@@ -229,8 +234,7 @@ impl Broker {
         };
         let (a, b) = (first, second);
         for id in [a, b] {
-            let closed = |end: &End| end.flags.write_over && !end.flags.stopped;
-            if self.ends.get(id).is_none_or(closed) {
+            if self.ends.get(id).is_none_or(End::is_closed) {
                 return Err(Misuse::WriteAfterClose);
             }
         }
@@ -245,20 +249,20 @@ impl Broker {
         if let Lookup::Live(id) = self.ends.lookup(handle)
             && let Some(end) = self.ends.get_mut(id)
         {
-            end.flags.muted = true;
+            end.flags.set(Flag::Muted);
         }
     }
 
     fn join_when(&mut self, id: EndId, other: EndId) {
         let other = self.ends.handle(other);
         if let Some(end) = self.ends.get_mut(id) {
-            end.join_to = Some(other);
+            end.change(|rare| rare.join_to = Some(other));
         }
     }
 
     /// Joins the ends behind two ends of a plugin, unless one of these still waits for the answer.
     pub(super) fn splice_if_accepted(&mut self, plugin: PluginId, id: EndId) {
-        let Some(other) = self.ends.get(id).and_then(|end| end.join_to) else { return };
+        let Some(other) = self.ends.get(id).and_then(|end| end.rare().join_to) else { return };
         let Lookup::Live(other) = self.ends.lookup(other) else { return };
         // One that waits for its answer may get another route than the one that was asked first.
         let open = |id| self.ends.get(id).is_some_and(|end: &End| end.phase == Phase::Open);
@@ -308,16 +312,16 @@ impl Broker {
         self.drop_end(old);
         match (source, info) {
             (Some(source), info) => self.join_to_sink(plugin, source, sink, info),
-            (None, Some(info)) => self.info_ends([Some(plugin), None], &info),
+            (None, Some(info)) => self.info_ends([plugin].into_iter(), &info),
             (None, None) => {}
         }
         let Some(sink) = sink else { return };
         self.give_bytes(sink, &waiting);
         self.carry_room_over(source, sink, room.saturating_sub(waiting.len() as u64));
-        if flags.closing || flags.read_over || source.is_none() {
+        if flags.has(Flag::Closing) || flags.has(Flag::ReadOver) || source.is_none() {
             self.give_close(Some(sink));
         }
-        if flags.stopped || source.is_none() {
+        if flags.has(Flag::Stopped) || source.is_none() {
             self.give_stop(Some(sink));
         }
     }
@@ -340,7 +344,7 @@ impl Broker {
     }
 
     fn give_bytes(&mut self, sink: EndId, bytes: &[u8]) {
-        match self.ends.get(sink).map(|end| end.owner) {
+        match self.ends.get(sink).map(|end| end.owner()) {
             Some(Owner::Plugin(_)) => self.keep_for_plugin(sink, bytes),
             Some(Owner::Stream(..)) => self.give_to_stream(sink, bytes),
             None => {}
@@ -352,14 +356,14 @@ impl Broker {
         plugin: PluginId,
         source: EndId,
         sink: Option<EndId>,
-        info: Option<Box<ChannelInfo>>,
+        info: Option<Arc<ChannelInfo>>,
     ) {
         let Some(end) = self.ends.get_mut(source) else { return };
         end.peer = sink;
         end.info = end.info.take().or(info);
         // Of several relays in a row, the nearest one answers for each end.
-        if end.through.is_none() {
-            end.through = Some(plugin);
+        if end.through().is_none() {
+            self.ends.set_through(source, plugin);
             self.count_channel(plugin, 1);
         }
     }
@@ -374,9 +378,12 @@ impl Broker {
         }
         self.grant(id, room.saturating_sub(end.allowance));
         let allowance = self.ends.get(id).map_or(0, |end| end.allowance);
+        let window = self.window(sink);
         if let Some(end) = self.ends.get_mut(sink) {
-            let under_way = allowance + end.owed + end.inbox.len() as u64;
-            end.window = end.window.max(under_way);
+            let under_way = allowance + u64::from(end.owed) + end.inbox.len() as u64;
+            if under_way > window {
+                end.change(|rare| rare.widened += under_way - window);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::connections::ConnPhase;
 use super::{Broker, ConnId};
 use crate::bymux::StreamId;
 use crate::control::{Goodbye, Message, Role, Unknown, Wanted};
-use crate::ends::Owner;
+use crate::ends::{EndId, Owner};
 use crate::link::NO_TAG;
 use crate::reason::{Code, Reason};
 
@@ -24,14 +24,19 @@ impl Broker {
             (_, Message::Closing(closing)) => {
                 let stream = StreamId(closing.stream);
                 let tag = self.link_of(id).and_then(|link| link.mux().tag(stream));
-                let owned = |tag: &u32| {
-                    let end = self.ends.get(*tag);
-                    end.is_some_and(|end| end.owner == Owner::Stream(id, stream))
+                let owned = |tag: u32| {
+                    let end = EndId::of_tag(tag)?;
+                    let owner = self.ends.get(end).map(|end| end.owner());
+                    (owner == Some(Owner::Stream(id, stream))).then_some(end)
                 };
                 match tag {
                     Some(NO_TAG) => self.ignore(id, stream),
-                    Some(tag) if owned(&tag) => self.stream_aborts(tag, closing.reason),
-                    _ => {}
+                    Some(tag) => {
+                        if let Some(end) = owned(tag) {
+                            self.stream_aborts(end, closing.reason);
+                        }
+                    }
+                    None => {}
                 }
             }
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),

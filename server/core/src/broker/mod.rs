@@ -24,15 +24,19 @@ mod channels;
 mod children;
 mod commands;
 mod connections;
+mod conns;
 mod credit;
 mod direct;
 mod effect;
+mod ending;
 mod explain;
 mod greeting;
 mod hosts;
 mod join;
 mod messages;
 mod offers;
+mod opening;
+mod partners;
 mod peer_links;
 mod peers;
 mod plugins;
@@ -59,31 +63,33 @@ pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status, Whe
 
 use crate::control::Role;
 use crate::directory::Directory;
-use crate::ends::{EndId, Ends};
+use crate::ends::{EndId, Ends, Pairs};
 use crate::key::Key;
 use crate::limits::{Counters, Limits};
 use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use attempts::Attempts;
 use calls::Calls;
 use children::Child;
 use connections::Conn;
+use conns::Conns;
 use core::time::Duration;
 use direct::Tickets;
 use explain::Failure;
+use partners::{Index, Partners};
 use peers::Peer;
 use plugins::PluginRecord;
 use trunkline_shs::{Identity, NetworkId};
 use uplink::Home;
 
-/// A connection, by the number that the broker gave it. Numbers are never used again.
+/// A connection, by the number that the broker gave it. A number is used again only when all others
+/// were used in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
+pub struct ConnId(pub u32);
 
 /// A plugin of this process. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,14 +152,16 @@ pub struct Broker {
     home: Home,
     now: Duration,
     ends: Ends,
+    pairs: Pairs,
     directory: Directory,
     plugins: BTreeMap<PluginId, PluginRecord>,
     next_plugin: u32,
     /// The plugins that start or run, by name.
     names: BTreeMap<Name, PluginId>,
-    /// Each in a box, so that one which has proved nothing costs little.
-    conns: BTreeMap<ConnId, Box<Conn>>,
-    next_conn: u64,
+    partners: Partners,
+    conns: Conns,
+    /// Connections whose peers may have to say yet who they are; some have said it since.
+    young: BTreeSet<ConnId>,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
     /// A buffer for whoever seals next.
@@ -162,9 +170,15 @@ pub struct Broker {
     servers: BTreeMap<Key, ConnId>,
     peers: BTreeMap<PeerId, Peer>,
     next_peer: u32,
+    /// The peers that have, or turned out to have, a key.
+    peers_by_key: Index<Key, PeerId>,
+    /// Peers that are not dialled before a plugin of this server appears or changes.
+    resting: BTreeSet<PeerId>,
     children: BTreeMap<ChildId, Child>,
     /// Channels of plugins of this process whose routes are being tried, by their ends.
     attempts: BTreeMap<EndId, Attempts>,
+    /// For which end each direct connection is being dialled.
+    dials: BTreeMap<DirectId, EndId>,
     next_direct: u64,
     tickets: Tickets,
     calls: Calls,
@@ -186,19 +200,24 @@ impl Broker {
             settings,
             now: Duration::ZERO,
             ends: Ends::default(),
+            pairs: Pairs::default(),
             directory: Directory::new(),
             plugins: BTreeMap::new(),
             next_plugin: 0,
             names: BTreeMap::new(),
-            conns: BTreeMap::new(),
-            next_conn: 0,
+            partners: Partners::default(),
+            conns: Conns::new(),
+            young: BTreeSet::new(),
             touched: Vec::new(),
             spare: Vec::new(),
             servers: BTreeMap::new(),
             peers: BTreeMap::new(),
             next_peer: 0,
+            peers_by_key: Index::default(),
+            resting: BTreeSet::new(),
             children: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            dials: BTreeMap::new(),
             next_direct: 0,
             tickets: Tickets::default(),
             calls: Calls::default(),

@@ -2,15 +2,15 @@
 //! and the server that has foo connects the two without asking anything more.
 
 use super::connections::Opened;
+use super::partners::Index;
 use super::plugins::Runs;
-use super::{Broker, Caller, ConnId, PluginId, Told};
+use super::{Broker, Caller, ConnId, PluginConfig, PluginId, Told};
 use crate::control::{Announced, Origin, Preface, Purpose, Request};
-use crate::ends::{ChannelInfo, End, EndId, Phase};
+use crate::ends::{ChannelInfo, EndId, Phase};
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Names that one plugin may invite; more are not heard.
@@ -21,50 +21,114 @@ const INVITED_MAX: usize = 64;
 pub(super) struct Offers {
     /// Whom its plugins invite, by their names.
     invited: BTreeMap<Name, (Version, Vec<Name>)>,
-    /// Pairs that were connected on this link: our plugin, then the other one.
-    connected: BTreeSet<(Name, Name)>,
+    /// Its plugins that invite a name.
+    inviting: Index<Name, Name>,
+    connected: Connected,
+}
+
+/// Pairs that were connected on a link, by our plugin and by the other one.
+#[derive(Debug, Default)]
+struct Connected {
+    by_ours: Index<Name, Name>,
+    by_theirs: Index<Name, Name>,
+}
+
+impl Connected {
+    fn has(&self, ours: &Name, theirs: &Name) -> bool {
+        self.by_ours.has(ours, theirs)
+    }
+
+    fn insert(&mut self, ours: &Name, theirs: &Name) {
+        self.by_ours.insert(ours.clone(), theirs.clone());
+        self.by_theirs.insert(theirs.clone(), ours.clone());
+    }
+
+    fn forget_ours(&mut self, ours: &Name) {
+        for theirs in self.by_ours.take(ours) {
+            self.by_theirs.remove(&theirs, ours);
+        }
+    }
+
+    fn forget_theirs(&mut self, theirs: &Name) {
+        for ours in self.by_theirs.take(theirs) {
+            self.by_ours.remove(&ours, theirs);
+        }
+    }
 }
 
 impl Offers {
-    /// Whether a plugin of a name is invited.
-    pub(super) fn invite(&self, guest: &Name) -> bool {
-        self.invited.values().any(|(_, guests)| guests.contains(guest))
+    /// The names that are invited.
+    pub(super) fn guests(&self) -> impl Iterator<Item = &Name> {
+        self.inviting.keys()
+    }
+
+    /// Forgets whom a plugin invites, and gives the names that nobody invites any more.
+    fn forget(&mut self, host: &Name) -> Vec<Name> {
+        let Some((_, guests)) = self.invited.remove(host) else { return Vec::new() };
+        for guest in &guests {
+            self.inviting.remove(guest, host);
+        }
+        guests.into_iter().filter(|guest| self.inviting.count(guest) == 0).collect()
     }
 }
 
 impl Broker {
     /// A linked server announced a plugin, and whom it invites.
     pub(super) fn offered(&mut self, id: ConnId, announced: &Announced) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
         let (name, version) = (announced.name.clone(), announced.version);
+        self.forget_offers(id, &name);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
         let mut guests = announced.invites.clone().unwrap_or_default();
         guests.truncate(INVITED_MAX);
-        conn.offers.invited.insert(name, (version, guests.clone()));
-        for guest in guests {
-            self.connect_guest(id, &guest);
+        for guest in &guests {
+            conn.offers.inviting.insert(guest.clone(), name.clone());
+            self.partners.guests.insert(guest.clone(), id);
         }
-        let name = &announced.name;
-        let inviting = self.plugins.values().filter(|record| record.config.invites.contains(name));
+        if !guests.is_empty() {
+            conn.offers.invited.insert(name.clone(), (version, guests.clone()));
+        }
+        for guest in guests {
+            self.connect_guest(id, &guest, Some(&name));
+        }
+        let wanting = self.partners.wanting(&name).filter_map(|id| self.plugins.get(id));
+        let inviting = wanting.filter(|record| record.config.invites.contains(&name));
         for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
             self.connect_inviting(id, &inviting);
         }
     }
 
+    fn forget_offers(&mut self, id: ConnId, host: &Name) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for guest in conn.offers.forget(host) {
+            self.partners.guests.remove(&guest, &id);
+        }
+    }
+
     /// Plugins of a linked server left: when they come back, they invite anew.
     pub(super) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
         for name in names {
-            conn.offers.invited.remove(name);
+            self.forget_offers(id, name);
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.offers.connected.forget_theirs(name);
+            }
         }
-        conn.offers.connected.retain(|(_, host)| !names.contains(host));
+    }
+
+    /// A link is over, and its offers with it.
+    pub(super) fn offers_over(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let offers = core::mem::take(&mut conn.offers);
+        for guest in offers.guests() {
+            self.partners.guests.remove(guest, &id);
+        }
     }
 
     /// A plugin of this server runs, or invites more than before: it is connected to whoever
     /// invites it, and to whom it invites.
-    pub(super) fn connect_partners(&mut self, name: &Name) {
-        for id in self.servers.values().copied().collect::<Vec<_>>() {
-            self.connect_guest(id, name);
-            self.connect_inviting(id, name);
+    pub(super) fn connect_partners(&mut self, config: &PluginConfig) {
+        for id in self.links_concerned(config) {
+            self.connect_guest(id, &config.name, None);
+            self.connect_inviting(id, &config.name);
         }
     }
 
@@ -72,21 +136,23 @@ impl Broker {
     pub(super) fn guest_over(&mut self, guest: &Name) {
         for id in self.servers.values() {
             if let Some(conn) = self.conns.get_mut(id) {
-                conn.offers.connected.retain(|(name, _)| name != guest);
+                conn.offers.connected.forget_ours(guest);
             }
         }
     }
 
-    /// Connects a plugin of this server to each plugin of a linked one that invites it, unless the
-    /// other server does so.
-    fn connect_guest(&mut self, id: ConnId, guest: &Name) {
+    /// Connects a plugin of this server to each plugin of a linked one that invites it, or only to
+    /// one of them, unless the other server does so.
+    fn connect_guest(&mut self, id: ConnId, guest: &Name, only: Option<&Name>) {
         let (Some(plugin), Some(server)) = (self.running(guest), self.serving(id)) else { return };
         let Some(conn) = self.conns.get(&id) else { return };
         if conn.how != Opened::Accepted && self.may_see(plugin, server) {
             return;
         }
-        let inviting = conn.offers.invited.iter().filter(|(_, (_, guests))| guests.contains(guest));
-        let inviting = inviting.map(|(name, (version, _))| (name.clone(), *version));
+        let inviting =
+            conn.offers.inviting.of(guest).filter(|host| only.is_none_or(|o| o == *host));
+        let version = |host: &Name| conn.offers.invited.get(host).map(|(version, _)| *version);
+        let inviting = inviting.filter_map(|host| Some((host.clone(), version(host)?)));
         for host in inviting.collect::<Vec<_>>() {
             self.connect_new_pair(id, plugin, guest, host);
         }
@@ -128,8 +194,10 @@ impl Broker {
     }
 
     fn is_new_pair(&mut self, id: ConnId, guest: &Name, host: &Name) -> bool {
-        let conn = self.conns.get_mut(&id);
-        conn.is_some_and(|conn| conn.offers.connected.insert((guest.clone(), host.clone())))
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let news = !conn.offers.connected.has(guest, host);
+        conn.offers.connected.insert(guest, host);
+        news
     }
 
     /// Opens a channel on behalf of a plugin. Both plugins are asked, each as if the other had
@@ -156,9 +224,7 @@ impl Broker {
                 let from = Origin { name: host.name.clone(), version: host.version, server };
                 let request = Request::new(guest.clone(), 0, from);
                 self.give_frame(near, &Preface::channel(request).frame());
-                if let Some(end) = self.ends.get_mut(near) {
-                    end.info = Some(Box::new(info));
-                }
+                self.set_info(near, info);
                 near
             }
         };
@@ -183,8 +249,6 @@ impl Broker {
 
     fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
         self.has_room(plugin)?;
-        let window = self.settings.limits.window;
-        let end = End::of_plugin(plugin, Phase::Asked, window, Purpose::Channel);
-        self.add_plugin_end(plugin, End { info: Some(Box::new(info)), ..end })
+        self.add_plugin_end(plugin, Phase::Asked, Some(info), Purpose::Channel)
     }
 }

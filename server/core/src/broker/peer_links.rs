@@ -42,9 +42,13 @@ impl Broker {
     /// Whether a link is under way already because another plugin wants it; then this one is told
     /// as well what becomes of it.
     fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
-        let wanted =
-            |peer: &&mut super::Peer| !peer.wanted_by.is_empty() && peer.config.key == Some(key);
-        let Some(peer) = self.peers.values_mut().find(wanted) else { return false };
+        // One that was up is over, even if it still drains: of that, nobody will be told.
+        let wanted = |id: &PeerId| {
+            let peer = self.peers.get(id);
+            peer.is_some_and(|peer| !peer.wanted_by.is_empty() && !peer.was_up)
+        };
+        let id = self.peers_by_key.of(&key).copied().find(wanted);
+        let Some(peer) = id.and_then(|id| self.peers.get_mut(&id)) else { return false };
         if !peer.wanted_by.contains(&plugin) {
             peer.wanted_by.push(plugin);
         }
@@ -80,6 +84,10 @@ impl Broker {
     /// A link that a plugin wanted did not come about, or is over: it is not dialled again.
     pub(super) fn forget_wanted(&mut self, id: PeerId, reason: Reason) {
         let Some(peer) = self.peers.remove(&id) else { return };
+        self.resting.remove(&id);
+        if let Some(key) = peer.key {
+            self.peers_by_key.remove(&key, &id);
+        }
         // Of a link that was up, all plugins have been told.
         if let (Some(server), false) = (peer.config.key, peer.was_up)
             && !self.servers.contains_key(&server)

@@ -46,8 +46,6 @@ pub(super) struct Peer {
     pub(super) conn: Option<ConnId>,
     /// A link to it has been up.
     pub(super) was_up: bool,
-    /// It is not dialled before a plugin of this server appears or changes.
-    resting: bool,
     /// Dials since the last hello.
     pub(super) failures: u32,
     /// Why it is not linked.
@@ -71,19 +69,22 @@ impl Broker {
             dialling: false,
             conn: None,
             was_up: false,
-            resting: false,
             failures: 0,
             reason: None,
         };
         self.peers.insert(id, peer);
+        if let Some(key) = key {
+            self.peers_by_key.insert(key, id);
+        }
         self.dial(id);
         id
     }
 
     pub(super) fn dial(&mut self, id: PeerId) {
+        let resting = self.resting.contains(&id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let linked = peer.key.is_some_and(|key| self.servers.contains_key(&key));
-        if self.stopping || linked || peer.dialling || peer.conn.is_some() || peer.resting {
+        if self.stopping || linked || peer.dialling || peer.conn.is_some() || resting {
             return;
         }
         let endpoints = peer.config.endpoints.clone();
@@ -117,21 +118,23 @@ impl Broker {
 
     /// A dialled peer said who it is, so that it is not dialled while another link serves it.
     pub(super) fn peer_found(&mut self, id: PeerId, key: Key) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.key = Some(key);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(before) = peer.key.replace(key) {
+            self.peers_by_key.remove(&before, &id);
         }
+        self.peers_by_key.insert(key, id);
     }
 
     /// A server is linked, whoever dialled.
     pub(super) fn peer_linked(&mut self, key: Key) {
-        for (id, peer) in &mut self.peers {
-            if peer.key == Some(key) {
+        for id in self.peers_by_key.of(&key) {
+            if let Some(peer) = self.peers.get_mut(id) {
                 peer.failures = 0;
                 peer.reason = None;
-                peer.resting = false;
                 peer.was_up = true;
-                self.timers.cancel(TimerKey::Redial(*id));
             }
+            self.resting.remove(id);
+            self.timers.cancel(TimerKey::Redial(*id));
         }
     }
 
@@ -143,18 +146,21 @@ impl Broker {
             self.forget_wanted(id, reason);
             return;
         }
-        peer.resting |= rests(&reason);
+        if rests(&reason) {
+            self.resting.insert(id);
+        }
         peer.reason = Some(reason);
         self.redial(id);
     }
 
     /// The link to a server has ended: whoever has its address dials again.
     pub(super) fn redial_server(&mut self, key: Key, reason: &Reason) {
-        let known: Vec<PeerId> = self.peers_of(key).collect();
-        for id in known {
+        for id in self.peers_of(key) {
             if let Some(peer) = self.peers.get_mut(&id) {
-                peer.resting |= rests(reason);
                 peer.reason = Some(reason.clone());
+                if rests(reason) {
+                    self.resting.insert(id);
+                }
             }
             self.redial(id);
         }
@@ -163,17 +169,14 @@ impl Broker {
     /// The plugins of this server are others now: peers that had nothing in common with them may
     /// have by now.
     pub(super) fn wake_peers(&mut self) {
-        let resting = self.peers.iter().filter(|(_, peer)| peer.resting).map(|(id, _)| *id);
-        for id in resting.collect::<Vec<_>>() {
-            if let Some(peer) = self.peers.get_mut(&id) {
-                peer.resting = false;
-            }
+        for id in core::mem::take(&mut self.resting) {
             self.dial(id);
         }
     }
 
-    fn peers_of(&self, key: Key) -> impl Iterator<Item = PeerId> + '_ {
-        self.peers.iter().filter(move |(_, peer)| peer.key == Some(key)).map(|(id, _)| *id)
+    /// The peers that have, or turned out to have, a key.
+    pub(super) fn peers_of(&self, key: Key) -> Vec<PeerId> {
+        self.peers_by_key.of(&key).copied().collect()
     }
 
     fn redial(&mut self, id: PeerId) {
@@ -182,7 +185,7 @@ impl Broker {
         let (least, most) = (limits.redial_min, limits.redial_max);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
-        if self.stopping || waits || peer.resting || !peer.wanted_by.is_empty() {
+        if self.stopping || waits || self.resting.contains(&id) || !peer.wanted_by.is_empty() {
             return;
         }
         let pause = pause(peer.failures, least, most, random);

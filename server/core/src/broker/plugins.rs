@@ -5,7 +5,7 @@ use super::{Broker, ConnId, PluginId, TimerKey};
 use crate::address::Shareable;
 use crate::control::SocketName;
 use crate::directory::{Entry, Wanted};
-use crate::ends::{Handle, Lookup};
+use crate::ends::{Flag, Handle, Lookup};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
@@ -102,7 +102,7 @@ pub(super) struct PluginRecord {
 }
 
 /// In which process a plugin of this server runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Runs {
     /// In this one.
     Here,
@@ -179,6 +179,7 @@ impl Broker {
         let id = PluginId(self.next_plugin);
         self.next_plugin += 1;
         self.names.insert(config.name.clone(), id);
+        self.partners.insert(id, runs, &config);
         let state = PluginState::Starting;
         let (channels, calls, next_timer) = Default::default();
         let record = PluginRecord { config, runs, direct, state, channels, calls, next_timer };
@@ -203,10 +204,10 @@ impl Broker {
             && record.state == PluginState::Starting
         {
             record.state = PluginState::Running;
-            let PluginConfig { name, version, .. } = record.config.clone();
-            self.announce_local(plugin, &name, version);
-            self.connect_partners(&name);
-            self.plugins_changed();
+            let config = record.config.clone();
+            self.announce_local(plugin, &config.name, config.version);
+            self.connect_partners(&config);
+            self.plugins_changed(&config);
         }
     }
 
@@ -228,21 +229,26 @@ impl Broker {
 
     /// What a plugin of this process wants has changed.
     fn partners_changed(&mut self, plugin: PluginId) {
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let (config, runs) = (record.config.clone(), record.runs);
+        let running = record.state == PluginState::Running;
+        if self.is_live(plugin) {
+            self.partners.insert(plugin, runs, &config);
+        }
         if self.is_host() {
             self.register(plugin);
-        } else if let Some(record) = self.plugins.get(&plugin)
-            && record.state == PluginState::Running
-        {
-            let PluginConfig { name, version, .. } = record.config.clone();
-            self.announce_local(plugin, &name, version);
-            self.connect_partners(&name);
+        } else if running {
+            self.announce_local(plugin, &config.name, config.version);
+            self.connect_partners(&config);
         }
-        self.plugins_changed();
+        self.plugins_changed(&config);
     }
 
-    /// What this server's plugins are, or what they want, has changed.
-    pub(super) fn plugins_changed(&mut self) {
-        self.weigh_all();
+    /// A plugin of this server, or what it wants, has changed.
+    pub(super) fn plugins_changed(&mut self, config: &PluginConfig) {
+        for id in self.links_concerned(config) {
+            self.weigh(id);
+        }
         self.wake_peers();
     }
 
@@ -275,15 +281,16 @@ impl Broker {
             return;
         }
         record.state = state;
-        let name = record.config.name.clone();
-        self.names.remove(&name);
+        let config = record.config.clone();
+        self.partners.remove(plugin, record.runs, &config);
+        self.names.remove(&config.name);
         let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
         self.timers.cancel_range(of_plugin);
         self.plugin_calls_over(plugin, reason);
         self.abort_all_of(plugin, reason);
-        self.withdraw_local(plugin, &name);
-        self.guest_over(&name);
-        self.plugins_changed();
+        self.withdraw_local(plugin, &config.name);
+        self.guest_over(&config.name);
+        self.plugins_changed(&config);
     }
 
     /// What the plugin is doing.
@@ -331,7 +338,8 @@ impl Broker {
         match self.ends.lookup(handle) {
             Lookup::Live(id) => match self.ends.get(id) {
                 Some(end) if end.plugin() == Some(plugin) => {
-                    Ok((!end.flags.ending && !end.flags.muted).then_some(id))
+                    let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
+                    Ok((!silent).then_some(id))
                 }
                 _ => Err(Misuse::NoSuchChannel),
             },
@@ -349,10 +357,10 @@ impl Broker {
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));
         }
-        let named = self.servers().find(|(_, name)| *name == text);
+        let named = self.partners.servers.of(text).next();
         let unknown =
             || Reason::server(Code::UnknownServer, format!("no server named {text} is linked"));
-        named.map(|(key, _)| Wanted::At(key)).ok_or_else(unknown)
+        named.map(|key| Wanted::At(*key)).ok_or_else(unknown)
     }
 }
 

@@ -42,9 +42,15 @@ impl Broker {
             Grants::Everything => limits.links + UNIX_RESERVE,
             Grants::Server | Grants::Host => limits.links,
         };
-        let half_open = || self.conns.values().filter(|conn| conn.is_half_open());
+        let half_open = || self.young().map(|(_, conn)| conn).filter(|conn| conn.is_half_open());
         let crowded = || half_open().filter(|conn| conn.has_spoken()).count() >= limits.half_open;
         !self.stopping && self.conns.len() < most && (grants == Grants::Everything || !crowded())
+    }
+
+    /// The connections whose peers have still to say who they are.
+    pub(super) fn young(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
+        let conns = self.young.iter().filter_map(|id| Some((*id, self.conns.get(id)?)));
+        conns.filter(|(_, conn)| conn.phase.is_young())
     }
 
     /// A connection is about to be added: when it is one too many of those that have proved
@@ -53,12 +59,14 @@ impl Broker {
         if self.conns.len() + 1 == self.settings.limits.links {
             self.counters.count(Limit::Links);
         }
-        let half_open = self.conns.iter().filter(|(_, conn)| conn.is_half_open());
+        let conns = &self.conns;
+        self.young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
+        let half_open = self.young().filter(|(_, conn)| conn.is_half_open());
         if !new.is_half_open() || half_open.clone().count() < self.settings.limits.half_open {
             return;
         }
+        let silent = half_open.filter(|(_, conn)| !conn.has_spoken()).map(|(id, _)| id).next();
         self.counters.count(Limit::HalfOpen);
-        let silent = half_open.filter(|(_, conn)| !conn.has_spoken()).map(|(id, _)| *id).next();
         if let Some(id) = silent {
             let text = "it said nothing, and others wait for its place";
             self.cut_off(id, Reason::server(Code::LimitReached, text));
@@ -177,7 +185,8 @@ impl Broker {
 
     /// What the owner of a key may be.
     fn grants_of(&self, key: Key) -> Result<Grants, Reason> {
-        let mut listed = self.peers.values().filter(|peer| peer.config.key == Some(key));
+        let known = self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id));
+        let mut listed = known.filter(|peer| peer.config.key == Some(key));
         match (listed.next().map(|peer| peer.config.role), self.settings.accept) {
             (Some(Role::Host), _) => Ok(Grants::Host),
             (Some(_), _) | (None, Accept::Anyone) => Ok(Grants::Server),

@@ -13,7 +13,6 @@ use crate::limits::{Limit, WINDOW};
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Reach, Route, routes};
-use alloc::boxed::Box;
 use alloc::format;
 
 impl Broker {
@@ -57,11 +56,12 @@ impl Broker {
 
     /// The end of a stream that a peer has opened, and whose preface is not answered.
     pub(super) fn add_asking(&mut self, id: ConnId, stream: StreamId) -> Option<EndId> {
-        let end = End::new(Owner::Stream(id, stream), Phase::Asking, WINDOW);
-        let end = self.add_end(End { allowance: WINDOW, ..end }).ok()?;
+        let mut end = End::new(Owner::Stream(id, stream), Phase::Asking);
+        end.allowance = WINDOW;
+        let end = self.add_end(end).ok()?;
         self.count_unanswered(id, 1);
         if let Some(link) = self.link_of(id) {
-            link.mux().set_tag(stream, end);
+            link.mux().set_tag(stream, end.tag());
         }
         Some(end)
     }
@@ -226,8 +226,12 @@ impl Broker {
         let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
         let to = (record.config.name.clone(), self.home.key);
         let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
-        let near = End::of_plugin(plugin, Phase::Asked, WINDOW, purpose);
-        let near = self.add_plugin_end(plugin, End { info: Some(Box::new(info)), ..near })?;
+        let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
+        // Who opens a stream begins with less credit than a window may have.
+        let owed = self.window(near).saturating_sub(WINDOW);
+        if let Some(end) = self.ends.get_mut(near) {
+            end.owe(owed);
+        }
         self.join_ends(near, stream);
         self.tell(plugin, Told::Open(self.ends.handle(near), caller));
         Ok(())
@@ -242,9 +246,7 @@ impl Broker {
         info: ChannelInfo,
     ) -> Result<(), Reason> {
         let far = self.open_stream(conn, near, WINDOW)?;
-        if let Some(end) = self.ends.get_mut(far) {
-            end.info = Some(Box::new(info));
-        }
+        self.set_info(far, info);
         self.give_frame(far, &Preface::channel(request).frame());
         Ok(())
     }

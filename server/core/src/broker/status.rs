@@ -12,6 +12,7 @@ use crate::limits::Counters;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -140,6 +141,8 @@ impl Broker {
 
     fn plugin_status(&self) -> Vec<PluginStatus> {
         let home = self.home.key;
+        let counted = self.channels_by_plugin();
+        let channels_of = |plugin: (Name, Key)| counted.get(&plugin).copied().unwrap_or(0);
         let own = self.plugins.values().map(|record| PluginStatus {
             name: record.config.name.clone(),
             version: record.config.version,
@@ -149,16 +152,15 @@ impl Broker {
             direct: record.direct.clone(),
             channels: match record.runs {
                 Runs::Here => record.channels,
-                Runs::At(_) => self.channels_of(&record.config.name, home),
+                Runs::At(_) => channels_of((record.config.name.clone(), home)),
             },
         });
         let own: Vec<PluginStatus> = own.collect();
-        let known = |entry: &Entry| {
-            entry.server == home && own.iter().any(|plugin| plugin.name == entry.name)
-        };
+        let names: BTreeSet<Name> = own.iter().map(|plugin| plugin.name.clone()).collect();
+        let known = |entry: &Entry| entry.server == home && names.contains(&entry.name);
         let others = self.directory.entries().filter(|entry| !known(entry));
         let others = others.map(|entry| PluginStatus {
-            channels: self.channels_of(&entry.name, entry.server),
+            channels: channels_of((entry.name.clone(), entry.server)),
             name: entry.name,
             version: entry.version,
             state: PluginState::Running,
@@ -203,12 +205,16 @@ impl Broker {
         }
     }
 
-    /// Channels through this process that have an end at a plugin which is not in it.
-    fn channels_of(&self, name: &Name, server: Key) -> usize {
-        let is = |(other, at): &(Name, Key)| other == name && *at == server;
-        let touches =
-            |end: &&End| end.info.as_ref().is_some_and(|info| is(&info.to) || is(&info.from));
-        self.ends.iter().map(|(_, end)| end).filter(touches).count()
+    /// Channels through this process, by the plugins that they are between.
+    fn channels_by_plugin(&self) -> BTreeMap<(Name, Key), usize> {
+        let mut channels = BTreeMap::new();
+        for info in self.ends.iter().filter_map(|(_, end)| end.info.as_ref()) {
+            *channels.entry(info.from.clone()).or_default() += 1;
+            if info.to != info.from {
+                *channels.entry(info.to.clone()).or_default() += 1;
+            }
+        }
+        channels
     }
 
     fn link_status(&self) -> Vec<LinkStatus> {
@@ -273,7 +279,7 @@ impl Broker {
         let (name, server) = &info.from;
         let opener = (*server == self.home.key).then(|| self.running(name)).flatten();
         let runs = opener.and_then(|plugin| self.plugins.get(&plugin)).map(|record| record.runs);
-        match end.owner {
+        match end.owner() {
             Owner::Plugin(plugin) => opener == Some(plugin),
             Owner::Stream(conn, _) => match self.conns.get(&conn).and_then(|c| c.hello.as_ref()) {
                 Some(hello) if hello.role == Role::Host => runs == Some(Runs::At(conn)),

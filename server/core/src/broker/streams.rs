@@ -2,11 +2,12 @@
 
 use super::{Broker, ConnId, Step, Told};
 use crate::control::{Answer, Role};
-use crate::ends::{End, EndId, Owner, Phase};
-use crate::limits::{Limit, WINDOW};
+use crate::ends::{End, EndId, Flag, Owner, Phase};
+use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use alloc::format;
+use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
 impl Broker {
@@ -27,10 +28,10 @@ impl Broker {
     pub(super) fn new_stream(&mut self, conn: ConnId) -> Result<EndId, Reason> {
         // The stream's id is known only when the link has the end's id for its tag.
         let owner = Owner::Stream(conn, crate::bymux::StreamId::CONTROL);
-        let far = self.add_end(End::new(owner, Phase::Open, WINDOW))?;
+        let far = self.add_end(End::new(owner, Phase::Open))?;
         let limit = self.settings.limits.streams;
         let stream = self.link_of(conn).and_then(|link| match link.streams() < limit {
-            true => link.open(far),
+            true => link.open(far.tag()),
             false => None,
         });
         let Some(stream) = stream else {
@@ -38,7 +39,7 @@ impl Broker {
             return Err(self.limit_reached(Limit::Streams, "the link has no room for a stream"));
         };
         if let Some(end) = self.ends.get_mut(far) {
-            end.owner = Owner::Stream(conn, stream);
+            end.set_stream(conn, stream);
         }
         Ok(far)
     }
@@ -46,7 +47,7 @@ impl Broker {
     /// Writes to a stream; what it does not take waits in its inbox.
     pub(super) fn give_to_stream(&mut self, id: EndId, bytes: &[u8]) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        let Owner::Stream(conn, stream) = end.owner else { return };
+        let Owner::Stream(conn, stream) = end.owner() else { return };
         let direct = end.inbox.is_empty();
         let taken = match self.link_of(conn) {
             Some(link) if direct => link.mux().write(stream, bytes),
@@ -89,7 +90,7 @@ impl Broker {
     /// There may be room for a stream: writes what waits, then lets the other end go on.
     pub(super) fn flush_stream(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        let Owner::Stream(conn, stream) = end.owner else { return };
+        let Owner::Stream(conn, stream) = end.owner() else { return };
         if !end.inbox.is_empty() {
             // What was written before the answer goes behind it, although there may be room now.
             if end.phase == Phase::Asking {
@@ -102,11 +103,11 @@ impl Broker {
                 return;
             }
         }
-        let (closing, peer) = (end.flags.closing, end.peer);
+        let (closing, peer) = (end.flags.has(Flag::Closing), end.peer);
         if closing {
             self.close_stream(id);
         }
-        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Plugin(_)) => self.tell_room(peer),
             Some(Owner::Stream(..)) => self.pass_credit(id),
             None => {}
@@ -116,9 +117,9 @@ impl Broker {
     /// Closes a stream, behind what waits for it.
     pub(super) fn close_stream(&mut self, id: EndId) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        let Owner::Stream(conn, stream) = end.owner else { return };
-        end.flags.closing = !end.inbox.is_empty();
-        if !end.flags.closing
+        let Owner::Stream(conn, stream) = end.owner() else { return };
+        end.flags.note(Flag::Closing, !end.inbox.is_empty());
+        if !end.flags.has(Flag::Closing)
             && let Some(link) = self.link_of(conn)
         {
             link.mux().close(stream);
@@ -127,14 +128,14 @@ impl Broker {
 
     /// Reads no more from a stream, as soon as its preface is answered.
     pub(super) fn stop_stream(&mut self, id: EndId) {
-        let Some(Owner::Stream(conn, stream)) = self.ends.get(id).map(|end| end.owner) else {
+        let Some(Owner::Stream(conn, stream)) = self.ends.get(id).map(|end| end.owner()) else {
             return;
         };
         let Some(link) = self.link_of(conn) else { return };
         if !link.awaits_answer(stream) {
             link.mux().stop_read(stream);
         } else if let Some(end) = self.ends.get_mut(id) {
-            end.flags.stop_when_answered = true;
+            end.flags.set(Flag::StopWhenAnswered);
         }
     }
 
@@ -148,16 +149,15 @@ impl Broker {
         // What effects that are waiting will do to the end must not come between it and its bytes.
         let nothing_waits = self.effects.is_empty();
         let Some(end) = self.ends.get_mut(sink) else { return Step::More };
-        match end.owner {
+        match end.owner() {
             Owner::Plugin(plugin) => {
                 let direct = nothing_waits && end.is_up() && end.inbox.is_empty();
-                if direct && !end.flags.read_over && !end.flags.ending {
+                if direct && !end.flags.has(Flag::ReadOver) && !end.flags.has(Flag::Ending) {
                     end.told += count;
-                    let (calls, channel) = (end.flags.calls, self.ends.handle(sink));
-                    if !calls {
-                        return Step::Write { plugin, channel, bytes };
+                    if !end.flags.has(Flag::Calls) {
+                        return Step::Write { plugin, channel: self.ends.handle(sink), bytes };
                     }
-                    self.calls_bytes(plugin, channel, bytes);
+                    self.calls_bytes(plugin, sink, bytes);
                     return Step::More;
                 }
                 self.keep_for_plugin(sink, bytes);
@@ -181,7 +181,8 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
         // StopRead may overtake the answer: whoever gets the channel is told then.
-        end.flags.stopped = end.candidate_of.is_some();
+        let candidate = end.rare().candidate_of.is_some();
+        end.flags.note(Flag::Stopped, candidate);
         let peer = end.peer;
         self.give_stop(peer);
     }
@@ -189,12 +190,14 @@ impl Broker {
     /// The answer to a stream that we opened has come.
     pub(super) fn stream_answers(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
         self.frame_used(id, used);
-        if let Some(near) = self.ends.get(id).and_then(|end| end.candidate_of) {
+        if let Some(near) = self.ends.get(id).and_then(|end| end.rare().candidate_of) {
             self.candidate_answers(id, near, answer, rest);
             return;
         }
-        if let Some(reason) = self.ends.get_mut(id).and_then(|end| end.aborts_for.take()) {
-            self.abort_end(Some(id), *reason);
+        let aborts = self.ends.get(id).is_some_and(|end| end.rare().aborts_for.is_some());
+        if aborts && let Some(end) = self.ends.get_mut(id) {
+            let reason = end.change(|rare| rare.aborts_for.take());
+            reason.into_iter().for_each(|reason| self.abort_end(Some(id), reason));
             return;
         }
         let peer = self.ends.get(id).and_then(|end| end.peer);
@@ -212,7 +215,7 @@ impl Broker {
                 if peer.is_some_and(|peer| self.is_asking_stream(peer)) {
                     self.answer(peer, &Answer::accept(route));
                 }
-                if self.ends.get(id).is_some_and(|end| end.flags.stop_when_answered) {
+                if self.ends.get(id).is_some_and(|end| end.flags.has(Flag::StopWhenAnswered)) {
                     self.stop_stream(id);
                 }
                 self.opened(peer);
@@ -221,7 +224,7 @@ impl Broker {
                     end.allowance = end.allowance.saturating_sub(rest.len() as u64);
                     end.given += rest.len() as u64;
                 }
-                match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner) {
+                match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
                     Some(Owner::Plugin(_)) => peer.map(|peer| self.keep_for_plugin(peer, rest)),
                     Some(Owner::Stream(..)) => peer.map(|peer| self.give_to_stream(peer, rest)),
                     None => None,
@@ -244,8 +247,8 @@ impl Broker {
             Some(Role::Host) => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
             _ => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
         };
-        for end in self.ends.ids_where(|end| end.conn() == Some(id)) {
-            if let Some(near) = self.ends.get(end).and_then(|end| end.candidate_of) {
+        for end in self.ends_of(id) {
+            if let Some(near) = self.ends.get(end).and_then(|end| end.rare().candidate_of) {
                 self.candidate_lost(end, near, reason.clone());
             }
             let peer = self.drop_end(end);
@@ -253,9 +256,21 @@ impl Broker {
         }
     }
 
+    /// The ends of a connection's streams, those that are gone and not told among them, in the
+    /// order of the table.
+    fn ends_of(&self, id: ConnId) -> Vec<EndId> {
+        let Some(conn) = self.conns.get(&id) else { return Vec::new() };
+        let mux = conn.link.mux_ref();
+        let ends = mux.open().chain(mux.untold()).filter_map(|(_, tag)| EndId::of_tag(tag));
+        let is_its_own = |end: &EndId| self.ends.get(*end).and_then(End::conn) == Some(id);
+        let mut ends: Vec<EndId> = ends.filter(is_its_own).collect();
+        ends.sort_unstable();
+        ends
+    }
+
     /// Whether an end is a stream that we opened, and that was not answered.
     pub(super) fn awaits_answer(&mut self, id: EndId) -> bool {
-        let Some(Owner::Stream(conn, stream)) = self.ends.get(id).map(|end| end.owner) else {
+        let Some(Owner::Stream(conn, stream)) = self.ends.get(id).map(|end| end.owner()) else {
             return false;
         };
         self.link_of(conn).is_some_and(|link| link.awaits_answer(stream))
@@ -282,9 +297,9 @@ impl Broker {
     fn learn_route(&mut self, id: EndId, told: Option<Route>) -> Option<Route> {
         let peer = self.ends.get(id).and_then(|end| end.peer);
         for id in [Some(id), peer].into_iter().flatten() {
-            if let Some(info) = self.ends.get_mut(id).and_then(|end| end.info.as_mut()) {
-                info.route = told.unwrap_or(info.route);
-                return Some(info.route);
+            let known = self.ends.get(id).and_then(|end| end.info.as_ref()).map(|info| info.route);
+            if let Some(known) = known {
+                return self.set_route(id, told.unwrap_or(known)).map(|info| info.route);
             }
         }
         told
@@ -295,7 +310,7 @@ impl Broker {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.allowance = end.allowance.saturating_sub(used);
         if let Some(sink) = end.peer.and_then(|peer| self.ends.get_mut(peer)) {
-            sink.owed += used;
+            sink.owe(used);
         }
     }
 
@@ -303,7 +318,7 @@ impl Broker {
     pub(super) fn stream_aborts(&mut self, id: EndId, reason: Reason) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
-        if let Some(near) = end.candidate_of {
+        if let Some(near) = end.rare().candidate_of {
             self.candidate_lost(id, near, reason.clone());
         }
         let peer = self.part(id);
@@ -319,7 +334,7 @@ impl Broker {
     /// Lets the source of a stream's bytes write as much as the stream may carry on.
     pub(super) fn pass_credit(&mut self, sink: EndId) {
         let Some(end) = self.ends.get(sink) else { return };
-        let (Owner::Stream(conn, stream), Some(source)) = (end.owner, end.peer) else { return };
+        let (Owner::Stream(conn, stream), Some(source)) = (end.owner(), end.peer) else { return };
         let waiting = end.inbox.len() as u64;
         let writable = self.conns.get_mut(&conn).map_or(0, |c| c.link.mux().writable(stream));
         let Some(end) = self.ends.get(source) else { return };
@@ -333,7 +348,7 @@ impl Broker {
     /// Lets the owner of an end give more bytes.
     pub(super) fn grant(&mut self, source: EndId, amount: u64) {
         let Some(end) = self.ends.get(source) else { return };
-        let granted = match (end.owner, NonZeroU64::new(amount)) {
+        let granted = match (end.owner(), NonZeroU64::new(amount)) {
             (Owner::Stream(conn, stream), Some(amount)) => {
                 self.link_of(conn).map_or(0, |link| link.mux().credit(stream, amount))
             }
@@ -353,7 +368,7 @@ impl Broker {
         // A channel that is not up yet is told of its room when it is.
         if let Some(plugin) = end.plugin()
             && end.is_up()
-            && core::mem::take(&mut end.flags.wants_room)
+            && end.flags.clear(Flag::WantsRoom)
         {
             self.tell(plugin, Told::Credit(self.ends.handle(id)));
         }

@@ -1,7 +1,7 @@
 //! A host's side of the link to its server, which stands for a directory of its own: what the host
 //! registers there, and what it is told.
 
-use super::connections::{ConnPhase, Opened};
+use super::connections::Opened;
 use super::plugins::Runs;
 use super::{Broker, ConnId, Effect, Expose, LinkChange, PluginId, Settings, Told};
 use crate::address::Endpoint;
@@ -222,12 +222,5 @@ impl Broker {
 
     fn is_running(&self, plugin: PluginId) -> bool {
         self.plugin_state(plugin) == Some(&super::PluginState::Running)
-    }
-}
-
-impl super::Conn {
-    /// Whether the link works.
-    pub(super) fn is_up(&self) -> bool {
-        matches!(self.phase, ConnPhase::Up | ConnPhase::Draining)
     }
 }

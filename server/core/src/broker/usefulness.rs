@@ -6,17 +6,10 @@ use super::peers::Keep;
 use super::{Broker, ConnId, TimerKey};
 use crate::control::{Message, Wanted};
 use crate::key::Key;
+use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
-use alloc::vec::Vec;
 
 impl Broker {
-    /// Plugins of this server, or what is known of other servers', have changed.
-    pub(super) fn weigh_all(&mut self) {
-        for id in self.servers.values().copied().collect::<Vec<_>>() {
-            self.weigh(id);
-        }
-    }
-
     /// Judges anew whether we have a use for a link, and tells the peer when that has changed.
     pub(super) fn weigh(&mut self, id: ConnId) {
         let Some(key) = self.serving(id) else { return };
@@ -66,23 +59,29 @@ impl Broker {
             })
     }
 
-    /// Whether a plugin of this server uses or invites one of that server, or the link is kept.
+    /// Whether a plugin of this server uses or invites one of that server, or the link is kept. It
+    /// costs as much as that server has plugins.
     fn wants_link_to(&self, key: Key) -> bool {
-        let kept = |config: &super::PeerConfig| config.key == Some(key) || config.key.is_none();
-        let of_key = |peer: &&super::Peer| kept(&peer.config) && peer.key == Some(key);
-        if self.peers.values().filter(of_key).any(|peer| peer.config.keep == Keep::Always) {
+        let kept = |peer: &super::Peer| {
+            let named = peer.config.key == Some(key) || peer.config.key.is_none();
+            named && peer.config.keep == Keep::Always
+        };
+        if self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept) {
             return true;
         }
-        let offers = self.servers.get(&key).and_then(|id| self.conns.get(id)).map(|c| &c.offers);
-        let mut plugins = self.names.values().filter_map(|id| self.plugins.get(id));
-        plugins.any(|record| {
-            if offers.is_some_and(|offers| offers.invite(&record.config.name)) {
-                return true;
-            }
-            let version = |name| self.directory.version(key, name);
+        let conn = self.servers.get(&key).and_then(|id| self.conns.get(id));
+        let mut guests = conn.into_iter().flat_map(|conn| conn.offers.guests());
+        guests.any(|guest| self.names.contains_key(guest))
+            || self.directory.of(key).any(|(name, version)| self.is_wanted(name, version))
+    }
+
+    /// Whether a plugin of this server uses or invites a plugin of that name and version.
+    fn is_wanted(&self, name: &Name, version: Version) -> bool {
+        let mut wanting = self.partners.wanting(name).filter_map(|id| self.plugins.get(id));
+        wanting.any(|record| {
             let mut uses = record.config.uses.iter();
-            uses.any(|(name, least)| version(name).is_some_and(|version| version >= *least))
-                || record.config.invites.iter().any(|name| version(name).is_some())
+            uses.any(|(used, least)| used == name && version >= *least)
+                || record.config.invites.contains(name)
         })
     }
 }

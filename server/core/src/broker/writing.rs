@@ -21,15 +21,16 @@ impl Broker {
         self.touch(id);
     }
 
-    /// Connections that may have something to write, each once.
-    pub fn take_touched(&mut self) -> Vec<ConnId> {
-        let touched = core::mem::take(&mut self.touched);
-        for id in &touched {
+    /// Connections that may have something to write, each once. They replace the contents of
+    /// `touched`, whose memory the broker uses next.
+    pub fn take_touched(&mut self, touched: &mut Vec<ConnId>) {
+        touched.clear();
+        core::mem::swap(&mut self.touched, touched);
+        for id in touched {
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.touched = false;
             }
         }
-        touched
     }
 
     /// What to write to a connection now, in this order; all empty when there is nothing.
@@ -91,7 +92,7 @@ impl Broker {
             let Some(conn) = self.conns.get_mut(&id) else { return };
             // A stream whose turn has not come waits until more is written.
             let Some((_, tag)) = conn.link.next_ready() else { return };
-            self.flush_stream(tag);
+            self.at(tag, Broker::flush_stream);
             turns -= 1;
         }
         if self.conns.get(&id).and_then(|conn| conn.link.turns()).is_some_and(|turns| turns > 0) {

@@ -1,11 +1,13 @@
 //! One end of a bymux connection: its state, and what can be asked of it. What comes in is in
 //! `receive.rs`, what goes out in `send.rs`.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::codec::Decoder;
 use super::outbox::{Lane, Outbox};
-use super::stream::{Credit, Side, Stream};
+use super::stream::{Credit, Fact, Side, Stream};
+use super::streams::Streams;
 use super::{Profile, Role, StreamId, Violation};
 
 /// One end of a bymux connection. It makes no calls: bytes and calls go in, events and bytes come
@@ -24,7 +26,10 @@ pub struct Connection {
     pub(super) granted: u64,
     /// The id of the next stream that we create; `None` when all are used up.
     pub(super) next_id: Option<StreamId>,
-    pub(super) streams: BTreeMap<StreamId, Stream>,
+    pub(super) streams: Streams,
+    /// The places of streams whose turn has begun in the outbox's round of this number.
+    pub(super) begun: Vec<u32>,
+    pub(super) round: u64,
     /// Streams that are gone, with their tags, and not yet told.
     pub(super) gone: VecDeque<(StreamId, u32)>,
     /// Streams whose write was cut short by room. It may name some that are no longer waiting.
@@ -46,12 +51,13 @@ pub(super) struct Payload {
 }
 
 impl Connection {
-    /// An end at the moment when the transport is up.
-    pub fn new(role: Role, profile: Profile) -> Connection {
-        let mut streams = BTreeMap::new();
+    /// An end at the moment when the transport is up. `key` is any number that the peer cannot
+    /// know: it scatters the streams in their table, so that no choice of ids makes that slow.
+    pub fn new(role: Role, profile: Profile, key: u64) -> Connection {
+        let mut streams = Streams::new(key);
         if let Some(bytes) = profile.control_stream {
             let credit = Credit::finite(bytes);
-            streams.insert(StreamId::CONTROL, Stream::new(Lane::Control, credit, credit));
+            streams.insert(Stream::new(StreamId::CONTROL, Lane::Control, credit, credit));
         }
         let first = match (role, profile.control_stream) {
             (Role::Proactive, None) => 0,
@@ -67,6 +73,8 @@ impl Connection {
             granted: profile.global_credit,
             next_id: Some(StreamId(first)),
             streams,
+            begun: Vec::new(),
+            round: 0,
             gone: VecDeque::new(),
             waiting: VecDeque::new(),
             outbox: Outbox::default(),
@@ -93,21 +101,21 @@ impl Connection {
 
     /// Open streams, the control stream not counted.
     pub fn streams(&self) -> usize {
-        let control = self.streams.get(&StreamId::CONTROL);
-        self.streams.len() - usize::from(control.is_some_and(|stream| stream.lane == Lane::Control))
+        let control = self.streams.get(StreamId::CONTROL);
+        self.streams.len() - usize::from(control.is_some_and(|s| s.lane == Lane::Control))
     }
 
     /// The open streams with their tags, by id, the control stream not among them.
     pub fn open(&self) -> impl Iterator<Item = (StreamId, u32)> {
-        let data = self.streams.iter().filter(|(_, stream)| stream.lane == Lane::Data);
-        data.map(|(&id, stream)| (id, stream.tag))
+        let data = self.streams.sorted().into_iter().filter(|stream| stream.lane == Lane::Data);
+        data.map(|stream| (stream.id, stream.tag))
     }
 
     /// Bytes that we may still write on a stream: `u64::MAX` when that is without an end, and 0
     /// when the stream is gone or our Close is sent.
     pub fn writable(&self, id: StreamId) -> u64 {
-        match self.streams.get(&id) {
-            Some(stream) if !stream.ours.closed => stream.writable.bytes(),
+        match self.streams.get(id) {
+            Some(stream) if !stream.is(Fact::WeClosed) => stream.writable.bytes(),
             _ => 0,
         }
     }
@@ -115,8 +123,8 @@ impl Connection {
     /// Bytes that the peer may still write on a stream: what rule 18 weighs new credit against. 0
     /// when the stream is gone or the peer's Close has come.
     pub fn granted(&self, id: StreamId) -> u64 {
-        match self.streams.get(&id) {
-            Some(stream) if !stream.theirs.closed => stream.granted.bytes(),
+        match self.streams.get(id) {
+            Some(stream) if !stream.is(Fact::TheyClosed) => stream.granted.bytes(),
             _ => 0,
         }
     }
@@ -129,14 +137,19 @@ impl Connection {
     /// Sets the owner's own number of a stream, which each of its events hands back, so that the
     /// owner needs no map from ids. Without effect when the stream is gone.
     pub fn set_tag(&mut self, id: StreamId, tag: u32) {
-        if let Some(stream) = self.streams.get_mut(&id) {
+        if let Some(stream) = self.streams.get_mut(id) {
             stream.tag = tag;
         }
     }
 
     /// The owner's number of a stream, 0 until it is set; `None` when the stream is gone.
     pub fn tag(&self, id: StreamId) -> Option<u32> {
-        self.streams.get(&id).map(|stream| stream.tag)
+        self.streams.get(id).map(|stream| stream.tag)
+    }
+
+    /// Streams that are gone, with their tags, and not yet told.
+    pub fn untold(&self) -> impl Iterator<Item = (StreamId, u32)> + '_ {
+        self.gone.iter().copied()
     }
 
     /// The next stream that is gone, with its tag. [`Connection::receive`] tells the same as an
@@ -159,9 +172,9 @@ impl Connection {
 
     /// Forgets a stream when all four facts are true (rule 25), and keeps its end to be told.
     pub(super) fn forget_if_ended(&mut self, id: StreamId) {
-        let ended = |stream: &Stream| stream.ours.ended() && stream.theirs.ended();
-        if self.streams.get(&id).is_some_and(ended)
-            && let Some(stream) = self.streams.remove(&id)
+        let ended = |stream: &Stream| stream.we_ended() && stream.they_ended();
+        if self.streams.get(id).is_some_and(ended)
+            && let Some(stream) = self.streams.remove(id)
         {
             self.gone.push_back((id, stream.tag));
         }

@@ -17,6 +17,7 @@ mod outbox;
 mod receive;
 mod send;
 mod stream;
+mod streams;
 mod violation;
 
 use core::fmt;

@@ -2,7 +2,7 @@
 
 use super::connection::Payload;
 use super::outbox::Lane;
-use super::stream::{Credit, CreditError, Stream};
+use super::stream::{Credit, CreditError, Fact, Stream};
 use super::{Connection, Event, Level, Packet, StreamId, Violation};
 
 impl Connection {
@@ -63,7 +63,7 @@ impl Connection {
     }
 
     fn active(&mut self, id: StreamId) -> Result<&mut Stream, Violation> {
-        self.streams.get_mut(&id).ok_or(Violation::InactiveStream(id))
+        self.streams.get_mut(id).ok_or(Violation::InactiveStream(id))
     }
 
     fn take_write<'a>(
@@ -73,7 +73,7 @@ impl Connection {
         input: &mut &'a [u8],
     ) -> Result<Option<Event<'a>>, Violation> {
         let stream = self.active(id)?;
-        if stream.theirs.closed {
+        if stream.is(Fact::TheyClosed) {
             return Err(Violation::WriteAfterClose(Level::Stream(id)));
         }
         let credit = stream.granted.bytes();
@@ -87,7 +87,7 @@ impl Connection {
     /// The stream is asked again, since its owner may have set its tag or ended its reading
     /// meanwhile.
     fn go_on_with_payload<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
-        let tag = self.streams.get(&self.payload.stream).and_then(Stream::reader);
+        let tag = self.streams.get(self.payload.stream).and_then(Stream::reader);
         self.take_payload(tag, input)
     }
 
@@ -108,7 +108,7 @@ impl Connection {
     /// After our Close this goes on until the peer's StopRead, and is of no use (rule 23).
     fn take_credit(&mut self, id: StreamId, amount: u64) -> Result<Event<'static>, Violation> {
         let stream = self.active(id)?;
-        if stream.theirs.stopped {
+        if stream.is(Fact::TheyStopped) {
             return Err(Violation::CreditAfterStopRead(Level::Stream(id)));
         }
         stream.writable = stream.writable.add(amount).map_err(|error| match error {
@@ -120,10 +120,9 @@ impl Connection {
 
     fn take_close(&mut self, id: StreamId) -> Result<Event<'static>, Violation> {
         let stream = self.active(id)?;
-        if stream.theirs.closed {
+        if !stream.begins(Fact::TheyClosed) {
             return Err(Violation::SecondClose(Level::Stream(id)));
         }
-        stream.theirs.closed = true;
         let tag = stream.tag;
         self.stop_read(id);
         self.forget_if_ended(id);
@@ -132,10 +131,9 @@ impl Connection {
 
     fn take_stop_read(&mut self, id: StreamId) -> Result<Event<'static>, Violation> {
         let stream = self.active(id)?;
-        if stream.theirs.stopped {
+        if !stream.begins(Fact::TheyStopped) {
             return Err(Violation::SecondStopRead(Level::Stream(id)));
         }
-        stream.theirs.stopped = true;
         let tag = stream.tag;
         self.close(id);
         self.forget_if_ended(id);
@@ -158,7 +156,7 @@ impl Connection {
     /// off.
     fn hear_ping_or_pong(&mut self, id: StreamId) -> Result<u32, Violation> {
         let stream = self.active(id)?;
-        if stream.theirs.ended() {
+        if stream.they_ended() {
             return Err(Violation::PingAfterEnd(Level::Stream(id)));
         }
         Ok(stream.tag)
@@ -171,11 +169,12 @@ impl Connection {
         if !self.role.peer().creates(id) {
             return Err(Violation::WrongParity(id));
         }
-        if self.streams.contains_key(&id) {
+        if self.streams.get(id).is_some() {
             return Err(Violation::IdInUse(id));
         }
         self.granted = self.granted.checked_sub(1).ok_or(Violation::CreatedWithoutCredit(id))?;
-        self.streams.insert(id, Stream::new(Lane::Data, Credit::finite(0), self.creator_credit));
+        let (writable, granted) = (Credit::finite(0), self.creator_credit);
+        self.streams.insert(Stream::new(id, Lane::Data, writable, granted));
         Ok(Event::Opened { stream: id })
     }
 

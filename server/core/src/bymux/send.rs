@@ -3,7 +3,7 @@
 use core::num::NonZeroU64;
 
 use super::outbox::Lane;
-use super::stream::{Credit, Stream};
+use super::stream::{Credit, Fact, Stream};
 use super::{Connection, Packet, StreamId};
 
 /// The streams.
@@ -18,7 +18,8 @@ impl Connection {
         self.creatable = self.creatable.checked_sub(1)?;
         self.next_id = id.0.checked_add(2).map(StreamId);
         self.outbox.push(Lane::Control, Packet::Create(id));
-        self.streams.insert(id, Stream::new(Lane::Data, self.creator_credit, Credit::finite(0)));
+        let (writable, granted) = (self.creator_credit, Credit::finite(0));
+        self.streams.insert(Stream::new(id, Lane::Data, writable, granted));
         Some(id)
     }
 
@@ -28,36 +29,56 @@ impl Connection {
     /// is gone or our Close is sent.
     #[inline]
     pub fn write(&mut self, id: StreamId, bytes: &[u8]) -> usize {
-        let Some(stream) = self.streams.get_mut(&id) else { return 0 };
-        if stream.ours.closed {
+        self.begin_round();
+        let Some((place, stream)) = self.streams.find_mut(id) else { return 0 };
+        if stream.is(Fact::WeClosed) {
             return 0;
         }
+        let lane = stream.lane;
         let within_credit = stream.writable.limit(bytes.len());
         let taken = within_credit.min(stream.room(&self.outbox));
-        self.outbox.write(stream.lane, id, &bytes[..taken]);
-        stream.charge(taken);
-        if taken < within_credit && !stream.waiting {
-            stream.waiting = true;
-            match stream.lane {
+        self.outbox.write(lane, id, &bytes[..taken]);
+        let mut begins = stream.charge(taken);
+        if taken < within_credit && !stream.is(Fact::Waits) {
+            begins |= stream.wait();
+            match lane {
                 // Control never waits behind data.
                 Lane::Control => self.waiting.push_front(id),
                 Lane::Data => self.waiting.push_back(id),
             }
         }
+        if begins {
+            self.begun.push(place);
+        }
         taken
+    }
+
+    /// In a new round of the outbox, each stream has its turn before it, whichever streams have the
+    /// places in the list by now.
+    #[inline]
+    fn begin_round(&mut self) {
+        if self.round != self.outbox.round() {
+            self.round = self.outbox.round();
+            for place in self.begun.drain(..) {
+                if let Some(stream) = self.streams.at_mut(place) {
+                    stream.ends(Fact::HasBegun);
+                }
+            }
+        }
     }
 
     /// The next stream whose write was cut short by room and may now go on, with its tag. Streams
     /// take turns: each is named once, and waits again behind the others when it is cut short
     /// again.
     pub fn next_ready(&mut self) -> Option<(StreamId, u32)> {
+        self.begin_round();
         while let Some(&id) = self.waiting.front() {
-            match self.streams.get_mut(&id) {
-                Some(stream) if stream.waiting => {
+            match self.streams.get_mut(id) {
+                Some(stream) if stream.is(Fact::Waits) => {
                     if !stream.has_turn(&self.outbox) {
                         return None;
                     }
-                    stream.waiting = false;
+                    stream.ends(Fact::Waits);
                     self.waiting.pop_front();
                     return Some((id, stream.tag));
                 }
@@ -71,8 +92,8 @@ impl Connection {
     /// Lets the peer write more bytes, and gives how many were granted: less than `amount` only
     /// where the sum would be infinite. 0 when the stream is gone or our StopRead is sent.
     pub fn credit(&mut self, id: StreamId, amount: NonZeroU64) -> u64 {
-        let Some(stream) = self.streams.get_mut(&id) else { return 0 };
-        if stream.ours.stopped {
+        let Some(stream) = self.streams.get_mut(id) else { return 0 };
+        if stream.is(Fact::WeStopped) {
             return 0;
         }
         let amount = amount.get().min(stream.granted.headroom());
@@ -87,8 +108,8 @@ impl Connection {
     /// itself; it is here because bymux has it. Without effect when the stream is gone or our
     /// StopRead is sent.
     pub fn credit_infinite(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && !stream.ours.stopped
+        if let Some(stream) = self.streams.get_mut(id)
+            && !stream.is(Fact::WeStopped)
         {
             stream.granted = Credit::INFINITE;
             self.outbox.push(Lane::Control, Packet::Credit { stream: id, amount: 0 });
@@ -97,22 +118,21 @@ impl Connection {
 
     /// Ends our writing, behind what is queued. Without effect when it is ended already.
     pub fn close(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && !stream.ours.closed
+        if let Some(stream) = self.streams.get_mut(id)
+            && stream.begins(Fact::WeClosed)
         {
-            stream.ours.closed = true;
-            stream.waiting = false;
-            self.outbox.push(stream.lane, Packet::Close(id));
+            stream.ends(Fact::Waits);
+            let lane = stream.lane;
+            self.outbox.push(lane, Packet::Close(id));
             self.forget_if_ended(id);
         }
     }
 
     /// Ends our reading: what still comes is dropped. Without effect when it is ended already.
     pub fn stop_read(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && !stream.ours.stopped
+        if let Some(stream) = self.streams.get_mut(id)
+            && stream.begins(Fact::WeStopped)
         {
-            stream.ours.stopped = true;
             self.outbox.push(Lane::Control, Packet::StopRead(id));
             self.forget_if_ended(id);
         }
@@ -129,7 +149,7 @@ impl Connection {
     }
 
     fn say_unless_ended(&mut self, id: StreamId, packet: Packet) {
-        if self.streams.get(&id).is_some_and(|stream| !stream.ours.ended()) {
+        if self.streams.get(id).is_some_and(|stream| !stream.we_ended()) {
             self.outbox.push(Lane::Control, packet);
         }
     }

@@ -1,5 +1,6 @@
 //! What is known of one stream: credit both ways, who has ended what, and its turn in the outbox.
 
+use super::StreamId;
 use super::outbox::{Lane, Outbox, QUANTUM};
 
 /// Bytes that one end may still write: finite up to 2^64-2, and 2^64-1 is infinite (rule 15), which
@@ -75,73 +76,122 @@ impl Side {
     }
 }
 
-/// One active stream.
+/// A fact of a stream that is true or not, by its bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Fact {
+    /// We sent Close.
+    WeClosed = 1 << 0,
+    /// We sent StopRead.
+    WeStopped = 1 << 1,
+    /// The peer sent Close.
+    TheyClosed = 1 << 2,
+    /// The peer sent StopRead.
+    TheyStopped = 1 << 3,
+    /// A write was cut short by room, and `Connection::next_ready` has not named the stream since.
+    Waits = 1 << 4,
+    /// It has begun its turn in this round.
+    HasBegun = 1 << 5,
+}
+
+/// One active stream. There may be 65,536 on each link, so it is packed.
 #[derive(Debug)]
 pub(super) struct Stream {
+    pub(super) id: StreamId,
     /// What we may still write.
     pub(super) writable: Credit,
     /// What the peer may still write.
     pub(super) granted: Credit,
-    pub(super) ours: Side,
-    pub(super) theirs: Side,
     /// The owner's number.
     pub(super) tag: u32,
+    /// Bytes that are left of its turn, once that has begun: then fewer than `QUANTUM`.
+    left: u16,
+    facts: u8,
     pub(super) lane: Lane,
-    /// A write was cut short by room, and `Connection::next_ready` has not named the stream since.
-    pub(super) waiting: bool,
-    /// The outbox's round in which the stream last wrote.
-    round: u64,
-    /// Bytes written in that round, at most `QUANTUM`.
-    spent: usize,
 }
 
-// 65,536 streams of a link have to stay small: an idle channel may cost 256 bytes in all layers
-// together.
-const _: () = assert!(size_of::<Stream>() <= 64);
+// An idle channel may cost 256 bytes in all layers together, and one that is passed on has two
+// streams.
+const _: () = assert!(size_of::<Stream>() <= 32);
+
+// What is left of a turn that has begun fits `Stream::left`.
+const _: () = assert!(QUANTUM - 1 <= u16::MAX as usize);
 
 impl Stream {
-    pub(super) fn new(lane: Lane, writable: Credit, granted: Credit) -> Stream {
-        let (ours, theirs) = (Side::default(), Side::default());
-        Stream { writable, granted, ours, theirs, tag: 0, lane, waiting: false, round: 0, spent: 0 }
+    pub(super) fn new(id: StreamId, lane: Lane, writable: Credit, granted: Credit) -> Stream {
+        Stream { id, writable, granted, tag: 0, left: 0, facts: 0, lane }
+    }
+
+    #[inline]
+    pub(super) fn is(&self, fact: Fact) -> bool {
+        self.facts & fact as u8 != 0
+    }
+
+    /// Makes a fact true; whether it was not.
+    pub(super) fn begins(&mut self, fact: Fact) -> bool {
+        let news = !self.is(fact);
+        self.facts |= fact as u8;
+        news
+    }
+
+    pub(super) fn ends(&mut self, fact: Fact) {
+        self.facts &= !(fact as u8);
+    }
+
+    /// We sent both Close and StopRead.
+    pub(super) fn we_ended(&self) -> bool {
+        self.is(Fact::WeClosed) && self.is(Fact::WeStopped)
+    }
+
+    /// The peer sent both Close and StopRead.
+    pub(super) fn they_ended(&self) -> bool {
+        self.is(Fact::TheyClosed) && self.is(Fact::TheyStopped)
     }
 
     /// Bytes that the stream may put in the outbox now. A stream that waits gets none before it is
-    /// named, and keeps the round in which it was cut short, so that asking early does not put off
-    /// its turn.
+    /// named, and its turn in this round is over, so that asking early does not put off the next.
     #[inline]
-    pub(super) fn room(&mut self, outbox: &Outbox) -> usize {
-        if self.waiting {
-            return 0;
-        }
-        if self.round != outbox.round() {
-            self.round = outbox.round();
-            self.spent = 0;
-        }
+    pub(super) fn room(&self, outbox: &Outbox) -> usize {
         match self.lane {
+            _ if self.is(Fact::Waits) => 0,
             Lane::Control => outbox.control_room(),
-            Lane::Data if outbox.takes_data() => QUANTUM.saturating_sub(self.spent),
-            Lane::Data => 0,
+            Lane::Data if !outbox.takes_data() => 0,
+            Lane::Data if self.is(Fact::HasBegun) => usize::from(self.left),
+            Lane::Data => QUANTUM,
         }
     }
 
-    /// Charges bytes that went into the outbox, which credit and [`Stream::room`] allowed.
+    /// Charges bytes that went into the outbox, which credit and [`Stream::room`] allowed. Whether
+    /// this began the stream's turn.
     #[inline]
-    pub(super) fn charge(&mut self, bytes: usize) {
-        self.spent = self.spent.saturating_add(bytes);
+    pub(super) fn charge(&mut self, bytes: usize) -> bool {
         self.writable = self.writable.spend(bytes as u64).unwrap_or(Credit::finite(0));
+        if bytes == 0 || self.lane == Lane::Control {
+            return false;
+        }
+        let before = if self.is(Fact::HasBegun) { usize::from(self.left) } else { QUANTUM };
+        self.left = u16::try_from(before.saturating_sub(bytes)).unwrap_or(u16::MAX);
+        self.begins(Fact::HasBegun)
+    }
+
+    /// The stream's write was cut short: its turn is over. Whether that had not begun.
+    pub(super) fn wait(&mut self) -> bool {
+        self.begins(Fact::Waits);
+        self.left = 0;
+        self.begins(Fact::HasBegun)
     }
 
     /// The tag of who reads what comes; `None` after our StopRead.
     #[inline]
     pub(super) fn reader(&self) -> Option<u32> {
-        (!self.ours.stopped).then_some(self.tag)
+        (!self.is(Fact::WeStopped)).then_some(self.tag)
     }
 
     /// Whether a waiting stream's turn has come.
     pub(super) fn has_turn(&self, outbox: &Outbox) -> bool {
         match self.lane {
             Lane::Control => outbox.control_drained(),
-            Lane::Data => self.round != outbox.round() && outbox.takes_data(),
+            Lane::Data => !self.is(Fact::HasBegun) && outbox.takes_data(),
         }
     }
 }

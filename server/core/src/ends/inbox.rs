@@ -15,6 +15,8 @@ struct Kept {
 }
 
 impl Inbox {
+    pub(crate) const EMPTY: Inbox = Inbox(None);
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }

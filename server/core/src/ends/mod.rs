@@ -4,15 +4,54 @@
 //! holds the table and each end's accounts. What joining, giving and telling do is in the broker.
 
 mod end;
+mod flags;
 mod inbox;
+mod pairs;
 
 pub(crate) use end::{ChannelInfo, End, Owner, Phase};
+pub(crate) use flags::Flag;
 pub(crate) use inbox::Inbox;
+pub(crate) use pairs::Pairs;
 
+use crate::broker::PluginId;
+use crate::pages::Pages;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
+use end::Held;
 
-/// An end's place in the table. It is reused; a [`Handle`] is not.
-pub(crate) type EndId = u32;
+/// An end's place in the table, from 1 on. It is reused; a [`Handle`] is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EndId(NonZeroU32);
+
+impl EndId {
+    /// The end that a stream's tag names; a stream whose tag was never set has none.
+    #[inline]
+    pub(crate) fn of_tag(tag: u32) -> Option<EndId> {
+        NonZeroU32::new(tag).map(EndId)
+    }
+
+    /// The tag of the stream that belongs to the end.
+    #[inline]
+    pub(crate) fn tag(self) -> u32 {
+        self.0.get()
+    }
+
+    #[inline]
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+
+    fn at(index: usize) -> Option<EndId> {
+        u32::try_from(index + 1).ok().and_then(EndId::of_tag)
+    }
+}
+
+impl core::fmt::Display for EndId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// How a plugin names one of its ends. It is never used again after the end is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,11 +59,11 @@ pub struct Handle(pub u64);
 
 impl Handle {
     fn new(generation: u32, id: EndId) -> Handle {
-        Handle(u64::from(generation) << 32 | u64::from(id))
+        Handle(u64::from(generation) << 32 | u64::from(id.tag()))
     }
 
-    pub(crate) fn id(self) -> EndId {
-        (self.0 & u64::from(u32::MAX)) as EndId
+    pub(crate) fn id(self) -> Option<EndId> {
+        EndId::of_tag((self.0 & u64::from(u32::MAX)) as u32)
     }
 
     fn generation(self) -> u32 {
@@ -44,16 +83,44 @@ pub(crate) enum Lookup {
 }
 
 #[derive(Debug)]
-struct Slot {
-    generation: u32,
-    end: Option<End>,
+enum Slot {
+    Taken(End),
+    Free { generation: u32, next: Option<EndId> },
 }
 
-/// All ends of one broker.
+impl Slot {
+    #[inline]
+    fn end(&self) -> Option<&End> {
+        match self {
+            Slot::Taken(end) => Some(end),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    #[inline]
+    fn end_mut(&mut self) -> Option<&mut End> {
+        match self {
+            Slot::Taken(end) => Some(end),
+            Slot::Free { .. } => None,
+        }
+    }
+}
+
+// A free place costs nothing beside it.
+const _: () = assert!(size_of::<Slot>() == size_of::<End>());
+
+/// All ends of one broker. Those of one plugin are chained, so that the end of a plugin costs as
+/// much as its channels, and not as all.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    slots: Vec<Slot>,
-    free: Vec<EndId>,
+    slots: Pages<Slot, 64>,
+    /// The free place that is taken next.
+    free: Option<EndId>,
+    live: usize,
+    /// The first end of each plugin that has any.
+    firsts: BTreeMap<PluginId, EndId>,
+    /// The ends that a plugin has joined to others.
+    through: BTreeSet<(PluginId, EndId)>,
 }
 
 impl Ends {
@@ -61,24 +128,48 @@ impl Ends {
     const MOST: usize = u32::MAX as usize - 1;
 
     /// Puts an end into the table; `None` when it is full.
-    pub(crate) fn add(&mut self, end: End) -> Option<EndId> {
-        let id = match self.free.pop() {
+    pub(crate) fn add(&mut self, mut end: End) -> Option<EndId> {
+        let id = match self.free {
             Some(id) => id,
-            None if self.slots.len() < Ends::MOST => {
-                self.slots.push(Slot { generation: 1, end: None });
-                (self.slots.len() - 1) as EndId
-            }
+            None if self.slots.len() < Ends::MOST => EndId::at(self.slots.len())?,
             None => return None,
         };
-        self.slots.get_mut(id as usize)?.end = Some(end);
+        if let Held::Plugin { plugin, behind, .. } = &mut end.held {
+            *behind = self.firsts.insert(*plugin, id);
+            if let Some(behind) = *behind {
+                self.chain(behind, |before, _| *before = Some(id));
+            }
+        }
+        match self.slots.get_mut(id.index()) {
+            Some(slot) => {
+                if let Slot::Free { generation, next } = *slot {
+                    self.free = next;
+                    end.generation = generation;
+                }
+                *slot = Slot::Taken(end);
+            }
+            None => {
+                end.generation = 1;
+                self.slots.push(Slot::Taken(end));
+            }
+        }
+        self.live += 1;
         Some(id)
     }
 
     pub(crate) fn remove(&mut self, id: EndId) -> Option<End> {
-        let slot = self.slots.get_mut(id as usize)?;
-        let end = slot.end.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(id);
+        let end = self.get(id)?;
+        let (held, through) = (end.held, end.through());
+        let next = self.free;
+        let free = Slot::Free { generation: end.generation.wrapping_add(1), next };
+        let slot = core::mem::replace(self.slots.get_mut(id.index())?, free);
+        self.free = Some(id);
+        self.live -= 1;
+        self.unchain(held);
+        if let Some(plugin) = through {
+            self.through.remove(&(plugin, id));
+        }
+        let Slot::Taken(end) = slot else { return None };
         if let Some(peer) = end.peer.filter(|peer| *peer != id)
             && let Some(peer) = self.get_mut(peer)
             && peer.peer == Some(id)
@@ -88,26 +179,80 @@ impl Ends {
         Some(end)
     }
 
-    pub(crate) fn get(&self, id: EndId) -> Option<&End> {
-        self.slots.get(id as usize)?.end.as_ref()
+    /// Takes an end that is gone out of the chain of its plugin.
+    fn unchain(&mut self, held: Held) {
+        let Held::Plugin { plugin, before, behind } = held else { return };
+        if let Some(behind) = behind {
+            self.chain(behind, |link, _| *link = before);
+        }
+        match (before, behind) {
+            (Some(before), _) => self.chain(before, |_, link| *link = behind),
+            (None, Some(behind)) => drop(self.firsts.insert(plugin, behind)),
+            (None, None) => drop(self.firsts.remove(&plugin)),
+        }
     }
 
+    /// Changes the neighbours of a plugin's end.
+    fn chain(&mut self, id: EndId, change: impl FnOnce(&mut Option<EndId>, &mut Option<EndId>)) {
+        let end = self.slots.get_mut(id.index()).and_then(Slot::end_mut);
+        if let Some(Held::Plugin { before, behind, .. }) = end.map(|end| &mut end.held) {
+            change(before, behind);
+        }
+    }
+
+    /// The ends of a plugin, in the order of the table.
+    pub(crate) fn of_plugin(&self, plugin: PluginId) -> Vec<EndId> {
+        let mut all = Vec::new();
+        let mut next = self.firsts.get(&plugin).copied();
+        while let Some(id) = next {
+            all.push(id);
+            next = match self.get(id).map(|end| end.held) {
+                Some(Held::Plugin { behind, .. }) => behind,
+                _ => None,
+            };
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// The ends that a plugin has joined to others, in the order of the table.
+    pub(crate) fn joined_by(&self, plugin: PluginId) -> Vec<EndId> {
+        let of_plugin = self.through.range((plugin, EndId(NonZeroU32::MIN))..);
+        of_plugin.take_while(|(of, _)| *of == plugin).map(|(_, id)| *id).collect()
+    }
+
+    /// A plugin has joined an end to another one, and answers for it from now on.
+    pub(crate) fn set_through(&mut self, id: EndId, plugin: PluginId) {
+        if let Some(end) = self.get_mut(id) {
+            let before = end.change(|rare| rare.through.replace(plugin));
+            if let Some(before) = before {
+                self.through.remove(&(before, id));
+            }
+            self.through.insert((plugin, id));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: EndId) -> Option<&End> {
+        self.slots.get(id.index())?.end()
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: EndId) -> Option<&mut End> {
-        self.slots.get_mut(id as usize)?.end.as_mut()
+        self.slots.get_mut(id.index())?.end_mut()
     }
 
     pub(crate) fn handle(&self, id: EndId) -> Handle {
-        Handle::new(self.slots.get(id as usize).map_or(0, |slot| slot.generation), id)
+        Handle::new(self.get(id).map_or(0, |end| end.generation), id)
     }
 
     pub(crate) fn lookup(&self, handle: Handle) -> Lookup {
-        match self.slots.get(handle.id() as usize) {
-            Some(slot) if slot.generation == handle.generation() && slot.end.is_some() => {
-                Lookup::Live(handle.id())
-            }
-            Some(slot) if handle.generation() >= 1 && handle.generation() < slot.generation => {
-                Lookup::Past
-            }
+        let Some(id) = handle.id() else { return Lookup::Never };
+        let past = |generation| (1..generation).contains(&handle.generation());
+        match self.slots.get(id.index()) {
+            Some(Slot::Taken(end)) if end.generation == handle.generation() => Lookup::Live(id),
+            Some(Slot::Taken(end)) if past(end.generation) => Lookup::Past,
+            Some(Slot::Free { generation, .. }) if past(*generation) => Lookup::Past,
             _ => Lookup::Never,
         }
     }
@@ -123,15 +268,10 @@ impl Ends {
     /// All ends, in the order of the table.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (EndId, &End)> {
         let numbered = self.slots.iter().enumerate();
-        numbered.filter_map(|(id, slot)| slot.end.as_ref().map(|end| (id as EndId, end)))
-    }
-
-    /// The ends that `choose` picks.
-    pub(crate) fn ids_where(&self, choose: impl Fn(&End) -> bool) -> Vec<EndId> {
-        self.iter().filter(|(_, end)| choose(end)).map(|(id, _)| id).collect()
+        numbered.filter_map(|(index, slot)| Some((EndId::at(index)?, slot.end()?)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.len() == self.free.len()
+        self.live == 0
     }
 }

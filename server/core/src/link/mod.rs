@@ -120,11 +120,11 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link over a connection that is open.
-    pub fn new(role: Role, now: Duration, limits: &Limits) -> Link {
+    /// A link over a connection that is open. `key` is any number that the peer cannot know.
+    pub fn new(role: Role, now: Duration, limits: &Limits, key: u64) -> Link {
         Link {
             role,
-            mux: Connection::new(role, PROFILE),
+            mux: Connection::new(role, PROFILE, key),
             control: FrameReader::new(limits.control_message),
             outbox_max: limits.outbox,
             control_left: CONTROL_CREDIT,

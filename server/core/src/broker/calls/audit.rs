@@ -3,7 +3,7 @@
 use super::super::{Broker, PluginId};
 use super::{Asked, Asker, CallCounts, Heard};
 use crate::calls::MESSAGE_COST;
-use crate::ends::{End, EndId};
+use crate::ends::{End, EndId, Flag};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -60,7 +60,8 @@ impl Broker {
     ) -> Result<(), String> {
         let mut accounts = BTreeMap::new();
         for (end, stream) in &self.calls.streams {
-            let ours = |end: &&End| end.flags.calls && end.plugin() == Some(stream.plugin);
+            let ours =
+                |end: &&End| end.flags.has(Flag::Calls) && end.plugin() == Some(stream.plugin);
             if self.ends.get(*end).filter(ours).is_none() {
                 return Err(format!("a stream of calls has no end {end}"));
             }
@@ -75,7 +76,7 @@ impl Broker {
                 None => counts.entry(stream.plugin).or_default().held += stream.charged.1,
             }
         }
-        for (id, conn) in &self.conns {
+        for (id, conn) in self.conns.iter() {
             let found: u64 = accounts.get(id).copied().unwrap_or(0);
             if found != conn.calls_held {
                 let counted = conn.calls_held;

@@ -5,7 +5,7 @@ use super::super::{Broker, Caller, ConnId, PluginId, Target, TimerKey, Told};
 use super::{CallId, Outcome};
 use crate::calls::{Kind, Message, Reader, Sender, Side};
 use crate::control::Purpose;
-use crate::ends::{EndId, Handle};
+use crate::ends::{EndId, Flag, Handle};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::Name;
@@ -80,13 +80,13 @@ impl Broker {
         let pair = (plugin, entry.name.clone(), entry.server);
         let there = self.calls.pairs.get(&pair).copied().filter(|end| {
             let end = self.ends.get(*end);
-            end.is_some_and(|end| !end.flags.ending && !end.flags.write_over)
+            end.is_some_and(|end| !end.flags.has(Flag::Ending) && !end.flags.has(Flag::WriteOver))
         });
         if let Some(end) = there {
             return Ok(end);
         }
         let handle = self.open_to(plugin, target, entry, Purpose::Calls)?;
-        let end = handle.id();
+        let end = handle.id().ok_or_else(no_stream)?;
         let stream = CallStream::new(plugin, Part::Caller(pair.clone()), self.now);
         self.calls.streams.insert(end, stream);
         self.calls.pairs.insert(pair, end);
@@ -176,31 +176,32 @@ impl Broker {
 
     /// Whether an end carries calls, so that its plugin is not told of it.
     pub(in super::super) fn carries_calls(&self, handle: Handle) -> bool {
-        self.ends.live(handle).is_some_and(|end| end.flags.calls)
+        self.ends.live(handle).is_some_and(|end| end.flags.has(Flag::Calls))
     }
 
     /// What a plugin would be told of a channel, if it were one.
     pub(in super::super) fn calls_told(&mut self, plugin: PluginId, told: Told) {
+        let Some(end) = told.channel().and_then(Handle::id) else { return };
         match told {
             Told::Open(handle, caller) => {
                 let mut stream = CallStream::new(plugin, Part::Callee(caller), self.now);
                 stream.up = true;
-                self.calls.streams.insert(handle.id(), stream);
+                self.calls.streams.insert(end, stream);
                 let _ = self.accept(plugin, handle);
             }
-            Told::Opened(handle) => {
-                if let Some(stream) = self.calls.streams.get_mut(&handle.id()) {
+            Told::Opened(_) => {
+                if let Some(stream) = self.calls.streams.get_mut(&end) {
                     stream.up = true;
                 }
             }
-            Told::Credit(handle) => self.pump_calls(handle.id()),
+            Told::Credit(_) => self.pump_calls(end),
             Told::Deliver(handle) => {
                 let bytes = self.take_inbox(plugin, handle);
-                self.calls_bytes(plugin, handle, &bytes);
+                self.calls_bytes(plugin, end, &bytes);
             }
             // The caller closes when nothing is left to say.
-            Told::Close(handle) | Told::StopRead(handle) => self.close_calls(handle.id()),
-            Told::Ended(handle, reason) => self.call_stream_over(handle.id(), reason),
+            Told::Close(_) | Told::StopRead(_) => self.close_calls(end),
+            Told::Ended(_, reason) => self.call_stream_over(end, reason),
             Told::Directory(_)
             | Told::Link(_)
             | Told::Timer(_)
@@ -211,8 +212,8 @@ impl Broker {
     }
 
     /// Bytes came on a stream of calls.
-    pub(in super::super) fn calls_bytes(&mut self, plugin: PluginId, handle: Handle, bytes: &[u8]) {
-        let (end, mut input) = (handle.id(), bytes);
+    pub(in super::super) fn calls_bytes(&mut self, plugin: PluginId, end: EndId, bytes: &[u8]) {
+        let (handle, mut input) = (self.ends.handle(end), bytes);
         loop {
             let limits = &self.settings.limits;
             let (longest, most) = (limits.call_size, limits.link_window);
@@ -399,6 +400,10 @@ impl Broker {
             *account += new.1;
         }
     }
+}
+
+fn no_stream() -> Reason {
+    Reason::server(Code::Refused, "there is no stream for the call")
 }
 
 /// Whether a stream that ended so may have carried calls.

@@ -1,0 +1,86 @@
+//! Facts of an end that are true or not, packed.
+
+/// A fact of an end, by its bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub(crate) enum Flag {
+    /// The owner writes no more.
+    WriteOver = 1 << 0,
+    /// The owner was told that nobody reads what it writes.
+    Stopped = 1 << 1,
+    /// The owner is told no more bytes.
+    ReadOver = 1 << 2,
+    /// The other end writes no more; the owner is told as soon as the inbox is empty.
+    Closing = 1 << 3,
+    /// The owner's last write was cut short: tell it when there is room.
+    WantsRoom = 1 << 4,
+    /// Half of the window was used up in one round trip: it may grow.
+    ShortWindow = 1 << 5,
+    /// A plugin gives credit itself.
+    Manual = 1 << 6,
+    /// The last word about this end is on its way to its plugin.
+    Ending = 1 << 7,
+    /// The plugin has given this end up, and hears nothing but the last word.
+    Muted = 1 << 8,
+    /// A delivery of the inbox is on its way to the plugin.
+    Delivering = 1 << 9,
+    /// StopRead goes out on this stream as soon as the peer has answered: without our reading, it
+    /// could not answer.
+    StopWhenAnswered = 1 << 10,
+    /// It carries calls: what its plugin would be told, the broker is told.
+    Calls = 1 << 11,
+}
+
+/// Which flags are set.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    #[inline]
+    pub(crate) fn has(self, flag: Flag) -> bool {
+        self.0 & flag as u16 != 0
+    }
+
+    /// Sets a flag; whether it was not set.
+    pub(crate) fn set(&mut self, flag: Flag) -> bool {
+        let news = !self.has(flag);
+        self.0 |= flag as u16;
+        news
+    }
+
+    /// Takes a flag back; whether it was set.
+    pub(crate) fn clear(&mut self, flag: Flag) -> bool {
+        let was = self.has(flag);
+        self.0 &= !(flag as u16);
+        was
+    }
+
+    /// Sets a flag if something holds, and takes it back if not.
+    pub(crate) fn note(&mut self, flag: Flag, holds: bool) {
+        match holds {
+            true => self.set(flag),
+            false => self.clear(flag),
+        };
+    }
+}
+
+impl core::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        use Flag::*;
+        let all = [
+            WriteOver,
+            Stopped,
+            ReadOver,
+            Closing,
+            WantsRoom,
+            ShortWindow,
+            Manual,
+            Ending,
+            Muted,
+            Delivering,
+            StopWhenAnswered,
+            Calls,
+        ];
+        f.debug_set().entries(all.iter().filter(|flag| self.has(**flag))).finish()
+    }
+}
