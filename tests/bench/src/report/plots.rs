@@ -243,7 +243,7 @@ fn memory(report: &Report) -> Plot {
         picture.bar("fill link", (LEFT, top), (width(*value), 30.0));
         picture.line("target", (target, top - 3.0), (target, top + 33.0));
         let label = format!("{} B", plain(*value));
-        picture.text("value", (LEFT + width(*value) + 8.0, top + 20.0), Anchor::Start, &label);
+        picture.text("inside", (LEFT + width(*value) - 10.0, top + 20.0), Anchor::End, &label);
     }
     picture.line("grid", (LEFT, 44.0), (LEFT, bottom - 30.0));
     picture.text("axis", (LEFT, bottom), Anchor::Start, "bytes of memory for each channel, from 0");
