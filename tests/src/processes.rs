@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Direct, DirectDial, DirectId, Effect, Expose, Grants, Handle, Opened,
-    Opening, PeerConfig, PluginConfig, PluginId, Security, Settings, Step, Target, Told,
+    Opening, PeerConfig, PeerId, PluginConfig, PluginId, Security, Settings, Step, Target, Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -197,14 +197,18 @@ impl Processes {
 
     /// Links a host to its server, which sees it at this address.
     pub fn link(&mut self, host: usize, server: usize, seen: Option<SocketAddr>) {
-        let (key, endpoints, role) = (None, Vec::new(), Role::Server);
-        let keep = trunkline_core::broker::Keep::Always;
-        let peer = PeerConfig { key, endpoints, role, keep };
-        let peer = self.all[host].broker.add_peer(peer);
+        let peer = self.add_peer(host);
         let dialler = PipeEnd { process: host, how: Opened::Dialled(peer), sees: None };
         let acceptor = PipeEnd { process: server, how: Opened::Accepted, sees: seen };
         self.connect(dialler, acceptor, None);
         self.run();
+    }
+
+    /// Adds a server to those that a process dials; it is not dialled yet.
+    pub fn add_peer(&mut self, process: usize) -> PeerId {
+        let (key, endpoints, role) = (None, Vec::new(), Role::Server);
+        let keep = trunkline_core::broker::Keep::Always;
+        self.all[process].broker.add_peer(PeerConfig { key, endpoints, role, keep })
     }
 
     /// Where the plugin of a host takes direct connections.

@@ -40,6 +40,21 @@ pub fn load(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, LoadError> 
     load_steps(path, sha256).map_err(|problem| LoadError { path: path.to_owned(), problem })
 }
 
+/// Opens the file itself and checks its layout, and does nothing else of what [`load`] does: what
+/// the benchmarks compare it with. Do not load a plugin by it.
+///
+/// # Errors
+///
+/// One line that names the file and what is wrong with it.
+#[doc(hidden)]
+pub fn open_unguarded(path: &Path) -> Result<(), LoadError> {
+    // SAFETY: as in `open`.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| Problem::Open(cause(&error)));
+    let checked = library.and_then(|library| check::module(Box::leak(Box::new(library))));
+    checked.map(drop).map_err(|problem| LoadError { path: path.to_owned(), problem })
+}
+
 fn load_steps(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, Problem> {
     let copy = copy(path)?;
     check_hash(copy.bytes(), sha256)?;

@@ -2,7 +2,8 @@
 
 /// Rows in columns, each as wide as its widest cell and two spaces from the next. The first row is
 /// the heading. A column whose heading begins with `>` is aligned to the right.
-pub(super) fn aligned(heading: &[&str], rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn aligned(heading: &[&str], rows: &[Vec<String>]) -> String {
     let plain = heading.iter().map(|cell| cell.trim_start_matches('>').to_owned()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&plain).chain(rows).collect();
     let width = |column: usize| {

@@ -13,9 +13,10 @@ use std::time::Instant;
 
 use crate::folder::Folder;
 use crate::harness::PATIENCE;
+pub use columns::aligned;
 use file::File;
 use report::Pair;
-use server::{Interrupt, Server};
+pub use server::{Interrupt, Server};
 use setup::Programs;
 use web::Web;
 

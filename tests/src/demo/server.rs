@@ -1,4 +1,5 @@
-//! A server process of the demo: started, listened to, asked, and stopped in order.
+//! A server process of the demo, or of a benchmark: started, listened to, asked, and stopped in
+//! order. What goes wrong is an error, not a panic.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,15 @@ use crate::harness::{Log, PATIENCE, Status};
 
 /// Notes that somebody wants the demo to end, so that it can stop what it started: the servers get
 /// the signal of a terminal too, so that nothing is waited for in vain.
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Takes the signals that would end this process.
-    pub(super) fn catch() -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let it have one of them.
+    pub fn catch() -> Result<Self, String> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let caught = signal_hook::flag::register(signal, flag.clone());
@@ -27,15 +32,24 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
+    /// Whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// That there was an interruption.
+    pub fn check(&self) -> Result<(), String> {
+        if self.0.load(Ordering::Relaxed) { Err("interrupted".into()) } else { Ok(()) }
+    }
+
     /// The outcome of it all, which is a failure when there was an interruption.
     pub(super) fn judge(&self, outcome: Result<(), String>) -> Result<(), String> {
-        if self.0.load(Ordering::Relaxed) { Err("interrupted".into()) } else { outcome }
+        self.check().and(outcome)
     }
 }
 
 /// A server that runs. Dropping it ends it at once, and shows its log on stderr: something failed.
 /// [`Server::stop`] ends it in order.
-pub(super) struct Server {
+pub struct Server {
     name: &'static str,
     config: PathBuf,
     program: PathBuf,
@@ -52,11 +66,11 @@ enum State {
 
 impl Server {
     /// Starts a server and waits until it is ready.
-    pub(super) fn start(
-        program: &Path,
-        name: &'static str,
-        config: PathBuf,
-    ) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, or is not ready in time.
+    pub fn start(program: &Path, name: &'static str, config: PathBuf) -> Result<Self, String> {
         let cannot = |why: &dyn std::fmt::Display| format!("{} runs not: {why}", program.display());
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
@@ -70,6 +84,18 @@ impl Server {
         Ok(server)
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     /// Waits for a line of the log.
     fn wait_for(&self, text: &str) -> Result<String, String> {
         let found = self.log.find(0, text);
@@ -78,7 +104,11 @@ impl Server {
     }
 
     /// Waits until the link to another server is up.
-    pub(super) fn wait_for_link(&self, peer: &str) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn wait_for_link(&self, peer: &str) -> Result<(), String> {
         self.wait_for(&format!("link to {peer} (")).map(drop)
     }
 
@@ -89,7 +119,11 @@ impl Server {
     }
 
     /// Where the server's `forward` accepts connections.
-    pub(super) fn forward_address(&self) -> Result<SocketAddr, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn forward_address(&self) -> Result<SocketAddr, String> {
         let line = self.wait_for("plugin::forward] listening on ")?;
         let address = line.split(" listening on ").nth(1).and_then(|rest| rest.split(' ').next());
         let address = address.and_then(|address| address.parse().ok());
@@ -97,7 +131,11 @@ impl Server {
     }
 
     /// What the server says about itself.
-    pub(super) fn status(&self) -> Result<Status, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn status(&self) -> Result<Status, String> {
         let output = self.command("status").arg("--json").output();
         let output = output.map_err(|error| format!("trunkline status: {error}"))?;
         if !output.status.success() {
@@ -108,7 +146,11 @@ impl Server {
     }
 
     /// The address on loopback where other servers reach this one.
-    pub(super) fn net_address(&self) -> Result<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn net_address(&self) -> Result<String, String> {
         let addresses = self.status()?.server.addresses;
         let net = addresses.into_iter().find(|address| address.starts_with("net:"));
         net.ok_or_else(|| format!("{} has no net: address", self.name))
@@ -132,7 +174,11 @@ impl Server {
     }
 
     /// The route between two plugins, as the server explains it.
-    pub(super) fn explained(&self, from: &str, to: &str) -> Result<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn explained(&self, from: &str, to: &str) -> Result<String, String> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let output = self.command("explain").args([from, to, "--json"]).output();
@@ -147,7 +193,11 @@ impl Server {
     }
 
     /// Stops the server as a user would, and checks that it ended well.
-    pub(super) fn stop(mut self) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// What did not come about, in one line.
+    pub fn stop(mut self) -> Result<(), String> {
         let asked = self.command("stop").output();
         let asked = asked.map_err(|error| format!("trunkline stop: {error}"))?;
         if !asked.status.success() {

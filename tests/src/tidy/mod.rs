@@ -59,6 +59,10 @@ fn collect(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         let (path, relative) = (entry.path(), format!("{prefix}{name}"));
+        // In a second working tree it is a file, with a path in it.
+        if name == ".git" {
+            continue;
+        }
         if path.is_dir() {
             let foreign = name == "target" || (name.starts_with('.') && name != ".ci");
             if !foreign {

@@ -1,0 +1,76 @@
+//! Calls to the sink, one after another.
+
+use std::time::{Duration, Instant};
+
+use trunkline_plugin::prelude::*;
+
+use crate::command::{Command, round_trips};
+
+/// Calls between two looks at the clock, where they are over at once: a look takes as long as one.
+const BATCH: usize = 256;
+
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Calls that are under way.
+pub(crate) struct Calls {
+    target: Target,
+    request: Vec<u8>,
+    length: Duration,
+    began: Instant,
+    asked: Instant,
+    count: usize,
+    /// Nanoseconds of each call that was not over at once.
+    times: Vec<u64>,
+}
+
+/// What has come of them.
+type Progress = Result<Option<String>, String>;
+
+impl Calls {
+    pub(crate) fn new(command: &Command) -> Self {
+        let now = Instant::now();
+        Self {
+            target: command.target(),
+            request: vec![7; command.size],
+            length: Duration::from_millis(command.ms),
+            began: now,
+            asked: now,
+            count: 0,
+            times: Vec::new(),
+        }
+    }
+
+    /// Calls until the time is over, when there is a report, or until an answer has to be waited
+    /// for.
+    pub(crate) fn go_on(&mut self, host: &Host) -> Progress {
+        while self.began.elapsed() < self.length {
+            for _ in 0..BATCH {
+                match host.call(&self.target, &self.request, DEADLINE) {
+                    Called::Over(outcome) => self.check(outcome.as_deref())?,
+                    Called::Pending(_) => return Ok(None),
+                }
+            }
+        }
+        let trips = round_trips(self.began.elapsed(), self.count, &mut self.times);
+        Ok(Some(format!("{{{trips}}}")))
+    }
+
+    /// The answer that was waited for.
+    pub(crate) fn reply(&mut self, host: &Host, outcome: Result<&[u8], &Unanswered>) -> Progress {
+        self.check(outcome)?;
+        let now = Instant::now();
+        self.times.push(now.duration_since(self.asked).as_nanos() as u64);
+        self.asked = now;
+        self.go_on(host)
+    }
+
+    fn check(&mut self, outcome: Result<&[u8], &Unanswered>) -> Result<(), String> {
+        let answer = outcome.map_err(ToString::to_string)?;
+        self.count += 1;
+        match answer.len() == self.request.len() {
+            true => Ok(()),
+            false => Err("an answer is not as long as its request".to_owned()),
+        }
+    }
+}

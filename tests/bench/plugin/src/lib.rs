@@ -1,0 +1,117 @@
+//! The plugin that measures channels from within.
+//!
+//! One file has three roles, by its configuration: a **driver** (`control = "PATH"`) listens on a
+//! unix socket, is told there what to measure, one command in JSON to a line, and answers each with
+//! one line; a **sink** (nothing) is what a driver opens channels to; a **worker** (`work = true`)
+//! is called by the benchmarks themselves, without a server.
+
+mod calls;
+mod command;
+mod control;
+mod driver;
+mod run;
+mod sink;
+mod work;
+
+use trunkline_plugin::prelude::*;
+use trunkline_plugin::serde::Deserialize;
+
+use driver::Driver;
+use sink::Sink;
+use work::Work;
+
+/// All of the configuration.
+#[derive(Deserialize, Default)]
+#[serde(crate = "trunkline_plugin::serde", rename_all = "kebab-case", deny_unknown_fields, default)]
+struct Settings {
+    /// Where a driver listens.
+    control: Option<String>,
+    /// Whether it is a worker.
+    work: bool,
+}
+
+enum Measure {
+    Driver(Box<Driver>),
+    Sink(Sink),
+    Work(Work),
+}
+
+impl Plugin for Measure {
+    const ABOUT: About = About::new("measure", 1);
+
+    fn start(host: &Host, config: Config) -> Result<Self, Reason> {
+        match config.read::<Settings>()? {
+            Settings { work: true, .. } => Ok(Measure::Work(Work::default())),
+            Settings { control: Some(path), .. } => {
+                Ok(Measure::Driver(Box::new(Driver::listen(host, &path)?)))
+            }
+            Settings { control: None, .. } => Ok(Measure::Sink(Sink::default())),
+        }
+    }
+
+    fn open(&mut self, _host: &Host, _channel: Channel, _caller: &Caller) -> Answer {
+        match self {
+            Measure::Sink(_) => Answer::Accept,
+            _ => Answer::Refuse(Reason::new("no-sink", "only a sink takes channels")),
+        }
+    }
+
+    fn opened(&mut self, host: &Host, channel: Channel) {
+        if let Measure::Driver(driver) = self {
+            driver.opened(host, channel);
+        }
+    }
+
+    fn credit(&mut self, host: &Host, channel: Channel, _room: u64) {
+        if let Measure::Driver(driver) = self {
+            driver.credit(host, channel);
+        }
+    }
+
+    fn write(&mut self, host: &Host, channel: Channel, bytes: &[u8]) {
+        match self {
+            Measure::Driver(driver) => driver.write(host, channel, bytes),
+            Measure::Sink(sink) => sink.write(host, channel, bytes),
+            Measure::Work(work) => work.write(bytes),
+        }
+    }
+
+    fn close(&mut self, host: &Host, channel: Channel) {
+        if let Measure::Sink(sink) = self {
+            sink.close(host, channel);
+        }
+        host.close(channel);
+    }
+
+    fn ended(&mut self, host: &Host, channel: Channel, why: Option<&Reason>) {
+        match self {
+            Measure::Driver(driver) => driver.ended(host, channel, why),
+            Measure::Sink(sink) => sink.ended(channel),
+            Measure::Work(_) => {}
+        }
+    }
+
+    fn call(&mut self, host: &Host, call: Call, _caller: &Caller, request: &[u8]) {
+        host.answer(call, request);
+    }
+
+    fn reply(&mut self, host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
+        if let Measure::Driver(driver) = self {
+            driver.reply(host, call, outcome);
+        }
+    }
+
+    fn timer(&mut self, host: &Host, _timer: Timer) {
+        if let Measure::Driver(driver) = self {
+            driver.time_is_up(host);
+        }
+    }
+
+    fn ready(&mut self, host: &Host, watch: Watch, _readiness: Readiness) {
+        if let Measure::Driver(driver) = self {
+            driver.ready(host, watch);
+        }
+    }
+}
+
+trunkline_plugin::export_plugin!(Measure);

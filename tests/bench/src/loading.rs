@@ -1,0 +1,59 @@
+//! Loading a plugin: Trunkline's whole loader against `dlopen` and the layout check alone.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use trunkline::loader;
+use trunkline_tests::folder::Folder;
+
+use crate::contender::{Contender, Group, Metric, Sample};
+use crate::processes;
+use crate::programs::Programs;
+
+pub(crate) const LOADING: &str = "loading";
+pub(crate) const PLAIN: &str = "dlopen and layout check";
+pub(crate) const WHOLE: &str = "trunkline's loader";
+
+/// Loads of a turn. What is loaded stays, so that there cannot be many.
+const LOADS: u64 = 4;
+
+pub(crate) fn group(programs: &Programs) -> Group<'_> {
+    let (folder, mut copies) = (Folder::new(), 0);
+    let plain = move |_: Duration| {
+        // The C library gives a file that it has open already, so that each load needs a new one.
+        let fresh = |number: u64| -> Result<PathBuf, String> {
+            let copy = folder.path().join(format!("{number}.so"));
+            std::fs::copy(&programs.measure, &copy).map_err(|error| error.to_string())?;
+            Ok(copy)
+        };
+        let files: Vec<PathBuf> = (copies..copies + LOADS).map(fresh).collect::<Result<_, _>>()?;
+        copies += LOADS;
+        timed(files.iter().map(PathBuf::as_path), |file| {
+            loader::open_unguarded(file).map(drop).map_err(|error| error.to_string())
+        })
+    };
+    let whole = |_: Duration| {
+        timed((0..LOADS).map(|_| programs.measure.as_path()), |file| {
+            loader::load(file, None).map(drop).map_err(|error| error.to_string())
+        })
+    };
+    Group {
+        key: LOADING,
+        title: "Loading a plugin".to_owned(),
+        metric: Metric::Latency,
+        x: 0,
+        contenders: vec![Contender::new(PLAIN, plain), Contender::new(WHOLE, whole).against(PLAIN)],
+    }
+}
+
+fn timed<'a>(
+    files: impl Iterator<Item = &'a Path>,
+    load: impl Fn(&Path) -> Result<(), String>,
+) -> Result<Sample, String> {
+    let (cpu, began) = (processes::cpu(&[]), Instant::now());
+    for file in files {
+        load(file)?;
+    }
+    let sample = Sample::of(LOADS, 0, began.elapsed().as_secs_f64());
+    Ok(Sample { cpu: processes::cpu(&[]) - cpu, ..sample })
+}

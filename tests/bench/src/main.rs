@@ -1,0 +1,53 @@
+//! `make bench`: what Trunkline costs, as ratios within one run to what the machine can do bare and
+//! to what else one could use. It fails on errors, never on timings.
+
+mod bare;
+mod calls;
+mod contender;
+mod cores;
+mod fact;
+mod fairness;
+mod forwards;
+mod instructions;
+mod loading;
+mod machine;
+mod memory;
+mod multiplexing;
+mod peers;
+mod plan;
+mod processes;
+mod programs;
+mod quiet_host;
+mod report;
+mod rounds;
+mod routes;
+mod scale;
+mod sealing;
+mod shapes;
+mod statistics;
+mod suite;
+mod targets;
+
+use std::process::ExitCode;
+
+use plan::Plan;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match &words[..] {
+        [] => suite::run(&Plan::full()),
+        ["--quick"] => suite::run(&Plan::quick()),
+        // What the benchmarks start themselves.
+        ["child", what, place] => bare::child::run(what, place),
+        ["count", what, times] => instructions::repeat(what, times),
+        _ => Err("usage: bench [--quick]".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

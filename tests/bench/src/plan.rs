@@ -1,0 +1,58 @@
+//! How much is measured: all of it, or as much as a minute allows.
+
+use std::time::Duration;
+
+/// The numbers of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// For people.
+    pub(crate) name: &'static str,
+    /// In each round every contender of a group has one turn. At least 5, so that a median has
+    /// something to choose from.
+    pub(crate) rounds: usize,
+    /// How long a turn takes.
+    pub(crate) turn: Duration,
+    /// Message sizes of the throughput plot, in bytes.
+    pub(crate) sizes: &'static [usize],
+    /// Numbers of channels that share a link.
+    pub(crate) channels: &'static [usize],
+    /// Numbers of idle channels, as they grow.
+    pub(crate) idle: &'static [usize],
+    /// Numbers of plugins in a directory, as they grow.
+    pub(crate) plugins: &'static [usize],
+    /// Numbers of links, as they grow.
+    pub(crate) links: &'static [usize],
+}
+
+/// The size at which one contender's throughput is compared with another's, in bytes: one quantum.
+pub(crate) const BULK: usize = 64 * 1024;
+
+impl Plan {
+    /// All of it, in a few minutes.
+    pub(crate) fn full() -> Plan {
+        Plan {
+            name: "full",
+            rounds: 7,
+            turn: Duration::from_millis(250),
+            sizes: &[64, 1024, 16 * 1024, BULK, 1024 * 1024],
+            channels: &[1, 10, 100, 1000],
+            idle: &[1_000, 10_000, 100_000],
+            plugins: &[100, 1_000, 10_000],
+            links: &[10, 100, 1_000],
+        }
+    }
+
+    /// As much as a minute allows.
+    pub(crate) fn quick() -> Plan {
+        Plan {
+            name: "quick",
+            rounds: 5,
+            turn: Duration::from_millis(40),
+            sizes: &[64, BULK, 1024 * 1024],
+            channels: &[1, 100, 1000],
+            idle: &[1_000, 10_000],
+            plugins: &[100, 1_000],
+            links: &[10, 100],
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The files that `make build` made, and where the report goes.
+
+use std::path::{Path, PathBuf};
+
+/// What is measured, beside this program.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    pub(crate) bench: PathBuf,
+    pub(crate) trunkline: PathBuf,
+    pub(crate) measure: PathBuf,
+    pub(crate) forward: PathBuf,
+}
+
+impl Programs {
+    /// Finds them where cargo puts them.
+    pub(crate) fn beside_this_program() -> Result<Self, String> {
+        let bench = std::env::current_exe();
+        let bench = bench.map_err(|error| format!("this program's own file: {error}"))?;
+        let beside = |name: &str| match bench.with_file_name(name) {
+            path if path.is_file() => Ok(path),
+            path => Err(format!("{} is missing; run `make bench`", path.display())),
+        };
+        let (trunkline, measure) = (beside("trunkline")?, beside("libmeasure.so")?);
+        Ok(Self { trunkline, measure, forward: beside("libforward.so")?, bench })
+    }
+
+    /// The folder of the report, below cargo's target folder.
+    pub(crate) fn report_folder(&self) -> Result<PathBuf, String> {
+        // This program is TARGET/PROFILE/bench.
+        let target = self.bench.ancestors().nth(2).unwrap_or(Path::new("target"));
+        let folder = target.join("bench");
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(folder)
+    }
+}

@@ -1,0 +1,47 @@
+//! What was measured, for people and for programs.
+
+mod json;
+mod page;
+mod plots;
+mod quantity;
+mod svg;
+pub(crate) mod table;
+
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) use quantity::bytes;
+
+use crate::fact::Fact;
+use crate::machine::Machine;
+use crate::plan::Plan;
+use crate::rounds::Outcome;
+use crate::targets::Target;
+
+/// All of a run.
+pub(crate) struct Report {
+    pub(crate) plan: Plan,
+    pub(crate) machine: Machine,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) took: Duration,
+}
+
+impl Report {
+    /// The groups of one plot, in the order in which they were measured.
+    pub(crate) fn of_key<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Outcome> {
+        self.outcomes.iter().filter(move |outcome| outcome.key == key)
+    }
+}
+
+/// Writes `report.html` and `report.json` into a folder.
+pub(crate) fn write(report: &Report, folder: &Path) -> Result<(), String> {
+    for (name, text) in [("report.json", json::text(report)?), ("report.html", page::text(report))]
+    {
+        let file = folder.join(name);
+        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        println!("{}", file.display());
+    }
+    Ok(())
+}

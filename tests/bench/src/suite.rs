@@ -1,0 +1,86 @@
+//! The whole run, in order: what is quiet first, what makes the machine busy last.
+
+use std::time::Instant;
+
+use crate::cores::Cores;
+use crate::fact::Fact;
+use crate::forwards::Forwards;
+use crate::machine::Machine;
+use crate::plan::Plan;
+use crate::programs::Programs;
+use crate::report::Report;
+use crate::rounds::Rounds;
+use crate::shapes::Stage;
+use crate::{
+    calls, fairness, instructions, loading, memory, multiplexing, report, scale, sealing, targets,
+};
+
+/// Measures all of it, prints the tables and writes the page.
+///
+/// # Errors
+///
+/// What could not be measured, in one line. Timings are never an error.
+pub(crate) fn run(plan: &Plan) -> Result<(), String> {
+    let began = Instant::now();
+    let programs = Programs::beside_this_program()?;
+    eprintln!("measuring:");
+    let mut rounds = Rounds::new(*plan)?;
+    for group in calls::groups(&programs)? {
+        rounds.run(group)?;
+    }
+    rounds.run(sealing::group())?;
+    for size in multiplexing::SIZES {
+        rounds.run(multiplexing::group(size))?;
+    }
+    rounds.run(loading::group(&programs))?;
+    on_stage(&programs, plan, &mut rounds)?;
+    let forwards = Forwards::start(&programs)?;
+    let cores = Cores::find()?;
+    forwards.lay_out(&cores.apart())?;
+    for group in forwards.groups() {
+        rounds.run(group)?;
+    }
+    cores.anywhere().near(std::process::id())?;
+    forwards.stop()?;
+    let facts = facts(&programs, plan, &rounds)?;
+    let outcomes = rounds.outcomes;
+    let targets = targets::all(&outcomes, &facts);
+    let (plan, machine) = (*plan, Machine::look());
+    let report = Report { plan, machine, outcomes, facts, targets, took: began.elapsed() };
+    print!("{}", report::table::text(&report));
+    report::write(&report, &programs.report_folder()?)
+}
+
+/// What needs the servers.
+fn on_stage(programs: &Programs, plan: &Plan, rounds: &mut Rounds) -> Result<(), String> {
+    let stage = Stage::set(programs)?;
+    let cores = Cores::find()?;
+    for (layout, number) in [(cores.together(), 1), (cores.apart(), 2)] {
+        stage.lay_out(&layout)?;
+        rounds.run(stage.round_trips(number))?;
+    }
+    for &size in plan.sizes {
+        rounds.run(stage.throughput(size))?;
+    }
+    for &channels in plan.channels {
+        // A share of a thousandth is many quanta, or it would be as coarse as one.
+        let turn = plan.turn * if channels >= 1000 { 5 } else { 1 };
+        rounds.run_for(turn, stage.channels(channels))?;
+    }
+    rounds.run(fairness::group(&stage.servers))?;
+    cores.anywhere().near(std::process::id())?;
+    stage.servers.stop()
+}
+
+/// Single numbers.
+fn facts(programs: &Programs, plan: &Plan, rounds: &Rounds) -> Result<Vec<Fact>, String> {
+    eprintln!("  Idle channels");
+    let mut facts = memory::facts(programs, plan)?;
+    rounds.check()?;
+    eprintln!("  Plugins and links");
+    facts.extend(scale::facts(programs, plan)?);
+    rounds.check()?;
+    eprintln!("  Instructions");
+    facts.extend(instructions::facts(programs)?);
+    Ok(facts)
+}
