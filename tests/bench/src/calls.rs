@@ -30,6 +30,9 @@ pub(crate) const LOADED: &str = "guarded, from a .so file";
 pub(crate) const HOP: &str = "mpsc to a thread and back";
 pub(crate) const EMPTY: &str = "calls, empty";
 pub(crate) const WORK: &str = "calls, 64 bytes of work";
+pub(crate) const ANSWERS: &str = "calls, answered";
+pub(crate) const ANSWER_EMPTY: &str = "Box<dyn Trait>, empty answer";
+pub(crate) const ANSWER_64: &str = "Box<dyn Trait>, 64 bytes back";
 
 /// What is called: the worker of the measuring plugin, as a type of this program.
 #[derive(Default)]
@@ -39,6 +42,8 @@ pub(crate) struct Worker(u64);
 trait Callee {
     fn wake(&mut self);
     fn write(&mut self, channel: u64, bytes: &[u8]);
+    /// As a plugin is called by another one: the answer belongs to the caller.
+    fn ask(&mut self, request: &[u8]) -> Vec<u8>;
 }
 
 impl Callee for Worker {
@@ -51,6 +56,10 @@ impl Callee for Worker {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
         black_box(self.0);
+    }
+
+    fn ask(&mut self, request: &[u8]) -> Vec<u8> {
+        request.to_vec()
     }
 }
 
@@ -70,15 +79,25 @@ impl Plugin for Worker {
     }
 }
 
-/// The two groups.
-pub(crate) fn groups(programs: &Programs) -> Result<[Group<'static>; 2], String> {
+/// All groups.
+pub(crate) fn groups(programs: &Programs) -> Result<[Group<'static>; 3], String> {
     let group = |key, title: &str, contenders| {
         let title = title.to_owned();
         Group { key, title, metric: Metric::Latency, x: 0, contenders }
     };
     let empty = group(EMPTY, "Calls within a process, empty", empty(programs)?);
     let work = group(WORK, "Calls within a process, 64 bytes of work", work(programs)?);
-    Ok([empty, work])
+    let title = "Calls within a process that give an answer";
+    Ok([empty, work, group(ANSWERS, title, answers())])
+}
+
+/// What a call from plugin to plugin has to be compared with: it gives an answer, too.
+fn answers() -> Vec<Contender<'static>> {
+    let [mut empty, mut some] = [boxed(), boxed()];
+    vec![
+        repeated(ANSWER_EMPTY, move || drop(black_box(black_box(&mut empty).ask(black_box(b""))))),
+        repeated(ANSWER_64, move || drop(black_box(black_box(&mut some).ask(black_box(&BYTES))))),
+    ]
 }
 
 fn empty(programs: &Programs) -> Result<Vec<Contender<'static>>, String> {

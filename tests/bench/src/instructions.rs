@@ -31,7 +31,6 @@ struct Counted {
     times: u64,
 }
 
-/// Calls between plugins belong here too, as soon as there are any.
 const COUNTED: [Counted; 4] = [
     Counted { what: "call", name: "guarded call, empty", within: None, times: 10_000 },
     Counted { what: "work", name: "guarded call, 64 bytes of work", within: None, times: 10_000 },
@@ -63,26 +62,71 @@ pub(crate) fn facts(programs: &Programs) -> Result<Vec<Fact>, String> {
         let each = difference as f64 / counted.times as f64;
         Ok(Fact::new(INSTRUCTIONS, counted.name, 1, each, "instructions"))
     };
-    COUNTED.iter().map(count).collect()
+    let within = call_within_a_server(programs, &folder);
+    COUNTED.iter().map(count).chain([within]).collect()
+}
+
+/// A call from plugin to plugin goes through all of a server, so that a whole one is counted.
+fn call_within_a_server(programs: &Programs, folder: &Folder) -> Result<Fact, String> {
+    const TIMES: u64 = 5_000;
+    let total = |times: u64| {
+        let config = folder.path().join("calls.toml");
+        let path = programs.measure.display();
+        let text = format!(
+            "[server]\nname = \"calls\"\nkey = \"calls.key\"\nlisten = []\n\n\
+             [[plugin]]\npath = \"{path}\"\nname = \"sink\"\n\n\
+             [[plugin]]\npath = \"{path}\"\nname = \"caller\"\nrequired = true\n\
+             [plugin.config]\ncalls = {times}\n"
+        );
+        std::fs::write(&config, text).map_err(|error| error.to_string())?;
+        let mut server = Command::new(&programs.trunkline);
+        server.args(["run", "--config"]).arg(&config);
+        let said = counted(server, folder, None)?;
+        match said.output.contains("all-answered") {
+            true => Ok(said.total),
+            false => Err(format!("calls within a server: {}", said.output.trim_end())),
+        }
+    };
+    // The first run makes the key.
+    total(1)?;
+    let each = total(TIMES * 2)?.saturating_sub(total(TIMES)?) as f64 / TIMES as f64;
+    Ok(Fact::new(INSTRUCTIONS, "call within a server, empty", 1, each, "instructions"))
 }
 
 /// The instructions of a run of this program under valgrind.
 fn total(bench: &Path, folder: &Folder, counted: &Counted, times: u64) -> Result<u64, String> {
+    let mut program = Command::new(bench);
+    program.args(["count", counted.what, &times.to_string()]);
+    let said = self::counted(program, folder, counted.within)?;
+    match said.succeeded {
+        true => Ok(said.total),
+        false => Err(format!("valgrind: {}", said.output.trim_end())),
+    }
+}
+
+/// What came of a program under valgrind.
+struct Said {
+    total: u64,
+    succeeded: bool,
+    output: String,
+}
+
+/// Runs a program under valgrind.
+fn counted(program: Command, folder: &Folder, within: Option<&str>) -> Result<Said, String> {
     let out = folder.path().join("callgrind.out");
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--quiet"]);
     command.arg(format!("--callgrind-out-file={}", out.display()));
-    if let Some(within) = counted.within {
+    if let Some(within) = within {
         command.arg(format!("--toggle-collect={within}"));
     }
-    command.arg(bench).args(["count", counted.what, &times.to_string()]);
+    command.arg(program.get_program()).args(program.get_args());
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("valgrind: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("valgrind: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
-    }
     let text = std::fs::read_to_string(&out).map_err(|error| format!("callgrind: {error}"))?;
-    read_total(&text).ok_or_else(|| format!("callgrind counted nothing for {}", counted.name))
+    let total = read_total(&text).ok_or("callgrind counted nothing")?;
+    let succeeded = output.status.success();
+    Ok(Said { total, succeeded, output: String::from_utf8_lossy(&output.stderr).into_owned() })
 }
 
 /// The number in the line `totals: 12345`.

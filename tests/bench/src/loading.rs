@@ -1,6 +1,7 @@
 //! Loading a plugin: Trunkline's whole loader against `dlopen` and the layout check alone.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use trunkline::loader;
@@ -19,11 +20,15 @@ const LOADS: u64 = 4;
 
 pub(crate) fn group(programs: &Programs) -> Group<'_> {
     let (folder, mut copies) = (Folder::new(), 0);
+    let file = stripped(&programs.measure, folder.path());
+    let (of_plain, of_whole) = (file.clone(), file.clone());
+    let size = std::fs::metadata(&file).map_or(0, |file| file.len());
+    let title = format!("Loading a plugin of {} KiB", size >> 10);
     let plain = move |_: Duration| {
         // The C library gives a file that it has open already, so that each load needs a new one.
         let fresh = |number: u64| -> Result<PathBuf, String> {
             let copy = folder.path().join(format!("{number}.so"));
-            std::fs::copy(&programs.measure, &copy).map_err(|error| error.to_string())?;
+            std::fs::copy(&of_plain, &copy).map_err(|error| error.to_string())?;
             Ok(copy)
         };
         let files: Vec<PathBuf> = (copies..copies + LOADS).map(fresh).collect::<Result<_, _>>()?;
@@ -32,17 +37,28 @@ pub(crate) fn group(programs: &Programs) -> Group<'_> {
             loader::open_unguarded(file).map(drop).map_err(|error| error.to_string())
         })
     };
-    let whole = |_: Duration| {
-        timed((0..LOADS).map(|_| programs.measure.as_path()), |file| {
+    let whole = move |_: Duration| {
+        timed((0..LOADS).map(|_| of_whole.as_path()), |file| {
             loader::load(file, None).map(drop).map_err(|error| error.to_string())
         })
     };
     Group {
         key: LOADING,
-        title: "Loading a plugin".to_owned(),
+        title,
         metric: Metric::Latency,
         x: 0,
         contenders: vec![Contender::new(PLAIN, plain), Contender::new(WHOLE, whole).against(PLAIN)],
+    }
+}
+
+/// The plugin without debug information, as cargo builds a release of somebody else's: the tool is
+/// that of the linker, so that it is there. Without it, the file stays as it is.
+fn stripped(file: &Path, folder: &Path) -> PathBuf {
+    let small = folder.join("stripped.so");
+    let strip = Command::new("strip").arg("--strip-debug").arg("-o").arg(&small).arg(file).status();
+    match strip {
+        Ok(status) if status.success() => small,
+        _ => file.to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::calls::{DYNAMIC, EMPTY, GUARDED, LOADED, WORK};
+use crate::calls::{ANSWER_64, ANSWER_EMPTY, ANSWERS, DYNAMIC, EMPTY, GUARDED, LOADED, WORK};
 use crate::fact::Fact;
 use crate::fairness::{ALONE, BESIDE, FAIRNESS};
 use crate::loading::{LOADING, PLAIN, WHOLE};
@@ -12,7 +12,8 @@ use crate::rounds::Outcome;
 use crate::routes::{LINK_SHS, LINK_TCP, LINK_UNIX, TCP, UNIX};
 use crate::sealing::{OPEN, PRIMITIVE_OPEN, PRIMITIVE_SEAL, SEAL, SEALING};
 use crate::shapes::{
-    BARE_TCP, BARE_UNIX, CALL_EMPTY, CHANNELS, ROUND_TRIPS, SIZES, YAMUX_TCP, YAMUX_UNIX,
+    BARE_TCP, BARE_UNIX, CALL_EMPTY, CALL_LOCAL, CHANNELS, ROUND_TRIPS, SIZES, YAMUX_TCP,
+    YAMUX_UNIX,
 };
 use crate::statistics::Spread;
 
@@ -109,17 +110,18 @@ fn calls(measured: &Measured<'_>) -> Vec<Target> {
     let call = |what: &str, key, of, most| {
         target(what, DYNAMIC, Bound::AtMost(most), measured.ratio(key, 0, of, DYNAMIC))
     };
+    let between = |what: &str, of: &'static str, key: &'static str, against: &'static str| {
+        let ratio = measured.across((ROUND_TRIPS, 1, of), (key, 0, against));
+        target(format!("call within a server, {what}"), against, Bound::AtMost(10.0), ratio)
+    };
     vec![
         call("guarded call, empty", EMPTY, GUARDED, 1.5),
         call("guarded call, empty, from a .so file", EMPTY, LOADED, 1.5),
         call("guarded call, 64 bytes of work", WORK, GUARDED, 1.1),
         call("guarded call, 64 bytes of work, from a .so file", WORK, LOADED, 1.1),
-        target(
-            "call from plugin to plugin in one server",
-            DYNAMIC,
-            Bound::AtMost(10.0),
-            measured.across((ROUND_TRIPS, 1, CALL_EMPTY), (EMPTY, 0, DYNAMIC)),
-        ),
+        between("empty", CALL_EMPTY, EMPTY, DYNAMIC),
+        between("empty", CALL_EMPTY, ANSWERS, ANSWER_EMPTY),
+        between("64 bytes there and back", CALL_LOCAL, ANSWERS, ANSWER_64),
     ]
 }
 

@@ -74,3 +74,15 @@ impl Calls {
         }
     }
 }
+
+/// Makes empty calls within a server; the reason says how they went.
+pub(crate) fn repeat(host: &Host, times: u64) -> Reason {
+    let sink = Target::new("sink");
+    for _ in 0..times {
+        let called = host.call(&sink, b"", DEADLINE);
+        if called != Called::Over(Ok(Vec::new())) {
+            return Reason::new("not-answered", format!("a call came to {called:?}"));
+        }
+    }
+    Reason::new("all-answered", format!("{times} calls were answered"))
+}

@@ -1,9 +1,10 @@
 //! The plugin that measures channels from within.
 //!
-//! One file has three roles, by its configuration: a **driver** (`control = "PATH"`) listens on a
+//! One file has four roles, by its configuration: a **driver** (`control = "PATH"`) listens on a
 //! unix socket, is told there what to measure, one command in JSON to a line, and answers each with
 //! one line; a **sink** (nothing) is what a driver opens channels to; a **worker** (`work = true`)
-//! is called by the benchmarks themselves, without a server.
+//! is called by the benchmarks themselves, without a server; a **caller** (`calls = N`) calls the
+//! sink so often while it starts, and then does not start, so that its server ends.
 
 mod calls;
 mod command;
@@ -28,6 +29,8 @@ struct Settings {
     control: Option<String>,
     /// Whether it is a worker.
     work: bool,
+    /// How often a caller calls.
+    calls: Option<u64>,
 }
 
 enum Measure {
@@ -42,6 +45,7 @@ impl Plugin for Measure {
     fn start(host: &Host, config: Config) -> Result<Self, Reason> {
         match config.read::<Settings>()? {
             Settings { work: true, .. } => Ok(Measure::Work(Work::default())),
+            Settings { calls: Some(times), .. } => Err(calls::repeat(host, times)),
             Settings { control: Some(path), .. } => {
                 Ok(Measure::Driver(Box::new(Driver::listen(host, &path)?)))
             }
