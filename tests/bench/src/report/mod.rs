@@ -35,10 +35,14 @@ impl Report {
     }
 }
 
-/// Writes `report.html` and `report.json` into a folder.
+/// Writes `report.html`, `report.json` and the plot of all routes, `latency.svg`, into a folder.
 pub(crate) fn write(report: &Report, folder: &Path) -> Result<(), String> {
-    for (name, text) in [("report.json", json::text(report)?), ("report.html", page::text(report))]
-    {
+    let files = [
+        ("report.json", json::text(report)?),
+        ("latency.svg", page::picture(&plots::latency(report))),
+        ("report.html", page::text(report)),
+    ];
+    for (name, text) in files {
         let file = folder.join(name);
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         println!("{}", file.display());

@@ -33,6 +33,13 @@ pub(crate) fn text(report: &Report) -> String {
     )
 }
 
+/// A plot as a file of its own, with the page's colours.
+pub(crate) fn picture(plot: &Plot) -> String {
+    let open = "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background: var(--card)\"";
+    let title = format!("</title>\n<style>\n{STYLE}</style>");
+    plot.svg.replacen("<svg", open, 1).replacen("</title>", &title, 1)
+}
+
 fn head(report: &Report) -> String {
     let machine = &report.machine;
     let versions: Vec<String> =

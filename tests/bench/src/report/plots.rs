@@ -73,7 +73,7 @@ fn class_of(name: &str) -> &'static str {
 }
 
 /// Each contender's median and 99th percentile, on one core and on two.
-fn latency(report: &Report) -> Plot {
+pub(crate) fn latency(report: &Report) -> Plot {
     const LEFT: f64 = 190.0;
     const RIGHT: f64 = 880.0;
     const TOP: f64 = 44.0;
