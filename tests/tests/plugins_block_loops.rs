@@ -55,6 +55,23 @@ fn a_plugin_that_blocks_is_reported_with_its_time_each_time_that_has_doubled() {
 }
 
 #[test]
+fn of_two_plugins_within_a_call_the_one_that_runs_is_the_one_that_blocks() {
+    let folder = Folder::new();
+    let calls = fixtures::plugin(Api::Ours, "calls");
+    let setup = Setup::new("alpha").limit("watchdog-ms = 100");
+    let setup = setup.plugin(&calls, "name = \"caller\"").plugin(&calls, "name = \"callee\"");
+    let alpha = Server::start(&folder, &setup);
+    let mut peer = Peer::link(Socket::unix(&alpha), 9);
+    let chan = peer.open("caller");
+    let mark = alpha.log().mark();
+    assert_eq!(peer.ask(chan, "call callee 10 block 1000"), "now answered went on");
+    alpha.log().wait_for(mark, "plugin callee blocks its loop for ");
+    let blamed = alpha.log().since(mark);
+    let blamed = blamed.iter().find(|line| line.contains("plugin caller blocks"));
+    assert_eq!(blamed, None, "the caller only waits");
+}
+
+#[test]
 fn a_process_that_shall_end_when_its_plugin_blocks_is_ended_and_started_again() {
     let folder = Folder::new();
     let harms = fixtures::plugin(Api::Ours, "harms");

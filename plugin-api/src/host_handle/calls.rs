@@ -28,14 +28,15 @@ impl Host {
             return refused("this server knows no calls: its API is older than 1.2");
         };
         // 64 bits of nanoseconds are 584 years.
-        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = deadline.as_secs().saturating_mul(NANOS_IN_SECOND);
+        let nanos = nanos.saturating_add(u64::from(deadline.subsec_nanos()));
         let (view, hint) = (target_view(target), target.hint());
         let (mut number, mut found) = (0, hint);
-        let mut outcome = None;
+        let mut called = Called::Pending(Call(0));
         let mut take = |view: &OutcomeView| {
             // SAFETY: the host shows what is alive.
             let shown = unsafe { view.as_result() };
-            outcome = Some(shown.map(<[u8]>::to_vec));
+            called = Called::Over(shown.map(<[u8]>::to_vec));
         };
         // SAFETY: all pointers are borrowed for the call.
         let status = unsafe {
@@ -52,14 +53,10 @@ impl Host {
         if found != hint {
             target.set_hint(found);
         }
-        match (status, outcome) {
-            (Status::DONE, Some(outcome)) => Called::Over(outcome),
-            (Status::LATER, _) => Called::Pending(Call(number)),
-            _ => {
-                let why = "the host failed while it was asked";
-                let why = Reason::received(By::Server, "host-failed", why);
-                Called::Over(Err(Unanswered::Lost(why)))
-            }
+        match status {
+            Status::DONE if matches!(called, Called::Over(_)) => called,
+            Status::LATER => Called::Pending(Call(number)),
+            _ => host_failed(),
         }
     }
 
@@ -90,6 +87,15 @@ impl Host {
             unsafe { function(self.context, call.0, &raw const view) };
         }
     }
+}
+
+const NANOS_IN_SECOND: u64 = 1_000_000_000;
+
+#[cold]
+fn host_failed() -> Called {
+    let why = "the host failed while it was asked";
+    let why = Reason::received(By::Server, "host-failed", why);
+    Called::Over(Err(Unanswered::Lost(why)))
 }
 
 #[cold]
