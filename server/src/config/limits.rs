@@ -5,9 +5,12 @@ use super::read::Table;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use trunkline_core::limits::{Limits, WINDOW};
+use trunkline_core::link::GLOBAL_CREDIT;
 
 /// A million of anything is a slip of the fingers, not a wish.
 const COUNT: RangeInclusive<u64> = 1..=1_000_000;
+/// Each side may open as many as the protocol lets it at the start, and no more at a time.
+const STREAMS: RangeInclusive<u64> = 1..=2 * GLOBAL_CREDIT;
 /// In bytes: the protocol starts with the least; over 1 GiB is no limit.
 const WINDOWS: RangeInclusive<u64> = WINDOW..=(1 << 30);
 /// In bytes: the longest control message must fit; over 1 GiB is no limit.
@@ -24,7 +27,7 @@ pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Repor
     size(&mut table, "half-open", COUNT, &mut limits.half_open, report);
     milliseconds(&mut table, "handshake-ms", &mut limits.handshake, report);
     size(&mut table, "links", COUNT, &mut limits.links, report);
-    size(&mut table, "streams-per-link", COUNT, &mut limits.streams, report);
+    size(&mut table, "streams-per-link", STREAMS, &mut limits.streams, report);
     size(&mut table, "channels-per-plugin", COUNT, &mut limits.channels, report);
     size(&mut table, "calls-per-plugin", COUNT, &mut limits.calls, report);
     size(&mut table, "call-size", CALL_SIZE, &mut limits.call_size, report);
