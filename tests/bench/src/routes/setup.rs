@@ -142,7 +142,7 @@ pub(crate) fn plugin(programs: &Programs, name: &str, lines: &str) -> String {
 
 /// Limits that are out of the way of what is measured.
 pub(crate) fn limits() -> &'static str {
-    "[limits]\nstreams-per-link = 1000000\nchannels-per-plugin = 1000000\n\
+    "[limits]\nstreams-per-link = 131072\nchannels-per-plugin = 1000000\n\
      plugins-per-peer = 1000000\nlinks = 10000\nhalf-open = 2000\n"
 }
 
