@@ -116,8 +116,7 @@ impl Loop {
             Ready::Listener(index) => self.listening.ready(index),
             Ready::Conn(number) => {
                 let id = ConnId(number);
-                self.connections.ready(id, event);
-                if event.is_writable() {
+                if self.connections.ready(id, event) {
                     self.flush_one(id);
                 }
             }
