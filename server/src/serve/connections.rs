@@ -275,3 +275,32 @@ impl Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_told_after_a_write_that_found_none_and_not_for_ever() {
+        let mut poll = mio::Poll::new().unwrap();
+        let mut events = mio::Events::with_capacity(1);
+        let mut connections = Connections::new(poll.registry().try_clone().unwrap());
+        let (ours, _theirs) = mio::net::UnixStream::pair().unwrap();
+        let id = ConnId(1);
+        connections.add(id, Stream::Unix(ours)).unwrap();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(events.is_empty(), "there is room, and nobody has missed any");
+
+        let socket = connections.sockets.get_mut(&id).unwrap();
+        socket.writable = false;
+        socket.ask_for_room(id, poll.registry()).unwrap();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        let event = events.iter().next().expect("the room is told that was there already");
+        assert!(connections.ready(id, event), "it may be written to again");
+        for _ in 0..TOLD_IN_VAIN {
+            assert_ne!(connections.sockets[&id].told, Told::Bytes, "more writes may find no room");
+            assert!(!connections.ready(id, event), "that there is room was known");
+        }
+        assert_eq!(connections.sockets[&id].told, Told::Bytes, "room is told no more");
+    }
+}
