@@ -11,9 +11,10 @@ use trunkline_shs::{
     Reader, Sealer, Session,
 };
 
-/// Bytes that are sealed at once, before the socket is known to take them: sixteen frames make one
-/// `write(2)` worth its while, and what is sealed cannot be overtaken by control any more.
-pub(crate) const SEAL_AT_ONCE: usize = 16 * BODY_MAX;
+/// Bytes that are sealed at once, before the socket is known to take them: fifteen frames make one
+/// `write(2)` worth its while, and are the most that fit in one segment of a TCP connection within
+/// the machine; and what is sealed cannot be overtaken by control any more.
+pub(crate) const SEAL_AT_ONCE: usize = 15 * BODY_MAX;
 
 /// How a connection's bytes are protected, from its opening on.
 #[derive(Debug)]
@@ -177,17 +178,17 @@ impl Secured {
             return 0;
         }
         let mut buffer = self.take_buffer(spare);
-        let mut taken = 0;
         let Some(sealer) = self.sealer() else { return 0 };
-        for slice in outbox.slices() {
-            let slice = &slice[..slice.len().min(SEAL_AT_ONCE - taken)];
-            if sealer.append(slice, &mut buffer).is_err() {
-                break;
-            }
-            taken += slice.len();
-        }
+        let mut room = SEAL_AT_ONCE;
+        let slices = outbox.slices().map(|slice| {
+            let front = &slice[..slice.len().min(room)];
+            room -= front.len();
+            front
+        });
+        // It fails only after goodbye, and then there is no sealer.
+        let sealed = sealer.append_joined(&slices, &mut buffer);
         self.outgoing = buffer;
-        taken
+        sealed.map_or(0, |()| SEAL_AT_ONCE - room)
     }
 
     /// The last frame, behind which nothing is said.

@@ -62,14 +62,38 @@ impl Sealer {
     ///
     /// Goodbye was said.
     pub fn append(&mut self, bytes: &[u8], output: &mut Vec<u8>) -> Result<(), Misuse> {
+        self.append_joined(&[bytes], output)
+    }
+
+    /// As [`append`](Self::append) with all slices one behind the other: a frame may hold the end
+    /// of one and the front of the next.
+    ///
+    /// # Errors
+    ///
+    /// Goodbye was said.
+    pub fn append_joined(&mut self, slices: &[&[u8]], output: &mut Vec<u8>) -> Result<(), Misuse> {
         if self.ended {
             return Err(Misuse::AfterGoodbye);
         }
-        output.reserve(sealed_len(bytes.len()));
-        for body in bytes.chunks(BODY_MAX) {
+        let mut left: usize = slices.iter().map(|slice| slice.len()).sum();
+        output.reserve(sealed_len(left));
+        let mut slices = slices.iter().copied();
+        let mut slice: &[u8] = &[];
+        while left > 0 {
             let start = output.len();
+            let end = start + HEADER + left.min(BODY_MAX);
             output.extend_from_slice(&[0; HEADER]);
-            output.extend_from_slice(body);
+            while output.len() < end {
+                if slice.is_empty() {
+                    // As many bytes are left in the slices as there are to seal.
+                    slice = slices.next().unwrap_or_default();
+                    continue;
+                }
+                let (front, rest) = slice.split_at(slice.len().min(end - output.len()));
+                output.extend_from_slice(front);
+                slice = rest;
+            }
+            left -= end - start - HEADER;
             self.seal_in_place(&mut output[start..])?;
         }
         Ok(())

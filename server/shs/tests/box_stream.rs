@@ -92,6 +92,19 @@ fn the_three_ways_to_seal_make_the_same_bytes() {
 }
 
 #[test]
+fn slices_that_are_joined_are_sealed_as_one() {
+    let bytes = Random(9).bytes(2 * BODY_MAX + 100);
+    for cuts in [[0, 0], [0, 16], [1, BODY_MAX], [BODY_MAX, BODY_MAX + 1], [16, bytes.len()]] {
+        let [first, second] = cuts;
+        let slices = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+        let (mut joined, mut whole) = (Vec::new(), Vec::new());
+        ends().0.append_joined(&slices, &mut joined).unwrap();
+        ends().0.append(&bytes, &mut whole).unwrap();
+        assert!(joined == whole, "cut at {cuts:?}, the frames are others");
+    }
+}
+
+#[test]
 fn a_session_carries_both_directions() {
     let (mut dialled, mut accepted) = sessions();
     for (from, to) in [(true, "there"), (false, "back")] {

@@ -16,6 +16,11 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Most bytes that one connection writes in one turn, so that it cannot starve the others.
 const WRITE_BUDGET: usize = 1 << 20;
 
+/// Times in a row that a socket's room is told in vain before it is told no more. While bytes flow
+/// in bulk, a write finds no room more often than that, and changing what the poll tells costs as
+/// much as a wakeup.
+const TOLD_IN_VAIN: u8 = 16;
+
 /// What reading from a connection came to.
 #[derive(Debug)]
 pub(super) enum ReadResult {
@@ -32,9 +37,22 @@ struct Socket {
     stream: Stream,
     readable: bool,
     writable: bool,
+    /// What the poll tells of.
+    told: Told,
     /// The poll has told that no more bytes will come; it does not tell it again.
     read_closed: bool,
     ending: Ending,
+}
+
+/// What the poll tells of a socket. Room is told each time that the peer has read something, so it
+/// is asked for only where a write found none: else each message would cost a wakeup for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Bytes,
+    BytesAndRoom {
+        /// Times in a row that room was told where there had been room all the time.
+        in_vain: u8,
+    },
 }
 
 /// How far a connection has come to its end.
@@ -69,12 +87,12 @@ impl Connections {
     }
 
     pub(super) fn add(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry.register(&mut stream, Ready::Conn(id.0).token(), interest)?;
+        self.registry.register(&mut stream, Ready::Conn(id.0).token(), Interest::READABLE)?;
         let socket = Socket {
             stream,
             readable: true,
             writable: true,
+            told: Told::Bytes,
             read_closed: false,
             ending: Ending::Not,
         };
@@ -92,15 +110,20 @@ impl Connections {
         self.sockets.is_empty()
     }
 
-    /// A socket became ready.
-    pub(super) fn ready(&mut self, id: ConnId, event: &Event) {
-        let Some(socket) = self.sockets.get_mut(&id) else { return };
-        socket.writable |= event.is_writable() || event.is_write_closed();
+    /// A socket became ready; whether it may be written to again.
+    pub(super) fn ready(&mut self, id: ConnId, event: &Event) -> bool {
+        let Some(socket) = self.sockets.get_mut(&id) else { return false };
+        let room = event.is_writable() || event.is_write_closed();
+        let again = room && !std::mem::replace(&mut socket.writable, true);
+        if room && !again {
+            socket.told_in_vain(id, &self.registry);
+        }
         socket.read_closed |= event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || socket.read_closed;
         if readable && !std::mem::replace(&mut socket.readable, true) {
             self.readable.push_back(id);
         }
+        again
     }
 
     /// How many connections may be readable.
@@ -172,7 +195,9 @@ impl Connections {
                 Err(error) => return Err(error.to_string()),
             }
         }
-        if socket.writable && budget == 0 {
+        if !socket.writable {
+            socket.ask_for_room(id, &self.registry).map_err(|error| error.to_string())?;
+        } else if budget == 0 {
             // The poll tells of no room that was there all the time.
             broker.write_later(id);
         }
@@ -222,5 +247,60 @@ impl Connections {
         {
             log::debug!("a socket cannot be taken off the poll: {error}");
         }
+    }
+}
+
+impl Socket {
+    /// A write found no room: the poll tells when there is some, also if that is so already.
+    fn ask_for_room(&mut self, id: ConnId, registry: &Registry) -> io::Result<()> {
+        if self.told == Told::Bytes {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            registry.reregister(&mut self.stream, Ready::Conn(id.0).token(), interest)?;
+        }
+        self.told = Told::BytesAndRoom { in_vain: 0 };
+        Ok(())
+    }
+
+    /// The poll told of room though there had been some all the time.
+    fn told_in_vain(&mut self, id: ConnId, registry: &Registry) {
+        let Told::BytesAndRoom { in_vain } = &mut self.told else { return };
+        *in_vain = in_vain.saturating_add(1);
+        if *in_vain < TOLD_IN_VAIN {
+            return;
+        }
+        let token = Ready::Conn(id.0).token();
+        match registry.reregister(&mut self.stream, token, Interest::READABLE) {
+            Ok(()) => self.told = Told::Bytes,
+            Err(error) => log::debug!("a socket cannot be polled for bytes alone: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_told_after_a_write_that_found_none_and_not_for_ever() {
+        let mut poll = mio::Poll::new().unwrap();
+        let mut events = mio::Events::with_capacity(1);
+        let mut connections = Connections::new(poll.registry().try_clone().unwrap());
+        let (ours, _theirs) = mio::net::UnixStream::pair().unwrap();
+        let id = ConnId(1);
+        connections.add(id, Stream::Unix(ours)).unwrap();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(events.is_empty(), "there is room, and nobody has missed any");
+
+        let socket = connections.sockets.get_mut(&id).unwrap();
+        socket.writable = false;
+        socket.ask_for_room(id, poll.registry()).unwrap();
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        let event = events.iter().next().expect("the room is told that was there already");
+        assert!(connections.ready(id, event), "it may be written to again");
+        for _ in 0..TOLD_IN_VAIN {
+            assert_ne!(connections.sockets[&id].told, Told::Bytes, "more writes may find no room");
+            assert!(!connections.ready(id, event), "that there is room was known");
+        }
+        assert_eq!(connections.sockets[&id].told, Told::Bytes, "room is told no more");
     }
 }

@@ -1,6 +1,7 @@
 //! The loop of a server, of a host, or of a host on a thread: read all, tick, flush all. What to
 //! do, the broker decides.
 
+mod alarm;
 mod children;
 mod connections;
 mod convert;
@@ -25,6 +26,7 @@ mod watchdog;
 
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;
+use alarm::Alarm;
 use children::Children;
 use connections::Connections;
 use dialling::Dialling;
@@ -57,6 +59,7 @@ const STOP_TIME: Duration = Duration::from_secs(5);
 struct Loop {
     poll: Poll,
     signals: Option<Signals>,
+    alarm: Alarm,
     started: Instant,
     now: Duration,
     shared: Rc<Shared>,
@@ -130,6 +133,7 @@ impl Loop {
             dialling: Dialling::new(registry()?, mailbox.clone()),
             plugins: Plugins::new(shared.clone(), duty.file.clone()),
             children: Children::new(mailbox),
+            alarm: Alarm::new(poll.registry(), started).map_err(failed)?,
             poll,
             signals,
             started,

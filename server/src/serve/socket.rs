@@ -17,6 +17,11 @@ const BACKLOG: i32 = 1024;
 /// have heartbeats of their own; this finds the dead ones among the half-open.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The congestion control of connections within this machine, where there is no path whose capacity
+/// is to be found: the plainest, which every kernel has and lets everybody use. The system's choice
+/// may be one that paces what it sends (`bbr`); its timers then cost more than the copying.
+const CONGESTION_ON_LOOPBACK: &[u8] = b"reno";
+
 /// A connected stream.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -44,6 +49,7 @@ impl Stream {
     pub(super) fn dial_tcp(addr: SocketAddr, from: Option<SocketAddr>) -> io::Result<Stream> {
         let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
         tune(&socket)?;
+        tune_for(&socket, addr);
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
         if let Some(from) = from {
@@ -135,6 +141,8 @@ impl Listener {
     /// Listens on a TCP address.
     pub(super) fn tcp(addr: SocketAddr) -> io::Result<Listener> {
         let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
+        // What is accepted inherits it before its first byte; changed later, it would go on pacing.
+        tune_for(&socket, addr);
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
@@ -178,6 +186,15 @@ pub(super) fn is_trusted(stream: &Stream) -> bool {
 fn tune(socket: &Raw) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+}
+
+/// Prepares a socket for the address to which it will connect, or at which it will listen.
+fn tune_for(socket: &Raw, addr: SocketAddr) {
+    if addr.ip().is_loopback()
+        && let Err(error) = socket.set_tcp_congestion(CONGESTION_ON_LOOPBACK)
+    {
+        log::debug!("congestion control on loopback stays as it is: {error}");
+    }
 }
 
 fn remove_dead_socket(path: &Path) -> io::Result<()> {

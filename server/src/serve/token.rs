@@ -17,6 +17,8 @@ pub(super) enum Ready {
     Dial(u64),
     /// A descriptor that a plugin watches.
     Watch(u64),
+    /// The next deadline has come.
+    Alarm,
 }
 
 /// Bits for the kind, above the number. No number grows to 2^60.
@@ -31,6 +33,7 @@ impl Ready {
             Ready::Conn(number) => (3, u64::from(number)),
             Ready::Dial(number) => (4, number),
             Ready::Watch(number) => (5, number),
+            Ready::Alarm => (6, 0),
         };
         Token((kind << KIND_SHIFT | number) as usize)
     }
@@ -43,7 +46,8 @@ impl Ready {
             2 => Ready::Listener(number as usize),
             3 => Ready::Conn(number as u32),
             4 => Ready::Dial(number),
-            _ => Ready::Watch(number),
+            5 => Ready::Watch(number),
+            _ => Ready::Alarm,
         }
     }
 }
@@ -62,6 +66,7 @@ mod tests {
             Ready::Conn(u32::MAX),
             Ready::Dial(0),
             Ready::Watch(number),
+            Ready::Alarm,
         ] {
             assert_eq!(Ready::of(ready.token()), ready);
         }

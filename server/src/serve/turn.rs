@@ -116,18 +116,18 @@ impl Loop {
             Ready::Listener(index) => self.listening.ready(index),
             Ready::Conn(number) => {
                 let id = ConnId(number);
-                self.connections.ready(id, event);
-                if event.is_writable() {
+                if self.connections.ready(id, event) {
                     self.flush_one(id);
                 }
             }
             Ready::Dial(number) => self.dialling.ready(self.now, number),
+            Ready::Alarm => self.alarm.rang(),
             Ready::Watch(number) => self.shared.ready(number, readiness(event)),
         }
     }
 
     /// How long the loop may wait: not at all while there is work left.
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         let broker = self.shared.broker.borrow();
         let work = broker.effects_waiting() > 0 || broker.has_touched();
         // Peers that waited for room are accepted as soon as there is some.
@@ -143,8 +143,7 @@ impl Loop {
             self.children.deadline(),
             self.stop_by,
         ];
-        let next = deadlines.into_iter().flatten().min()?;
-        Some(next.saturating_sub(self.started.elapsed()))
+        self.alarm.wait(self.now, deadlines.into_iter().flatten().min())
     }
 
     fn accept(&mut self) {
