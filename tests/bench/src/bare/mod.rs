@@ -9,6 +9,8 @@ mod socket;
 
 pub(crate) use client::{flood, ping};
 pub(crate) use socket::{Place, Socket};
+#[cfg(feature = "peers")]
+pub(crate) use socket::{connect, listen};
 
 /// The first byte of a connection on which all is given back.
 pub(crate) const ECHO: u8 = b'e';

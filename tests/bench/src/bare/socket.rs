@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::{Domain, Type};
 
 /// Where somebody listens: `unix:PATH` or `tcp:ADDRESS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Listener {
     pub(crate) fn bind(place: &Place) -> io::Result<Listener> {
         Ok(match place {
             Place::Unix(path) => Listener::Unix(UnixListener::bind(path)?),
-            Place::Tcp(address) => Listener::Tcp(TcpListener::bind(*address)?),
+            Place::Tcp(address) => Listener::Tcp(TcpListener::from_std(listen(*address)?)),
         })
     }
 
@@ -72,6 +73,33 @@ impl Listener {
     }
 }
 
+/// The congestion control of all that is measured over loopback: with the system's own, which may
+/// pace what is sent, the contenders would be compared by that.
+const CONGESTION: &[u8] = b"reno";
+
+/// Listens as a contender does, without blocking.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(16)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Connects as a contender does; what is connected does not block.
+pub(crate) fn connect(address: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = socket(address)?;
+    socket.connect(&address.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_congestion(CONGESTION)?;
+    Ok(socket)
+}
+
 /// A connection of either kind that does not block.
 pub(crate) enum Socket {
     Unix(UnixStream),
@@ -85,9 +113,9 @@ impl Socket {
             Place::Unix(path) => std::os::unix::net::UnixStream::connect(path)
                 .and_then(|stream| stream.set_nonblocking(true).map(|()| stream))
                 .map(|stream| Socket::Unix(UnixStream::from_std(stream))),
-            Place::Tcp(address) => std::net::TcpStream::connect(address)
-                .and_then(|stream| stream.set_nonblocking(true).map(|()| stream))
-                .and_then(|stream| Socket::tcp(TcpStream::from_std(stream))),
+            Place::Tcp(address) => {
+                connect(*address).and_then(|stream| Socket::tcp(TcpStream::from_std(stream)))
+            }
         };
         connected.map_err(|error| format!("{place}: {error}"))
     }

@@ -15,7 +15,7 @@ use yamux::{Config, Connection, Mode, Stream};
 
 use super::{PATIENCE, runtime};
 use crate::bare::child::tell;
-use crate::bare::{COUNT, ECHO, Place, READ};
+use crate::bare::{self, COUNT, ECHO, Place, READ};
 use crate::contender::Sample;
 use crate::shapes::MESSAGE;
 use crate::statistics::percentiles;
@@ -118,7 +118,10 @@ fn within(
     let measured: Outcome<Sample> = local.block_on(&runtime()?, async {
         let socket: Box<dyn Socket> = match place {
             Place::Unix(path) => Box::new(UnixStream::connect(path).await?),
-            Place::Tcp(address) => Box::new(without_delay(TcpStream::connect(address).await?)?),
+            Place::Tcp(address) => {
+                let stream = TcpStream::from_std(bare::connect(*address)?)?;
+                Box::new(without_delay(stream)?)
+            }
         };
         let measured = measure(session(socket, Mode::Client));
         tokio::time::timeout(PATIENCE, measured).await?
@@ -173,7 +176,7 @@ pub(super) fn serve(place: &Place) -> Result<(), String> {
                 }
             }
             Place::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
+                let listener = TcpListener::from_std(bare::listen(*address)?)?;
                 tell(&Place::Tcp(listener.local_addr()?))?;
                 loop {
                     answer(Box::new(without_delay(listener.accept().await?.0)?));
