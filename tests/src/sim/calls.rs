@@ -6,7 +6,7 @@ use super::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
-    CallId, Called, Callee, CalleePlace, Outcome as Ending, PluginId, Returned,
+    CallId, Called, Callee, CalleePlace, Misuse, Outcome as Ending, PluginId, Returned,
 };
 use trunkline_core::reason::{By, Code, Reason};
 
@@ -77,6 +77,9 @@ impl Actor {
     pub(super) fn make_calls(&mut self, host: &mut Host<'_>) -> Result<(), String> {
         for _ in 0..host.shared.random.size(1, 2 * CALLS as u64) {
             self.make_call(host)?;
+        }
+        if host.shared.random.chance(100) {
+            guess_channels(host)?;
         }
         if host.shared.random.chance(200)
             && let Some((call, number)) = self.calls.made.first_key_value()
@@ -306,6 +309,30 @@ impl Actor {
 }
 
 const RETURNED: Outcome = Outcome::Returned;
+
+/// Names the channels on which the plugin's calls travel, which are none that it has.
+fn guess_channels(host: &mut Host<'_>) -> Result<(), String> {
+    for guess in host.broker.call_channels(host.plugin) {
+        host.shared.trace.saw("a channel of calls guessed");
+        let (plugin, broker) = (host.plugin, &mut *host.broker);
+        let reason = || Reason::plugin("guessed", "");
+        let said = [
+            broker.accept(plugin, guess),
+            broker.refuse(plugin, guess, reason()),
+            broker.write(plugin, guess, b"bytes").map(|_| ()),
+            broker.credit(plugin, guess, 1),
+            broker.hold(plugin, guess),
+            broker.close(plugin, guess),
+            broker.stop_read(plugin, guess),
+            broker.join(plugin, guess, guess),
+            broker.abort(plugin, guess, reason()),
+        ];
+        if said.iter().any(|said| *said != Err(Misuse::NoSuchChannel)) {
+            return Err(format!("a plugin may say {said:?} of the channel of its calls"));
+        }
+    }
+    Ok(())
+}
 
 fn number_of(request: &[u8]) -> u64 {
     let (number, _) = request.split_first_chunk().unwrap_or((&[0xff; 8], &[]));
