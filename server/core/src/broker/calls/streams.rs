@@ -138,6 +138,8 @@ impl Broker {
         let charged = self.charged(end);
         let told = match self.holds(charged, bytes.len()) {
             Ok(()) => Some((kind, bytes)),
+            // What was not done is still not done.
+            Err(reason) if kind == Kind::Refused => Outcome::Refused(reason).into_message(),
             Err(reason) => Outcome::Lost(reason).into_message(),
         };
         if charged > most + most / 8 {
