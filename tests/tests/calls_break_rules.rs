@@ -214,7 +214,7 @@ fn requests_that_never_end_cost_no_more_than_the_window_of_a_link() {
                 match peer.hear() {
                     Heard::Write(tag, some) if tag == chan.tag => {
                         refused +=
-                            some.windows(13).filter(|some| *some == b"limit-reached").count();
+                            some.windows(14).filter(|some| *some == b"too-many-calls").count();
                         peer.grant(chan, some.len() as u64);
                         peer.flush();
                     }

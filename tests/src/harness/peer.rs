@@ -52,8 +52,8 @@ pub struct Peer {
     socket: Socket,
     link: Link,
     heard: VecDeque<Heard>,
-    /// What came behind the prefaces of streams that were not accepted.
-    early: BTreeMap<StreamId, Vec<u8>>,
+    /// The tags of streams that the server has opened, and that were not accepted.
+    opened: BTreeMap<StreamId, u32>,
     next_tag: u32,
     ended: bool,
 }
@@ -82,8 +82,8 @@ impl Peer {
     #[must_use]
     pub fn say_hello(socket: Socket, role: Role, hello: Hello) -> Peer {
         let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
-        let (heard, early) = Default::default();
-        let mut peer = Peer { socket, link, heard, early, next_tag: 0, ended: false };
+        let (heard, opened) = Default::default();
+        let mut peer = Peer { socket, link, heard, opened, next_tag: 0, ended: false };
         peer.say(&Message::Hello(hello));
         peer
     }
@@ -132,16 +132,17 @@ impl Peer {
     }
 
     /// Accepts a stream that the server has opened, and grants it a window.
+    ///
+    /// # Panics
+    ///
+    /// When the server has opened no such stream.
     pub fn accept(&mut self, stream: StreamId) -> Chan {
-        let chan = Chan { tag: self.next_tag, stream };
-        self.next_tag += 1;
-        self.link.mux().set_tag(stream, chan.tag);
+        let tag = self.opened.remove(&stream).expect("the server has opened it");
+        let chan = Chan { tag, stream };
         let frame = Answer::accept(None).frame();
         assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "an answer fits");
         self.grant(chan, WINDOW);
         self.flush();
-        let early = self.early.remove(&stream).filter(|early| !early.is_empty());
-        self.heard.extend(early.map(|early| Heard::Write(chan.tag, early)));
         chan
     }
 
@@ -316,10 +317,17 @@ impl Peer {
         let mut input = &buffer[..count];
         while let Some(event) = self.link.receive(Duration::ZERO, &mut input).expect("no violation")
         {
-            if let Event::Preface { stream, rest, .. } = &event {
-                self.early.insert(*stream, rest.to_vec());
-            }
+            let opened = match &event {
+                Event::Preface { stream, rest, .. } => Some((*stream, rest.to_vec())),
+                _ => None,
+            };
             hear_event(event, &mut self.heard);
+            if let Some((stream, rest)) = opened {
+                self.link.mux().set_tag(stream, self.next_tag);
+                self.opened.insert(stream, self.next_tag);
+                self.heard.push_back(Heard::Write(self.next_tag, rest));
+                self.next_tag += 1;
+            }
         }
         // Answers that bymux gives by itself.
         self.flush();

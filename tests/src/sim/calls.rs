@@ -8,6 +8,7 @@ use std::time::Duration;
 use trunkline_core::broker::{
     CallId, Called, Callee, CalleePlace, Misuse, Outcome as Ending, PluginId, Returned,
 };
+use trunkline_core::key::Key;
 use trunkline_core::reason::{By, Code, Reason};
 
 /// Most bytes of an ordinary request or answer.
@@ -42,6 +43,8 @@ enum Done {
 /// What is known of a call.
 #[derive(Debug)]
 struct Facts {
+    /// The process and the plugin that made it.
+    by: (Key, PluginId),
     done: Done,
     cancelled: bool,
     until: Duration,
@@ -59,6 +62,8 @@ pub(super) struct OwnCalls {
     made: BTreeMap<CallId, u64>,
     /// Those that it has to answer.
     asked: BTreeMap<CallId, u64>,
+    /// The last one of each caller in the same process.
+    last: BTreeMap<PluginId, u64>,
     /// Those that it has answered, of which it may have been too late.
     answered: BTreeSet<CallId>,
 }
@@ -115,7 +120,8 @@ impl Actor {
         let callee = Callee { name: to.name().as_bytes(), least: random.below(3), place, hint };
         let number = host.shared.calls.0.len() as u64;
         let until = host.shared.now + deadline;
-        let facts = Facts { done: Done::Nothing, cancelled: false, until, over: false };
+        let by = (host.broker.key(), host.plugin);
+        let facts = Facts { by, done: Done::Nothing, cancelled: false, until, over: false };
         host.shared.calls.0.push(facts);
         let request = Ledger::bytes(number, 0, length);
         host.shared.trace.saw("a call");
@@ -188,6 +194,11 @@ impl Actor {
         let facts = &mut host.shared.calls.0[number as usize];
         if std::mem::replace(&mut facts.done, Done::Asked) != Done::Nothing {
             return Err(format!("call {number} was made twice"));
+        }
+        if facts.by.0 == host.broker.key()
+            && self.calls.last.insert(facts.by.1, number).is_some_and(|last| last > number)
+        {
+            return Err(format!("call {number} came behind a later one"));
         }
         if self.calls.asked.insert(call, number).is_some() {
             return Err(format!("{call:?} names two calls"));

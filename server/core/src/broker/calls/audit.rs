@@ -1,6 +1,6 @@
 //! What must always hold of calls, checked for tests.
 
-use super::super::{Broker, Effect, PluginId, Told};
+use super::super::{Broker, Effect, PluginId, TimerKey, Told};
 use super::{Asked, Asker, CallCounts, Heard};
 use crate::calls::MESSAGE_COST;
 use crate::ends::{End, EndId, Flag, Handle};
@@ -19,6 +19,18 @@ impl Broker {
     pub(in super::super) fn audit_calls(&self) -> Result<(), String> {
         let mut counts: BTreeMap<PluginId, CallCounts> = BTreeMap::new();
         let mut numbers: BTreeMap<EndId, usize> = BTreeMap::new();
+        let timed = self.calls.table.values().filter(|call| call.timed).count();
+        let timers = self.timers.keys().filter(|key| matches!(key, TimerKey::Call(_))).count();
+        if timed != timers {
+            return Err(format!("{timers} timers run for {timed} calls with a deadline"));
+        }
+        let astray = |key: &&TimerKey| match key {
+            TimerKey::IdleCalls(end) => !self.calls.streams.contains_key(end),
+            _ => false,
+        };
+        if let Some(key) = self.timers.keys().find(astray) {
+            return Err(format!("{key:?} is of a stream that is over"));
+        }
         for (id, call) in self.calls.table.iter() {
             if let Asker::Plugin(plugin) = call.asker {
                 let counts = counts.entry(plugin).or_default();
