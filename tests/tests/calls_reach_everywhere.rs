@@ -200,6 +200,26 @@ fn a_million_calls_that_nobody_answers_are_bounded() {
 }
 
 #[test]
+fn answers_that_wait_have_a_bound_wherever_the_callee_is() {
+    let scene = Scene::new();
+    for callee in ["inline", "process"] {
+        let mut asker = Asker::new(&scene.alpha, "caller", 9);
+        for _ in 0..6 {
+            asker.peer.write(asker.chan, format!("call {callee} 60000 never\n").as_bytes());
+        }
+        // Four have room in 64 MiB.
+        let mut lines = vec![asker.call(callee, "release 16000000")];
+        lines.extend((0..6).map(|_| asker.peer.next_line(asker.chan)));
+        lines.retain(|line| !line.ends_with(" answered released"));
+        lines.sort_unstable();
+        let (answered, others) = lines.split_at(4);
+        let all = answered.iter().all(|line| line == "later answered with 16000000 bytes");
+        let lost = others.iter().filter(|line| line.starts_with("later lost too-many-calls: "));
+        assert!(all && lost.count() == 2, "{callee}: {lines:#?}");
+    }
+}
+
+#[test]
 fn a_callee_that_fails_or_leaves_loses_its_calls_with_the_reason() {
     for placement in ["inline", "process"] {
         let folder = Folder::new();

@@ -7,7 +7,7 @@ use trunkline_tests::sim::{self, Report};
 const SEEDS: u64 = 256;
 
 /// What must have happened at least once over the seeds, or the simulation has lost its teeth.
-const MUST_BE_SEEN: [&str; 95] = [
+const MUST_BE_SEEN: [&str; 96] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -100,6 +100,7 @@ const MUST_BE_SEEN: [&str; 95] = [
     "a call refused by its callee",
     "a call that nobody answers",
     "a call within a call",
+    "a channel of calls guessed",
     "a cancelled call told",
     "a panic within a call",
     "too many calls",

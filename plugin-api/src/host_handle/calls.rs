@@ -17,7 +17,8 @@ impl Host {
     /// A plugin that runs in the same place is called at once, and what it answers there is in
     /// [`Called::Over`]. Otherwise, also when that plugin is on the stack already or answers later,
     /// [`reply`](crate::Plugin::reply) tells the outcome. The calls of one plugin to another begin
-    /// in the order in which they were made, and end in any order.
+    /// in the order in which they were made, and end in any order; only a request of more than 16
+    /// KiB to another process may be overtaken by shorter ones.
     ///
     /// A request and an answer have at most 16 MiB each, and a plugin may wait for 65,536 calls,
     /// unless the server's `[limits]` say otherwise. A deadline of zero is past: the callee is not

@@ -77,13 +77,15 @@ impl Watchdog {
         }
     }
 
-    /// Calls a plugin.
+    /// Calls a plugin. Where another one runs that called it, and that fails, the call of that one
+    /// goes on afterwards.
     pub(super) fn call<T>(&self, id: PluginId, callback: impl FnOnce() -> T) -> T {
         let calls = self.calls.get().wrapping_add(1);
         self.calls.set(calls);
+        let before = self.pulse.call.load(Ordering::Relaxed);
         self.pulse.call.store(call(calls, id.0), Ordering::Relaxed);
         let returned = callback();
-        self.pulse.call.store(call(calls, NOBODY), Ordering::Relaxed);
+        self.pulse.call.store(before, Ordering::Relaxed);
         returned
     }
 
@@ -258,6 +260,17 @@ mod tests {
         let mut seen = Seen::new(4 * second);
         let told = |(at, call): (usize, &u64)| Some((at, seen.look(*call, second)?));
         calls.iter().enumerate().filter_map(told).collect()
+    }
+
+    #[test]
+    fn a_call_goes_on_behind_one_that_was_made_within_it() {
+        let watchdog = Watchdog::new(Duration::from_secs(1));
+        let running = || plugin_of(watchdog.pulse.call.load(Ordering::Relaxed));
+        watchdog.call(PluginId(7), || {
+            watchdog.call(PluginId(8), || assert_eq!(running(), Some(8)));
+            assert_eq!(running(), Some(7), "whoever blocks now is named");
+        });
+        assert_eq!(running(), None);
     }
 
     #[test]

@@ -4,12 +4,12 @@
 #![allow(clippy::expect_used)]
 
 use super::{PATIENCE, Socket, hello};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 use trunkline_core::bymux::{Role, StreamId};
-use trunkline_core::control::{Answer, Hello, Message, Origin, Preface, Request};
+use trunkline_core::control::{Answer, Hello, Message, Origin, Preface, Purpose, Request};
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::{Event, Link};
@@ -52,6 +52,8 @@ pub struct Peer {
     socket: Socket,
     link: Link,
     heard: VecDeque<Heard>,
+    /// The tags of streams that the server has opened, and that were not accepted.
+    opened: BTreeMap<StreamId, u32>,
     next_tag: u32,
     ended: bool,
 }
@@ -80,7 +82,8 @@ impl Peer {
     #[must_use]
     pub fn say_hello(socket: Socket, role: Role, hello: Hello) -> Peer {
         let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
-        let mut peer = Peer { socket, link, heard: VecDeque::new(), next_tag: 0, ended: false };
+        let (heard, opened) = Default::default();
+        let mut peer = Peer { socket, link, heard, opened, next_tag: 0, ended: false };
         peer.say(&Message::Hello(hello));
         peer
     }
@@ -100,16 +103,45 @@ impl Peer {
 
     /// Opens a channel to a plugin that has no credit to write anything, its answer apart.
     pub fn open_without_credit(&mut self, to: &str) -> Chan {
+        let from = Origin::new("test".parse().expect("a name"), 1);
+        let request = Request::new(to.parse().expect("a name"), 0, from);
+        let chan = self.create(&Preface::channel(request));
+        self.flush();
+        chan
+    }
+
+    fn create(&mut self, preface: &Preface) -> Chan {
         let tag = self.next_tag;
         self.next_tag += 1;
         let stream = self.link.open(tag).expect("the server allows one more stream");
-        let from = Origin::new("test".parse().expect("a name"), 1);
-        let request = Request::new(to.parse().expect("a name"), 0, from);
-        let frame = Preface::channel(request).frame();
+        let frame = preface.frame();
         assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "a preface fits");
         // As much as an accept takes.
         let chan = Chan { tag, stream };
         self.grant(chan, Answer::Accept(None).frame().len() as u64);
+        chan
+    }
+
+    /// Opens a stream for calls of the plugin `test` to a plugin.
+    pub fn open_calls(&mut self, to: &str) -> Chan {
+        let from = Origin::new("test".parse().expect("a name"), 1);
+        let request = Request::new(to.parse().expect("a name"), 0, from);
+        let chan = self.create(&Preface::channel(Request { purpose: Purpose::Calls, ..request }));
+        self.flush();
+        chan
+    }
+
+    /// Accepts a stream that the server has opened, and grants it a window.
+    ///
+    /// # Panics
+    ///
+    /// When the server has opened no such stream.
+    pub fn accept(&mut self, stream: StreamId) -> Chan {
+        let tag = self.opened.remove(&stream).expect("the server has opened it");
+        let chan = Chan { tag, stream };
+        let frame = Answer::accept(None).frame();
+        assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "an answer fits");
+        self.grant(chan, WINDOW);
         self.flush();
         chan
     }
@@ -285,7 +317,17 @@ impl Peer {
         let mut input = &buffer[..count];
         while let Some(event) = self.link.receive(Duration::ZERO, &mut input).expect("no violation")
         {
+            let opened = match &event {
+                Event::Preface { stream, rest, .. } => Some((*stream, rest.to_vec())),
+                _ => None,
+            };
             hear_event(event, &mut self.heard);
+            if let Some((stream, rest)) = opened {
+                self.link.mux().set_tag(stream, self.next_tag);
+                self.opened.insert(stream, self.next_tag);
+                self.heard.push_back(Heard::Write(self.next_tag, rest));
+                self.next_tag += 1;
+            }
         }
         // Answers that bymux gives by itself.
         self.flush();

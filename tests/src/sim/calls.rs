@@ -6,8 +6,9 @@ use super::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
-    CallId, Called, Callee, CalleePlace, Outcome as Ending, PluginId, Returned,
+    CallId, Called, Callee, CalleePlace, Misuse, Outcome as Ending, PluginId, Returned,
 };
+use trunkline_core::key::Key;
 use trunkline_core::reason::{By, Code, Reason};
 
 /// Most bytes of an ordinary request or answer.
@@ -42,6 +43,8 @@ enum Done {
 /// What is known of a call.
 #[derive(Debug)]
 struct Facts {
+    /// The process and the plugin that made it.
+    by: (Key, PluginId),
     done: Done,
     cancelled: bool,
     until: Duration,
@@ -59,6 +62,8 @@ pub(super) struct OwnCalls {
     made: BTreeMap<CallId, u64>,
     /// Those that it has to answer.
     asked: BTreeMap<CallId, u64>,
+    /// The last one of each caller in the same process.
+    last: BTreeMap<PluginId, u64>,
     /// Those that it has answered, of which it may have been too late.
     answered: BTreeSet<CallId>,
 }
@@ -77,6 +82,9 @@ impl Actor {
     pub(super) fn make_calls(&mut self, host: &mut Host<'_>) -> Result<(), String> {
         for _ in 0..host.shared.random.size(1, 2 * CALLS as u64) {
             self.make_call(host)?;
+        }
+        if host.shared.random.chance(100) {
+            guess_channels(host)?;
         }
         if host.shared.random.chance(200)
             && let Some((call, number)) = self.calls.made.first_key_value()
@@ -112,7 +120,8 @@ impl Actor {
         let callee = Callee { name: to.name().as_bytes(), least: random.below(3), place, hint };
         let number = host.shared.calls.0.len() as u64;
         let until = host.shared.now + deadline;
-        let facts = Facts { done: Done::Nothing, cancelled: false, until, over: false };
+        let by = (host.broker.key(), host.plugin);
+        let facts = Facts { by, done: Done::Nothing, cancelled: false, until, over: false };
         host.shared.calls.0.push(facts);
         let request = Ledger::bytes(number, 0, length);
         host.shared.trace.saw("a call");
@@ -185,6 +194,11 @@ impl Actor {
         let facts = &mut host.shared.calls.0[number as usize];
         if std::mem::replace(&mut facts.done, Done::Asked) != Done::Nothing {
             return Err(format!("call {number} was made twice"));
+        }
+        if facts.by.0 == host.broker.key()
+            && self.calls.last.insert(facts.by.1, number).is_some_and(|last| last > number)
+        {
+            return Err(format!("call {number} came behind a later one"));
         }
         if self.calls.asked.insert(call, number).is_some() {
             return Err(format!("{call:?} names two calls"));
@@ -306,6 +320,30 @@ impl Actor {
 }
 
 const RETURNED: Outcome = Outcome::Returned;
+
+/// Names the channels on which the plugin's calls travel, which are none that it has.
+fn guess_channels(host: &mut Host<'_>) -> Result<(), String> {
+    for guess in host.broker.call_channels(host.plugin) {
+        host.shared.trace.saw("a channel of calls guessed");
+        let (plugin, broker) = (host.plugin, &mut *host.broker);
+        let reason = || Reason::plugin("guessed", "");
+        let said = [
+            broker.accept(plugin, guess),
+            broker.refuse(plugin, guess, reason()),
+            broker.write(plugin, guess, b"bytes").map(|_| ()),
+            broker.credit(plugin, guess, 1),
+            broker.hold(plugin, guess),
+            broker.close(plugin, guess),
+            broker.stop_read(plugin, guess),
+            broker.join(plugin, guess, guess),
+            broker.abort(plugin, guess, reason()),
+        ];
+        if said.iter().any(|said| *said != Err(Misuse::NoSuchChannel)) {
+            return Err(format!("a plugin may say {said:?} of the channel of its calls"));
+        }
+    }
+    Ok(())
+}
 
 fn number_of(request: &[u8]) -> u64 {
     let (number, _) = request.split_first_chunk().unwrap_or((&[0xff; 8], &[]));

@@ -93,8 +93,14 @@ impl Broker {
 
     /// A plugin accepts a channel that it was told of.
     pub fn accept(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
-        let Some(id) = self.asked(plugin, handle)? else { return Ok(()) };
-        let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
+        if let Some(id) = self.asked(plugin, handle)? {
+            self.accept_end(plugin, id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn accept_end(&mut self, plugin: PluginId, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
         end.phase = Phase::Open;
         let (peer, closed) = (end.peer, end.is_closed());
         let route = end.info.as_ref().map(|info| info.route);
@@ -109,7 +115,6 @@ impl Broker {
         self.splice_if_accepted(plugin, id);
         self.end_is_up(id);
         self.splice_opened(peer);
-        Ok(())
     }
 
     /// A channel that is up may have waited for that to be joined to another one.
@@ -161,8 +166,9 @@ impl Broker {
         handle: Handle,
         reason: Reason,
     ) -> Result<(), Misuse> {
+        let is_lost = |end: &End| end.is_lost() && !end.flags.has(Flag::Calls);
         if let Lookup::Live(id) = self.ends.lookup(handle)
-            && self.ends.get(id).is_some_and(|end| end.plugin() == Some(plugin) && end.is_lost())
+            && self.ends.get(id).is_some_and(|end| end.plugin() == Some(plugin) && is_lost(end))
         {
             self.drop_end(id);
             return Ok(());
@@ -206,7 +212,13 @@ impl Broker {
         handle: Handle,
         bytes: &[u8],
     ) -> Result<usize, Misuse> {
-        let Some(id) = self.end_of(plugin, handle)? else { return Ok(bytes.len()) };
+        match self.end_of(plugin, handle)? {
+            Some(id) => self.write_end(id, bytes),
+            None => Ok(bytes.len()),
+        }
+    }
+
+    pub(super) fn write_end(&mut self, id: EndId, bytes: &[u8]) -> Result<usize, Misuse> {
         let Some(end) = self.ends.get_mut(id) else { return Ok(bytes.len()) };
         if end.flags.has(Flag::WriteOver) {
             return match end.flags.has(Flag::Stopped) {
@@ -299,7 +311,13 @@ impl Broker {
 
     /// The bytes that wait for a plugin: tell it, then say [`consumed`](Broker::consumed).
     pub fn take_inbox(&mut self, plugin: PluginId, handle: Handle) -> Vec<u8> {
-        let Ok(Some(id)) = self.end_of(plugin, handle) else { return Vec::new() };
+        match self.end_of(plugin, handle) {
+            Ok(Some(id)) => self.inbox_of(id),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn inbox_of(&mut self, id: EndId) -> Vec<u8> {
         let Some(end) = self.ends.get_mut(id) else { return Vec::new() };
         end.flags.clear(Flag::Delivering);
         let bytes = end.inbox.take();
@@ -324,8 +342,14 @@ impl Broker {
 
     /// A plugin writes no more to a channel.
     pub fn close(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
-        let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
-        let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
+        if let Some(id) = self.end_of(plugin, handle)? {
+            self.close_end(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn close_end(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
         let asked = end.phase == Phase::Asked;
         if end.flags.set(Flag::WriteOver) {
             let peer = end.peer;
@@ -335,7 +359,6 @@ impl Broker {
             }
             self.finish(id);
         }
-        Ok(())
     }
 
     /// A plugin reads no more from a channel.
@@ -358,12 +381,17 @@ impl Broker {
         handle: Handle,
         reason: Reason,
     ) -> Result<(), Misuse> {
-        let live = self.end_of(plugin, handle)?;
-        self.mute(handle);
-        let Some(id) = live else { return Ok(()) };
+        match self.end_of(plugin, handle)? {
+            Some(id) => self.abort_from(id, reason),
+            None => self.mute(handle),
+        }
+        Ok(())
+    }
+
+    pub(super) fn abort_from(&mut self, id: EndId, reason: Reason) {
+        self.mute(self.ends.handle(id));
         let peer = self.part(id);
         self.end_plugin_end(id, Some(reason.clone()));
         self.abort_end(peer, reason);
-        Ok(())
     }
 }

@@ -12,7 +12,12 @@ impl Broker {
     /// A plugin has returned from being told `count` bytes. Unless it gives credit itself, they are
     /// consumed, and the other end may write as many more.
     pub fn consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
-        let Ok(Some(id)) = self.end_of(plugin, handle) else { return };
+        if let Ok(Some(id)) = self.end_of(plugin, handle) {
+            self.consumed_by(id, count);
+        }
+    }
+
+    pub(super) fn consumed_by(&mut self, id: EndId, count: usize) {
         let Some(end) = self.ends.get_mut(id) else { return };
         if !end.flags.has(Flag::Manual) {
             end.owe(count as u64);

@@ -208,11 +208,13 @@ impl Broker {
             | Told::Close(handle)
             | Told::StopRead(handle) => (live && heard(self, *handle)).then_some(told),
             Told::Call(call, ..) => (self.call_told(*call) && live).then_some(told),
-            Told::Directory(_)
-            | Told::Link(_)
-            | Told::Timer(_)
-            | Told::Cancelled(_)
-            | Told::Reply(..) => live.then_some(told),
+            Told::Reply(_, outcome) => {
+                self.reply_told(plugin, outcome);
+                live.then_some(told)
+            }
+            Told::Directory(_) | Told::Link(_) | Told::Timer(_) | Told::Cancelled(_) => {
+                live.then_some(told)
+            }
         }
     }
 

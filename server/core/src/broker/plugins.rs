@@ -331,7 +331,8 @@ impl Broker {
         self.timers.cancel(TimerKey::Plugin(plugin, timer));
     }
 
-    /// The end that a plugin means by a handle; `None` when the end is past.
+    /// The end that a plugin means by a handle; `None` when the end is past. A plugin has nothing to
+    /// say about those on which its calls travel.
     pub(super) fn end_of(
         &self,
         plugin: PluginId,
@@ -339,7 +340,7 @@ impl Broker {
     ) -> Result<Option<crate::ends::EndId>, Misuse> {
         match self.ends.lookup(handle) {
             Lookup::Live(id) => match self.ends.get(id) {
-                Some(end) if end.plugin() == Some(plugin) => {
+                Some(end) if end.plugin() == Some(plugin) && !end.flags.has(Flag::Calls) => {
                     let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
                     Ok((!silent).then_some(id))
                 }

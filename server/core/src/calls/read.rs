@@ -69,6 +69,11 @@ impl Reader {
         self.held
     }
 
+    /// The calls of which pieces are missing.
+    pub fn begun(&self) -> impl Iterator<Item = u32> {
+        self.parts.keys().copied()
+    }
+
     /// Drops what is there of a message.
     pub fn forget(&mut self, call: u32) {
         if let Some(part) = self.parts.remove(&call) {
@@ -77,7 +82,9 @@ impl Reader {
     }
 
     /// The next message out of `input`, which is advanced; `None` when it is used up. A message may
-    /// have at most `longest` bytes, and all that are not whole may cost `room` together.
+    /// have at most `longest` bytes, and all that are not whole may cost `room` together. `is_open`
+    /// says of a call whether it is on its way: an answer to another one is dropped, and a request
+    /// must not be of such a one.
     ///
     /// # Errors
     /// The other side broke a rule: there is nothing to read any more.
@@ -86,13 +93,14 @@ impl Reader {
         input: &mut &[u8],
         longest: usize,
         room: u64,
+        is_open: impl Fn(u32) -> bool,
     ) -> Result<Option<Message>, Violation> {
         loop {
-            let (header, left) = match self.piece {
-                Some(piece) => piece,
+            let (header, left, fresh) = match self.piece {
+                Some((header, left)) => (header, left, false),
                 None if input.is_empty() => return Ok(None),
-                None => match self.next_header(input)? {
-                    Some(header) => (header, header.length),
+                None => match self.next_header(input, &is_open)? {
+                    Some(header) => (header, header.length, true),
                     None => return Ok(None),
                 },
             };
@@ -101,12 +109,13 @@ impl Reader {
             let left = left - bytes.len();
             self.piece = (left > 0).then_some((header, left));
             let whole = left == 0 && header.last;
-            if whole && header.first && bytes.len() == header.length {
-                // It came in one piece, as most do.
+            let heard = self.side == Side::Callee || is_open(header.call);
+            if whole && fresh && header.first && heard {
+                // It came in one piece, as most do, and no part was begun for it.
                 return Ok(Some(Message::Whole(header.kind, header.call, bytes.to_vec())));
             }
             let Some(part) = self.parts.get_mut(&header.call) else {
-                // Its call is over, or it was too much.
+                // Nobody waits for it, or it was too much.
                 if left > 0 && bytes.is_empty() {
                     return Ok(None);
                 }
@@ -129,7 +138,11 @@ impl Reader {
     }
 
     /// Reads a header, and makes room for a message that begins with it and comes in pieces.
-    fn next_header(&mut self, input: &mut &[u8]) -> Result<Option<Header>, Violation> {
+    fn next_header(
+        &mut self,
+        input: &mut &[u8],
+        is_open: impl Fn(u32) -> bool,
+    ) -> Result<Option<Header>, Violation> {
         let (bytes, rest) = input.split_at((HEADER - self.known).min(input.len()));
         self.header[self.known..self.known + bytes.len()].copy_from_slice(bytes);
         *input = rest;
@@ -146,16 +159,28 @@ impl Reader {
         {
             return Err(Violation::BadHeader);
         }
-        let in_one = header.last && input.len() >= header.length;
-        if header.first && self.parts.contains_key(&header.call) {
-            if header.kind != Kind::Cancel {
-                return Err(Violation::BeginsTwice(header.call));
-            }
-        } else if header.first && !in_one {
-            self.parts.insert(header.call, Vec::new());
-            self.held += MESSAGE_COST;
+        if header.first && header.kind != Kind::Cancel {
+            self.begin(header, header.last && input.len() >= header.length, is_open)?;
         }
         Ok(Some(header))
+    }
+
+    /// A message begins, which may be there in one piece.
+    fn begin(
+        &mut self,
+        header: Header,
+        in_one: bool,
+        is_open: impl Fn(u32) -> bool,
+    ) -> Result<(), Violation> {
+        let (by_caller, call) = (header.kind == Kind::Request, header.call);
+        if self.parts.contains_key(&call) || (by_caller && is_open(call)) {
+            return Err(Violation::BeginsTwice(call));
+        }
+        if !in_one && (by_caller || is_open(call)) {
+            self.parts.insert(call, Vec::new());
+            self.held += MESSAGE_COST;
+        }
+        Ok(())
     }
 }
 
@@ -166,9 +191,11 @@ mod tests {
 
     fn messages(reader: &mut Reader, bytes: &[u8], step: usize) -> Vec<Message> {
         let mut found = Vec::new();
+        let waits = reader.side == Side::Caller;
+        let is_open = |_| waits;
         for mut input in bytes.chunks(step) {
             while let Some(message) =
-                reader.read(&mut input, 100_000, 200_000).expect("our own bytes")
+                reader.read(&mut input, 100_000, 200_000, is_open).expect("our own bytes")
             {
                 found.push(message);
             }
@@ -208,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_between_a_header_and_its_bytes_leaves_nothing_behind() {
+        let mut sender = Sender::default();
+        sender.push(Kind::Answer, 1, b"yes".to_vec());
+        let bytes = bytes_of(&mut sender);
+        let (header, rest) = bytes.split_at(HEADER);
+        let mut reader = Reader::new(Side::Caller);
+        assert_eq!(messages(&mut reader, header, HEADER), []);
+        let expected = [Message::Whole(Kind::Answer, 1, b"yes".to_vec())];
+        assert_eq!(messages(&mut reader, rest, rest.len()), expected);
+        assert_eq!((reader.held(), reader.begun().count()), (0, 0));
+    }
+
+    #[test]
     fn what_is_too_long_is_dropped_to_its_end_and_the_rest_is_read() {
         let mut sender = Sender::default();
         sender.push(Kind::Request, 1, alloc::vec![1; 150_000]);
@@ -225,17 +265,26 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_for_which_nobody_waits_is_not_kept() {
+        let mut reader = Reader::new(Side::Caller);
+        let mut input = &[0x83, 0, 0, 0, 1, 0, 1, 7, 0x43, 0, 0, 0, 1, 0, 1, 7][..];
+        assert_eq!(reader.read(&mut input, 100, 1000, |_| false), Ok(None));
+        assert_eq!(reader.held(), 0);
+    }
+
+    #[test]
     fn broken_rules_are_named() {
         let read = |bytes: &[u8]| {
             let mut reader = Reader::new(Side::Callee);
             let mut input = bytes;
-            while reader.read(&mut input, 100, 1000)?.is_some() {}
+            while reader.read(&mut input, 100, 1000, |call| call == 7)?.is_some() {}
             Ok(())
         };
         assert_eq!(read(&[9, 0, 0, 0, 1, 0, 0]), Err(Violation::BadHeader));
         assert_eq!(read(&[3, 0, 0, 0, 1, 0, 0]), Err(Violation::BadHeader));
         let begun = [0x81, 0, 0, 0, 1, 0, 1, 7, 0x81, 0, 0, 0, 1, 0, 1, 7];
         assert_eq!(read(&begun), Err(Violation::BeginsTwice(1)));
+        assert_eq!(read(&[1, 0, 0, 0, 7, 0, 0]), Err(Violation::BeginsTwice(7)));
         let orphan = [0x41, 0, 0, 0, 1, 0, 1, 7];
         assert_eq!(read(&orphan), Ok(()));
     }

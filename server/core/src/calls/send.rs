@@ -14,6 +14,12 @@ struct Waiting {
     sent: usize,
 }
 
+impl Waiting {
+    fn cost(&self) -> u64 {
+        self.bytes.len() as u64 + MESSAGE_COST
+    }
+}
+
 /// Messages that wait to be written.
 #[derive(Debug, Default)]
 pub struct Sender {
@@ -31,20 +37,28 @@ pub struct Sender {
 impl Sender {
     /// Queues a message. It is written behind one piece of each that waits already.
     pub fn push(&mut self, kind: Kind, call: u32, bytes: Vec<u8>) {
-        self.held += bytes.len() as u64 + MESSAGE_COST;
-        self.waiting.insert(call, Waiting { kind, bytes, sent: 0 });
+        let waiting = Waiting { kind, bytes, sent: 0 };
+        self.held += waiting.cost();
+        if let Some(old) = self.waiting.insert(call, waiting) {
+            self.held -= old.cost();
+        }
         if self.turns.len() > 2 * self.waiting.len() {
             self.turns.retain(|call| self.waiting.contains_key(call));
         }
         self.turns.push_back(call);
     }
 
-    /// Forgets what has not been written of a request; whether the other side has heard of it, and
+    /// Whether a message of a call waits.
+    pub fn waits(&self, call: u32) -> bool {
+        self.waiting.contains_key(&call)
+    }
+
+    /// Forgets what has not been written of a message; whether the other side has heard of it, and
     /// has to be told.
     pub fn withdraw(&mut self, call: u32) -> bool {
         match self.waiting.remove(&call) {
             Some(waiting) => {
-                self.held -= waiting.bytes.len() as u64 + MESSAGE_COST;
+                self.held -= waiting.cost();
                 waiting.sent > 0
             }
             None => true,
@@ -92,7 +106,7 @@ impl Sender {
         self.piece.extend_from_slice(&waiting.bytes[waiting.sent..waiting.sent + length]);
         waiting.sent += length;
         if last {
-            self.held -= waiting.bytes.len() as u64 + MESSAGE_COST;
+            self.held -= waiting.cost();
             self.waiting.remove(&call);
         } else {
             self.turns.push_back(call);
@@ -133,6 +147,17 @@ mod tests {
         assert!(sender.withdraw(1));
         assert!(sender.withdraw(9));
         assert!(sender.is_empty());
+        assert_eq!(sender.held(), 0);
+    }
+
+    #[test]
+    fn a_message_that_takes_the_place_of_another_one_costs_what_it_has() {
+        let mut sender = Sender::default();
+        sender.push(Kind::Answer, 1, alloc::vec![7; 1000]);
+        sender.push(Kind::Answer, 1, alloc::vec![7; 10]);
+        assert_eq!(sender.held(), 10 + MESSAGE_COST);
+        assert_eq!(written(&mut sender).len(), HEADER + 10);
+        assert!(sender.bytes().is_empty() && !sender.waits(1));
         assert_eq!(sender.held(), 0);
     }
 }

@@ -1,18 +1,36 @@
 //! What must always hold of calls, checked for tests.
 
-use super::super::{Broker, PluginId};
+use super::super::{Broker, Effect, PluginId, TimerKey, Told};
 use super::{Asked, Asker, CallCounts, Heard};
 use crate::calls::MESSAGE_COST;
-use crate::ends::{End, EndId, Flag};
+use crate::ends::{End, EndId, Flag, Handle};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 impl Broker {
+    /// The handles of the ends on which a plugin's calls travel, of which it is not told.
+    pub fn call_channels(&self, plugin: PluginId) -> Vec<Handle> {
+        self.call_streams_of(plugin).into_iter().map(|end| self.ends.handle(end)).collect()
+    }
+
     /// Each call has its two sides, and the sums agree.
     pub(in super::super) fn audit_calls(&self) -> Result<(), String> {
         let mut counts: BTreeMap<PluginId, CallCounts> = BTreeMap::new();
         let mut numbers: BTreeMap<EndId, usize> = BTreeMap::new();
+        let timed = self.calls.table.values().filter(|call| call.timed).count();
+        let timers = self.timers.keys().filter(|key| matches!(key, TimerKey::Call(_))).count();
+        if timed != timers {
+            return Err(format!("{timers} timers run for {timed} calls with a deadline"));
+        }
+        let astray = |key: &&TimerKey| match key {
+            TimerKey::IdleCalls(end) => !self.calls.streams.contains_key(end),
+            _ => false,
+        };
+        if let Some(key) = self.timers.keys().find(astray) {
+            return Err(format!("{key:?} is of a stream that is over"));
+        }
         for (id, call) in self.calls.table.iter() {
             if let Asker::Plugin(plugin) = call.asker {
                 let counts = counts.entry(plugin).or_default();
@@ -42,6 +60,11 @@ impl Broker {
                 return Err(format!("{id:?} is not number {number} of {end}"));
             }
         }
+        for effect in &self.effects {
+            if let Effect::Tell(plugin, Told::Reply(_, outcome)) = effect {
+                counts.entry(*plugin).or_default().held += outcome.cost();
+            }
+        }
         self.audit_call_streams(&numbers, &mut counts)?;
         for (plugin, record) in &self.plugins {
             let found = counts.get(plugin).copied().unwrap_or_default();
@@ -67,6 +90,9 @@ impl Broker {
             }
             if numbers.get(end).copied().unwrap_or(0) != stream.numbers.len() {
                 return Err(format!("numbers of {end} name calls that are over"));
+            }
+            if let Some(number) = stream.misplaced() {
+                return Err(format!("{end} has begun a message of {number}, which it may not"));
             }
             if stream.charged.1 != stream.held() {
                 return Err(format!("{end} is not charged with {}", stream.held()));

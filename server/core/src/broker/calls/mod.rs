@@ -152,7 +152,8 @@ pub(super) struct CallCounts {
     asked: usize,
     /// Those of them of which it has not been told.
     queued: usize,
-    /// Bytes of requests that wait to be told to plugins of this process, which it made.
+    /// Bytes of requests that wait to be told to plugins of this process, which it made, and of
+    /// answers that wait to be told to it.
     held: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::{Broker, PluginId, TimerKey, Told};
 use super::{Asked, Asker, Call, CallId, Heard, Outcome};
-use crate::calls::Kind;
+use crate::calls::{Kind, MESSAGE_COST};
 use crate::reason::{Code, Reason};
 use alloc::vec::Vec;
 
@@ -11,8 +11,32 @@ impl Broker {
     pub(super) fn call_answered(&mut self, call: CallId, outcome: Outcome) {
         if !self.calls.table.contains_key(&call) {
             self.calls.frames.end(call, outcome);
-        } else if let Some(Call { asker, .. }) = self.take_call(call) {
+        } else if let Some(Call { asker, asked, .. }) = self.take_call(call) {
+            let outcome = match (asker, asked) {
+                (Asker::Plugin(asker), Asked::Plugin(..)) => self.fitting(asker, outcome),
+                _ => outcome,
+            };
             self.tell_asker(call, asker, outcome);
+        }
+    }
+
+    /// What a plugin is told of a call to another one of this process: the answer only if there is
+    /// room to keep it until then. One that comes over a link has been kept all the time.
+    fn fitting(&mut self, asker: PluginId, outcome: Outcome) -> Outcome {
+        let held = self.plugins.get(&asker).map_or(0, |record| record.calls.held);
+        match outcome {
+            Outcome::Answered(answer) => match self.holds(held, answer.len()) {
+                Ok(()) => Outcome::Answered(answer),
+                Err(reason) => Outcome::Lost(reason),
+            },
+            other => other,
+        }
+    }
+
+    /// A plugin is told an outcome, which is kept no longer.
+    pub(in super::super) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
+        if let Some(record) = self.plugins.get_mut(&plugin) {
+            record.calls.held = record.calls.held.saturating_sub(outcome.cost());
         }
     }
 
@@ -76,7 +100,12 @@ impl Broker {
     fn tell_asker(&mut self, call: CallId, asker: Asker, outcome: Outcome) {
         match asker {
             Asker::Stream(stream, number) => self.send_outcome(stream, number, outcome),
-            Asker::Plugin(plugin) => self.tell(plugin, Told::Reply(call, outcome)),
+            Asker::Plugin(plugin) => {
+                if let Some(record) = self.plugins.get_mut(&plugin) {
+                    record.calls.held += outcome.cost();
+                }
+                self.tell(plugin, Told::Reply(call, outcome));
+            }
         }
     }
 
@@ -90,6 +119,14 @@ impl Broker {
 }
 
 impl Outcome {
+    /// What it costs to keep it until it is told.
+    pub(super) fn cost(&self) -> u64 {
+        match self {
+            Outcome::Answered(answer) => answer.len() as u64 + MESSAGE_COST,
+            _ => 0,
+        }
+    }
+
     /// What is said of an outcome on a stream of calls.
     pub(super) fn into_message(self) -> Option<(Kind, Vec<u8>)> {
         match self {

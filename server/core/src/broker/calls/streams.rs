@@ -71,6 +71,12 @@ impl CallStream {
     pub(super) fn held(&self) -> u64 {
         self.sender.held() + self.reader.held()
     }
+
+    /// A message that is being read of a call that is over, or of one whose request is here.
+    pub(super) fn misplaced(&self) -> Option<u32> {
+        let waits = matches!(self.part, Part::Caller(_));
+        self.reader.begun().find(|number| self.numbers.contains_key(number) != waits)
+    }
 }
 
 impl Broker {
@@ -132,10 +138,14 @@ impl Broker {
         let charged = self.charged(end);
         let told = match self.holds(charged, bytes.len()) {
             Ok(()) => Some((kind, bytes)),
+            // What was not done is still not done.
+            Err(reason) if kind == Kind::Refused => Outcome::Refused(reason).into_message(),
             Err(reason) => Outcome::Lost(reason).into_message(),
         };
         if charged > most + most / 8 {
-            let reason = self.limit_reached(Limit::LinkWindow, "what came of calls is not read");
+            // A code of its own: some of these calls were done, though the other side may have to
+            // hear yet that the stream was accepted.
+            let reason = Reason::server(Code::TooManyCalls, "what came of calls is not read");
             self.abort_calls(end, reason);
         } else if let Some((kind, bytes)) = told
             && let Some(stream) = self.calls.streams.get_mut(&end)
@@ -161,17 +171,31 @@ impl Broker {
     pub(in super::super) fn close_idle_calls(&mut self, end: EndId) {
         let Some(stream) = self.calls.streams.get(&end) else { return };
         let due = stream.idle_since + IDLE;
+        let closed = self.ends.get(end).is_some_and(|end| end.flags.has(Flag::WriteOver));
         match stream.numbers.is_empty() {
             true if due > self.now => self.timers.set(TimerKey::IdleCalls(end), due),
-            true => self.close_calls(end),
+            true if closed => {
+                let text = "an idle stream of calls was not closed by the other side";
+                self.abort_calls(end, Reason::server(Code::Silent, text));
+            }
+            true => {
+                self.timers.set(TimerKey::IdleCalls(end), self.now + IDLE);
+                self.close_calls(end);
+            }
             false => {}
         }
     }
 
     fn close_calls(&mut self, end: EndId) {
-        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else { return };
-        // It is an end of the broker's own, so that it is closed at most once.
-        let _ = self.close(plugin, self.ends.handle(end));
+        if let Some(end) = self.call_end(end) {
+            self.close_end(end);
+        }
+    }
+
+    /// The end of a stream of calls, unless nothing but its last word is heard of it.
+    fn call_end(&self, id: EndId) -> Option<EndId> {
+        let end = self.ends.get(id)?;
+        (!end.flags.has(Flag::Ending) && !end.flags.has(Flag::Muted)).then_some(id)
     }
 
     /// Whether an end carries calls, so that its plugin is not told of it.
@@ -183,11 +207,11 @@ impl Broker {
     pub(in super::super) fn calls_told(&mut self, plugin: PluginId, told: Told) {
         let Some(end) = told.channel().and_then(Handle::id) else { return };
         match told {
-            Told::Open(handle, caller) => {
+            Told::Open(_, caller) => {
                 let mut stream = CallStream::new(plugin, Part::Callee(caller), self.now);
                 stream.up = true;
                 self.calls.streams.insert(end, stream);
-                let _ = self.accept(plugin, handle);
+                self.accept_end(plugin, end);
             }
             Told::Opened(_) => {
                 if let Some(stream) = self.calls.streams.get_mut(&end) {
@@ -195,9 +219,11 @@ impl Broker {
                 }
             }
             Told::Credit(_) => self.pump_calls(end),
-            Told::Deliver(handle) => {
-                let bytes = self.take_inbox(plugin, handle);
-                self.calls_bytes(plugin, end, &bytes);
+            Told::Deliver(_) => {
+                if let Some(end) = self.call_end(end) {
+                    let bytes = self.inbox_of(end);
+                    self.calls_bytes(plugin, end, &bytes);
+                }
             }
             // The caller closes when nothing is left to say.
             Told::Close(_) | Told::StopRead(_) => self.close_calls(end),
@@ -213,14 +239,20 @@ impl Broker {
 
     /// Bytes came on a stream of calls.
     pub(in super::super) fn calls_bytes(&mut self, plugin: PluginId, end: EndId, bytes: &[u8]) {
-        let (handle, mut input) = (self.ends.handle(end), bytes);
-        loop {
+        let mut input = bytes;
+        // What comes behind a broken rule is not read.
+        while self.call_end(end).is_some() {
             let limits = &self.settings.limits;
             let (longest, most) = (limits.call_size, limits.link_window);
             let charged = self.charged(end);
             let Some(stream) = self.calls.streams.get_mut(&end) else { break };
-            let room = (most + stream.reader.held()).saturating_sub(charged);
-            match stream.reader.read(&mut input, longest, room) {
+            // The account is brought up to date when all is read.
+            let others = charged.saturating_sub(stream.charged.1) + stream.sender.held();
+            let room = most.saturating_sub(others);
+            let CallStream { reader, sender, numbers, part, .. } = stream;
+            let waits = matches!(part, Part::Callee(_));
+            let is_open = |call| numbers.contains_key(&call) || (waits && sender.waits(call));
+            match reader.read(&mut input, longest, room, is_open) {
                 Ok(None) => break,
                 Ok(Some(message)) => self.call_message(plugin, end, message),
                 Err(violation) => {
@@ -231,17 +263,15 @@ impl Broker {
             }
         }
         self.settle(end);
-        self.consumed(plugin, handle, bytes.len());
+        if let Some(end) = self.call_end(end) {
+            self.consumed_by(end, bytes.len());
+        }
     }
 
     fn call_message(&mut self, plugin: PluginId, end: EndId, message: Message) {
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
         let known = |number| stream.numbers.get(&number).copied();
         match (message, &stream.part) {
-            (Message::Whole(Kind::Request, number, _), _) if known(number).is_some() => {
-                let text = "a call begins twice";
-                self.abort_calls(end, Reason::server(Code::ProtocolViolation, text));
-            }
             (Message::Whole(Kind::Request, number, bytes), Part::Callee(caller)) => {
                 let caller = caller.clone();
                 self.take_request(plugin, end, number, caller, bytes);
@@ -249,13 +279,19 @@ impl Broker {
             (Message::Whole(Kind::Cancel, number, _), _) => {
                 let call = known(number);
                 stream.reader.forget(number);
+                stream.sender.withdraw(number);
                 if let Some(call) = call {
                     self.call_abandoned(call);
                 }
             }
             (Message::Whole(kind, number, bytes), _) => {
                 if let Some(call) = known(number) {
+                    // An answer that did not wait for the end of its request.
+                    let early = stream.sender.waits(number);
                     self.call_answered(call, Outcome::of_message(kind, bytes));
+                    if early {
+                        self.withdraw_request(end, number);
+                    }
                 }
             }
             (Message::TooMuch(kind, number), _) => {
@@ -266,7 +302,10 @@ impl Broker {
                     (Kind::Request, None) => {
                         self.send_outcome(end, number, Outcome::Refused(reason));
                     }
-                    (_, Some(call)) => self.call_answered(call, Outcome::Lost(reason)),
+                    (_, Some(call)) => {
+                        self.call_answered(call, Outcome::Lost(reason));
+                        self.withdraw_request(end, number);
+                    }
                     (_, None) => {}
                 }
             }
@@ -295,17 +334,16 @@ impl Broker {
     /// Writes what waits, as far as there is room; `Credit` goes on.
     fn pump_calls(&mut self, end: EndId) {
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
-        let plugin = stream.plugin;
         let mut sender = core::mem::take(&mut stream.sender);
-        let handle = self.ends.handle(end);
         loop {
             let bytes = sender.bytes();
             if bytes.is_empty() {
                 break;
             }
-            let (length, written) = (bytes.len(), self.write(plugin, handle, bytes));
-            // Nobody reads what is written to a stream that was closed.
-            let taken = written.unwrap_or(length);
+            let length = bytes.len();
+            let written = self.call_end(end).map(|end| self.write_end(end, bytes));
+            // Nobody reads what is written to a stream that is over, or was closed.
+            let taken = written.and_then(Result::ok).unwrap_or(length);
             sender.advance(taken);
             if taken < length {
                 break;
@@ -318,8 +356,9 @@ impl Broker {
     }
 
     fn abort_calls(&mut self, end: EndId, reason: Reason) {
-        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else { return };
-        let _ = self.abort(plugin, self.ends.handle(end), reason);
+        if let Some(end) = self.call_end(end) {
+            self.abort_from(end, reason);
+        }
     }
 
     /// A stream is over; its calls may have been done, unless it was refused.
@@ -408,13 +447,14 @@ fn no_stream() -> Reason {
 
 /// Whether a stream that ended so may have carried calls.
 fn is_loss(reason: &Reason) -> bool {
-    const LOSSES: [Code; 6] = [
+    const LOSSES: [Code; 7] = [
         Code::LinkLost,
         Code::HostLost,
         Code::PluginFailed,
         Code::PluginStopped,
         Code::TransportLost,
         Code::ProtocolViolation,
+        Code::TooManyCalls,
     ];
     reason.by == By::Server && LOSSES.iter().any(|code| reason.is(*code))
 }

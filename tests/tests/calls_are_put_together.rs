@@ -1,0 +1,202 @@
+//! The bytes of a stream of calls: whatever is sent, however it is cut, messages come out whole or
+//! a rule is named; and nothing is kept beyond what may be.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use trunkline_core::calls::{
+    Kind, MESSAGE_COST, Message, PIECE_MAX, Reader, Sender, Side, Violation,
+};
+use trunkline_tests::sim::random::Random;
+
+const SEEDS: u64 = 400;
+
+/// Longer messages are too long.
+const LONGEST: usize = 40_000;
+
+/// Room for all that these tests send.
+const ROOM: u64 = 1 << 30;
+
+/// All that a reader makes of bytes that come in chunks.
+fn read<'a>(
+    side: Side,
+    room: u64,
+    chunks: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<Message>, Option<Violation>, Reader) {
+    let (mut reader, mut messages) = (Reader::new(side), Vec::new());
+    for mut chunk in chunks {
+        loop {
+            match reader.read(&mut chunk, LONGEST, room, |call| call == 2) {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => break,
+                Err(violation) => return (messages, Some(violation), reader),
+            }
+            assert!(reader.held() <= room, "{} bytes are held", reader.held());
+        }
+        assert!(chunk.is_empty(), "what is not read is lost");
+        assert!(reader.held() <= room + MESSAGE_COST, "{} bytes are held", reader.held());
+    }
+    (messages, None, reader)
+}
+
+/// Pieces that are right, wrong, and anything.
+fn pieces(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..random.size(1, 12) {
+        let kind = match random.below(12) {
+            0 => random.below(64) as u8,
+            1..4 => 2,
+            _ => 1 + 2 * random.below(2) as u8,
+        };
+        let flags = random.pick(&[0, 0, 0x40, 0x80, 0x80, 0xc0]);
+        let length = match (kind, random.below(30)) {
+            (2, 1..) => 0,
+            (_, 0) => PIECE_MAX + random.below(2) as usize,
+            _ => random.size(0, 30) as usize,
+        };
+        bytes.push(kind | flags);
+        bytes.extend((random.below(3) as u32).to_be_bytes());
+        bytes.extend((length as u16).to_be_bytes());
+        bytes.extend((0..length).map(|_| random.bits() as u8));
+    }
+    bytes
+}
+
+#[test]
+fn what_comes_out_does_not_depend_on_where_it_was_cut() {
+    for seed in 0..SEEDS {
+        let bytes = pieces(&mut Random::new(seed));
+        for side in [Side::Caller, Side::Callee] {
+            let (messages, violation, reader) = read(side, ROOM, std::iter::once(&bytes[..]));
+            let same = |what: String, chunks: &mut dyn Iterator<Item = &[u8]>| {
+                let (again, broken, other) = read(side, ROOM, chunks);
+                assert_eq!((&again, broken), (&messages, violation), "seed {seed}, {what}");
+                if broken.is_none() {
+                    assert_eq!(other.held(), reader.held(), "seed {seed}, {what}");
+                }
+            };
+            // Each cut of what is short; of what is long, those near the headers.
+            for at in (0..=bytes.len()).filter(|at| bytes.len() < 1000 || at % 97 == 0) {
+                let (before, after) = bytes.split_at(at);
+                same(format!("cut at {at}"), &mut [before, after].into_iter());
+            }
+            for step in [1, 2, 3, 7, 8] {
+                same(format!("in steps of {step}"), &mut bytes.chunks(step));
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_kept_beyond_the_room_that_there_is() {
+    for seed in 0..SEEDS {
+        let mut random = Random::new(seed);
+        let mut bytes = Vec::new();
+        // Messages that begin and never end.
+        for call in (10..).take(2000) {
+            let length = random.size(0, 100) as u16;
+            bytes.push(0x81);
+            bytes.extend(u32::to_be_bytes(call));
+            bytes.extend(length.to_be_bytes());
+            bytes.resize(bytes.len() + usize::from(length), 7);
+        }
+        let room = random.size(100, 50_000);
+        let step = random.size(1, 10_000) as usize;
+        let (messages, violation, reader) = read(Side::Callee, room, bytes.chunks(step));
+        assert_eq!(violation, None, "seed {seed}");
+        let too_much = messages.iter().filter(|m| matches!(m, Message::TooMuch(..))).count();
+        let most = (room / MESSAGE_COST) as usize;
+        assert!(too_much >= 2000 - most, "seed {seed}: {too_much} were too much");
+        let kept = 2000 - too_much;
+        assert!(reader.held() >= kept as u64 * MESSAGE_COST, "seed {seed}: each one has its cost");
+        let mut reader = reader;
+        (10..2010).for_each(|call| reader.forget(call));
+        assert_eq!(reader.held(), 0, "seed {seed}: nothing is left of what was forgotten");
+    }
+}
+
+/// What is sent of a message, and of which call.
+fn of_call(call: u32, length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at as u32).wrapping_mul(31).wrapping_add(call) as u8).collect()
+}
+
+#[test]
+fn what_is_sent_comes_out_once_and_what_is_withdrawn_ends_there() {
+    for seed in 0..SEEDS {
+        let mut random = Random::new(seed);
+        let (mut sender, mut reader) = (Sender::default(), Reader::new(Side::Callee));
+        let mut waiting: BTreeMap<u32, usize> = BTreeMap::new();
+        // Those of which the last piece may be under way.
+        let mut withdrawn = BTreeSet::new();
+        let mut next = 0;
+        for turn in 0..400 {
+            match random.below(4) {
+                0 if turn < 300 => {
+                    let length = random.size(0, LONGEST as u64) as usize;
+                    sender.push(Kind::Request, next, of_call(next, length));
+                    waiting.insert(next, length);
+                    next += 1;
+                }
+                1 if !waiting.is_empty() => {
+                    let calls: Vec<u32> = waiting.keys().copied().collect();
+                    let call = random.pick(&calls);
+                    if sender.withdraw(call) {
+                        sender.push(Kind::Cancel, call, Vec::new());
+                    }
+                    waiting.remove(&call);
+                    withdrawn.insert(call);
+                }
+                _ => {}
+            }
+            // The other side takes some, cut anywhere.
+            let mut budget = random.size(0, 60_000) as usize;
+            while budget > 0 {
+                let bytes = sender.bytes();
+                if bytes.is_empty() {
+                    break;
+                }
+                let count = budget.min(bytes.len());
+                let mut input = &bytes[..count];
+                while let Some(message) =
+                    reader.read(&mut input, LONGEST, ROOM, |_| false).expect("our own bytes")
+                {
+                    match message {
+                        Message::Whole(Kind::Request, call, bytes) => {
+                            let known = waiting.remove(&call).is_some() || withdrawn.remove(&call);
+                            assert!(known, "seed {seed}: call {call} came again");
+                            assert!(bytes == of_call(call, bytes.len()), "seed {seed}: {call}");
+                        }
+                        Message::Whole(Kind::Cancel, call, _) => {
+                            withdrawn.remove(&call);
+                            reader.forget(call);
+                        }
+                        other => panic!("seed {seed}: {other:?} was not sent"),
+                    }
+                }
+                sender.advance(count);
+                budget -= count;
+            }
+        }
+        while !sender.bytes().is_empty() {
+            let bytes = sender.bytes().to_vec();
+            let mut input = &bytes[..];
+            while let Some(message) =
+                reader.read(&mut input, LONGEST, ROOM, |_| false).expect("our own")
+            {
+                match message {
+                    Message::Whole(Kind::Request, call, _) => {
+                        let known = waiting.remove(&call).is_some() || withdrawn.remove(&call);
+                        assert!(known, "seed {seed}: call {call} came again");
+                    }
+                    Message::Whole(_, call, _) => reader.forget(call),
+                    Message::TooMuch(..) => panic!("seed {seed}: none is too long"),
+                }
+            }
+            sender.advance(bytes.len());
+        }
+        assert!(waiting.is_empty(), "seed {seed}: {waiting:?} never came");
+        assert!(sender.is_empty() && sender.held() == 0, "seed {seed}: {sender:?}");
+        assert_eq!(reader.held(), 0, "seed {seed}: nothing is left");
+    }
+}

@@ -1,0 +1,397 @@
+//! Peers that break the rules of streams of calls: each loses that stream and no more, nobody else
+//! is harmed, and the server holds no more than it may.
+
+// Helpers of tests are not seen as tests by the lint.
+#![allow(clippy::expect_used)]
+
+use trunkline_core::bymux::Role;
+use trunkline_core::control::{Announced, Hello, Message, Preface, Purpose};
+use trunkline_core::key::Key;
+use trunkline_core::limits::WINDOW;
+use trunkline_core::reason::Code;
+use trunkline_tests::fixtures::{self, Api};
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{Chan, Heard, Peer, Server, Setup, Socket, hello};
+
+const REQUEST: u8 = 1;
+const CANCEL: u8 = 2;
+const ANSWER: u8 = 3;
+const REFUSED: u8 = 4;
+const LOST: u8 = 5;
+const CONTINUES: u8 = 0x40;
+const MORE: u8 = 0x80;
+
+/// The longest piece.
+const PIECE: usize = 16 * 1024;
+
+/// What calls of a link may have waiting, in the servers of these tests.
+const LINK_WINDOW: u64 = 4 << 20;
+
+fn piece(kind: u8, call: u32, bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a length of two bytes");
+    [&[kind][..], &call.to_be_bytes(), &length.to_be_bytes(), bytes].concat()
+}
+
+/// A server with a plugin that answers calls, and somebody who has it make some.
+struct Scene {
+    alpha: Server,
+    good: Peer,
+    chan: Chan,
+    _folder: Folder,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let folder = Folder::new();
+        let calls = fixtures::plugin(Api::Ours, "calls");
+        let window = format!("stream-window-max = 65536\nlink-window = {LINK_WINDOW}");
+        let setup = Setup::new("alpha").limit(&window).limit("call-size = 1000000");
+        let alpha = Server::start(&folder, &setup.plugin(&calls, "name = \"callee\""));
+        let mut good = Peer::link(Socket::unix(&alpha), 9);
+        let chan = good.open("callee");
+        Scene { alpha, good, chan, _folder: folder }
+    }
+
+    fn peer(&self, key: u8) -> Peer {
+        Peer::link(Socket::unix(&self.alpha), key)
+    }
+
+    /// Others still call, and the server has not panicked.
+    fn check(&mut self, what: &str) {
+        let answered = self.good.ask(self.chan, "call callee 10000 say hello");
+        assert_eq!(answered, "later answered hello", "{what}");
+        let log = self.alpha.log().text();
+        assert!(!log.contains("panicked") && !log.contains("twice"), "{what}: {log}");
+    }
+}
+
+/// Opens a stream of calls to the plugin, with credit for what it says.
+fn open(peer: &mut Peer) -> Chan {
+    let chan = peer.open_calls("callee");
+    peer.grant(chan, WINDOW);
+    peer.wait_for("accept", |heard| matches!(heard, Heard::Answer(tag, _) if *tag == chan.tag));
+    chan
+}
+
+/// The next bytes of a stream, so many.
+fn bytes(peer: &mut Peer, chan: Chan, count: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let is_write = |heard: &Heard| matches!(heard, Heard::Write(tag, _) if *tag == chan.tag);
+        if let Heard::Write(_, some) = peer.wait_for("bytes", is_write) {
+            peer.grant(chan, some.len() as u64);
+            all.extend(some);
+        }
+        peer.flush();
+    }
+    all
+}
+
+/// Why the server ends a stream.
+fn closing(peer: &mut Peer, chan: Chan) -> trunkline_core::reason::Reason {
+    let of_stream = |heard: &Heard| match heard {
+        Heard::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
+        _ => false,
+    };
+    match peer.wait_for("closing", of_stream) {
+        Heard::Message(Message::Closing(closing)) => closing.reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_caller_that_breaks_a_rule_loses_that_stream() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer(3);
+    let header =
+        |kind: u8, length: u16| [&[kind][..], &1_u32.to_be_bytes(), &length.to_be_bytes()].concat();
+    let begun = piece(REQUEST | MORE, 1, b"say");
+    let never = piece(REQUEST, 1, b"never");
+    for (what, bytes) in [
+        ("kind 0", piece(0, 1, b"")),
+        ("kind 6", piece(6, 1, b"")),
+        ("kind 63", piece(63, 1, b"x")),
+        ("an answer of the caller", piece(ANSWER, 1, b"yes")),
+        ("a refusal of the caller", piece(REFUSED, 1, b"no")),
+        ("a loss of the caller", piece(LOST, 1, b"no")),
+        ("a piece that is too long", header(REQUEST, PIECE as u16 + 1)),
+        ("the longest piece that can be said", header(REQUEST, u16::MAX)),
+        ("a cancel with a byte", piece(CANCEL, 1, b"x")),
+        ("a cancel in pieces", piece(CANCEL | MORE, 1, b"")),
+        ("a cancel that goes on", piece(CANCEL | CONTINUES, 1, b"")),
+        ("a request within itself", [begun.clone(), begun].concat()),
+        ("a request before it is over", [never.clone(), never.clone()].concat()),
+        ("a request that begins before it is over", {
+            [never, header(REQUEST | MORE, 0)].concat()
+        }),
+    ] {
+        let chan = open(&mut peer);
+        peer.write(chan, &bytes);
+        let reason = closing(&mut peer, chan);
+        assert!(reason.is(Code::ProtocolViolation), "{what}: {reason}");
+        // The link lives, and so does another stream of the same two plugins.
+        let chan = open(&mut peer);
+        peer.write(chan, &piece(REQUEST, 1, b"say still"));
+        assert_eq!(self::bytes(&mut peer, chan, 12), piece(ANSWER, 1, b"still"), "{what}");
+        scene.check(what);
+    }
+}
+
+#[test]
+fn what_comes_behind_a_broken_rule_is_not_done() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer(3);
+    let chan = open(&mut peer);
+    let behind = piece(REQUEST, 2, b"panic for nothing");
+    peer.write(chan, &[piece(9, 1, b""), behind].concat());
+    assert!(closing(&mut peer, chan).is(Code::ProtocolViolation));
+    let twice = [piece(REQUEST, 1, b"never"), piece(REQUEST, 1, b"never")].concat();
+    let chan = open(&mut peer);
+    peer.write(chan, &[twice, piece(REQUEST, 2, b"panic for nothing")].concat());
+    assert!(closing(&mut peer, chan).is(Code::ProtocolViolation));
+    scene.check("the callee lives");
+}
+
+#[test]
+fn what_is_of_no_call_is_dropped_and_the_stream_goes_on() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer(3);
+    let chan = open(&mut peer);
+    for (number, what) in [
+        piece(CANCEL, 77, b""),
+        piece(REQUEST | CONTINUES | MORE, 78, b"the middle of nothing"),
+        piece(REQUEST | CONTINUES, 79, b"the end of nothing"),
+        [piece(REQUEST | MORE, 80, b"half"), piece(CANCEL, 80, b"")].concat(),
+        [piece(REQUEST, 81, b"never"), piece(CANCEL, 81, b""), piece(CANCEL, 81, b"")].concat(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        peer.write(chan, &what);
+        // Cut anywhere, a request is answered.
+        let request = piece(REQUEST, number as u32, b"say on");
+        let (before, after) = request.split_at(number + 5);
+        peer.write(chan, before);
+        peer.write(chan, after);
+        let answer = piece(ANSWER, number as u32, b"on");
+        assert_eq!(bytes(&mut peer, chan, answer.len()), answer, "behind {what:?}");
+    }
+    scene.check("all of that was dropped");
+}
+
+#[test]
+fn a_number_may_be_used_again_when_its_call_was_cancelled_before_the_answer_was_taken() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer(3);
+    let chan = peer.open_calls("callee");
+    // The answer has no credit, and is dropped with its call.
+    for _ in 0..100 {
+        let call = [piece(REQUEST, 1, b"size 900000"), piece(CANCEL, 1, b"")].concat();
+        assert_eq!(peer.write(chan, &call), call.len());
+        scene.check("between two of them");
+    }
+    peer.write(chan, &piece(REQUEST, 2, b"say last"));
+    peer.grant(chan, WINDOW);
+    peer.flush();
+    let answer = piece(ANSWER, 2, b"last");
+    assert!(bytes(&mut peer, chan, answer.len()).ends_with(&answer));
+}
+
+#[test]
+fn requests_that_never_end_cost_no_more_than_the_window_of_a_link() {
+    let mut scene = Scene::new();
+    let mut peer = scene.peer(3);
+    let chan = open(&mut peer);
+    let before = scene.alpha.memory();
+    let mut refused = 0;
+    for call in 0..8 * LINK_WINDOW / PIECE as u64 {
+        let bytes = piece(REQUEST | MORE, call as u32, &[7; PIECE]);
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            let taken = peer.write(chan, left);
+            left = &left[taken..];
+            if taken == 0 {
+                match peer.hear() {
+                    Heard::Write(tag, some) if tag == chan.tag => {
+                        refused +=
+                            some.windows(14).filter(|some| *some == b"too-many-calls").count();
+                        peer.grant(chan, some.len() as u64);
+                        peer.flush();
+                    }
+                    Heard::Credit(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    scene.check("while requests of another one do not end");
+    let grown = scene.alpha.memory().saturating_sub(before);
+    eprintln!("{refused} were refused so far; the server grew by {grown} bytes");
+    assert!(grown < 3 * LINK_WINDOW, "the server grew by {grown} bytes");
+    assert!(refused > 100, "{refused} were refused");
+    // What the stream held is given back with it.
+    peer.close(chan);
+    let chan = open(&mut peer);
+    peer.write(chan, &piece(REQUEST, 1, b"say again"));
+    assert_eq!(bytes(&mut peer, chan, 12), piece(ANSWER, 1, b"again"));
+}
+
+/// Writes bytes as there is credit for them, unless the server ends the stream; then, why.
+fn write_all(
+    peer: &mut Peer,
+    chan: Chan,
+    mut left: &[u8],
+) -> Option<trunkline_core::reason::Reason> {
+    loop {
+        left = &left[peer.write(chan, left)..];
+        if left.is_empty() {
+            return None;
+        }
+        let heard = peer.wait_for("credit or the end", |heard| {
+            matches!(heard, Heard::Credit(_) | Heard::Message(Message::Closing(_)))
+        });
+        if let Heard::Message(Message::Closing(closing)) = heard {
+            return Some(closing.reason);
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_reads_nothing_loses_its_stream_when_too_much_waits_for_it() {
+    let mut scene = Scene::new();
+    let before = scene.alpha.memory();
+    for (key, request) in [(3, &b"size 900000"[..]), (4, b"say a word"), (5, b"refuse this")] {
+        let mut peer = scene.peer(key);
+        let chan = peer.open_calls("callee");
+        let mut number = 0;
+        let reason = loop {
+            match write_all(&mut peer, chan, &piece(REQUEST, number, request)) {
+                Some(reason) => break reason,
+                None => number += 1,
+            }
+        };
+        assert!(reason.is(Code::TooManyCalls), "{reason}");
+        scene.check("while another one reads nothing");
+        let grown = scene.alpha.memory().saturating_sub(before);
+        eprintln!("after {number} calls, the server grew by {grown} bytes");
+        assert!(grown < 4 * LINK_WINDOW, "the server grew by {grown} bytes");
+    }
+}
+
+/// A peer with the plugin `theirs`, and the stream on which the server's plugin has called it.
+fn called(scene: &mut Scene, key: u8) -> (Peer, Chan) {
+    let plugin = Announced::new("theirs".parse().expect("a name"), 1);
+    let hello = Hello { plugins: vec![plugin], ..hello(Key([key; 32])) };
+    let mut peer = Peer::say_hello(Socket::unix(&scene.alpha), Role::Proactive, hello);
+    peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+    scene.alpha.wait_until("its plugin is known", |status| status.knows_remote("theirs"));
+    ask(scene);
+    let is_calls = |heard: &Heard| match heard {
+        Heard::Preface(_, Preface::Channel(request)) => request.purpose == Purpose::Calls,
+        _ => false,
+    };
+    match peer.wait_for("a stream of calls", is_calls) {
+        Heard::Preface(stream, _) => {
+            let chan = peer.accept(stream);
+            (peer, chan)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The server's plugin calls the peer's.
+fn ask(scene: &mut Scene) {
+    let line = b"call theirs 60000 question\n";
+    assert_eq!(scene.good.write(scene.chan, line), line.len());
+}
+
+#[test]
+fn a_callee_that_breaks_a_rule_loses_the_calls_of_that_stream() {
+    let mut scene = Scene::new();
+    let violation = "later lost protocol-violation";
+    let again = [piece(ANSWER | MORE, 0, b"a"), piece(ANSWER | MORE, 0, b"b")].concat();
+    let reason = |code: &str| {
+        let (length, text) = (0x60 | code.len() as u8, b"a text");
+        [&[0xa3, 1, 1, 2, length][..], code.as_bytes(), &[3, 0x66], text].concat()
+    };
+    for (number, (what, said, expected)) in [
+        ("a request", piece(REQUEST, 0, b"back"), violation),
+        ("a cancel", piece(CANCEL, 0, b""), violation),
+        ("kind 0", piece(0, 0, b""), violation),
+        ("an answer within itself", again, violation),
+        (
+            "a refusal without a reason",
+            piece(REFUSED, 0, b"no"),
+            "later refused protocol-violation",
+        ),
+        ("a loss without a reason", piece(LOST, 0, b""), "later lost protocol-violation"),
+        ("a refusal", piece(REFUSED, 0, &reason("not-now")), "later refused not-now: a text"),
+        ("a loss", piece(LOST, 0, &reason("fell")), "later lost fell: a text"),
+        (
+            "answers to no call, then two",
+            [
+                piece(ANSWER, 9, b"what"),
+                piece(ANSWER | MORE, 9, b"what"),
+                piece(ANSWER | CONTINUES, 8, b"what"),
+                piece(ANSWER, 0, b"first"),
+                piece(ANSWER, 0, b"second"),
+                piece(LOST, 0, b"third"),
+            ]
+            .concat(),
+            "later answered first",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (mut peer, chan) = called(&mut scene, 20 + number as u8);
+        assert_eq!(bytes(&mut peer, chan, 15), piece(REQUEST, 0, b"question"), "{what}");
+        peer.write(chan, &said);
+        let line = scene.good.next_line(scene.chan);
+        assert!(line.starts_with(expected), "{what}: {line}");
+        scene.check(what);
+        drop(peer);
+        scene.alpha.wait_until("it is gone", |status| !status.knows_remote("theirs"));
+    }
+}
+
+#[test]
+fn a_callee_that_ends_the_stream_in_silence_loses_the_call() {
+    let mut scene = Scene::new();
+    let (mut peer, chan) = called(&mut scene, 20);
+    bytes(&mut peer, chan, 15);
+    peer.close(chan);
+    let line = scene.good.next_line(scene.chan);
+    assert!(line.starts_with("later lost refused: the stream of calls ended"), "{line}");
+    // The next call has a stream of its own.
+    ask(&mut scene);
+    let preface = peer.wait_for("a stream", |heard| matches!(heard, Heard::Preface(..)));
+    let Heard::Preface(stream, _) = preface else { panic!("{preface:?}") };
+    let chan = peer.accept(stream);
+    bytes(&mut peer, chan, 15);
+    peer.write(chan, &piece(ANSWER, 0, b"now"));
+    assert_eq!(scene.good.next_line(scene.chan), "later answered now");
+    scene.check("all goes on");
+}
+
+#[test]
+fn the_rest_of_a_long_request_is_not_sent_when_it_has_been_answered() {
+    let mut scene = Scene::new();
+    let (mut peer, chan) = called(&mut scene, 20);
+    bytes(&mut peer, chan, 15);
+    peer.write(chan, &piece(ANSWER, 0, b"short"));
+    assert_eq!(scene.good.next_line(scene.chan), "later answered short");
+    let line = b"long theirs 900000\n";
+    assert_eq!(scene.good.write(scene.chan, line), line.len());
+    // The first piece is enough to say no; what is under way then is not the whole of it.
+    let first = bytes(&mut peer, chan, 7);
+    assert_eq!(first[..5], [REQUEST | MORE, 0, 0, 0, 1]);
+    peer.write(chan, &piece(ANSWER, 1, b"enough"));
+    assert_eq!(scene.good.next_line(scene.chan), "later answered enough");
+    let mut rest = first;
+    while !rest.ends_with(&piece(CANCEL, 1, b"")) {
+        rest.extend(bytes(&mut peer, chan, 1));
+    }
+    assert!(rest.len() < 500_000, "{} bytes were sent of it", rest.len());
+    scene.check("it is over");
+}
