@@ -4,7 +4,7 @@
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use trunkline_core::calls::{
     Kind, MESSAGE_COST, Message, PIECE_MAX, Reader, Sender, Side, Violation,
 };
@@ -121,82 +121,88 @@ fn of_call(call: u32, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at as u32).wrapping_mul(31).wrapping_add(call) as u8).collect()
 }
 
+/// Requests on their way from a sender to a reader.
+struct Transfer {
+    sender: Sender,
+    reader: Reader,
+    waiting: BTreeSet<u32>,
+    /// Those of which the last piece may be under way.
+    withdrawn: BTreeSet<u32>,
+    next: u32,
+}
+
+impl Transfer {
+    fn new() -> Transfer {
+        let (sender, reader) = (Sender::default(), Reader::new(Side::Callee));
+        let (waiting, withdrawn) = Default::default();
+        Transfer { sender, reader, waiting, withdrawn, next: 0 }
+    }
+
+    fn push(&mut self, length: usize) {
+        self.sender.push(Kind::Request, self.next, of_call(self.next, length));
+        self.waiting.insert(self.next);
+        self.next += 1;
+    }
+
+    fn withdraw(&mut self, call: u32) {
+        if self.sender.withdraw(call) {
+            self.sender.push(Kind::Cancel, call, Vec::new());
+        }
+        self.waiting.remove(&call);
+        self.withdrawn.insert(call);
+    }
+
+    /// The other side takes so many bytes, if there are.
+    fn take(&mut self, mut budget: usize) {
+        while budget > 0 && !self.sender.bytes().is_empty() {
+            let bytes = self.sender.bytes();
+            let bytes = bytes[..budget.min(bytes.len())].to_vec();
+            let mut input = &bytes[..];
+            let next = |reader: &mut Reader, input: &mut &[u8]| {
+                reader.read(input, LONGEST, ROOM, |_| false).expect("our own bytes")
+            };
+            while let Some(message) = next(&mut self.reader, &mut input) {
+                self.comes(message);
+            }
+            self.sender.advance(bytes.len());
+            budget -= bytes.len();
+        }
+    }
+
+    fn comes(&mut self, message: Message) {
+        match message {
+            Message::Whole(Kind::Request, call, bytes) => {
+                let known = self.waiting.remove(&call) || self.withdrawn.remove(&call);
+                assert!(known, "call {call} came again");
+                assert!(bytes == of_call(call, bytes.len()), "call {call} has other bytes");
+            }
+            Message::Whole(Kind::Cancel, call, _) => {
+                self.withdrawn.remove(&call);
+                self.reader.forget(call);
+            }
+            other => panic!("{other:?} was not sent"),
+        }
+    }
+}
+
 #[test]
 fn what_is_sent_comes_out_once_and_what_is_withdrawn_ends_there() {
     for seed in 0..SEEDS {
-        let mut random = Random::new(seed);
-        let (mut sender, mut reader) = (Sender::default(), Reader::new(Side::Callee));
-        let mut waiting: BTreeMap<u32, usize> = BTreeMap::new();
-        // Those of which the last piece may be under way.
-        let mut withdrawn = BTreeSet::new();
-        let mut next = 0;
-        for turn in 0..400 {
+        println!("seed {seed}");
+        let (mut random, mut transfer) = (Random::new(seed), Transfer::new());
+        for _ in 0..300 {
+            let calls: Vec<u32> = transfer.waiting.iter().copied().collect();
             match random.below(4) {
-                0 if turn < 300 => {
-                    let length = random.size(0, LONGEST as u64) as usize;
-                    sender.push(Kind::Request, next, of_call(next, length));
-                    waiting.insert(next, length);
-                    next += 1;
-                }
-                1 if !waiting.is_empty() => {
-                    let calls: Vec<u32> = waiting.keys().copied().collect();
-                    let call = random.pick(&calls);
-                    if sender.withdraw(call) {
-                        sender.push(Kind::Cancel, call, Vec::new());
-                    }
-                    waiting.remove(&call);
-                    withdrawn.insert(call);
-                }
+                0 => transfer.push(random.size(0, LONGEST as u64) as usize),
+                1 if !calls.is_empty() => transfer.withdraw(random.pick(&calls)),
                 _ => {}
             }
-            // The other side takes some, cut anywhere.
-            let mut budget = random.size(0, 60_000) as usize;
-            while budget > 0 {
-                let bytes = sender.bytes();
-                if bytes.is_empty() {
-                    break;
-                }
-                let count = budget.min(bytes.len());
-                let mut input = &bytes[..count];
-                while let Some(message) =
-                    reader.read(&mut input, LONGEST, ROOM, |_| false).expect("our own bytes")
-                {
-                    match message {
-                        Message::Whole(Kind::Request, call, bytes) => {
-                            let known = waiting.remove(&call).is_some() || withdrawn.remove(&call);
-                            assert!(known, "seed {seed}: call {call} came again");
-                            assert!(bytes == of_call(call, bytes.len()), "seed {seed}: {call}");
-                        }
-                        Message::Whole(Kind::Cancel, call, _) => {
-                            withdrawn.remove(&call);
-                            reader.forget(call);
-                        }
-                        other => panic!("seed {seed}: {other:?} was not sent"),
-                    }
-                }
-                sender.advance(count);
-                budget -= count;
-            }
+            transfer.take(random.size(0, 60_000) as usize);
         }
-        while !sender.bytes().is_empty() {
-            let bytes = sender.bytes().to_vec();
-            let mut input = &bytes[..];
-            while let Some(message) =
-                reader.read(&mut input, LONGEST, ROOM, |_| false).expect("our own")
-            {
-                match message {
-                    Message::Whole(Kind::Request, call, _) => {
-                        let known = waiting.remove(&call).is_some() || withdrawn.remove(&call);
-                        assert!(known, "seed {seed}: call {call} came again");
-                    }
-                    Message::Whole(_, call, _) => reader.forget(call),
-                    Message::TooMuch(..) => panic!("seed {seed}: none is too long"),
-                }
-            }
-            sender.advance(bytes.len());
-        }
-        assert!(waiting.is_empty(), "seed {seed}: {waiting:?} never came");
-        assert!(sender.is_empty() && sender.held() == 0, "seed {seed}: {sender:?}");
-        assert_eq!(reader.held(), 0, "seed {seed}: nothing is left");
+        transfer.take(usize::MAX);
+        let Transfer { sender, reader, waiting, .. } = transfer;
+        assert!(waiting.is_empty(), "{waiting:?} never came");
+        assert!(sender.is_empty() && sender.held() == 0, "{sender:?}");
+        assert_eq!(reader.held(), 0, "nothing is left");
     }
 }

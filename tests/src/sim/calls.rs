@@ -203,7 +203,7 @@ impl Actor {
         if self.calls.asked.insert(call, number).is_some() {
             return Err(format!("{call:?} names two calls"));
         }
-        if !host.shared.calm && host.shared.random.chance(100) {
+        if !host.shared.calm && host.shared.random.chance(300) {
             host.shared.trace.saw("a call within a call");
             self.make_call(host)?;
         }

@@ -331,8 +331,8 @@ impl Broker {
         self.timers.cancel(TimerKey::Plugin(plugin, timer));
     }
 
-    /// The end that a plugin means by a handle; `None` when the end is past. A plugin has nothing to
-    /// say about those on which its calls travel.
+    /// The end that a plugin means by a handle; `None` when the end is past. A plugin has nothing
+    /// to say about those on which its calls travel.
     pub(super) fn end_of(
         &self,
         plugin: PluginId,
