@@ -141,6 +141,24 @@ fn a_plugin_on_the_stack_is_not_entered_again() {
 }
 
 #[test]
+fn a_call_waits_behind_an_earlier_one_of_the_same_two_plugins() {
+    let folder = Folder::new();
+    let names = ["caller", "first", "second"];
+    let setup = names
+        .iter()
+        .fold(Setup::new("alpha"), |setup, name| setup.plugin(&calls(), &named(name, "inline")));
+    let alpha = Server::start(&folder, &setup);
+    let mut asker = Asker::new(&alpha, "caller", 9);
+    // `second` is on the stack when `first` calls it for the first time, and not the second time.
+    let lines = b"call second 10000 ask first ask second who\ncall first 10000 ask second who\n";
+    assert_eq!(asker.peer.write(asker.chan, lines), lines.len());
+    let mut answers = [(); 2].map(|()| asker.peer.next_line(asker.chan));
+    answers.sort_unstable();
+    let once = "later answered later answered first 1 true".to_owned();
+    assert_eq!(answers, [once.clone(), format!("later answered {once}")]);
+}
+
+#[test]
 fn a_call_that_cannot_be_made_is_refused_with_its_reason() {
     let folder = Folder::new();
     let alpha = Setup::new("alpha")
