@@ -69,6 +69,12 @@ fn of_two_plugins_within_a_call_the_one_that_runs_is_the_one_that_blocks() {
     let blamed = alpha.log().since(mark);
     let blamed = blamed.iter().find(|line| line.contains("plugin caller blocks"));
     assert_eq!(blamed, None, "the caller only waits");
+
+    // It blocks while it is dropped, which is within the call as well.
+    let mark = alpha.log().mark();
+    let lost = peer.ask(chan, "call callee 10 fail-slowly 1000");
+    assert!(lost.starts_with("now lost plugin-failed: "), "{lost}");
+    alpha.log().wait_for(mark, "plugin callee blocks its loop for ");
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Shared {
             // The broker has miscounted: the call waits for its deadline.
             Err(_) => return log::error!("plugin {} was to be entered twice", runner.host.name),
         };
-        self.after(id, &runner, called);
+        self.after(id, runner, called);
     }
 
     fn take_call(
@@ -219,7 +219,7 @@ impl Shared {
                 self.answer(id, |broker| broker.refuse(id, handle, why));
             }
         });
-        self.after(id, &runner, answered);
+        self.after(id, runner, answered);
     }
 
     fn answer(&self, id: PluginId, answer: impl FnOnce(&mut Broker) -> Result<(), Misuse>) {
@@ -236,25 +236,26 @@ impl Shared {
             Ok(mut instance) => self.runners.watchdog.call(id, || callback(&mut instance)),
             Err(_) => return log::error!("plugin {} was to be entered twice", runner.host.name),
         };
-        self.after(id, &runner, returned);
+        self.after(id, runner, returned);
     }
 
-    /// A callback has returned.
+    /// A callback has returned. Whoever fails is dropped by `fail`, where that is watched.
     #[inline]
-    fn after(&self, id: PluginId, runner: &Runner, returned: Result<(), Failure>) {
-        if let Err(failure) = returned {
-            self.fail(id, &failure);
+    fn after(&self, id: PluginId, runner: Rc<Runner>, returned: Result<(), Failure>) {
+        let misused = runner.host.misuse.borrow().is_some();
+        if returned.is_ok() && !misused {
+            return;
         }
-        if runner.host.misuse.borrow().is_some()
-            && let Some(misuse) = runner.host.misuse.take()
-        {
-            self.fail(id, &Failure::Misused(misuse));
+        let misuse = runner.host.misuse.take().map(Failure::Misused);
+        drop(runner);
+        if let Some(failure) = returned.err().or(misuse) {
+            self.fail(id, &failure);
         }
     }
 
     fn check_misuse(&self, id: PluginId) {
         if let Some(runner) = self.runners.get(id) {
-            self.after(id, &runner, Ok(()));
+            self.after(id, runner, Ok(()));
         }
     }
 
