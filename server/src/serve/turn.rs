@@ -157,6 +157,8 @@ impl Loop {
             };
             let security = security(transform);
             self.open(stream, Opening { how, grants, address, security, from: peer });
+            // Who made room for it is gone before the next one comes.
+            self.perform_waiting();
         }
     }
 
