@@ -71,8 +71,8 @@ pub trait Plugin: Sized + 'static {
     /// Another plugin calls this one: [`Host::answer`] or [`Host::refuse_call`] ends the call, here
     /// or at any time after. By default it is refused with `no-calls`.
     ///
-    /// The request lives as long as this method. A panic in here ends the call, too: the caller is
-    /// told `plugin-failed`.
+    /// The request lives as long as this method. A panic in here ends the call, too, if it is not
+    /// answered yet: the caller is told `plugin-failed`.
     fn call(&mut self, host: &Host, call: Call, caller: &Caller, request: &[u8]) {
         let _ = (caller, request);
         host.refuse_call(call, Reason::new("no-calls", "this plugin takes no calls"));
