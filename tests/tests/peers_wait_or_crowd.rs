@@ -3,16 +3,17 @@
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, Socket as Raw, Type};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
+use trunkline_core::bymux::Role;
 use trunkline_core::control::Message;
 use trunkline_core::key::Key;
 use trunkline_core::reason::Code;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Peer, RawPeer, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Heard, Peer, RawPeer, Server, Setup, Socket, hello};
 
 /// A server with an echo, and a peer that is linked to it.
 fn server(folder: &Folder, setup: Setup) -> (Server, Peer) {
@@ -102,6 +103,34 @@ fn of_half_open_connections_those_that_said_nothing_make_room() {
     let reached = alpha.status().limits["half-open"].reached;
     assert!(reached >= 8, "12 connections had 4 places, but the limit was reached {reached} times");
     drop(crowd);
+}
+
+#[test]
+fn what_came_unread_was_said() {
+    let folder = Folder::new();
+    let setup = Setup::new("alpha").limit("half-open = 4\nhandshake-ms = 60000");
+    let (alpha, mut old) = server(&folder, setup);
+    // All of this lies there when the server looks again, between and before silent peers.
+    alpha.signal(Signal::STOP);
+    let dial = || Socket::tcp(&alpha);
+    let say = |key| Peer::say_hello(dial(), Role::Proactive, hello(Key([key; 32])));
+    let crowd = |count: usize| (0..count).map(|_| dial()).collect::<Vec<Socket>>();
+    let mut good = vec![say(1)];
+    let silent = crowd(6);
+    good.push(say(2));
+    let more = crowd(6);
+    alpha.signal(Signal::CONT);
+    for peer in &mut good {
+        peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+        peer.echo("echo", b"it spoke in time");
+    }
+    old.echo("echo", b"links are not touched");
+    let reached = alpha.status().limits["half-open"].reached;
+    assert!(
+        reached >= 8,
+        "12 silent peers had 4 places, and the limit was reached {reached} times"
+    );
+    drop((silent, more));
 }
 
 #[test]

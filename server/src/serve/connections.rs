@@ -148,6 +148,13 @@ impl Connections {
         }
     }
 
+    /// What a connection brings is read next, though the poll has not told of any.
+    pub(super) fn look(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.readable = true;
+        }
+    }
+
     pub(super) fn read(&mut self, id: ConnId, buffer: &mut [u8]) -> ReadResult {
         let Some(socket) = self.sockets.get_mut(&id).filter(|socket| socket.readable) else {
             return ReadResult::Nothing;

@@ -148,6 +148,7 @@ impl Loop {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_TURN {
+            self.hear_out();
             let admits = |grants| self.shared.broker.borrow().accepts(grants);
             let accepted = self.listening.accept(self.now, admits);
             let Some(Accepted { stream, grants, transform, how, peer }) = accepted else { return };
@@ -159,6 +160,19 @@ impl Loop {
             self.open(stream, Opening { how, grants, address, security, from: peer });
             // Who made room for it is gone before the next one comes.
             self.perform_waiting();
+        }
+    }
+
+    /// Who would have to make room for the next connection has what it said read first: it may have
+    /// come in the same turn.
+    fn hear_out(&mut self) {
+        let mut heard = None;
+        loop {
+            let next = self.shared.broker.borrow().first_to_go();
+            let Some(id) = next.filter(|_| next != heard) else { return };
+            self.connections.look(id);
+            self.read(id);
+            heard = next;
         }
     }
 

@@ -252,6 +252,10 @@ impl Drop for Server {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A test that fails in CI is understood from this alone.
+        if std::thread::panicking() {
+            println!("what {} said:\n{}", self.start.name, self.log.text());
+        }
     }
 }
 

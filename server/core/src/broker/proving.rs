@@ -42,7 +42,7 @@ impl Broker {
             Grants::Everything => limits.links + UNIX_RESERVE,
             Grants::Server | Grants::Host => limits.links,
         };
-        let half_open = || self.young().map(|(_, conn)| conn).filter(|conn| conn.is_half_open());
+        let half_open = || self.half_open().map(|(_, conn)| conn);
         let crowded = || half_open().filter(|conn| conn.has_spoken()).count() >= limits.half_open;
         !self.stopping && self.conns.len() < most && (grants == Grants::Everything || !crowded())
     }
@@ -53,6 +53,20 @@ impl Broker {
         conns.filter(|(_, conn)| conn.phase.is_young())
     }
 
+    fn half_open(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
+        self.young().filter(|(_, conn)| conn.is_half_open())
+    }
+
+    /// Who makes room for the next stranger: of those that have proved nothing, where there are as
+    /// many as may be, the oldest that has said nothing. What it said may have come unread, so
+    /// whoever accepts connections reads it first.
+    pub fn first_to_go(&self) -> Option<ConnId> {
+        if self.half_open().count() < self.settings.limits.half_open {
+            return None;
+        }
+        self.half_open().find(|(_, conn)| !conn.has_spoken()).map(|(id, _)| id)
+    }
+
     /// A connection is about to be added: when it is one too many of those that have proved
     /// nothing, the oldest that has said nothing goes.
     pub(super) fn make_room(&mut self, new: &Conn) {
@@ -61,13 +75,11 @@ impl Broker {
         }
         let conns = &self.conns;
         self.young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
-        let half_open = self.young().filter(|(_, conn)| conn.is_half_open());
-        if !new.is_half_open() || half_open.clone().count() < self.settings.limits.half_open {
+        if !new.is_half_open() || self.half_open().count() < self.settings.limits.half_open {
             return;
         }
-        let silent = half_open.filter(|(_, conn)| !conn.has_spoken()).map(|(id, _)| id).next();
         self.counters.count(Limit::HalfOpen);
-        if let Some(id) = silent {
+        if let Some(id) = self.first_to_go() {
             let text = "it said nothing, and others wait for its place";
             self.cut_off(id, Reason::server(Code::LimitReached, text));
         }
