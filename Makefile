@@ -14,7 +14,7 @@ BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-build: ## build all of it: target/release/trunkline, libecho.so, libping.so, libforward.so
+build: ## build all of it: target/release/trunkline and the sample plugins, libecho.so and so on
 	$(CARGO) build --release --workspace
 
 run: build ## run a server in the foreground; CONFIG=trunkline.toml is its configuration
@@ -30,11 +30,11 @@ sim: ## simulate servers under faults; SEEDS=10000 runs so many seeds, SEED=7 on
 	$(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SEED),SEED=$(SEED)) \
 	$(CARGO) test --release --package trunkline-tests --test simulation -- --nocapture
 
-bench: ## measure against the bare machine and against peers; writes target/bench/report.html
-	$(BENCH)
+bench: ## measure against the bare machine and against peers; ONLY=forward measures only that
+	$(BENCH) $(if $(ONLY),--only '$(ONLY)')
 
 bench-quick: ## the same with fewer and shorter measurements, in less than a minute
-	$(BENCH) --quick
+	$(BENCH) --quick $(if $(ONLY),--only '$(ONLY)')
 
 check: ## check formatting, lints and documentation; each warning is an error
 	$(CARGO) fmt --all --check

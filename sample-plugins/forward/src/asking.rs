@@ -11,6 +11,7 @@ use crate::candidates;
 use crate::forward::Forward;
 use crate::greeting::{CONNECTED, Service};
 use crate::pump::Pump;
+use crate::window::Window;
 
 /// Where the connections of one listener are carried.
 #[derive(Debug)]
@@ -118,9 +119,9 @@ impl Asking {
     }
 
     /// The peer has connected the service.
-    pub(crate) fn into_pump(self, socket: TcpStream) -> Pump {
+    pub(crate) fn into_pump(self, socket: TcpStream, window: Window) -> Pump {
         self.destination.last_time.replace(Some(self.server));
-        let mut pump = Pump::new(socket, &[]);
+        let mut pump = Pump::new(socket, window, &[]);
         pump.owe(size_of_val(&CONNECTED));
         pump.assume_ready();
         pump

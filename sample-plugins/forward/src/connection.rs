@@ -13,11 +13,14 @@ use crate::greeting::Reader;
 use crate::pump::{Pace, Pump};
 use crate::service::{self, Greeted, Services};
 use crate::tcp;
+use crate::window::{Spare, Window};
 
 /// What an event may use.
 pub(crate) struct Place<'a> {
     pub(crate) host: &'a Host,
     pub(crate) services: &'a Services,
+    /// What windows may grow by.
+    pub(crate) spare: &'a Spare,
     /// Where a socket's bytes are read to.
     pub(crate) chunk: &'a mut [u8],
 }
@@ -187,7 +190,8 @@ impl Connection {
             asking.check(*answer)?;
         }
         if let Stage::Asking(asking, socket) = mem::replace(&mut self.stage, Stage::Over) {
-            self.stage = Stage::Carrying(Box::new(asking.into_pump(socket)));
+            self.stage =
+                Stage::Carrying(Box::new(asking.into_pump(socket, Window::new(place.spare))));
         }
         match self.bytes(place, rest)? {
             Pace::Over => Ok(Pace::Over),
@@ -197,7 +201,8 @@ impl Connection {
 
     fn greeted(&mut self, place: &mut Place<'_>, bytes: &[u8]) -> Next {
         let Stage::Greeting(reader) = &mut self.stage else { return Ok(Pace::Waits) };
-        let Greeted::Connecting(pump, title) = service::greet(place.services, reader, bytes)?
+        let Greeted::Connecting(pump, title) =
+            service::greet(place.services, reader, place.spare, bytes)?
         else {
             return Ok(Pace::Waits);
         };

@@ -18,6 +18,7 @@ use crate::connections::{Connections, Id};
 use crate::listener::{Accepted, Listener, REST};
 use crate::pump::Pace;
 use crate::service::Services;
+use crate::window::Spare;
 
 /// So many connections are accepted in one turn; then what they carry comes first.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -27,6 +28,7 @@ pub(crate) struct Forward {
     services: Services,
     listeners: Vec<Listener>,
     connections: Connections,
+    spare: Spare,
     /// Where all sockets' bytes are read to.
     chunk: Vec<u8>,
     /// What has its next turn when the timer fires.
@@ -55,6 +57,7 @@ impl Plugin for Forward {
             services: serve,
             listeners: listen.collect::<Result<_, _>>()?,
             connections: Connections::default(),
+            spare: Spare::default(),
             chunk: vec![0; CHUNK],
             waiting: BTreeSet::new(),
             next_turn: None,
@@ -136,7 +139,8 @@ impl Forward {
     ) {
         let Some(id) = id else { return };
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let place = &mut Place { host, services: &self.services, chunk: &mut self.chunk };
+        let (services, spare) = (&self.services, &self.spare);
+        let place = &mut Place { host, services, spare, chunk: &mut self.chunk };
         let (channel, watch) = (connection.channel, connection.watch);
         let next = event(connection, place);
         if (channel, watch) != (connection.channel, connection.watch) {

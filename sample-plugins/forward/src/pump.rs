@@ -7,6 +7,7 @@ use trunkline_plugin::{Channel, Host, Readiness};
 
 use crate::to_channel::ToChannel;
 use crate::to_socket::ToSocket;
+use crate::window::Window;
 
 /// What a pump asks of its channel.
 pub(crate) trait Pipe {
@@ -54,8 +55,9 @@ pub(crate) struct Pump {
 
 impl Pump {
     /// A pump whose socket is not known to be ready; `first` is what the channel is written first.
-    pub(crate) fn new(socket: TcpStream, first: &[u8]) -> Self {
-        Self { socket, to_channel: ToChannel::new(first), to_socket: ToSocket::default() }
+    pub(crate) fn new(socket: TcpStream, window: Window, first: &[u8]) -> Self {
+        let (to_channel, to_socket) = (ToChannel::new(first), ToSocket::new(window));
+        Self { socket, to_channel, to_socket }
     }
 
     pub(crate) fn socket(&self) -> &TcpStream {

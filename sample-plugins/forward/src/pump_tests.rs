@@ -5,6 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::window::{FIRST, Spare, Window};
 use crate::{CHUNK, tcp};
 
 /// A channel with so much room.
@@ -50,7 +51,12 @@ impl Setup {
         let (socket, _) = listener.accept().unwrap();
         tcp::prepare(&socket).unwrap();
         let channel = Played { room, ..Played::default() };
-        Self { pump: Pump::new(socket, b""), channel, client, chunk: vec![0; CHUNK] }
+        Self {
+            pump: Pump::new(socket, Window::new(&Spare::default()), b""),
+            channel,
+            client,
+            chunk: vec![0; CHUNK],
+        }
     }
 
     /// Does what an edge of the socket does.
@@ -140,7 +146,7 @@ fn credit_is_given_only_for_what_the_socket_has_taken() {
         let _ = setup.turn().unwrap();
     }
     assert!(received.chunks(CHUNK).all(|piece| piece == block), "the bytes came in order");
-    assert!(setup.channel.credit + 16 * 1024 > given as u64, "all credit but a piece was given");
+    assert!(setup.channel.credit + FIRST / 2 > given as u64, "all credit but a piece was given");
 }
 
 #[test]
@@ -161,7 +167,8 @@ fn a_reset_is_an_error() {
 #[test]
 fn what_the_channel_is_written_first_comes_first() {
     let setup = Setup::new(1);
-    let mut pump = Pump::new(setup.pump.socket().try_clone().unwrap(), &[9, 8]);
+    let socket = setup.pump.socket().try_clone().unwrap();
+    let mut pump = Pump::new(socket, Window::new(&Spare::default()), &[9, 8]);
     let (mut channel, mut chunk, mut client) = (setup.channel, setup.chunk, setup.client);
     client.write_all(b"x").unwrap();
     client.shutdown(Shutdown::Write).unwrap();

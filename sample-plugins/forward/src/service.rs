@@ -9,6 +9,7 @@ use crate::config::Endpoint;
 use crate::greeting::{CONNECTED, Read, Reader, Service};
 use crate::pump::Pump;
 use crate::tcp;
+use crate::window::{Spare, Window};
 
 /// What this plugin serves, and where it is.
 pub(crate) type Services = BTreeMap<Service, Endpoint>;
@@ -29,6 +30,7 @@ pub(crate) enum Greeted {
 pub(crate) fn greet(
     services: &Services,
     reader: &mut Reader,
+    spare: &Spare,
     bytes: &[u8],
 ) -> Result<Greeted, Reason> {
     let (service, rest) = match reader.read(bytes) {
@@ -42,7 +44,7 @@ pub(crate) fn greet(
     let title = format!("{service} at {address}");
     let socket = tcp::connect(*address).map_err(|error| unreachable(&error))?;
     // The answer waits in front of all that the service sends.
-    let mut pump = Box::new(Pump::new(socket, &[CONNECTED]));
+    let mut pump = Box::new(Pump::new(socket, Window::new(spare), &[CONNECTED]));
     pump.owe(service.greeting().len());
     pump.give(rest).map_err(|error| unreachable(&error))?;
     Ok(Greeted::Connecting(pump, title))
@@ -74,7 +76,7 @@ mod tests {
     }
 
     fn refusal(services: &Services, greeting: &[u8]) -> String {
-        match greet(services, &mut Reader::default(), greeting) {
+        match greet(services, &mut Reader::default(), &Spare::default(), greeting) {
             Err(reason) => reason.code().to_owned(),
             Ok(_) => panic!("{greeting:?} was not refused"),
         }
@@ -92,7 +94,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let service = Service::try_from("web".to_owned()).unwrap();
         let services = Services::from([(service, Endpoint(listener.local_addr().unwrap()))]);
-        let greeted = greet(&services, &mut Reader::default(), &greeting("web")).unwrap();
+        let greeted =
+            greet(&services, &mut Reader::default(), &Spare::default(), &greeting("web")).unwrap();
         assert!(matches!(greeted, Greeted::Connecting(..)));
         listener.accept().expect("somebody connects");
     }

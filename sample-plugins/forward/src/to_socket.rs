@@ -5,18 +5,14 @@ use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 
 use crate::pump::Pipe;
-
-/// Credit is given back in pieces of so many bytes or more, since each piece is a packet. It is a
-/// quarter of the smallest window, so that the other end can always write.
-const CREDIT_PIECE: u64 = 16 * 1024;
+use crate::window::Window;
 
 /// The direction towards the socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ToSocket {
     /// What the socket did not take, at most a window: the channel brings no more without credit.
     held: VecDeque<u8>,
-    /// Bytes that were consumed, by the socket mostly, and for which no credit was given.
-    owed: u64,
+    window: Window,
     /// Whether writing is worth a try.
     writable: bool,
     progress: Progress,
@@ -33,6 +29,11 @@ enum Progress {
 }
 
 impl ToSocket {
+    pub(crate) fn new(window: Window) -> Self {
+        let (held, writable, progress) = Default::default();
+        Self { held, window, writable, progress }
+    }
+
     /// The socket may take something.
     pub(crate) fn writable(&mut self) {
         self.writable = true;
@@ -52,7 +53,7 @@ impl ToSocket {
 
     /// So many bytes were consumed on their way to the socket.
     pub(crate) fn owe(&mut self, count: usize) {
-        self.owed += count as u64;
+        self.window.consume(count);
     }
 
     /// Takes what the channel brought, which mostly goes right through.
@@ -65,8 +66,8 @@ impl ToSocket {
     /// Writes what is held, then ends the socket's direction when the channel's has ended.
     pub(crate) fn advance(&mut self, socket: &TcpStream, pipe: &mut impl Pipe) -> io::Result<()> {
         self.flush(socket)?;
-        if self.owed >= CREDIT_PIECE {
-            pipe.credit(std::mem::take(&mut self.owed));
+        if let Some(credit) = self.window.take_credit(self.held.is_empty()) {
+            pipe.credit(credit);
         }
         if self.progress == Progress::Closing && self.held.is_empty() {
             socket.shutdown(Shutdown::Write)?;

@@ -35,13 +35,16 @@ use plan::Plan;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let only = |plan: Plan, word: &str| Plan { only: Some(word.to_owned()), ..plan };
     let outcome = match &words[..] {
         [] => suite::run(&Plan::full()),
+        ["--only", word] => suite::run(&only(Plan::full(), word)),
         ["--quick"] => suite::run(&Plan::quick()),
+        ["--quick", "--only", word] => suite::run(&only(Plan::quick(), word)),
         // What the benchmarks start themselves.
         ["child", what, place] => bare::child::run(what, place),
         ["count", what, times] => instructions::repeat(what, times),
-        _ => Err("usage: bench [--quick]".to_owned()),
+        _ => Err("usage: bench [--quick] [--only WORD]".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The numbers of one run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// For people.
     pub(crate) name: &'static str,
@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) plugins: &'static [usize],
     /// Numbers of links, as they grow.
     pub(crate) links: &'static [usize],
+    /// Only groups whose titles hold this are measured, and no single numbers.
+    pub(crate) only: Option<String>,
 }
 
 /// The size at which one contender's throughput is compared with another's, in bytes: one quantum.
@@ -39,6 +41,7 @@ impl Plan {
             idle: &[1_000, 10_000, 100_000],
             plugins: &[100, 1_000, 10_000],
             links: &[10, 100, 1_000],
+            only: None,
         }
     }
 
@@ -53,6 +56,7 @@ impl Plan {
             idle: &[1_000, 10_000],
             plugins: &[100, 1_000],
             links: &[10, 100],
+            only: None,
         }
     }
 }

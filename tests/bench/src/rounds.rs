@@ -72,6 +72,9 @@ impl Rounds {
 
     /// Runs a group: one round that does not count, then as many as planned.
     pub(crate) fn run_for(&mut self, length: Duration, mut group: Group<'_>) -> Result<(), String> {
+        if self.plan.only.as_ref().is_some_and(|only| !group.title.contains(only)) {
+            return Ok(());
+        }
         eprintln!("  {}", group.title);
         let mut rows: Vec<Row> = group.contenders.iter().map(Row::of).collect();
         for round in 0..=self.plan.rounds {
@@ -150,6 +153,18 @@ mod tests {
 
     fn plan() -> Plan {
         Plan { turn: Duration::from_millis(4), ..Plan::quick() }
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_measured() {
+        let mut rounds = Rounds::new(Plan { only: Some("links".to_owned()), ..plan() }).unwrap();
+        for title in ["Many links", "One channel"] {
+            let contenders = vec![Contender::new("a", |_| Ok(Sample::of(1, 1, 1.0)))];
+            let (title, metric) = (title.to_owned(), Metric::Rate);
+            rounds.run(Group { key: "test", title, metric, x: 0, contenders }).unwrap();
+        }
+        let titles: Vec<&str> = rounds.outcomes.iter().map(|it| it.title.as_str()).collect();
+        assert_eq!(titles, ["Many links"]);
     }
 
     #[test]

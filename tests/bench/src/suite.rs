@@ -24,7 +24,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     let began = Instant::now();
     let programs = Programs::beside_this_program()?;
     eprintln!("measuring:");
-    let mut rounds = Rounds::new(*plan)?;
+    let mut rounds = Rounds::new(plan.clone())?;
     for group in calls::groups(&programs)? {
         rounds.run(group)?;
     }
@@ -42,12 +42,22 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     }
     cores.anywhere().near(std::process::id())?;
     forwards.stop()?;
-    let facts = facts(&programs, plan, &rounds)?;
+    let facts = match plan.only {
+        Some(_) => Vec::new(),
+        None => facts(&programs, plan, &rounds)?,
+    };
     let outcomes = rounds.outcomes;
+    if outcomes.is_empty() {
+        return Err("nothing of that name is measured".to_owned());
+    }
     let targets = targets::all(&outcomes, &facts);
-    let (plan, machine) = (*plan, Machine::look());
+    let (plan, machine) = (plan.clone(), Machine::look());
     let report = Report { plan, machine, outcomes, facts, targets, took: began.elapsed() };
     print!("{}", report::table::text(&report));
+    if report.plan.only.is_some() {
+        // The page is that of a whole run.
+        return Ok(());
+    }
     report::write(&report, &programs.report_folder()?)
 }
 

@@ -20,10 +20,18 @@ pub(crate) fn text(report: &Report) -> String {
             &outcome.rows.iter().map(|row| cells(outcome, row)).collect::<Vec<_>>(),
         );
     }
-    text += "\nMemory, scale and instructions\n";
-    text += &aligned(&FACTS, &report.facts.iter().map(fact).collect::<Vec<_>>());
-    text += "\nTargets\n";
-    text += &aligned(&TARGETS, &report.targets.iter().map(target).collect::<Vec<_>>());
+    if !report.facts.is_empty() {
+        text += "\nMemory, scale and instructions\n";
+        text += &aligned(&FACTS, &report.facts.iter().map(fact).collect::<Vec<_>>());
+    }
+    // Of a part of the run, the other targets say nothing.
+    let whole = report.plan.only.is_none();
+    let targets = report.targets.iter().filter(|target| whole || target.measured.is_some());
+    let targets: Vec<Vec<String>> = targets.map(target).collect();
+    if !targets.is_empty() {
+        text += "\nTargets\n";
+        text += &aligned(&TARGETS, &targets);
+    }
     let met = report.targets.iter().filter(|target| target.met() == Some(true)).count();
     let missed = report.targets.iter().filter(|target| target.met() == Some(false)).count();
     let took = report.took.as_secs_f64();
