@@ -19,9 +19,9 @@
 //! A connection that waits for nobody holds no buffer. One that does holds at most 64 KiB of what
 //! its socket sent and the channel did not take (`CHUNK`), and at most the channel's window of what
 //! the channel brought and the socket did not take: credit is given by hand, for what the socket
-//! has taken. A window is 64 KiB at first, or what the server's limits say; it doubles each time that
-//! the socket has kept up for a whole window, up to 1 MiB for a connection, and up to 64 MiB more
-//! than the first ones for all together (`window`). One buffer of 64 KiB is shared by all
+//! has taken. A window is 64 KiB at first, or what the server's limits say. It doubles each time
+//! that the socket has kept up for a whole window, up to 1 MiB for a connection, and up to 64 MiB
+//! more than the first ones for all together (`window`). One buffer of 64 KiB is shared by all
 //! connections for reading.
 
 mod asking;
