@@ -100,6 +100,35 @@ fn closing(peer: &mut Peer, chan: Chan) -> trunkline_core::reason::Reason {
 }
 
 #[test]
+fn a_caller_that_asks_too_much_leaves_room_for_others() {
+    let folder = Folder::new();
+    let calls = fixtures::plugin(Api::Ours, "calls");
+    let setup = Setup::new("alpha").limit("calls-per-plugin = 8");
+    let alpha = Server::start(&folder, &setup.plugin(&calls, "name = \"callee\""));
+    let mut peers = Vec::new();
+    // Each asks what is never answered, until it is refused: the first may have half of the calls
+    // and one, the next half of what that leaves and one.
+    for (key, taken) in [(3, 5), (4, 2), (5, 1)] {
+        let mut peer = Peer::link(Socket::unix(&alpha), key);
+        let chan = open(&mut peer);
+        for call in 0..=taken {
+            peer.write(chan, &piece(REQUEST, call, b"never"));
+        }
+        let mut said = bytes(&mut peer, chan, 7);
+        assert_eq!(said[..5], piece(REFUSED, taken, b"")[..5], "the last one is refused");
+        let length = 7 + usize::from(said[6]);
+        if said.len() < length {
+            said.extend(bytes(&mut peer, chan, length - said.len()));
+        }
+        let reason = String::from_utf8_lossy(&said).into_owned();
+        let why = format!("callee has {taken} of these calls to answer");
+        assert!(reason.contains("too-many-calls") && reason.contains(&why), "{reason}");
+        peers.push(peer);
+    }
+    assert_eq!(alpha.status().limits["calls-per-plugin"].reached, 3);
+}
+
+#[test]
 fn a_caller_that_breaks_a_rule_loses_that_stream() {
     let mut scene = Scene::new();
     let mut peer = scene.peer(3);

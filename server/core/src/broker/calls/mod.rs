@@ -8,6 +8,7 @@
 //! stack and runs in the same process is called at once (`now.rs`): such a call is a frame of a
 //! stack, and becomes one of the table only if its callee returns without an answer.
 
+mod account;
 mod audit;
 mod begin;
 mod now;

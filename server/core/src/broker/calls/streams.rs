@@ -321,7 +321,8 @@ impl Broker {
         bytes: Vec<u8>,
     ) {
         let asker = super::Asker::Stream(end, number);
-        match self.queue_call(asker, plugin, caller, bytes) {
+        let shares = self.leaves_a_share(plugin, end);
+        match shares.and_then(|()| self.queue_call(asker, plugin, caller, bytes)) {
             Ok(call) => {
                 if let Some(stream) = self.calls.streams.get_mut(&end) {
                     stream.numbers.insert(number, call);
@@ -397,47 +398,6 @@ impl Broker {
             *account = account.saturating_sub(stream.charged.1);
         }
         Some(stream)
-    }
-
-    /// The account on which messages are charged that wait on a stream.
-    fn account(&mut self, conn: Option<ConnId>, plugin: PluginId) -> Option<&mut u64> {
-        match conn {
-            Some(conn) => self.conns.get_mut(&conn).map(|conn| &mut conn.calls_held),
-            None => self.plugins.get_mut(&plugin).map(|record| &mut record.calls.held),
-        }
-    }
-
-    /// What is on the account on which a stream's messages are charged.
-    fn charged(&mut self, end: EndId) -> u64 {
-        let conn = self.conn_behind(end);
-        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else {
-            return 0;
-        };
-        self.account(conn, plugin).map_or(0, |account| *account)
-    }
-
-    /// The connection over which a plugin's end is joined to another one.
-    fn conn_behind(&self, end: EndId) -> Option<ConnId> {
-        let peer = self.ends.get(end).and_then(|end| end.peer);
-        peer.and_then(|peer| self.ends.get(peer)).and_then(|peer| peer.conn())
-    }
-
-    /// Brings the account up to what a stream's messages cost now.
-    fn settle(&mut self, end: EndId) {
-        let conn = self.conn_behind(end);
-        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
-        let plugin = stream.plugin;
-        let new = (conn, stream.held());
-        let old = core::mem::replace(&mut stream.charged, new);
-        if old == new {
-            return;
-        }
-        if let Some(account) = self.account(old.0, plugin) {
-            *account = account.saturating_sub(old.1);
-        }
-        if let Some(account) = self.account(new.0, plugin) {
-            *account += new.1;
-        }
     }
 }
 
