@@ -8,8 +8,8 @@ use crate::reason::{Code, Reason};
 use alloc::format;
 
 impl Broker {
-    /// Of the calls that a callee may have to answer, a stream leaves as many free as it has itself,
-    /// so that one caller cannot use them up, however many it makes.
+    /// Of the calls that a callee may have to answer, a stream leaves as many free as it has
+    /// itself, so that one caller cannot use them up, however many it makes.
     pub(super) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
         let Some(record) = self.plugins.get(&callee) else { return Ok(()) };
         let most = self.settings.limits.calls;
