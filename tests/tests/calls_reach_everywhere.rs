@@ -208,6 +208,13 @@ fn a_million_calls_that_nobody_answers_are_bounded() {
     let expected = "65536 pending, 934464 over, at last refused too-many-calls: caller waits for \
                     65536 calls, as many as a plugin may";
     assert_eq!(asker.ask("flood inline 1000000"), expected);
+    let status = alpha.status();
+    let shown = ["caller", "inline", "process"].map(|name| {
+        let plugin = status.plugins.iter().find(|plugin| plugin.name == name).expect("it runs");
+        (plugin.calls_made, plugin.calls_to_answer)
+    });
+    let elsewhere = (None, None);
+    assert_eq!(shown, [(Some(65536), Some(0)), (Some(0), Some(65536)), elsewhere]);
     // Others call on.
     let mut other = Asker::new(&alpha, "process", 8);
     let refused = other.call("inline", "say hello");

@@ -39,6 +39,8 @@ const PLUGIN: Shape = &[
     ("server", Kind::Text),
     ("addresses", Kind::Texts),
     ("channels", Kind::Number),
+    ("calls_made", Kind::NumberOrNull),
+    ("calls_to_answer", Kind::NumberOrNull),
 ];
 
 const LINK: Shape = &[

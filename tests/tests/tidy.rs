@@ -115,6 +115,13 @@ fn the_readme_shows_the_echo_plugin() {
 }
 
 #[test]
+fn what_the_readme_shows_is_in_the_samples() {
+    let samples =
+        ["clock", "echo", "poll"].map(|name| file(&format!("sample-plugins/{name}/src/lib.rs")));
+    none(documents::shows_samples(&file("README.md"), &samples));
+}
+
+#[test]
 fn the_protocol_lists_the_codes_of_the_server() {
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     none(documents::lists_the_codes(&file("PROTOCOL.md"), &codes));

@@ -29,6 +29,8 @@ struct Plugin {
     placement: String,
     server: String,
     channels: u64,
+    calls_made: Option<u64>,
+    calls_to_answer: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +67,7 @@ pub(super) fn render(status: &Status) -> String {
     }
     text.push('\n');
     text.push_str(&table(
-        &["PLUGIN", "VERSION", "STATE", "PLACEMENT", "SERVER", "CHANNELS", "REASON"],
+        &["PLUGIN", "VERSION", "STATE", "PLACEMENT", "SERVER", "CHANNELS", "CALLS", "REASON"],
         status.plugins.iter().map(|plugin| plugin.row(key)),
     ));
     text.push('\n');
@@ -90,8 +92,19 @@ impl Plugin {
             self.placement.clone(),
             if self.server == our_key { "here".into() } else { short(&self.server) },
             self.channels.to_string(),
+            self.calls(),
             self.reason.clone().unwrap_or_default(),
         ]
+    }
+}
+
+impl Plugin {
+    /// Those that it has made and those that it has to answer, as far as the server can know.
+    fn calls(&self) -> String {
+        match (self.calls_made, self.calls_to_answer) {
+            (Some(made), Some(to_answer)) => format!("{made} out, {to_answer} in"),
+            _ => String::new(),
+        }
     }
 }
 
@@ -188,18 +201,20 @@ mod tests {
         let json = r#"{"server":{"name":"alpha","key":"AAAAAAAAAAAA","addresses":["unix:/a~noauth"],
             "uptime_us":61000000,"version":"0.1.0"},
             "plugins":[{"name":"echo","version":1,"state":"running","reason":null,
-              "placement":"inline","server":"AAAAAAAAAAAA","addresses":[],"channels":2},
+              "placement":"inline","server":"AAAAAAAAAAAA","addresses":[],"channels":2,
+              "calls_made":0,"calls_to_answer":3},
               {"name":"ping","version":10,"state":"failed","reason":"panicked",
-              "placement":"inline","server":"BBBBBBBBBBBB","addresses":[],"channels":0}],
+              "placement":"remote","server":"BBBBBBBBBBBB","addresses":[],"channels":0,
+              "calls_made":null,"calls_to_answer":null}],
             "links":[],
             "channels":[{"id":7,"from":"ping@BBBBBBBBBBBB","to":"echo@AAAAAAAAAAAA","route":"link",
               "bytes_in":64,"bytes_out":1572864}]}"#;
         let shown = render(&serde_json::from_str(json).unwrap());
         let expected = "server alpha  key AAAAAAAAAAAA  version 0.1.0  up 1 min\n  \
             listens on unix:/a~noauth\n\n\
-            PLUGIN  VERSION  STATE    PLACEMENT  SERVER    CHANNELS  REASON\n\
-            echo    1        running  inline     here      2\n\
-            ping    10       failed   inline     BBBBBBBB  0         panicked\n\n\
+            PLUGIN  VERSION  STATE    PLACEMENT  SERVER    CHANNELS  CALLS        REASON\n\
+            echo    1        running  inline     here      2         0 out, 3 in\n\
+            ping    10       failed   remote     BBBBBBBB  0                      panicked\n\n\
             LINK  ROLE  STATE  ADDRESS  STREAMS  IN  OUT  RTT  REASON\n\
             none\n\n\
             CHANNEL  FROM           TO             ROUTE  IN    OUT\n\

@@ -44,6 +44,8 @@ struct Plugin<'a> {
     server: String,
     addresses: Vec<String>,
     channels: usize,
+    calls_made: Option<usize>,
+    calls_to_answer: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,8 @@ pub(super) fn render(server: Server<'_>, limits: &Limits, status: &Status) -> Ve
         server: plugin.server.to_string(),
         addresses: addresses(&plugin.direct),
         channels: plugin.channels,
+        calls_made: plugin.calls.map(|calls| calls.made),
+        calls_to_answer: plugin.calls.map(|calls| calls.to_answer),
     });
     let links = status.links.iter().map(|link| Link {
         peer: link.peer.map(|key| key.to_string()).unwrap_or_default(),

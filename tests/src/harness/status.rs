@@ -65,6 +65,10 @@ pub struct PluginInfo {
     pub addresses: Vec<String>,
     /// Its channels.
     pub channels: usize,
+    /// Calls that it has made and waits for, where the server can know.
+    pub calls_made: Option<usize>,
+    /// Calls that it has to answer, where the server can know.
+    pub calls_to_answer: Option<usize>,
 }
 
 /// A link.

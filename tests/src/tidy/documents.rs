@@ -17,6 +17,16 @@ pub fn shows_the_plugin(readme: &Source, plugin: &Source) -> Vec<Finding> {
     differs.then(|| readme.finding(*line, message)).into_iter().collect()
 }
 
+/// Each piece of Rust in the README is a piece of a sample, to the letter.
+#[must_use]
+pub fn shows_samples(readme: &Source, samples: &[Source]) -> Vec<Finding> {
+    let is_shown = |text: &str| samples.iter().any(|sample| sample.text.contains(text));
+    let blocks = blocks(&readme.text, "rust").into_iter();
+    let invented = blocks.filter(|(_, text)| !is_shown(text));
+    let message = "this is in no sample plugin; copy it from one";
+    invented.map(|(line, _)| readme.finding(line, message)).collect()
+}
+
 /// The table in the section about reasons lists these codes, in this order.
 #[must_use]
 pub fn lists_the_codes(protocol: &Source, codes: &[&str]) -> Vec<Finding> {
@@ -148,6 +158,15 @@ mod tests {
         let differs = readme("//! Echo!\nexport_plugin!(Echo);\n");
         assert_eq!((differs.len(), differs[0].line), (1, 6), "{differs:?}");
         assert_eq!(readme("let y = 2;\n").len(), 1);
+    }
+
+    #[test]
+    fn a_piece_that_is_in_no_sample_is_found() {
+        let samples = [Source::new("a.rs", "fn a() {}\nfn b() {}\n"), Source::new("b.rs", "")];
+        let readme = "```rust\nfn b() {}\n```\n```rust\nfn c() {}\n```\n";
+        let findings = shows_samples(&Source::new("README.md", readme), &samples);
+        let lines: Vec<usize> = findings.iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [4], "{findings:?}");
     }
 
     #[test]

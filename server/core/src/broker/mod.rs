@@ -59,7 +59,7 @@ pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step
 pub use explain::{Explanation, Rule, Verdict};
 pub use peers::{Keep, PeerConfig, PeerId};
 pub use plugins::{Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target};
-pub use status::{ChannelStatus, LinkState, LinkStatus, PluginStatus, Status, Where};
+pub use status::{ChannelStatus, LinkState, LinkStatus, OpenCalls, PluginStatus, Status, Where};
 
 use crate::control::Role;
 use crate::directory::Directory;

@@ -47,6 +47,17 @@ pub struct PluginStatus {
     pub direct: Direct,
     /// Its channels that have an end in this process.
     pub channels: usize,
+    /// Its calls, where it runs in this process.
+    pub calls: Option<OpenCalls>,
+}
+
+/// Calls of a plugin that have no outcome yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenCalls {
+    /// Those that it has made.
+    pub made: usize,
+    /// Those that it has to answer.
+    pub to_answer: usize,
 }
 
 /// In which process a plugin runs, seen from its server.
@@ -154,6 +165,7 @@ impl Broker {
                 Runs::Here => record.channels,
                 Runs::At(_) => channels_of((record.config.name.clone(), home)),
             },
+            calls: (record.runs == Runs::Here).then(|| record.calls.open()),
         });
         let own: Vec<PluginStatus> = own.collect();
         let names: BTreeSet<Name> = own.iter().map(|plugin| plugin.name.clone()).collect();
@@ -167,6 +179,7 @@ impl Broker {
             server: entry.server,
             placement: Where::Remote,
             direct: Direct::default(),
+            calls: None,
         });
         let others: Vec<PluginStatus> = others.collect();
         let silent = self.children.values().filter_map(|child| self.unregistered(child));
@@ -195,6 +208,7 @@ impl Broker {
             placement: Where::from(child.config.placement),
             direct: Direct::default(),
             channels: 0,
+            calls: None,
         })
     }
 

@@ -15,7 +15,7 @@ mod now;
 mod over;
 mod streams;
 
-use super::{Broker, Misuse, PluginId};
+use super::{Broker, Misuse, OpenCalls, PluginId};
 use crate::ends::EndId;
 use crate::name::Version;
 use crate::reason::Reason;
@@ -156,6 +156,13 @@ pub(super) struct CallCounts {
     /// Bytes of requests that wait to be told to plugins of this process, which it made, and of
     /// answers that wait to be told to it.
     held: u64,
+}
+
+impl CallCounts {
+    /// What is shown of it.
+    pub(super) fn open(self) -> OpenCalls {
+        OpenCalls { made: self.made, to_answer: self.asked }
+    }
 }
 
 impl Broker {
