@@ -48,7 +48,7 @@ fn runs_all(status: &Status, names: &[&str]) -> bool {
 struct Scene {
     alpha: Server,
     _host: Server,
-    _beta: Server,
+    beta: Server,
     _folder: Folder,
 }
 
@@ -76,7 +76,7 @@ impl Scene {
             let hosted = ["hosted-caller", "thread", "process", "unix", "tcp", "host"];
             runs_all(status, &hosted) && status.knows_remote("far")
         });
-        Scene { alpha, _host: host, _beta: beta, _folder: folder }
+        Scene { alpha, _host: host, beta, _folder: folder }
     }
 }
 
@@ -275,6 +275,49 @@ fn a_callee_that_fails_or_leaves_loses_its_calls_with_the_reason() {
         assert!(killed > 0, "the plugin that leaves had a process");
         let lost = asker.peer.next_line(asker.chan);
         assert!(lost.starts_with("later lost host-lost: "), "{placement}: {lost}");
+    }
+}
+
+#[test]
+fn what_was_answered_before_a_panic_arrives() {
+    for caller in ["caller", "hosted-caller"] {
+        let scene = Scene::new();
+        for callee in ["inline", "thread", "process", "unix", "tcp", "host", "far"] {
+            let mut asker = Asker::new(&scene.alpha, caller, 9);
+            // All three are made before the callee hears of the first.
+            let made = ["say a", "say b", "panic now"];
+            let made = made.map(|request| format!("call {callee} 10000 {request}\n")).concat();
+            asker.peer.write(asker.chan, made.as_bytes());
+            let told: Vec<String> = (0..3).map(|_| asker.peer.next_line(asker.chan)).collect();
+            let when = if (caller, callee) == ("caller", "inline") { "now" } else { "later" };
+            let answered = ["a", "b"].map(|what| format!("{when} answered {what}"));
+            assert_eq!(told[..2], answered, "{caller} calls {callee}");
+            let lost = format!("{when} lost plugin-failed: ");
+            assert!(told[2].starts_with(&lost), "{caller} calls {callee}: {}", told[2]);
+        }
+    }
+}
+
+#[test]
+fn what_is_answered_at_the_end_arrives_as_long_as_the_caller_runs() {
+    for callee in ["inline", "process", "far"] {
+        let scene = Scene::new();
+        let Scene { alpha, beta, .. } = &scene;
+        let mut asker = Asker::new(alpha, "caller", 9);
+        asker.peer.write(asker.chan, format!("call {callee} 60000 never\n").as_bytes());
+        let mut witness = Asker::new(alpha, "caller", 7);
+        assert!(witness.call(callee, "open").ends_with("answered 1 open, 0 cancelled"));
+        // The callee ends before the caller does.
+        match callee {
+            "inline" => alpha.signal(Signal::TERM),
+            "far" => beta.signal(Signal::TERM),
+            _ => {
+                let children = alpha.process().children();
+                let told = children.iter().filter(|child| child.signal(Signal::TERM)).count();
+                assert!(told > 0, "{callee} has a process");
+            }
+        }
+        alpha.log().wait_for(0, "told: later answered at the end");
     }
 }
 

@@ -184,16 +184,15 @@ impl Shared {
         self.run(id, |plugin| plugin.reply(Call::new(call.0), result));
     }
 
-    /// Tells all plugins to stop, the last one first, and drops them.
-    pub(super) fn stop_all(&self) {
-        loop {
-            let Some(id) = self.runners.last() else { return };
-            self.run(id, Instance::stop);
-            let removed = self.runners.remove(id);
-            self.runners.watchdog.call(id, || drop(removed));
-            self.watches.borrow_mut().remove_all_of(id);
-            self.broker.borrow_mut().plugin_stopped(id);
-        }
+    /// Tells the plugin that has started last to stop, and drops it; whether there was one.
+    pub(super) fn stop_last(&self) -> bool {
+        let Some(id) = self.runners.last() else { return false };
+        self.run(id, Instance::stop);
+        let removed = self.runners.remove(id);
+        self.runners.watchdog.call(id, || drop(removed));
+        self.watches.borrow_mut().remove_all_of(id);
+        self.broker.borrow_mut().plugin_stopped(id);
+        true
     }
 
     /// Takes a plugin out that its server does not take.

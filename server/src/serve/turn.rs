@@ -284,6 +284,16 @@ impl Loop {
         }
     }
 
+    /// Performs effects and those that they cause, as many rounds as a turn may have.
+    fn perform(&mut self) {
+        for _ in 0..ROUNDS_PER_TURN {
+            self.perform_waiting();
+            if self.shared.broker.borrow().effects_waiting() == 0 {
+                break;
+            }
+        }
+    }
+
     /// Dials another process for one channel.
     fn dial_direct(&mut self, dial: DirectDial) {
         let DirectDial { id, place } = dial;
@@ -442,7 +452,12 @@ impl Loop {
         if self.stop_by.is_none() {
             self.stop_by = Some(self.now + STOP_TIME);
             self.listening.close();
-            self.shared.stop_all();
+            // Each hears what the end of the others means to it, as long as it runs; and what they
+            // said last is on its way before the goodbye, which would overtake it.
+            while self.shared.stop_last() {
+                self.perform();
+            }
+            self.flush();
             // That may have taken its time, and what follows is given some of its own.
             self.now = self.started.elapsed();
             let reason = Reason::server(Code::ServerStopping, "the server is going down");

@@ -125,7 +125,15 @@ impl Actor {
         host.shared.calls.0.push(facts);
         let request = Ledger::bytes(number, 0, length);
         host.shared.trace.saw("a call");
-        match host.broker.call(host.plugin, &callee, &request, deadline) {
+        let called = host.broker.call(host.plugin, &callee, &request, deadline);
+        let plugin = host.plugin.0;
+        let line = format_args!(
+            "#{plugin} calls {} {:?}: {number} is {called:?}",
+            to.name(),
+            (place, callee.least, hint, deadline, length)
+        );
+        host.shared.trace.note(host.shared.now, line);
+        match called {
             Called::Over(ending) => self.call_ends(host, number, ending),
             Called::Pending(call) => self.wait_for(call, number),
             Called::Run(plugin, call) => {

@@ -134,6 +134,21 @@ impl Broker {
         }
     }
 
+    /// Ends a channel of a plugin that is over so that what it has written still arrives; an end
+    /// of which the last word was said is left alone.
+    pub(super) fn leave_in_order(&mut self, id: EndId) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        if !end.is_up() || end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted) {
+            return;
+        }
+        let peer = end.peer;
+        if end.flags.set(Flag::WriteOver) {
+            self.give_close(peer);
+        }
+        self.give_stop(peer);
+        self.drop_end(id);
+    }
+
     /// Parts an end from the one that it is joined to, and gives that one.
     pub(super) fn part(&mut self, id: EndId) -> Option<EndId> {
         let peer = self.ends.get(id)?.peer?;

@@ -34,14 +34,14 @@ impl Broker {
         purpose: Purpose,
     ) -> Result<Handle, Reason> {
         self.has_room(plugin)?;
-        if entry.server == self.home.key
-            && let Some(callee) = self.running(&entry.name)
-        {
-            match self.plugins.get(&callee).map(|record| record.runs) {
-                Some(Runs::At(host)) => {
-                    self.open_at_host(host, plugin, callee, target, entry, purpose)
-                }
-                _ => self.open_local(plugin, callee, entry, purpose),
+        // A host whose plugin the server has still to refuse may have one of the name itself.
+        let callee = self.running(&entry.name).filter(|_| entry.server == self.home.key);
+        let callee = callee.and_then(|callee| Some((callee, self.plugins.get(&callee)?)));
+        let callee = callee.filter(|(_, record)| record.config.version == entry.version);
+        if let Some((callee, record)) = callee {
+            match record.runs {
+                Runs::At(host) => self.open_at_host(host, plugin, callee, target, entry, purpose),
+                Runs::Here => self.open_local(plugin, callee, entry, purpose),
             }
         } else {
             let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());

@@ -72,6 +72,11 @@ impl CallStream {
         self.sender.held() + self.reader.held()
     }
 
+    /// Whether it is the callee's, and all answers are on their way.
+    pub(super) fn has_said_all(&self) -> bool {
+        self.up && self.sender.is_empty() && matches!(self.part, Part::Callee(_))
+    }
+
     /// A message that is being read of a call that is over, or of one whose request is here.
     pub(super) fn misplaced(&self) -> Option<u32> {
         let waits = matches!(self.part, Part::Caller(_));
@@ -365,8 +370,8 @@ impl Broker {
     /// A stream is over; its calls may have been done, unless it was refused.
     fn call_stream_over(&mut self, end: EndId, reason: Option<Reason>) {
         let Some(stream) = self.forget_call_stream(end) else { return };
-        let text = "the stream of calls ended before the answer";
-        let reason = reason.unwrap_or_else(|| Reason::server(Code::Refused, text));
+        let text = "the callee ended before the answer";
+        let reason = reason.unwrap_or_else(|| Reason::server(Code::PluginStopped, text));
         let refused = !stream.up && !is_loss(&reason);
         for call in stream.numbers.into_values() {
             match (&stream.part, refused) {
