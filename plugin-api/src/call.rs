@@ -36,8 +36,9 @@ pub enum Unanswered {
     Cancelled,
     /// The answer did not come in time. It may have been done.
     Deadline,
-    /// The callee failed or stopped (`plugin-failed`, `plugin-stopped`), or the way to it is lost
-    /// (`link-lost`, `host-lost`). It may have been done.
+    /// The callee failed or stopped (`plugin-failed`, `plugin-stopped`), the way to it is lost
+    /// (`link-lost`, `host-lost`), or its answer found no room (`limit-reached`,
+    /// `too-many-calls`). It may have been done.
     Lost(Reason),
 }
 

@@ -33,7 +33,7 @@ pub struct Server {
     pub name: String,
 }
 
-/// The plugin that opens a channel.
+/// The plugin that opens a channel, or calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller<'a> {
     /// Its name.

@@ -30,7 +30,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! # The contract in five sentences
+//! # The contract in six sentences
 //!
 //! * All callbacks of one plugin run on one thread, its host loop, one at a time, and are never
 //!   entered again while one is on the stack: a callback must return soon and must not block.
@@ -38,6 +38,8 @@
 //!   a plugin that holds bytes back says so with [`Host::hold`].
 //! * [`Host::write`] tells how many bytes it took, and [`Plugin::credit`] tells when there is room
 //!   for more.
+//! * [`Host::call`] gives the outcome of a call when the callee runs in the same process, and else
+//!   says which call [`Plugin::reply`] will tell about; each has one outcome.
 //! * A panic marks the plugin as failed and closes its channels; the server goes on.
 //! * What the `log` macros record reaches the server's log under the target `plugin::<name>`.
 
@@ -81,8 +83,8 @@ pub use waker::Waker;
 /// Everything that a plugin's file names, for one `use` line.
 pub mod prelude {
     pub use crate::{
-        About, Answer, Call, Called, Caller, Change, Channel, Config, Entry, Host, Interest, Key,
-        Link, LinkChange, Plugin, Reach, Readiness, Reason, Server, Target, Timer, Unanswered,
+        About, Answer, By, Call, Called, Caller, Change, Channel, Config, Entry, Host, Interest,
+        Key, Link, LinkChange, Plugin, Reach, Readiness, Reason, Server, Target, Timer, Unanswered,
         Waker, Watch, log, serde,
     };
 }

@@ -20,7 +20,10 @@ pub trait Plugin: Sized + 'static {
 
     /// Makes the plugin from its `[plugin.config]`; a reason means that it does not start.
     ///
-    /// The host may already be asked for anything here: channels, timers, watches.
+    /// The host may already be asked for anything here: channels, calls, timers, watches. The
+    /// plugins of a server start in the order of its configuration, those in processes of their own
+    /// some time later, so that others may not be there yet: [`directory`](Self::directory) tells
+    /// when they are.
     fn start(host: &Host, config: Config) -> Result<Self, Reason>;
 
     /// Another plugin wants to talk; the answer says whether it may. Where one of the two invites
@@ -71,8 +74,9 @@ pub trait Plugin: Sized + 'static {
     /// Another plugin calls this one: [`Host::answer`] or [`Host::refuse_call`] ends the call, here
     /// or at any time after. By default it is refused with `no-calls`.
     ///
-    /// The request lives as long as this method. A panic in here ends the call, too, if it is not
-    /// answered yet: the caller is told `plugin-failed`.
+    /// The request lives as long as this method. It may come when its caller's time is over
+    /// already: then [`cancelled`](Self::cancelled) follows. A panic in here ends the call, too, if
+    /// it is not answered yet: the caller is told `plugin-failed`.
     fn call(&mut self, host: &Host, call: Call, caller: &Caller, request: &[u8]) {
         let _ = (caller, request);
         host.refuse_call(call, Reason::new("no-calls", "this plugin takes no calls"));
@@ -84,13 +88,15 @@ pub trait Plugin: Sized + 'static {
         let _ = (host, call);
     }
 
-    /// What became of a call that [`Host::call`] left pending, told exactly once. The answer lives
-    /// as long as this method.
+    /// What became of a call that [`Host::call`] left pending, told exactly once, unless this plugin
+    /// is over before that. The answer lives as long as this method.
     fn reply(&mut self, host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
         let _ = (host, call, outcome);
     }
 
-    /// A plugin appeared, changed its version or left, here or on a linked server.
+    /// A plugin appeared, changed its version or left, here (this one, too) or on a linked server.
+    ///
+    /// Those that were there before this plugin are not told: [`Host::directory`] lists them.
     fn directory(&mut self, host: &Host, change: &Change) {
         let _ = (host, change);
     }
@@ -117,7 +123,10 @@ pub trait Plugin: Sized + 'static {
         let _ = host;
     }
 
-    /// The server ends, or removes this plugin: the last call before the plugin is dropped.
+    /// The server ends, or removes this plugin: the last call before the plugin is dropped. Calls
+    /// to it may still be answered here; what becomes of its own calls it is not told any more.
+    ///
+    /// Of the plugins of a process, the last one that started is the first to be stopped.
     fn stop(&mut self, host: &Host) {
         let _ = host;
     }

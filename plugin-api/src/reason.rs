@@ -38,6 +38,7 @@ impl Reason {
     ///
     /// When the code is not 1 to 64 of `a-z 0-9 -`.
     #[must_use]
+    #[track_caller]
     pub fn new(code: &'static str, text: impl Into<String>) -> Self {
         assert!(is_code(code), "a reason's code is 1 to 64 of a-z 0-9 -, not {code:?}");
         Self { by: By::Plugin, code: Cow::Borrowed(code), text: cut(text.into()) }

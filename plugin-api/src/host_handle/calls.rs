@@ -24,6 +24,58 @@ impl Host {
     /// unless the server's `[limits]` say otherwise. A deadline of zero is past: the callee is not
     /// called. One of [`Duration::MAX`] never is. An answer that is given at once is never late.
     /// A target that is kept and used again is found faster the next time.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::time::Duration;
+    /// use trunkline_plugin::prelude::*;
+    ///
+    /// /// Asks a key-value store.
+    /// struct Asks {
+    ///     store: Target,
+    ///     /// What each call that is pending asked for.
+    ///     asked: BTreeMap<Call, String>,
+    /// }
+    ///
+    /// impl Asks {
+    ///     fn ask(&mut self, host: &Host, key: &str) {
+    ///         match host.call(&self.store, key.as_bytes(), Duration::from_secs(1)) {
+    ///             Called::Pending(call) => drop(self.asked.insert(call, key.to_owned())),
+    ///             Called::Over(outcome) => self.told(key, outcome.as_deref().map_err(Clone::clone)),
+    ///         }
+    ///     }
+    ///
+    ///     fn told(&self, key: &str, outcome: Result<&[u8], Unanswered>) {
+    ///         match outcome {
+    ///             Ok(value) => log::info!("{key} is {value:?}"),
+    ///             // The store itself says no: a reason of its own.
+    ///             Err(Unanswered::Refused(why)) if why.by() == By::Plugin => log::info!("{why}"),
+    ///             Err(why) => log::warn!("{key}: {why}"),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// impl Plugin for Asks {
+    ///     const ABOUT: About = About::new("asks", 1).uses("store", 1);
+    ///
+    ///     fn start(host: &Host, _config: Config) -> Result<Self, Reason> {
+    ///         host.set_timer(Duration::from_secs(1));
+    ///         Ok(Asks { store: Target::new("store"), asked: BTreeMap::new() })
+    ///     }
+    ///
+    ///     fn timer(&mut self, host: &Host, _timer: Timer) {
+    ///         self.ask(host, "colour");
+    ///     }
+    ///
+    ///     fn reply(&mut self, _host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
+    ///         if let Some(key) = self.asked.remove(&call) {
+    ///             self.told(&key, outcome);
+    ///         }
+    ///     }
+    /// }
+    /// # trunkline_plugin::export_plugin!(Asks);
+    /// # fn main() {}
+    /// ```
     pub fn call(&self, target: &Target, request: &[u8], deadline: Duration) -> Called {
         let Some(function) = self.table.call() else {
             return refused("this server knows no calls: its API is older than 1.2");

@@ -150,6 +150,7 @@ impl Pulse {
         let pause = limit / LOOKS;
         let mut seen = Seen::new(limit);
         let mut looked = Instant::now();
+        let mut blamed = None;
         while !self.over.load(Ordering::Relaxed) {
             let now = Instant::now();
             let passed = now.duration_since(looked);
@@ -157,7 +158,7 @@ impl Pulse {
             // Time in which this thread did not run says nothing about the plugin.
             let report = seen.look(self.call.load(Ordering::Relaxed), passed.min(2 * pause));
             if let Some(report) = report {
-                self.report(report);
+                self.report(report, &mut blamed);
             }
             match self.turning.load(Ordering::Relaxed) {
                 true => std::thread::park_timeout(pause),
@@ -178,20 +179,23 @@ impl Pulse {
         }
     }
 
-    fn report(&self, report: Report) {
+    /// Tells of the plugin that runs within the call, and when that is over of the one that was
+    /// `blamed` for it.
+    fn report(&self, report: Report, blamed: &mut Option<u32>) {
         let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         let (plugin, time) = match report {
-            Report::Blocks(plugin, time) => match self.within.load(Ordering::Relaxed) {
-                NOBODY => (plugin, time),
-                within => (within, time),
-            },
-            Report::Returned(plugin, time) => (plugin, time),
+            Report::Blocks(plugin, time) => {
+                let within = self.within.load(Ordering::Relaxed);
+                let innermost = if within == NOBODY { plugin } else { within };
+                (*blamed.insert(innermost), time)
+            }
+            Report::Returned(plugin, time) => (blamed.take().unwrap_or(plugin), time),
         };
         let Some((name, blocked)) = plugins.get(&plugin) else { return };
         let seconds = time.as_secs_f64();
         match (report, blocked) {
             (Report::Returned(..), _) => {
-                log::info!("plugin {name} lets its loop go on after {seconds:.1} s");
+                log::info!("plugin {name} lets its loop go on after about {seconds:.0} s");
             }
             (Report::Blocks(..), Blocked::Report) => {
                 log::warn!("plugin {name} blocks its loop for {seconds:.1} s");

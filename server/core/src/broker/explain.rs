@@ -1,6 +1,7 @@
 //! Why two plugins are, or are not, connected: each rule that is looked at, what it says of these
 //! two, what was tried last, and what would have to change.
 
+use super::children::ChildState;
 use super::connections::ConnPhase;
 use super::plugins::Runs;
 use super::{Broker, ConnId, Expose, PluginId, PluginState};
@@ -241,6 +242,18 @@ impl Broker {
             let text = format!("{name} failed: {reason}");
             return (text, format!("mend {name}, and start the server again"));
         }
+        let child = self.children.values().find(|child| child.config.name == *name);
+        match child.map(|child| &child.state) {
+            Some(ChildState::Ended(reason)) => {
+                let text = format!("{name} failed: {reason}");
+                return (text, format!("mend {name}, and start the server again"));
+            }
+            Some(ChildState::Starting | ChildState::Running) => {
+                let text = format!("{name} is being started in its process");
+                return (text, "wait until it runs".into());
+            }
+            None => {}
+        }
         match wanted {
             Wanted::At(key) if key != self.home.key => {
                 let at = self.server_name(key);
@@ -258,16 +271,28 @@ impl Broker {
     /// Why a server is not linked, and what would have to change.
     fn why_not_linked(&self, server: &str) -> (String, String) {
         let key = server.parse::<Key>().ok();
-        let of_key = |peer: &&super::Peer| key.is_some() && peer.key == key;
-        let peer = self.peers.values().find(of_key);
+        // A name is learnt from a peer itself: any that has not been reached may be the one.
+        let may_be = |peer: &&super::Peer| match key {
+            Some(key) => peer.key == Some(key),
+            None => peer.conn.is_none(),
+        };
+        let peer = self.peers.values().find(may_be);
+        let of_name = |text: String| match peer.filter(|_| key.is_none()) {
+            Some(peer) => format!("{} may be it: {text}", peer.label()),
+            None => text,
+        };
         let mut conns = self.conns.values().filter(|conn| conn.phase != ConnPhase::Ending);
         let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
         match peer {
             Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
-            Some(peer) => match &peer.reason {
-                Some(reason) => (format!("its link ended: {reason}"), "see the reason".into()),
-                None => ("it has not been reached".into(), "start it, or mend its address".into()),
-            },
+            Some(peer) => {
+                let text = match &peer.reason {
+                    Some(reason) if peer.was_up => format!("its link ended: {reason}"),
+                    Some(reason) => format!("it is not linked: {reason}"),
+                    None => "it has not been reached".into(),
+                };
+                (of_name(text), "start it, or mend its [[peer]]".into())
+            }
             None => {
                 let change = format!("add a [[peer]] with the address of {server}");
                 ("no peer with that key or name is linked".into(), change)
@@ -379,9 +404,17 @@ impl Broker {
                 Err(format!("see what {} says", b.name))
             }
             None => {
-                let text = format!("{} has not opened a channel to {}", a.name, b.name);
+                let (from, to) = (&a.name, &b.name);
+                let here = |plugin: Option<PluginId>| {
+                    let record = plugin.and_then(|plugin| self.plugins.get(&plugin));
+                    record.is_some_and(|record| record.runs == Runs::Here)
+                };
+                let text = match here(a.plugin) && here(b.plugin) {
+                    true => format!("{from} has no channel to {to}; its calls need none here"),
+                    false => format!("{from} has opened no channel to {to}, nor called it lately"),
+                };
                 told.rules.push(Rule { name: "accepted", verdict: Verdict::Open, text });
-                Err(format!("nothing: {} may open a channel at any time", a.name))
+                Err(format!("nothing: {} may open a channel, or call, at any time", a.name))
             }
         }
     }

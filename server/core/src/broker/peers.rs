@@ -5,6 +5,7 @@ use crate::address::Endpoint;
 use crate::control::Role;
 use crate::key::Key;
 use crate::reason::{Code, Reason};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -50,6 +51,15 @@ pub(super) struct Peer {
     pub(super) failures: u32,
     /// Why it is not linked.
     pub(super) reason: Option<Reason>,
+}
+
+impl Peer {
+    /// What to call it where it has not said its name.
+    pub(super) fn label(&self) -> String {
+        let address = self.config.endpoints.first().map(ToString::to_string);
+        let key = || self.key.map_or_else(|| "a peer".into(), |key| key.short());
+        address.unwrap_or_else(key)
+    }
 }
 
 impl Broker {

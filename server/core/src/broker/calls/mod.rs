@@ -184,6 +184,8 @@ impl Broker {
                 Err(reason) => Outcome::Lost(reason),
             };
             self.call_answered(call, outcome);
+        } else {
+            log::debug!("an answer of plugin {} came when its call was over", plugin.0);
         }
         Ok(())
     }
