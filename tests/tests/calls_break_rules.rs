@@ -61,7 +61,7 @@ impl Scene {
         let answered = self.good.ask(self.chan, "call callee 10000 say hello");
         assert_eq!(answered, "later answered hello", "{what}");
         let log = self.alpha.log().text();
-        assert!(!log.contains("panicked") && !log.contains("twice"), "{what}: {log}");
+        assert!(!log.contains("panicked") && !log.contains("entered twice"), "{what}: {log}");
     }
 }
 
@@ -400,7 +400,7 @@ fn a_callee_that_ends_the_stream_in_silence_loses_the_call() {
     bytes(&mut peer, chan, 15);
     peer.close(chan);
     let line = scene.good.next_line(scene.chan);
-    assert!(line.starts_with("later lost refused: the stream of calls ended"), "{line}");
+    assert!(line.starts_with("later lost plugin-stopped: the callee ended"), "{line}");
     // The next call has a stream of its own.
     ask(&mut scene);
     let preface = peer.wait_for("a stream", |heard| matches!(heard, Heard::Preface(..)));
