@@ -47,13 +47,13 @@ impl About {
         Self { name, version, uses: List::of(Use { name: "", version: 0 }), invites: List::of("") }
     }
 
-    /// Says that this plugin opens channels to `name`, or calls it, at `version` or later. At most 8
-    /// of them.
+    /// Says that this plugin opens channels to `name`, or calls it, at `version` or later. At most
+    /// 8 of them.
     ///
     /// Servers keep a link for that. One over which no channel is open, and whose plugins neither
     /// use nor invite one another, ends after 5 s unless a server's configuration says otherwise.
-    /// Nobody has to say this to open a channel or to call. For a name that comes from the configuration there
-    /// is [`Host::uses`](crate::Host::uses).
+    /// Nobody has to say this to open a channel or to call. For a name that comes from the
+    /// configuration there is [`Host::uses`](crate::Host::uses).
     ///
     /// # Panics
     ///

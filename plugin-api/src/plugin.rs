@@ -88,8 +88,8 @@ pub trait Plugin: Sized + 'static {
         let _ = (host, call);
     }
 
-    /// What became of a call that [`Host::call`] left pending, told exactly once, unless this plugin
-    /// is over before that. The answer lives as long as this method.
+    /// What became of a call that [`Host::call`] left pending, told exactly once, unless this
+    /// plugin is over before that. The answer lives as long as this method.
     fn reply(&mut self, host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
         let _ = (host, call, outcome);
     }

@@ -41,7 +41,7 @@ impl Host {
     ///     fn ask(&mut self, host: &Host, key: &str) {
     ///         match host.call(&self.store, key.as_bytes(), Duration::from_secs(1)) {
     ///             Called::Pending(call) => drop(self.asked.insert(call, key.to_owned())),
-    ///             Called::Over(outcome) => self.told(key, outcome.as_deref().map_err(Clone::clone)),
+    ///             over => over.over().into_iter().for_each(|outcome| self.told(key, outcome)),
     ///         }
     ///     }
     ///
