@@ -10,7 +10,7 @@ use crate::ends::EndId;
 use crate::key::Key;
 use crate::link::{Event, Link};
 use crate::name::Name;
-use crate::reason::{Code, Reason};
+use crate::reason::{By, Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
 use alloc::collections::BTreeMap;
@@ -360,6 +360,18 @@ impl Broker {
     pub(super) fn link_of(&mut self, id: ConnId) -> Option<&mut Link> {
         self.touch(id);
         self.conns.get_mut(&id).map(|conn| &mut conn.link)
+    }
+
+    /// A reason as the peer of a connection may know it: what a plugin says when it fails, with the
+    /// place in its source, is not for other servers. A direct connection may lead to one.
+    pub(super) fn discreet(&self, id: ConnId, reason: Reason) -> Reason {
+        let Some(conn) = self.conns.get(&id) else { return reason };
+        let server = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Server);
+        let foreign = conn.is_direct() || (server && !self.is_host());
+        match foreign && reason.by == By::Server && reason.is(Code::PluginFailed) {
+            true => Reason::server(Code::PluginFailed, "the log of its server says why"),
+            false => reason,
+        }
     }
 
     pub(super) fn send(&mut self, id: ConnId, message: &Message) {

@@ -113,6 +113,7 @@ impl Broker {
         if core::mem::replace(&mut end.phase, Phase::Open) == Phase::Asking {
             self.count_unanswered(conn, -1);
         }
+        let reason = self.discreet(conn, reason);
         if let Some(link) = self.link_of(conn) {
             link.abort(stream, reason);
         }

@@ -43,7 +43,7 @@ impl Broker {
     }
 
     /// The connection over which a plugin's end is joined to another one.
-    fn conn_behind(&self, end: EndId) -> Option<ConnId> {
+    pub(super) fn conn_behind(&self, end: EndId) -> Option<ConnId> {
         let peer = self.ends.get(end).and_then(|end| end.peer);
         peer.and_then(|peer| self.ends.get(peer)).and_then(|peer| peer.conn())
     }

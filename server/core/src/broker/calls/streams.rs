@@ -138,6 +138,10 @@ impl Broker {
     /// Says what came of a call. What finds no room is said in few words; who does not even read
     /// those has no more to do with us.
     pub(super) fn send_outcome(&mut self, end: EndId, number: u32, outcome: Outcome) {
+        let outcome = match (outcome, self.conn_behind(end)) {
+            (Outcome::Lost(reason), Some(conn)) => Outcome::Lost(self.discreet(conn, reason)),
+            (outcome, _) => outcome,
+        };
         let Some((kind, bytes)) = outcome.into_message() else { return };
         let most = self.settings.limits.link_window;
         let charged = self.charged(end);
