@@ -24,11 +24,13 @@ use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
 
-/// Bytes that one read may bring.
-pub(super) const READ_BUFFER: usize = 128 * 1024;
+/// Bytes that one read may bring. What a turn reads has to be dealt with before the next turn, so
+/// that a small message behind bulk waits the longer the more this is: twice as much doubled the
+/// time of small ones beside a bulk channel, and carried no more.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// Reads of one connection in one turn, so that a busy peer cannot starve the rest.
-const READS_PER_TURN: usize = 4;
+const READS_PER_TURN: usize = 2;
 
 /// Rounds of effects in one turn. Plugins that keep answering each other go on in the next one.
 const ROUNDS_PER_TURN: usize = 16;

@@ -12,9 +12,9 @@ pub const PAYLOAD_MAX: usize = 16 * 1024;
 /// worth its while, and the others wait for no more than that.
 pub const QUANTUM: usize = 64 * 1024;
 
-/// When less data than this many bytes is left, the next round begins: one quantum, so that the
-/// socket has something to send while the streams fill the outbox again.
-pub const LOW_WATER: usize = 64 * 1024;
+/// When less data than this many bytes is left, the next round begins. What is in the outbox goes
+/// before all that is written later, so that it is little; the socket holds more.
+pub const LOW_WATER: usize = 16 * 1024;
 
 /// No stream adds data when so many bytes of it wait: four quanta are more than a socket takes at
 /// once, and still fit in a processor's cache. A turn that begins below it is a whole quantum,
