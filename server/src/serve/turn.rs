@@ -25,8 +25,7 @@ use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
 
 /// Bytes that one read may bring. What a turn reads has to be dealt with before the next turn, so
-/// that a small message behind bulk waits the longer the more this is: twice as much doubled the
-/// time of small ones beside a bulk channel, and carried no more.
+/// that a small message behind bulk waits the longer the more this is; more carries no more.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// Reads of one connection in one turn, so that a busy peer cannot starve the rest.
