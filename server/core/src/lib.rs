@@ -10,6 +10,7 @@ pub mod calls;
 pub mod control;
 pub mod directory;
 mod ends;
+mod ids;
 pub mod key;
 pub mod limits;
 pub mod link;

@@ -16,84 +16,58 @@
 //!
 //! Neither a peer's bytes nor a plugin's misuse can make it panic.
 
-mod announce;
-mod attempts;
-mod audit;
 mod calls;
-mod channels;
-mod children;
-mod commands;
-mod connections;
-mod conns;
-mod credit;
-mod direct;
 mod effect;
-mod ending;
-mod explain;
-mod greeting;
-mod hosts;
-mod join;
-mod messages;
-mod offers;
-mod opening;
-mod partners;
-mod peer_links;
-mod peers;
-mod plugins;
-mod proving;
-mod requests;
-mod status;
-mod streams;
-mod uplink;
-mod usefulness;
-mod writing;
+mod entries;
+mod flows;
+mod meetings;
+mod neighbours;
+mod registry;
+mod report;
+mod switch;
 
-pub use crate::ends::Handle;
+pub use crate::ids::{CallId, ChildId, ConnId, DirectId, Handle, PeerId, PluginId};
 pub use crate::wire::Security;
-pub use attempts::DirectId;
-pub use audit::{StreamAccount, Unsettled};
-pub use calls::{CallId, Called, Callee, CalleePlace, Outcome, Returned};
-pub use children::{ChildConfig, ChildId, Placement, Restart};
-pub use connections::{Grants, Opened, Opening};
+pub use calls::{Called, Callee, CalleePlace, Outcome, Returned};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
-pub use explain::{Explanation, Rule, Verdict};
-pub use peers::{Keep, PeerConfig, PeerId};
-pub use plugins::{Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target};
-pub use status::{ChannelStatus, LinkState, LinkStatus, OpenCalls, PluginStatus, Status, Where};
+pub use neighbours::children::{ChildConfig, Placement, Restart};
+pub use neighbours::connections::{Grants, Opened, Opening};
+pub use neighbours::peers::{Keep, PeerConfig};
+pub use registry::plugins::{
+    Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target,
+};
+pub use report::audit::{StreamAccount, Unsettled};
+pub use report::explain::{Explanation, Rule, Verdict};
+pub use report::status::{
+    ChannelStatus, LinkState, LinkStatus, OpenCalls, PluginStatus, Status, Where,
+};
 
 use crate::control::Role;
 use crate::directory::Directory;
-use crate::ends::{EndId, Ends, Pairs};
+use crate::ends::{Ends, Pairs};
+use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Counters, Limits};
+use crate::link::Fault;
 use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
-use attempts::Attempts;
 use calls::Calls;
-use children::Child;
-use connections::Conn;
-use conns::Conns;
 use core::time::Duration;
-use direct::Tickets;
-use explain::Failure;
-use partners::{Index, Partners};
-use peers::Peer;
-use plugins::PluginRecord;
+use meetings::attempts::Attempts;
+use meetings::direct::Tickets;
+use neighbours::children::Child;
+use neighbours::connections::Conn;
+use neighbours::peers::Peer;
+use neighbours::uplink::Home;
+use registry::partners::{Index, Partners};
+use registry::plugins::PluginRecord;
+use report::explain::Failure;
+use switch::conns::Conns;
 use trunkline_shs::{Identity, NetworkId};
-use uplink::Home;
-
-/// A connection, by the number that the broker gave it. A number is used again only when all others
-/// were used in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u32);
-
-/// A plugin of this process. Numbers are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PluginId(pub u32);
 
 /// Who may link, beside whoever may open our unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +138,8 @@ pub struct Broker {
     young: BTreeSet<ConnId>,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
+    /// Links whose peers broke a rule in the middle of something; they are ended behind it.
+    faulted: BTreeMap<ConnId, Fault>,
     /// A buffer for whoever seals next.
     spare: Vec<u8>,
     /// The link that serves each server.
@@ -209,6 +185,7 @@ impl Broker {
             conns: Conns::new(),
             young: BTreeSet::new(),
             touched: Vec::new(),
+            faulted: BTreeMap::new(),
             spare: Vec::new(),
             servers: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -244,8 +221,7 @@ impl Broker {
         &self.settings
     }
 
-    /// Tells the time, which never goes back, and does what it asks for.
-    pub fn tick(&mut self, now: Duration) {
+    pub(crate) fn do_tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
@@ -292,6 +268,12 @@ impl Broker {
 
     /// The next effect to perform. One that has become pointless is not given.
     pub fn next_effect(&mut self) -> Option<Effect> {
+        let effect = self.effect_that_holds();
+        self.settle();
+        effect
+    }
+
+    fn effect_that_holds(&mut self) -> Option<Effect> {
         loop {
             match self.effects.pop_front()? {
                 Effect::Tell(plugin, told) => {
@@ -307,9 +289,7 @@ impl Broker {
         }
     }
 
-    /// Begins to end in order: no new channels and links, goodbye to each peer. Plugins are stopped
-    /// by the shell, before this call.
-    pub fn stop(&mut self, reason: &Reason) {
+    pub(crate) fn do_stop(&mut self, reason: &Reason) {
         self.stopping = true;
         for plugin in self.plugins.keys().copied().collect::<Vec<_>>() {
             self.weigh_calls(plugin);

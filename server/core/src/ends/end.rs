@@ -1,10 +1,10 @@
 //! One end of a channel: who owns it, to which end it is joined, and its accounts.
 
+use super::Inbox;
 use super::flags::{Flag, Flags};
-use super::{EndId, Handle, Inbox};
-use crate::broker::{ConnId, PluginId};
 use crate::bymux::StreamId;
 use crate::control::Purpose;
+use crate::ids::{ConnId, EndId, Handle, PluginId};
 use crate::key::Key;
 use crate::name::Name;
 use crate::reason::Reason;

@@ -13,63 +13,11 @@ pub(crate) use flags::Flag;
 pub(crate) use inbox::Inbox;
 pub(crate) use pairs::Pairs;
 
-use crate::broker::PluginId;
+use crate::ids::{EndId, Handle, PluginId};
 use crate::pages::Pages;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::num::NonZeroU32;
 use end::Held;
-
-/// An end's place in the table, from 1 on. It is reused; a [`Handle`] is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct EndId(NonZeroU32);
-
-impl EndId {
-    /// The end that a stream's tag names; a stream whose tag was never set has none.
-    #[inline]
-    pub(crate) fn of_tag(tag: u32) -> Option<EndId> {
-        NonZeroU32::new(tag).map(EndId)
-    }
-
-    /// The tag of the stream that belongs to the end.
-    #[inline]
-    pub(crate) fn tag(self) -> u32 {
-        self.0.get()
-    }
-
-    #[inline]
-    fn index(self) -> usize {
-        self.0.get() as usize - 1
-    }
-
-    fn at(index: usize) -> Option<EndId> {
-        u32::try_from(index + 1).ok().and_then(EndId::of_tag)
-    }
-}
-
-impl core::fmt::Display for EndId {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// How a plugin names one of its ends. It is never used again after the end is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Handle(pub u64);
-
-impl Handle {
-    fn new(generation: u32, id: EndId) -> Handle {
-        Handle(u64::from(generation) << 32 | u64::from(id.tag()))
-    }
-
-    pub(crate) fn id(self) -> Option<EndId> {
-        EndId::of_tag((self.0 & u64::from(u32::MAX)) as u32)
-    }
-
-    fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-}
 
 /// What a handle names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +165,7 @@ impl Ends {
 
     /// The ends that a plugin has joined to others, in the order of the table.
     pub(crate) fn joined_by(&self, plugin: PluginId) -> Vec<EndId> {
-        let of_plugin = self.through.range((plugin, EndId(NonZeroU32::MIN))..);
+        let of_plugin = self.through.range((plugin, EndId::FIRST)..);
         of_plugin.take_while(|(of, _)| *of == plugin).map(|(_, id)| *id).collect()
     }
 

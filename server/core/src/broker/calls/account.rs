@@ -1,8 +1,8 @@
 //! What streams of calls take up: bytes that wait, on the account of their link, and calls that a
 //! callee has to answer, of which each stream leaves a share to others.
 
-use super::super::{Broker, ConnId, PluginId};
-use crate::ends::EndId;
+use crate::broker::{Broker, ConnId, PluginId};
+use crate::ids::EndId;
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use alloc::format;
@@ -10,7 +10,7 @@ use alloc::format;
 impl Broker {
     /// Of the calls that a callee may have to answer, a stream leaves as many free as it has
     /// itself, so that one caller cannot use them up, however many it makes.
-    pub(super) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
+    pub(crate) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
         let Some(record) = self.plugins.get(&callee) else { return Ok(()) };
         let most = self.settings.limits.calls;
         let free = most.saturating_sub(record.calls.asked);
@@ -26,7 +26,7 @@ impl Broker {
     }
 
     /// The account on which messages are charged that wait on a stream.
-    pub(super) fn account(&mut self, conn: Option<ConnId>, plugin: PluginId) -> Option<&mut u64> {
+    pub(crate) fn account(&mut self, conn: Option<ConnId>, plugin: PluginId) -> Option<&mut u64> {
         match conn {
             Some(conn) => self.conns.get_mut(&conn).map(|conn| &mut conn.calls_held),
             None => self.plugins.get_mut(&plugin).map(|record| &mut record.calls.held),
@@ -34,7 +34,7 @@ impl Broker {
     }
 
     /// What is on the account on which a stream's messages are charged.
-    pub(super) fn charged(&mut self, end: EndId) -> u64 {
+    pub(crate) fn charged(&mut self, end: EndId) -> u64 {
         let conn = self.conn_behind(end);
         let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else {
             return 0;
@@ -43,13 +43,13 @@ impl Broker {
     }
 
     /// The connection over which a plugin's end is joined to another one.
-    pub(super) fn conn_behind(&self, end: EndId) -> Option<ConnId> {
+    pub(crate) fn conn_behind(&self, end: EndId) -> Option<ConnId> {
         let peer = self.ends.get(end).and_then(|end| end.peer);
         peer.and_then(|peer| self.ends.get(peer)).and_then(|peer| peer.conn())
     }
 
     /// Brings the account up to what a stream's messages cost now.
-    pub(super) fn settle(&mut self, end: EndId) {
+    pub(crate) fn charge_calls(&mut self, end: EndId) {
         let conn = self.conn_behind(end);
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
         let plugin = stream.plugin;

@@ -1,9 +1,10 @@
 //! What must always hold of calls, checked for tests.
 
-use super::super::{Broker, Effect, PluginId, TimerKey, Told};
 use super::{Asked, Asker, CallCounts, Heard};
+use crate::broker::{Broker, Effect, PluginId, TimerKey, Told};
 use crate::calls::MESSAGE_COST;
-use crate::ends::{End, EndId, Flag, Handle};
+use crate::ends::{End, Flag};
+use crate::ids::{EndId, Handle};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -16,7 +17,7 @@ impl Broker {
     }
 
     /// Each call has its two sides, and the sums agree.
-    pub(in super::super) fn audit_calls(&self) -> Result<(), String> {
+    pub(crate) fn audit_calls(&self) -> Result<(), String> {
         let mut counts: BTreeMap<PluginId, CallCounts> = BTreeMap::new();
         let mut numbers: BTreeMap<EndId, usize> = BTreeMap::new();
         let timed = self.calls.table.values().filter(|call| call.timed).count();

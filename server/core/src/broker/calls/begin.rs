@@ -1,8 +1,8 @@
 //! How a call begins: who is meant, whether it may, and whether the callee is called at once.
 
-use super::super::plugins::{PluginRecord, Runs};
-use super::super::{Broker, Caller, PluginId, PluginState, Told};
 use super::{Asked, Asker, Call, CallCounts, CallId, Called, Callee, CalleePlace, Heard, Outcome};
+use crate::broker::registry::plugins::{PluginRecord, Runs};
+use crate::broker::{Broker, Caller, PluginId, PluginState, Told};
 use crate::calls::MESSAGE_COST;
 use crate::limits::Limit;
 use crate::name::NameError;
@@ -12,9 +12,7 @@ use alloc::string::ToString;
 use core::time::Duration;
 
 impl Broker {
-    /// A plugin calls another one, and waits for the outcome for so long. A callee of this process
-    /// that is not on the stack is called at once.
-    pub fn call(
+    pub(crate) fn do_call(
         &mut self,
         plugin: PluginId,
         callee: &Callee<'_>,
@@ -135,7 +133,7 @@ impl Broker {
             CalleePlace::Here => Some(self.home.key.to_string()),
             CalleePlace::Server(text) => Some(text.into()),
         };
-        let target = super::super::Target { name, least: callee.least, server };
+        let target = crate::broker::Target { name, least: callee.least, server };
         let stream = self.stream_to(plugin, &target)?;
         let number = self.number_on(stream, request.len())?;
         let call = self.add_call(Asker::Plugin(plugin), Asked::Stream(stream, number))?;
@@ -145,7 +143,7 @@ impl Broker {
     }
 
     /// Whether a callee was told of a call; its request is kept no longer.
-    pub(in super::super) fn call_told(&mut self, call: CallId) -> bool {
+    pub(crate) fn call_told(&mut self, call: CallId) -> bool {
         let Some(found) = self.calls.table.get_mut(&call) else { return false };
         let asker = found.asker;
         let Asked::Plugin(callee, heard) = &mut found.asked else { return false };
@@ -197,7 +195,7 @@ impl Broker {
         Err(Reason::server(Code::TooManyCalls, text))
     }
 
-    pub(super) fn count_calls_of(
+    pub(crate) fn count_calls_of(
         &mut self,
         plugin: Option<PluginId>,
         change: impl FnOnce(&mut CallCounts),
@@ -210,17 +208,17 @@ impl Broker {
     }
 
     /// Ends a call when its time is over.
-    pub(super) fn watch_call(&mut self, call: CallId, deadline: Duration) {
+    pub(crate) fn watch_call(&mut self, call: CallId, deadline: Duration) {
         let Some(found) = self.calls.table.get_mut(&call) else { return };
         // Who waits for ever needs no timer.
         if let Some(at) = self.now.checked_add(deadline).filter(|_| deadline < Duration::MAX) {
             found.timed = true;
-            self.timers.set(super::super::TimerKey::Call(call), at);
+            self.timers.set(crate::broker::TimerKey::Call(call), at);
         }
     }
 
     /// Whether a request or an answer is not longer than one may be.
-    pub(super) fn fits(&mut self, length: usize, what: &str) -> Result<(), Reason> {
+    pub(crate) fn fits(&mut self, length: usize, what: &str) -> Result<(), Reason> {
         let most = self.settings.limits.call_size;
         if length <= most {
             return Ok(());
@@ -230,7 +228,7 @@ impl Broker {
     }
 
     /// Whether so many bytes may be kept beside those that are.
-    pub(super) fn holds(&mut self, held: u64, length: usize) -> Result<(), Reason> {
+    pub(crate) fn holds(&mut self, held: u64, length: usize) -> Result<(), Reason> {
         let most = self.settings.limits.link_window;
         if held + length as u64 + MESSAGE_COST <= most {
             return Ok(());

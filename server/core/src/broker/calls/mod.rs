@@ -15,19 +15,15 @@ mod now;
 mod over;
 mod streams;
 
-use super::{Broker, Misuse, OpenCalls, PluginId};
-use crate::ends::EndId;
+use crate::broker::{Broker, Misuse, OpenCalls, PluginId};
+use crate::ids::{CallId, EndId};
 use crate::name::Version;
 use crate::reason::Reason;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 pub use now::Returned;
 use now::{Frames, Quick};
-pub(super) use streams::{CallStream, PairKey};
-
-/// Names a call, and is never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(pub u64);
+pub(crate) use streams::{CallStream, PairKey};
 
 /// Which plugin a call is for.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +128,7 @@ struct Call {
 
 /// All calls of a process.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     table: BTreeMap<CallId, Call>,
     next: u64,
     /// Those whose callee is on the stack.
@@ -146,7 +142,7 @@ pub(super) struct Calls {
 
 /// What a plugin has to do with calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct CallCounts {
+pub(crate) struct CallCounts {
     /// Calls that it made.
     made: usize,
     /// Calls that it has to answer.
@@ -160,14 +156,13 @@ pub(super) struct CallCounts {
 
 impl CallCounts {
     /// What is shown of it.
-    pub(super) fn open(self) -> OpenCalls {
+    pub(crate) fn open(self) -> OpenCalls {
         OpenCalls { made: self.made, to_answer: self.asked }
     }
 }
 
 impl Broker {
-    /// A plugin answers a call. It may be over already, which is no error.
-    pub fn answer_call(
+    pub(crate) fn do_answer_call(
         &mut self,
         plugin: PluginId,
         call: CallId,
@@ -190,8 +185,7 @@ impl Broker {
         Ok(())
     }
 
-    /// A plugin refuses a call. It may be over already, which is no error.
-    pub fn refuse_call(
+    pub(crate) fn do_refuse_call(
         &mut self,
         plugin: PluginId,
         call: CallId,
@@ -203,9 +197,7 @@ impl Broker {
         Ok(())
     }
 
-    /// A plugin waits for the outcome of a call no longer; it is told that it was cancelled. The
-    /// call may be over already, which is no error.
-    pub fn cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
+    pub(crate) fn do_cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
         match self.calls.table.get(&call) {
             Some(Call { asker, .. }) if *asker == Asker::Plugin(plugin) => {
                 self.call_given_up(call, Outcome::Cancelled);
@@ -217,7 +209,7 @@ impl Broker {
     }
 
     /// The time of a call is over.
-    pub(super) fn call_timer(&mut self, call: CallId) {
+    pub(crate) fn call_timer(&mut self, call: CallId) {
         if let Some(found) = self.calls.table.get_mut(&call) {
             found.timed = false;
         }

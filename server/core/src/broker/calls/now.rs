@@ -1,9 +1,9 @@
 //! Calls to plugins of the same process, which run within the call of their caller. The way of such
 //! a call is short: what decides whether it may is kept ready, one entry for each plugin.
 
-use super::super::plugins::Runs;
-use super::super::{Broker, PluginId, PluginState, Told};
 use super::{Asked, Asker, Call, CallId, Called, Callee, CalleePlace, Heard, Outcome};
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, PluginId, PluginState, Told};
 use crate::name::Version;
 use crate::reason::Reason;
 use alloc::boxed::Box;
@@ -18,7 +18,7 @@ const WORTH_KEEPING: usize = 64 * 1024;
 
 /// What decides whether a plugin may call, and be called, at once.
 #[derive(Debug, Default)]
-pub(super) struct Quick {
+pub(crate) struct Quick {
     name: Box<[u8]>,
     version: Version,
     /// It runs here, nobody waits to call it, and it has not too many calls to answer.
@@ -58,7 +58,7 @@ enum State {
 
 /// The calls that run within each other, the innermost last.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     /// Those beyond the depth are kept for their buffers.
     frames: Vec<Frame>,
     depth: usize,
@@ -69,7 +69,7 @@ impl Frames {
         &mut self.frames[..self.depth]
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.depth == 0
     }
 
@@ -97,7 +97,7 @@ impl Frames {
 
     /// Takes an answer, if it is for the innermost call; the first one counts.
     #[inline]
-    pub(super) fn answer(&mut self, plugin: PluginId, call: CallId, answer: &[u8]) -> bool {
+    pub(crate) fn answer(&mut self, plugin: PluginId, call: CallId, answer: &[u8]) -> bool {
         let last = self.depth.checked_sub(1).and_then(|last| self.frames.get_mut(last));
         let Some(frame) = last.filter(|last| last.call == call && last.callee == plugin) else {
             return false;
@@ -111,14 +111,14 @@ impl Frames {
     }
 
     /// Whether a plugin has to answer a call that runs.
-    pub(super) fn is_asked(&self, plugin: PluginId, call: CallId) -> bool {
+    pub(crate) fn is_asked(&self, plugin: PluginId, call: CallId) -> bool {
         let mut running = self.frames[..self.depth].iter();
         let asked = |frame: &Frame| frame.call == call && frame.callee == plugin;
         running.any(|frame| asked(frame) && matches!(frame.state, State::Open))
     }
 
     /// Ends a call that runs, if there is such a one.
-    pub(super) fn end(&mut self, call: CallId, outcome: Outcome) {
+    pub(crate) fn end(&mut self, call: CallId, outcome: Outcome) {
         let mut running = self.running().iter_mut();
         if let Some(frame) = running.find(|frame| frame.call == call)
             && matches!(frame.state, State::Open)
@@ -128,7 +128,7 @@ impl Frames {
     }
 
     /// Ends the calls that a plugin would have answered.
-    pub(super) fn callee_over(&mut self, plugin: PluginId, reason: &Reason) {
+    pub(crate) fn callee_over(&mut self, plugin: PluginId, reason: &Reason) {
         for frame in self.running().iter_mut().filter(|frame| frame.callee == plugin) {
             if matches!(frame.state, State::Open) {
                 frame.state = State::Over(Box::new(Outcome::Lost(reason.clone())));
@@ -140,7 +140,7 @@ impl Frames {
 impl Broker {
     /// Begins a call whose callee may run now; `None` where that is not so, or not known.
     #[inline]
-    pub(super) fn call_now(
+    pub(crate) fn call_now(
         &mut self,
         plugin: PluginId,
         callee: &Callee<'_>,
@@ -161,7 +161,7 @@ impl Broker {
 
     /// Begins a call to a plugin that is not on the stack, and may be called.
     #[inline]
-    pub(super) fn run_now(
+    pub(crate) fn run_now(
         &mut self,
         plugin: PluginId,
         callee: PluginId,
@@ -177,7 +177,7 @@ impl Broker {
     }
 
     /// Whether a plugin may call another one at once, but for who is on the stack.
-    pub(super) fn may_call_now(&self, plugin: PluginId, callee: PluginId) -> bool {
+    pub(crate) fn may_call_now(&self, plugin: PluginId, callee: PluginId) -> bool {
         let quick = |plugin: PluginId| self.calls.quick.get(plugin.0 as usize);
         quick(plugin).is_some_and(|quick| quick.calls) && quick(callee).is_some_and(|q| q.callable)
     }
@@ -239,8 +239,9 @@ impl Broker {
     }
 
     /// Keeps ready what decides whether a plugin may call, and be called, at once.
-    pub(in super::super) fn weigh_calls(&mut self, plugin: PluginId) {
-        let here = |record: &&super::super::plugins::PluginRecord| record.runs == Runs::Here;
+    pub(crate) fn weigh_calls(&mut self, plugin: PluginId) {
+        let here =
+            |record: &&crate::broker::registry::plugins::PluginRecord| record.runs == Runs::Here;
         let Some(record) = self.plugins.get(&plugin).filter(here) else { return };
         let at = plugin.0 as usize;
         if self.calls.quick.len() <= at {

@@ -1,14 +1,14 @@
 //! How a call ends, whoever ends it: the one side is told the outcome, the other that it is over.
 
-use super::super::{Broker, PluginId, TimerKey, Told};
 use super::{Asked, Asker, Call, CallId, Heard, Outcome};
+use crate::broker::{Broker, PluginId, TimerKey, Told};
 use crate::calls::{Kind, MESSAGE_COST};
 use crate::reason::{Code, Reason};
 use alloc::vec::Vec;
 
 impl Broker {
     /// The asked side says what came of a call.
-    pub(super) fn call_answered(&mut self, call: CallId, outcome: Outcome) {
+    pub(crate) fn call_answered(&mut self, call: CallId, outcome: Outcome) {
         if !self.calls.table.contains_key(&call) {
             self.calls.frames.end(call, outcome);
         } else if let Some(Call { asker, asked, .. }) = self.take_call(call) {
@@ -34,14 +34,14 @@ impl Broker {
     }
 
     /// A plugin is told an outcome, which is kept no longer.
-    pub(in super::super) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
+    pub(crate) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
         if let Some(record) = self.plugins.get_mut(&plugin) {
             record.calls.held = record.calls.held.saturating_sub(outcome.cost());
         }
     }
 
     /// The asking side, or its time, gives a call up.
-    pub(super) fn call_given_up(&mut self, call: CallId, outcome: Outcome) {
+    pub(crate) fn call_given_up(&mut self, call: CallId, outcome: Outcome) {
         if let Some(Call { asker, asked, .. }) = self.take_call(call) {
             self.tell_asked(call, asked);
             self.tell_asker(call, asker, outcome);
@@ -49,14 +49,14 @@ impl Broker {
     }
 
     /// The asking side is gone: nobody waits for the outcome.
-    pub(super) fn call_abandoned(&mut self, call: CallId) {
+    pub(crate) fn call_abandoned(&mut self, call: CallId) {
         if let Some(Call { asked, .. }) = self.take_call(call) {
             self.tell_asked(call, asked);
         }
     }
 
     /// A plugin is over, and so is all that it had to do with calls.
-    pub(in super::super) fn plugin_calls_over(&mut self, plugin: PluginId, reason: &Reason) {
+    pub(crate) fn plugin_calls_over(&mut self, plugin: PluginId, reason: &Reason) {
         self.weigh_calls(plugin);
         self.calls.frames.callee_over(plugin, reason);
         let calls = self.calls.table.iter();
@@ -123,7 +123,7 @@ impl Broker {
 
 impl Outcome {
     /// What it costs to keep it until it is told.
-    pub(super) fn cost(&self) -> u64 {
+    pub(crate) fn cost(&self) -> u64 {
         match self {
             Outcome::Answered(answer) => answer.len() as u64 + MESSAGE_COST,
             _ => 0,
@@ -131,7 +131,7 @@ impl Outcome {
     }
 
     /// What is said of an outcome on a stream of calls.
-    pub(super) fn into_message(self) -> Option<(Kind, Vec<u8>)> {
+    pub(crate) fn into_message(self) -> Option<(Kind, Vec<u8>)> {
         match self {
             Outcome::Answered(bytes) => Some((Kind::Answer, bytes)),
             Outcome::Refused(reason) => Some((Kind::Refused, minicbor::to_vec(reason).ok()?)),
@@ -141,7 +141,7 @@ impl Outcome {
     }
 
     /// What a message on a stream of calls says of an outcome.
-    pub(super) fn of_message(kind: Kind, bytes: Vec<u8>) -> Outcome {
+    pub(crate) fn of_message(kind: Kind, bytes: Vec<u8>) -> Outcome {
         let unreadable = |_| Reason::server(Code::ProtocolViolation, "the reason cannot be read");
         match kind {
             Kind::Answer => Outcome::Answered(bytes),

@@ -1,11 +1,12 @@
 //! The streams on which the calls of a pair of plugins travel between processes. Each is a channel
 //! whose ends belong to plugins, and of which the plugins are not told.
 
-use super::super::{Broker, Caller, ConnId, PluginId, Target, TimerKey, Told};
 use super::{CallId, Outcome};
+use crate::broker::{Broker, Caller, ConnId, PluginId, Target, TimerKey, Told};
 use crate::calls::{Kind, Message, Reader, Sender, Side};
 use crate::control::Purpose;
-use crate::ends::{EndId, Flag, Handle};
+use crate::ends::Flag;
+use crate::ids::{EndId, Handle};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::Name;
@@ -16,7 +17,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// A caller of this process, and its callee with the server of that.
-pub(in super::super) type PairKey = (PluginId, Name, Key);
+pub(crate) type PairKey = (PluginId, Name, Key);
 
 /// A stream without calls is closed after so long: a link is not kept for calls that are over, and
 /// the next call costs no more than the first one.
@@ -33,19 +34,19 @@ enum Part {
 
 /// One end of a stream of calls.
 #[derive(Debug)]
-pub(in super::super) struct CallStream {
+pub(crate) struct CallStream {
     /// Whose end it is.
-    pub(super) plugin: PluginId,
+    pub(crate) plugin: PluginId,
     part: Part,
     sender: Sender,
     reader: Reader,
     /// The calls by their numbers on the stream.
-    pub(super) numbers: BTreeMap<u32, CallId>,
+    pub(crate) numbers: BTreeMap<u32, CallId>,
     next: u32,
     /// The other side has accepted it.
     up: bool,
     /// What its messages cost, and the connection on whose account; of the plugin's, if none.
-    pub(super) charged: (Option<ConnId>, u64),
+    pub(crate) charged: (Option<ConnId>, u64),
     idle_since: Duration,
 }
 
@@ -68,17 +69,17 @@ impl CallStream {
         }
     }
 
-    pub(super) fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.sender.held() + self.reader.held()
     }
 
     /// Whether it is the callee's, and all answers are on their way.
-    pub(super) fn has_said_all(&self) -> bool {
+    pub(crate) fn has_said_all(&self) -> bool {
         self.up && self.sender.is_empty() && matches!(self.part, Part::Callee(_))
     }
 
     /// A message that is being read of a call that is over, or of one whose request is here.
-    pub(super) fn misplaced(&self) -> Option<u32> {
+    pub(crate) fn misplaced(&self) -> Option<u32> {
         let waits = matches!(self.part, Part::Caller(_));
         self.reader.begun().find(|number| self.numbers.contains_key(number) != waits)
     }
@@ -86,7 +87,7 @@ impl CallStream {
 
 impl Broker {
     /// The stream for calls of a plugin to another one, which is opened if there is none.
-    pub(super) fn stream_to(&mut self, plugin: PluginId, target: &Target) -> Result<EndId, Reason> {
+    pub(crate) fn stream_to(&mut self, plugin: PluginId, target: &Target) -> Result<EndId, Reason> {
         let entry = self.find(target)?;
         let pair = (plugin, entry.name.clone(), entry.server);
         let there = self.calls.pairs.get(&pair).copied().filter(|end| {
@@ -106,7 +107,7 @@ impl Broker {
     }
 
     /// The number of the next call on a stream, whose request has so many bytes.
-    pub(super) fn number_on(&mut self, end: EndId, length: usize) -> Result<u32, Reason> {
+    pub(crate) fn number_on(&mut self, end: EndId, length: usize) -> Result<u32, Reason> {
         let charged = self.charged(end);
         self.holds(charged, length)?;
         let Some(stream) = self.calls.streams.get_mut(&end) else { return Ok(0) };
@@ -118,7 +119,7 @@ impl Broker {
         Ok(number)
     }
 
-    pub(super) fn send_request(&mut self, end: EndId, number: u32, call: CallId, bytes: Vec<u8>) {
+    pub(crate) fn send_request(&mut self, end: EndId, number: u32, call: CallId, bytes: Vec<u8>) {
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
         stream.numbers.insert(number, call);
         stream.sender.push(Kind::Request, number, bytes);
@@ -126,7 +127,7 @@ impl Broker {
     }
 
     /// Nobody waits for the outcome of a call any more.
-    pub(super) fn withdraw_request(&mut self, end: EndId, number: u32) {
+    pub(crate) fn withdraw_request(&mut self, end: EndId, number: u32) {
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
         stream.reader.forget(number);
         if stream.sender.withdraw(number) {
@@ -137,7 +138,7 @@ impl Broker {
 
     /// Says what came of a call. What finds no room is said in few words; who does not even read
     /// those has no more to do with us.
-    pub(super) fn send_outcome(&mut self, end: EndId, number: u32, outcome: Outcome) {
+    pub(crate) fn send_outcome(&mut self, end: EndId, number: u32, outcome: Outcome) {
         let outcome = match (outcome, self.conn_behind(end)) {
             (Outcome::Lost(reason), Some(conn)) => Outcome::Lost(self.discreet(conn, reason)),
             (outcome, _) => outcome,
@@ -165,7 +166,7 @@ impl Broker {
     }
 
     /// A call has its outcome. A stream of which nobody waits for anything is closed in a while.
-    pub(super) fn forget_number(&mut self, end: EndId, number: u32) {
+    pub(crate) fn forget_number(&mut self, end: EndId, number: u32) {
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
         stream.numbers.remove(&number);
         if stream.numbers.is_empty() && matches!(stream.part, Part::Caller(_)) {
@@ -177,7 +178,7 @@ impl Broker {
     }
 
     /// Closes a stream that had no calls for a while.
-    pub(in super::super) fn close_idle_calls(&mut self, end: EndId) {
+    pub(crate) fn close_idle_calls(&mut self, end: EndId) {
         let Some(stream) = self.calls.streams.get(&end) else { return };
         let due = stream.idle_since + IDLE;
         let closed = self.ends.get(end).is_some_and(|end| end.flags.has(Flag::WriteOver));
@@ -208,12 +209,12 @@ impl Broker {
     }
 
     /// Whether an end carries calls, so that its plugin is not told of it.
-    pub(in super::super) fn carries_calls(&self, handle: Handle) -> bool {
+    pub(crate) fn carries_calls(&self, handle: Handle) -> bool {
         self.ends.live(handle).is_some_and(|end| end.flags.has(Flag::Calls))
     }
 
     /// What a plugin would be told of a channel, if it were one.
-    pub(in super::super) fn calls_told(&mut self, plugin: PluginId, told: Told) {
+    pub(crate) fn calls_told(&mut self, plugin: PluginId, told: Told) {
         let Some(end) = told.channel().and_then(Handle::id) else { return };
         match told {
             Told::Open(_, caller) => {
@@ -247,7 +248,7 @@ impl Broker {
     }
 
     /// Bytes came on a stream of calls.
-    pub(in super::super) fn calls_bytes(&mut self, plugin: PluginId, end: EndId, bytes: &[u8]) {
+    pub(crate) fn calls_bytes(&mut self, plugin: PluginId, end: EndId, bytes: &[u8]) {
         let mut input = bytes;
         // What comes behind a broken rule is not read.
         while self.call_end(end).is_some() {
@@ -271,7 +272,7 @@ impl Broker {
                 }
             }
         }
-        self.settle(end);
+        self.charge_calls(end);
         if let Some(end) = self.call_end(end) {
             self.consumed_by(end, bytes.len());
         }
@@ -362,7 +363,7 @@ impl Broker {
         if let Some(stream) = self.calls.streams.get_mut(&end) {
             stream.sender = sender;
         }
-        self.settle(end);
+        self.charge_calls(end);
     }
 
     fn abort_calls(&mut self, end: EndId, reason: Reason) {
@@ -390,12 +391,12 @@ impl Broker {
         }
     }
 
-    pub(super) fn call_streams_of(&self, plugin: PluginId) -> Vec<EndId> {
+    pub(crate) fn call_streams_of(&self, plugin: PluginId) -> Vec<EndId> {
         let streams = self.calls.streams.iter();
         streams.filter(|(_, stream)| stream.plugin == plugin).map(|(end, _)| *end).collect()
     }
 
-    pub(super) fn forget_call_stream(&mut self, end: EndId) -> Option<CallStream> {
+    pub(crate) fn forget_call_stream(&mut self, end: EndId) -> Option<CallStream> {
         let stream = self.calls.streams.remove(&end)?;
         self.timers.cancel(TimerKey::IdleCalls(end));
         if let Part::Caller(pair) = &stream.part

@@ -1,0 +1,257 @@
+//! What the shell says to the broker, each with the same last step: links whose peers broke a rule
+//! meanwhile are ended. So nothing that is under way finds the world changed under it.
+
+use crate::broker::{
+    Broker, CallId, Called, Callee, ChildId, ConnId, Direct, DirectId, Handle, Misuse, Opening,
+    PeerId, PluginId, Target,
+};
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::Reason;
+use core::time::Duration;
+
+impl Broker {
+    /// The plugin runs: it appears in the directory, here and at the peers that may see it.
+    pub fn plugin_started(&mut self, plugin: PluginId) {
+        self.do_plugin_started(plugin);
+        self.settle();
+    }
+
+    /// A plugin says that it opens channels to plugins of a name.
+    pub fn uses(&mut self, plugin: PluginId, name: Name, least: Version) -> Result<(), Reason> {
+        let said = self.do_uses(plugin, name, least);
+        self.settle();
+        said
+    }
+
+    /// A plugin says that plugins of a name should connect to it.
+    pub fn invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
+        let said = self.do_invites(plugin, name);
+        self.settle();
+        said
+    }
+
+    /// Where this process takes direct connections for a plugin.
+    pub fn set_direct(&mut self, plugin: PluginId, direct: Direct) {
+        self.do_set_direct(plugin, direct);
+        self.settle();
+    }
+
+    /// The plugin panicked, misused its host or did not start: its channels close with the reason
+    /// `plugin-failed`, and it leaves the directory.
+    pub fn plugin_failed(&mut self, plugin: PluginId, text: &str) {
+        self.do_plugin_failed(plugin, text);
+        self.settle();
+    }
+
+    /// The plugin was stopped in order.
+    pub fn plugin_stopped(&mut self, plugin: PluginId) {
+        self.do_plugin_stopped(plugin);
+        self.settle();
+    }
+
+    /// A plugin accepts a channel that it was told of.
+    pub fn accept(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+        let said = self.do_accept(plugin, handle);
+        self.settle();
+        said
+    }
+
+    /// A plugin refuses a channel that it was told of; it hears no more of it.
+    pub fn refuse(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        reason: Reason,
+    ) -> Result<(), Misuse> {
+        let said = self.do_refuse(plugin, handle, reason);
+        self.settle();
+        said
+    }
+
+    /// A plugin writes no more to a channel.
+    pub fn close(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+        let said = self.do_close(plugin, handle);
+        self.settle();
+        said
+    }
+
+    /// A plugin reads no more from a channel.
+    pub fn stop_read(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+        let said = self.do_stop_read(plugin, handle);
+        self.settle();
+        said
+    }
+
+    /// A plugin ends a channel in both directions, and drops what is on the way.
+    pub fn abort(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        reason: Reason,
+    ) -> Result<(), Misuse> {
+        let said = self.do_abort(plugin, handle, reason);
+        self.settle();
+        said
+    }
+
+    /// A plugin joins two of its ends, which may be the same: what one is told, the other is given.
+    /// The plugin hears no more of them. Ends that wait for an answer are joined once accepted. If
+    /// one of them is over, the other one is ended.
+    pub fn join(&mut self, plugin: PluginId, a: Handle, b: Handle) -> Result<(), Misuse> {
+        let said = self.do_join(plugin, a, b);
+        self.settle();
+        said
+    }
+
+    /// A plugin has returned from being told `count` bytes. Unless it gives credit itself, they are
+    /// consumed, and the other end may write as many more.
+    pub fn consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
+        self.do_consumed(plugin, handle, count);
+        self.settle();
+    }
+
+    /// A plugin lets the other end write more.
+    pub fn credit(&mut self, plugin: PluginId, handle: Handle, amount: u64) -> Result<(), Misuse> {
+        let said = self.do_credit(plugin, handle, amount);
+        self.settle();
+        said
+    }
+
+    /// A plugin opens a channel. It may write at once; `Opened` or `Ended` is told later.
+    pub fn open(&mut self, plugin: PluginId, target: &Target) -> Result<Handle, Reason> {
+        let said = self.do_open(plugin, target);
+        self.settle();
+        said
+    }
+
+    /// A plugin wants a link to the server at an address, which has to name its key. The plugin is
+    /// told what becomes of it. One attempt is made.
+    pub fn open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
+        let said = self.do_open_link(plugin, address);
+        self.settle();
+        said
+    }
+
+    /// A plugin ends the link to a server, which is not dialled again until a plugin of this server
+    /// appears or changes, or a plugin opens it.
+    pub fn close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
+        let said = self.do_close_link(plugin, server);
+        self.settle();
+        said
+    }
+
+    /// A plugin calls another one, and waits for the outcome for so long. A callee of this process
+    /// that is not on the stack is called at once.
+    pub fn call(
+        &mut self,
+        plugin: PluginId,
+        callee: &Callee<'_>,
+        request: &[u8],
+        deadline: Duration,
+    ) -> Called {
+        let said = self.do_call(plugin, callee, request, deadline);
+        self.settle();
+        said
+    }
+
+    /// A plugin answers a call. It may be over already, which is no error.
+    pub fn answer_call(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        answer: &[u8],
+    ) -> Result<(), Misuse> {
+        let said = self.do_answer_call(plugin, call, answer);
+        self.settle();
+        said
+    }
+
+    /// A plugin refuses a call. It may be over already, which is no error.
+    pub fn refuse_call(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        reason: Reason,
+    ) -> Result<(), Misuse> {
+        let said = self.do_refuse_call(plugin, call, reason);
+        self.settle();
+        said
+    }
+
+    /// A plugin waits for the outcome of a call no longer; it is told that it was cancelled. The
+    /// call may be over already, which is no error.
+    pub fn cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
+        let said = self.do_cancel_call(plugin, call);
+        self.settle();
+        said
+    }
+
+    /// A connection is open. Hello is put in its outbox as soon as we may show who we are: at once,
+    /// but for one that was accepted over `shs`.
+    pub fn connected(&mut self, opening: Opening) -> ConnId {
+        let said = self.do_connected(opening);
+        self.settle();
+        said
+    }
+
+    /// The transport of a connection ended or failed; `text` says how. Of one that is ending, it is
+    /// the last that the broker hears.
+    pub fn disconnected(&mut self, id: ConnId, text: &str) {
+        self.do_disconnected(id, text);
+        self.settle();
+    }
+
+    /// No address of a peer could be reached; `text` says why.
+    pub fn dial_failed(&mut self, id: PeerId, text: &str) {
+        self.do_dial_failed(id, text);
+        self.settle();
+    }
+
+    /// A direct connection could not be dialled; `why` is for people.
+    pub fn direct_failed(&mut self, id: DirectId, why: &str) {
+        self.do_direct_failed(id, why);
+        self.settle();
+    }
+
+    /// A host has ended, or could not be started; `why` is for people. It is called once for each
+    /// [`Effect::StartChild`].
+    pub fn child_ended(&mut self, id: ChildId, why: &str) {
+        self.do_child_ended(id, why);
+        self.settle();
+    }
+
+    /// Answers a command with the reply's bytes, or refuses it. A peer that is gone is no error.
+    pub fn answer_command(&mut self, request: Handle, reply: Result<&[u8], Reason>) {
+        self.do_answer_command(request, reply);
+        self.settle();
+    }
+
+    /// Tells the time, which never goes back, and does what it asks for.
+    pub fn tick(&mut self, now: Duration) {
+        self.do_tick(now);
+        self.settle();
+    }
+
+    /// Begins to end in order: no new channels and links, goodbye to each peer. Plugins are stopped
+    /// by the shell, before this call.
+    pub fn stop(&mut self, reason: &Reason) {
+        self.do_stop(reason);
+        self.settle();
+    }
+
+    /// Ends the links whose peers broke a rule meanwhile.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        if !self.faulted.is_empty() {
+            self.end_faulted();
+        }
+    }
+
+    #[cold]
+    fn end_faulted(&mut self) {
+        while let Some((id, fault)) = self.faulted.pop_first() {
+            self.end_by_fault(id, &fault);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Commands of the command line, which come as streams of a link over a unix socket.
+
+use crate::broker::{Broker, ConnId, Effect};
+use crate::control::{Answer, Role};
+use crate::ends::Lookup;
+use crate::ids::{EndId, Handle};
+use crate::reason::{Code, Reason};
+use alloc::string::String;
+
+impl Broker {
+    pub(crate) fn command(
+        &mut self,
+        stream: EndId,
+        conn: ConnId,
+        name: String,
+    ) -> Result<(), Reason> {
+        let hello = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
+        if hello.is_none_or(|hello| hello.role != Role::Command) {
+            let text = "commands are taken from the command line only";
+            return Err(Reason::server(Code::NotAllowed, text));
+        }
+        self.effects.push_back(Effect::Command { request: self.ends.handle(stream), name });
+        Ok(())
+    }
+
+    pub(crate) fn do_answer_command(&mut self, request: Handle, reply: Result<&[u8], Reason>) {
+        let Lookup::Live(stream) = self.ends.lookup(request) else { return };
+        match reply {
+            Ok(bytes) => {
+                self.answer(Some(stream), &Answer::Accept(None));
+                self.give_to_stream(stream, bytes);
+            }
+            Err(reason) => self.answer(Some(stream), &Answer::Refuse(reason)),
+        }
+        self.close_stream(stream);
+        self.stop_stream(stream);
+    }
+}

@@ -1,0 +1,106 @@
+//! Control messages: which of them may come from whom, and who is told.
+
+use crate::broker::neighbours::connections::ConnPhase;
+use crate::broker::{Broker, ConnId};
+use crate::bymux::StreamId;
+use crate::control::{Goodbye, Message, Role, Unknown, Wanted};
+use crate::ends::Owner;
+use crate::ids::EndId;
+use crate::link::NO_TAG;
+use crate::reason::{Code, Reason};
+
+impl Broker {
+    pub(crate) fn message(&mut self, id: ConnId, message: Message) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let is_host = conn.is_host();
+        match (conn.phase, message) {
+            (ConnPhase::Ending, _) => {}
+            (_, Message::Goodbye(Goodbye { reason })) => self.end_link(id, reason),
+            (ConnPhase::AwaitsHello, Message::Hello(hello)) => self.hello(id, hello),
+            (ConnPhase::AwaitsHello, _) => self.violation(id, "the first message was not hello"),
+            (_, Message::Hello(_)) => self.violation(id, "hello was said twice"),
+            (_, message @ (Message::Plugins(_) | Message::Withdrawn(_))) => {
+                self.told_of_plugins(id, message);
+            }
+            (_, Message::Closing(closing)) => {
+                let stream = StreamId(closing.stream);
+                let tag = self.link_of(id).and_then(|link| link.mux().tag(stream));
+                let owned = |tag: u32| {
+                    let end = EndId::of_tag(tag)?;
+                    let owner = self.ends.get(end).map(|end| end.owner());
+                    (owner == Some(Owner::Stream(id, stream))).then_some(end)
+                };
+                match tag {
+                    Some(NO_TAG) => self.ignore(id, stream),
+                    Some(tag) => {
+                        if let Some(end) = owned(tag) {
+                            self.stream_aborts(end, closing.reason);
+                        }
+                    }
+                    None => {}
+                }
+            }
+            (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
+            (
+                _,
+                Message::OpenLink(_)
+                | Message::CloseLink(_)
+                | Message::Tried(_)
+                | Message::Direct(_),
+            ) if !is_host => {
+                self.violation(id, "only hosts say this, to their server");
+            }
+            (_, Message::Tried(tried)) => self.host_tried(tried),
+            (_, Message::Direct(direct)) => self.host_has_direct(id, direct),
+            (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
+            (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
+            (
+                _,
+                Message::Linked(_)
+                | Message::Unlinked(_)
+                | Message::Rejected(_)
+                | Message::Expect(_),
+            ) if self.uplink() != Some(id) => {
+                self.violation(id, "this is told to hosts, by their server");
+            }
+            (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
+            (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
+            (_, Message::Expect(expect)) => {
+                if let Err(reason) = self.expects(expect) {
+                    log::warn!("a direct connection is not expected: {reason}");
+                }
+            }
+            (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),
+            (_, Message::Unknown(Unknown { kind })) => {
+                log::debug!("{} does not know message {kind}", conn.label());
+            }
+            (_, Message::Other(kind)) => self.send(id, &Message::Unknown(Unknown { kind })),
+        }
+    }
+
+    /// Plugins came, changed or left: those of a server, of a host, or of all that ours knows.
+    fn told_of_plugins(&mut self, id: ConnId, message: Message) {
+        let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        let uplink = self.uplink() == Some(id);
+        match (message, role) {
+            (Message::Plugins(told), _) if uplink => self.uplink_announces(told.plugins),
+            (Message::Withdrawn(told), _) if uplink => self.uplink_withdraws(&told),
+            (Message::Plugins(told), Some(Role::Host)) => self.host_registers(id, told.plugins),
+            (Message::Withdrawn(told), Some(Role::Host)) => self.host_withdraws(id, &told.names),
+            (Message::Plugins(told), _) => self.peer_plugins(id, told.plugins),
+            (Message::Withdrawn(told), _) => self.peer_withdraws(id, &told.names),
+            _ => {}
+        }
+    }
+
+    /// A stream was aborted before it said what it is for.
+    fn ignore(&mut self, id: ConnId, stream: StreamId) {
+        if let Some(link) = self.link_of(id) {
+            link.ignore(stream);
+        }
+    }
+
+    pub(crate) fn violation(&mut self, id: ConnId, text: &str) {
+        self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
+    }
+}

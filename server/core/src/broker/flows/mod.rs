@@ -1,0 +1,4 @@
+//! Messages that are told to the parts of the broker that they concern.
+
+pub(crate) mod commands;
+pub(crate) mod messages;

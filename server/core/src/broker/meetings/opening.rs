@@ -1,0 +1,146 @@
+//! How a plugin of this process opens a channel: to whom, and over which link.
+
+use crate::broker::meetings::requests::Calling;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, Caller, ConnId, PluginId, Target, Told};
+use crate::control::{Origin, Preface, Purpose, Request};
+use crate::directory::Entry;
+use crate::ends::{ChannelInfo, Phase};
+use crate::ids::Handle;
+use crate::reason::{Code, Reason};
+use crate::route::{Route, routes};
+
+impl Broker {
+    pub(crate) fn do_open(&mut self, plugin: PluginId, target: &Target) -> Result<Handle, Reason> {
+        if self.stopping {
+            return Err(Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+        let entry = self.find(target)?;
+        self.open_to(plugin, target, entry, Purpose::Channel)
+    }
+
+    /// The directory's entry that serves who wants `target`.
+    pub(crate) fn find(&self, target: &Target) -> Result<Entry, Reason> {
+        let wanted = self.wanted(target.server.as_deref())?;
+        self.directory.find(&target.name, target.least, wanted, self.home.key)
+    }
+
+    /// Opens a channel to an entry of the directory.
+    pub(crate) fn open_to(
+        &mut self,
+        plugin: PluginId,
+        target: &Target,
+        entry: Entry,
+        purpose: Purpose,
+    ) -> Result<Handle, Reason> {
+        self.has_room(plugin)?;
+        // A host whose plugin the server has still to refuse may have one of the name itself.
+        let callee = self.running(&entry.name).filter(|_| entry.server == self.home.key);
+        let callee = callee.and_then(|callee| Some((callee, self.plugins.get(&callee)?)));
+        let callee = callee.filter(|(_, record)| record.config.version == entry.version);
+        if let Some((callee, record)) = callee {
+            match record.runs {
+                Runs::At(host) => self.open_at_host(host, plugin, callee, target, entry, purpose),
+                Runs::Here => self.open_local(plugin, callee, entry, purpose),
+            }
+        } else {
+            let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());
+            let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
+            self.open_over(link.ok_or_else(gone)?, plugin, target, entry, purpose)
+        }
+    }
+
+    /// Opens a channel to a plugin of a host of this server: directly, if that is better than over
+    /// the host's link.
+    fn open_at_host(
+        &mut self,
+        host: ConnId,
+        plugin: PluginId,
+        callee: PluginId,
+        target: &Target,
+        entry: Entry,
+        purpose: Purpose,
+    ) -> Result<Handle, Reason> {
+        let place = self.place(plugin);
+        let routes = routes(&place, &self.place(callee));
+        if !routes.first().is_some_and(|route| route.is_direct()) {
+            return self.open_over(host, plugin, target, entry, purpose);
+        }
+        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+        let caller = self.caller(plugin).ok_or_else(gone)?;
+        let info = info(&caller, &entry, Route::Link);
+        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
+        let (least, ticket, seen) = (target.least, None, None);
+        let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
+        let invitation = self.make_invitation(&calling, callee, routes);
+        let request = self.request_of(plugin, entry.name, entry.server, purpose);
+        match (invitation, request) {
+            (Ok(invitation), Some(request)) => {
+                self.begin_attempts(near, entry.server, invitation, request);
+                Ok(self.ends.handle(near))
+            }
+            (invitation, _) => {
+                self.drop_end(near);
+                Err(invitation.err().unwrap_or_else(gone))
+            }
+        }
+    }
+
+    fn open_local(
+        &mut self,
+        plugin: PluginId,
+        callee: PluginId,
+        entry: Entry,
+        purpose: Purpose,
+    ) -> Result<Handle, Reason> {
+        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+        let caller = self.caller(plugin).ok_or_else(gone)?;
+        self.has_room(callee)?;
+        let info = info(&caller, &entry, Route::Local);
+        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
+        let window = self.settings.limits.window;
+        let far = self.add_plugin_end(callee, Phase::Asked, None, purpose)?;
+        for end in [near, far] {
+            if let Some(end) = self.ends.get_mut(end) {
+                end.allowance = window;
+            }
+        }
+        self.join_ends(near, far);
+        self.tell(callee, Told::Open(self.ends.handle(far), caller));
+        Ok(self.ends.handle(near))
+    }
+
+    fn open_over(
+        &mut self,
+        conn: ConnId,
+        plugin: PluginId,
+        target: &Target,
+        entry: Entry,
+        purpose: Purpose,
+    ) -> Result<Handle, Reason> {
+        let gone = || Reason::server(Code::LinkLost, "the plugin is gone");
+        let caller = self.caller(plugin).ok_or_else(gone)?;
+        let info = info(&caller, &entry, Route::Link);
+        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
+        let window = self.settings.limits.window;
+        let opened = self.open_stream(conn, near, window);
+        let far = match opened {
+            Ok(far) => far,
+            Err(reason) => {
+                self.drop_end(near);
+                return Err(reason);
+            }
+        };
+        let from = Origin::new(caller.name, caller.version);
+        let server = self.is_host().then_some(entry.server);
+        let request = Request::new(entry.name, target.least, from);
+        let request = Request { server, purpose, ..request };
+        self.give_frame(far, &Preface::channel(request).frame());
+        Ok(self.ends.handle(near))
+    }
+}
+
+fn info(caller: &Caller, entry: &Entry, route: Route) -> ChannelInfo {
+    let from = (caller.name.clone(), caller.server);
+    ChannelInfo { from, to: (entry.name.clone(), entry.server), route }
+}

@@ -1,0 +1,321 @@
+//! What a stream that a peer opened is for: channels to plugins of this process, those that are
+//! passed on to a host or to another server, and commands.
+
+use crate::broker::neighbours::connections::PeerInfo;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, Caller, ConnId, PluginId, Told};
+use crate::bymux::StreamId;
+use crate::control::{Addresses, Answer, At, Origin, Preface, Purpose, Request, Role, Ticket};
+use crate::directory::{Wanted, too_low};
+use crate::ends::{ChannelInfo, End, Owner, Phase};
+use crate::ids::EndId;
+use crate::key::Key;
+use crate::limits::{Limit, WINDOW};
+use crate::name::{Name, Version};
+use crate::reason::{Code, Reason};
+use crate::route::{Place, Reach, Route, routes};
+use alloc::format;
+
+impl Broker {
+    /// A peer opened a stream and said what it is for.
+    pub(crate) fn preface(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        preface: Preface,
+        used: u64,
+        rest: &[u8],
+    ) {
+        let Some(end) = self.add_asking(id, stream) else { return };
+        let opened = match preface {
+            Preface::Channel(request) => self.incoming(end, id, *request),
+            Preface::Command { name } => self.command(end, id, name),
+            Preface::Direct(_) => {
+                Err(Reason::server(Code::BadTicket, "a ticket is for a connection of its own"))
+            }
+            Preface::Other(kind) => {
+                let text = format!("streams of kind {kind} are not known");
+                Err(Reason::server(Code::UnknownMessage, text))
+            }
+        };
+        match opened {
+            Ok(()) => {
+                self.frame_used(end, used);
+                if let crate::broker::Step::Write { plugin, channel, bytes } =
+                    self.stream_writes(end, rest)
+                {
+                    debug_assert!(false, "{plugin:?} {channel:?} {} is not asked", bytes.len());
+                }
+            }
+            Err(reason) => {
+                log::info!("a stream was refused: {reason}");
+                self.answer(Some(end), &Answer::Refuse(reason));
+                self.close_stream(end);
+                self.stop_stream(end);
+            }
+        }
+    }
+
+    /// The end of a stream that a peer has opened, and whose preface is not answered.
+    pub(crate) fn add_asking(&mut self, id: ConnId, stream: StreamId) -> Option<EndId> {
+        let mut end = End::new(Owner::Stream(id, stream), Phase::Asking);
+        end.allowance = WINDOW;
+        let end = self.add_end(end).ok()?;
+        self.count_unanswered(id, 1);
+        if let Some(link) = self.link_of(id) {
+            link.mux().set_tag(stream, end.tag());
+        }
+        Some(end)
+    }
+
+    /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
+    /// here, so as many may wait for an answer as have room in the window of a link.
+    fn link_has_room(&mut self, conn: ConnId) -> Result<(), Reason> {
+        let limits = &self.settings.limits;
+        let Some(conn) = self.conns.get(&conn) else { return Ok(()) };
+        let unanswered = (limits.link_window / WINDOW) as usize;
+        let (limit, text) = if conn.link.streams() > limits.streams {
+            (Limit::Streams, format!("at most {} streams share a link", limits.streams))
+        } else if conn.unanswered > unanswered {
+            let text = format!("at most {unanswered} channels of a link may wait for an answer");
+            (Limit::LinkWindow, text)
+        } else {
+            return Ok(());
+        };
+        Err(self.limit_reached(limit, text))
+    }
+
+    /// A peer wants a channel to a plugin of this server, or a host to any.
+    fn incoming(&mut self, stream: EndId, conn: ConnId, request: Request) -> Result<(), Reason> {
+        if self.stopping {
+            return Err(Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+        self.link_has_room(conn)?;
+        let role = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        match role {
+            Some(Role::Host) => self.asked_by_host(stream, conn, request),
+            _ if self.uplink() == Some(conn) => self.asked_by_uplink(stream, request),
+            _ if self.is_host() => {
+                Err(Reason::server(Code::NotAllowed, "this host serves its own server only"))
+            }
+            _ => self.asked_by_server(stream, conn, request),
+        }
+    }
+
+    /// A plugin of another server wants a channel to one of ours.
+    fn asked_by_server(
+        &mut self,
+        stream: EndId,
+        conn: ConnId,
+        request: Request,
+    ) -> Result<(), Reason> {
+        let Request { to, least, from, at, ticket, stays, purpose, .. } = request;
+        let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
+        let Some(server) = server else { return Ok(()) };
+        let place = place_of(server, at.as_ref());
+        let caller = Caller { name: from.name, version: from.version, server: server.key };
+        let seen = at.and_then(|at| at.seen);
+        // Who may not see a plugin gets the same answer as for a name that nobody has.
+        let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
+        let plugin = self.running(&to).filter(|plugin| self.may_see(*plugin, caller.server));
+        let plugin = plugin.ok_or_else(unknown)?;
+        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        if version < least {
+            return Err(too_low(&to, version, least));
+        }
+        let calling = Calling { place, caller, least, ticket, seen, stays, purpose };
+        self.connect(stream, calling, plugin)
+    }
+
+    /// A plugin of a host wants a channel, wherever the other one is.
+    fn asked_by_host(
+        &mut self,
+        stream: EndId,
+        conn: ConnId,
+        request: Request,
+    ) -> Result<(), Reason> {
+        let Request { to, least, from, server, ticket, purpose, .. } = request;
+        let calling = self.running(&from.name).filter(|plugin| {
+            self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(conn))
+        });
+        let stranger = || {
+            let text = format!("this host has registered no plugin {}", from.name);
+            Reason::server(Code::NotAllowed, text)
+        };
+        let calling = calling.ok_or_else(stranger)?;
+        let version = self.plugins.get(&calling).map_or(0, |record| record.config.version);
+        let home = self.home.key;
+        let caller = Caller { name: from.name, version, server: home };
+        let wanted = server.map_or(Wanted::Anywhere, Wanted::At);
+        let entry = self.directory.find(&to, least, wanted, home)?;
+        if entry.server == home
+            && let Some(plugin) = self.running(&to)
+        {
+            let (place, seen) = (self.place(calling), self.seen(conn));
+            let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
+            return self.connect(stream, calling, plugin);
+        }
+        let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
+        let link = *self.servers.get(&entry.server).ok_or_else(gone)?;
+        let info = ChannelInfo {
+            from: (caller.name.clone(), home),
+            to: (to.clone(), entry.server),
+            route: Route::Relay,
+        };
+        let from = Origin::new(caller.name, version);
+        let at = self.where_at(calling);
+        let request = Request { at, ticket, purpose, ..Request::new(to, least, from) };
+        self.relay(stream, link, request, info)
+    }
+
+    /// The server of this host wants a channel to a plugin of this process.
+    fn asked_by_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
+        let Request { to, least, from, route, ticket, purpose, .. } = request;
+        let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
+        let plugin = self.running(&to).ok_or_else(unknown)?;
+        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        if version < least {
+            return Err(too_low(&to, version, least));
+        }
+        let server = from.server.unwrap_or(self.home.key);
+        let caller = Caller { name: from.name, version: from.version, server };
+        if let Some(ticket) = ticket {
+            self.redeem_relayed(ticket, &to, &caller)?;
+        }
+        self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link), purpose)
+    }
+
+    /// Connects a stream, behind which a caller is, with a plugin of this server; or invites the
+    /// caller to connect directly.
+    fn connect(&mut self, stream: EndId, calling: Calling, plugin: PluginId) -> Result<(), Reason> {
+        let routes = routes(&calling.place, &self.place(plugin));
+        let free = calling.ticket.is_none() && !calling.stays;
+        if free && routes.first().is_some_and(|route| route.is_direct()) {
+            return self.invite(stream, &calling, plugin, routes);
+        }
+        let route = routes.last().copied().unwrap_or(Route::Relay);
+        let Calling { caller, least, ticket, purpose, .. } = calling;
+        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let (runs, to) = (record.runs, record.config.name.clone());
+        let Runs::At(host) = runs else {
+            if let Some(ticket) = ticket {
+                self.redeem_relayed(ticket, &to, &caller)?;
+            }
+            return self.ask_plugin(stream, plugin, caller, route, purpose);
+        };
+        let info = ChannelInfo {
+            from: (caller.name.clone(), caller.server),
+            to: (to.clone(), self.home.key),
+            route,
+        };
+        let server = Some(caller.server);
+        let from = Origin { name: caller.name, version: caller.version, server };
+        let request = Request::new(to, least, from);
+        let request = Request { route: Some(route), ticket, purpose, ..request };
+        self.relay(stream, host, request, info)
+    }
+
+    /// Tells a plugin of this process that somebody wants a channel.
+    pub(crate) fn ask_plugin(
+        &mut self,
+        stream: EndId,
+        plugin: PluginId,
+        caller: Caller,
+        route: Route,
+        purpose: Purpose,
+    ) -> Result<(), Reason> {
+        self.has_room(plugin)?;
+        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let to = (record.config.name.clone(), self.home.key);
+        let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
+        let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
+        // Who opens a stream begins with less credit than a window may have.
+        let owed = self.window(near).saturating_sub(WINDOW);
+        if let Some(end) = self.ends.get_mut(near) {
+            end.owe(owed);
+        }
+        self.join_ends(near, stream);
+        self.tell(plugin, Told::Open(self.ends.handle(near), caller));
+        Ok(())
+    }
+
+    /// Joins a stream that somebody opened to one that we open, and passes on what is asked.
+    fn relay(
+        &mut self,
+        near: EndId,
+        conn: ConnId,
+        request: Request,
+        info: ChannelInfo,
+    ) -> Result<(), Reason> {
+        let far = self.open_stream(conn, near, WINDOW)?;
+        self.set_info(far, info);
+        self.give_frame(far, &Preface::channel(request).frame());
+        Ok(())
+    }
+
+    /// Where a plugin of this server is.
+    pub(crate) fn place(&self, plugin: PluginId) -> Place {
+        let (server, machine) = (self.key, self.settings.machine);
+        let record = self.plugins.get(&plugin);
+        let (unix, net) = record.map_or((false, false), |record| {
+            (record.direct.socket.is_some(), !record.direct.net.is_empty())
+        });
+        let loopback = record.is_some_and(|record| record.direct.loopback.is_some());
+        let reach = Reach { unix, net, loopback, seen: false };
+        let inline = Place { server, server_machine: machine, process: server, machine, reach };
+        let Some(Runs::At(host)) = record.map(|record| record.runs) else { return inline };
+        let hello = self.conns.get(&host).and_then(|conn| conn.hello.as_ref());
+        let Some(hello) = hello else { return inline };
+        // Who came over a unix socket is on this machine, whatever it says.
+        let loopback = loopback && self.conns.get(&host).is_some_and(|conn| conn.from.is_none());
+        let reach = Reach { seen: self.seen(host).is_some(), loopback, ..reach };
+        Place { process: hello.key, machine: hello.machine, reach, ..inline }
+    }
+
+    /// What another server has to know of where a plugin of ours is.
+    fn where_at(&self, plugin: PluginId) -> Option<At> {
+        let Place { process, machine, .. } = self.place(plugin);
+        let Some(Runs::At(host)) = self.plugins.get(&plugin).map(|record| record.runs) else {
+            return None;
+        };
+        Some(At { process, machine, seen: self.seen(host) })
+    }
+
+    /// What a plugin of this process asks for when the servers pass a channel on.
+    pub(crate) fn request_of(
+        &self,
+        plugin: PluginId,
+        to: Name,
+        server: Key,
+        purpose: Purpose,
+    ) -> Option<Request> {
+        let caller = self.caller(plugin)?;
+        let from = Origin::new(caller.name, caller.version);
+        let server = self.is_host().then_some(server);
+        Some(Request { server, purpose, ..Request::new(to, 0, from) })
+    }
+}
+
+/// Who wants a channel, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct Calling {
+    pub(crate) place: Place,
+    pub(crate) caller: Caller,
+    /// The least version that will do.
+    pub(crate) least: Version,
+    /// It was invited before, and wants the servers to pass the channel on.
+    pub(crate) ticket: Option<Ticket>,
+    /// The address from which the link of its process comes.
+    pub(crate) seen: Option<Addresses>,
+    /// It takes no invitation.
+    pub(crate) stays: bool,
+    pub(crate) purpose: Purpose,
+}
+
+/// Where a plugin of another server is, as that server says.
+fn place_of(server: &PeerInfo, at: Option<&At>) -> Place {
+    let (process, machine) = at.map_or((server.key, server.machine), |at| (at.process, at.machine));
+    let seen = at.is_some_and(|at| at.seen.is_some());
+    let reach = Reach { seen, ..Reach::default() };
+    Place { server: server.key, server_machine: server.machine, process, machine, reach }
+}

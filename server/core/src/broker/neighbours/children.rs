@@ -1,0 +1,130 @@
+//! The hosts that this server starts itself, on threads and in processes: when to start them, and
+//! when to start them again.
+
+use crate::broker::neighbours::peers::pause;
+use crate::broker::{Broker, ConnId, Effect, TimerKey};
+use crate::ids::ChildId;
+use crate::name::Name;
+use crate::reason::{Code, Reason};
+use core::time::Duration;
+
+/// Where a host that a server starts runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// On a thread of the server's process.
+    Thread,
+    /// In a process of its own.
+    Process,
+}
+
+/// Whether a host is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// It is not.
+    Never,
+    /// It is, however it ended, as long as the server goes on.
+    OnFailure,
+}
+
+/// A host that a server starts.
+#[derive(Clone, Debug)]
+pub struct ChildConfig {
+    /// What its plugin is called until it registers.
+    pub name: Name,
+    /// Where it runs.
+    pub placement: Placement,
+    /// Whether it is started again.
+    pub restart: Restart,
+}
+
+/// How far a host that a server starts has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ChildState {
+    Starting,
+    Running,
+    /// It has ended, and is started again when its time has come, if ever.
+    Ended(Reason),
+}
+
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) config: ChildConfig,
+    pub(crate) state: ChildState,
+    pub(crate) conn: Option<ConnId>,
+    started: Duration,
+    failures: u32,
+}
+
+impl Broker {
+    /// Adds a host, and asks the shell to start it.
+    pub fn add_child(&mut self, config: ChildConfig) -> ChildId {
+        let id = ChildId(self.children.len() as u32);
+        let (state, conn, started) = (ChildState::Starting, None, self.now);
+        self.children.insert(id, Child { config, state, conn, started, failures: 0 });
+        self.effects.push_back(Effect::StartChild(id));
+        id
+    }
+
+    /// A host that was started has its link.
+    pub(crate) fn child_connected(&mut self, id: ChildId, conn: ConnId) {
+        if let Some(child) = self.children.get_mut(&id) {
+            child.state = ChildState::Running;
+            child.conn = Some(conn);
+        }
+    }
+
+    /// The link of a host is gone: the host ends, or has ended.
+    pub(crate) fn child_unlinked(&mut self, id: ChildId, reason: Reason) {
+        if let Some(child) = self.children.get_mut(&id) {
+            child.conn = None;
+            if !matches!(child.state, ChildState::Ended(_)) {
+                child.state = ChildState::Ended(reason);
+            }
+            self.effects.push_back(Effect::EndChild(id));
+        }
+    }
+
+    pub(crate) fn do_child_ended(&mut self, id: ChildId, why: &str) {
+        let random = self.next_random();
+        let (least, most) = (self.settings.limits.redial_min, self.settings.limits.redial_max);
+        let (now, stopping) = (self.now, self.stopping);
+        let Some(child) = self.children.get_mut(&id) else { return };
+        // Why a plugin failed says more than how its process ended.
+        if !matches!(&child.state, ChildState::Ended(reason) if reason.is(Code::PluginFailed)) {
+            child.state = ChildState::Ended(Reason::server(Code::HostLost, why));
+        }
+        // Who ran for longer than the longest pause begins anew.
+        if now.saturating_sub(child.started) > most {
+            child.failures = 0;
+        }
+        let name = child.config.name.clone();
+        if child.config.restart == Restart::OnFailure && !stopping {
+            let pause = pause(child.failures, least, most, random);
+            child.failures = child.failures.saturating_add(1);
+            log::warn!("the host of {name} ended: {why}; it is started again");
+            self.timers.set(TimerKey::Restart(id), now + pause);
+        } else if !stopping {
+            log::warn!("the host of {name} ended: {why}");
+        }
+    }
+
+    /// The time to start a host again has come.
+    pub(crate) fn restart_child(&mut self, id: ChildId) {
+        let (now, stopping) = (self.now, self.stopping);
+        // Somebody may hold the link of a host that is gone, and with it the names of its plugins.
+        if let Some(conn) = self.children.get(&id).and_then(|child| child.conn) {
+            self.cut_off(conn, Reason::server(Code::HostLost, "it is started again"));
+        }
+        if let Some(child) = self.children.get_mut(&id).filter(|_| !stopping) {
+            child.state = ChildState::Starting;
+            child.started = now;
+            self.effects.push_back(Effect::StartChild(id));
+        }
+    }
+
+    /// Where the host with this connection runs, if this server started it.
+    pub(crate) fn placement_of(&self, conn: ConnId) -> Option<Placement> {
+        let child = self.children.values().find(|child| child.conn == Some(conn))?;
+        Some(child.config.placement)
+    }
+}

@@ -1,0 +1,408 @@
+//! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
+
+use crate::broker::registry::offers::Offers;
+use crate::broker::{
+    Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, Step, TimerKey, Told,
+};
+use crate::bymux::{Role as MuxRole, StreamId};
+use crate::control::{Message, Preface, Presented, Role};
+use crate::ids::EndId;
+use crate::key::Key;
+use crate::link::{Event, Link};
+use crate::name::Name;
+use crate::reason::{By, Code, Reason};
+use crate::route::Route;
+use crate::wire::Wire;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use trunkline_shs::keyed_hash;
+
+/// How a connection came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// This server dialled a configured peer.
+    Dialled(PeerId),
+    /// The other side dialled.
+    Accepted,
+    /// This process was started with it, for its server; when it is gone, so is its reason to be.
+    Inherited,
+    /// This server started a process with it.
+    Child(ChildId),
+    /// This process dialled another one directly, for one channel.
+    DirectDial(DirectId),
+    /// Another process dialled this one directly, for one channel.
+    Direct,
+}
+
+/// What the other side of a connection may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grants {
+    /// A server, a host or the command line: it came over a unix socket that only our user can
+    /// open.
+    Everything,
+    /// A server.
+    Server,
+    /// A host, whose plugins become this server's.
+    Host,
+}
+
+/// A connection that has just been opened.
+#[derive(Debug)]
+pub struct Opening {
+    /// Who dialled.
+    pub how: Opened,
+    /// What the other side may be.
+    pub grants: Grants,
+    /// The address, for logs and `status`.
+    pub address: String,
+    /// How its bytes are protected.
+    pub security: Security,
+    /// The TCP address at its other end.
+    pub from: Option<SocketAddr>,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnPhase {
+    /// The peer has not proved its key.
+    Shaking,
+    /// The peer has not said hello.
+    AwaitsHello,
+    /// The peer of a direct connection has not presented its ticket.
+    AwaitsTicket,
+    /// Channels may be opened.
+    Up,
+    /// Another link serves the same server: this one ends with its last stream.
+    Draining,
+    /// It ends as soon as its outbox is written.
+    Ending,
+}
+
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) link: Link,
+    pub(crate) wire: Wire,
+    pub(crate) how: Opened,
+    pub(crate) grants: Grants,
+    pub(crate) address: String,
+    /// The key that we dialled, and the one that the peer has proved.
+    pub(crate) expected: Option<Key>,
+    pub(crate) proved: Option<Key>,
+    /// The key that wants a direct connection, of which nobody has told us.
+    pub(crate) asks: Option<Key>,
+    /// What it has said since.
+    pub(crate) kept: Vec<u8>,
+    /// A ticket of which nobody has told us, and the stream that presented it.
+    pub(crate) presented: Option<(StreamId, Presented, u64)>,
+    /// Of a direct connection.
+    pub(crate) route: Route,
+    pub(crate) from: Option<SocketAddr>,
+    pub(crate) phase: ConnPhase,
+    pub(crate) hello: Option<PeerInfo>,
+    pub(crate) touched: bool,
+    /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
+    /// what the peer says of that.
+    pub(crate) wanted: Wants,
+    /// What the peer's plugins offer to ours.
+    pub(crate) offers: Offers,
+    /// Of a host: its channels that do not pass through us.
+    pub(crate) directs: BTreeMap<(Name, Name, Key, Route), usize>,
+    /// By how much windows of this link have grown, in bytes.
+    pub(crate) grown: u64,
+    /// Bytes that plugins consumed while the ping was on its way that is not answered, by their
+    /// ends.
+    pub(crate) in_round: BTreeMap<EndId, u64>,
+    /// Streams of the peer whose preface has not been answered.
+    pub(crate) unanswered: usize,
+    /// What messages of calls cost that wait here for their rest, or for the peer.
+    pub(crate) calls_held: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+/// Which sides have a use for a link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wants {
+    pub(crate) ours: bool,
+    pub(crate) theirs: bool,
+}
+
+/// What the peer's hello said of it.
+#[derive(Debug)]
+pub(crate) struct PeerInfo {
+    pub(crate) key: Key,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) machine: Key,
+}
+
+impl Conn {
+    pub(crate) fn peer_name(&self) -> Option<&str> {
+        self.hello.as_ref().map(|hello| hello.name.as_str())
+    }
+
+    /// Whether our hello is in its outbox or on its way.
+    pub(crate) fn has_heard_hello(&self) -> bool {
+        match self.phase {
+            _ if self.is_direct() => false,
+            ConnPhase::Ending | ConnPhase::AwaitsTicket => false,
+            ConnPhase::Shaking => self.how != Opened::Accepted,
+            ConnPhase::AwaitsHello | ConnPhase::Up | ConnPhase::Draining => true,
+        }
+    }
+
+    /// Whether this connection is for one channel between two processes.
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self.how, Opened::DirectDial(_) | Opened::Direct)
+    }
+
+    /// Name or address, for logs.
+    pub(crate) fn label(&self) -> String {
+        match &self.hello {
+            Some(peer) => format!("{} ({})", peer.name, peer.key.short()),
+            None => self.address.clone(),
+        }
+    }
+}
+
+impl Broker {
+    pub(crate) fn do_connected(&mut self, opening: Opening) -> ConnId {
+        let Opening { how, grants, address, security, from } = opening;
+        let role = match how {
+            Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
+            Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
+        };
+        let id = self.conns.number();
+        match how {
+            Opened::Dialled(peer) => self.peer_connected(peer, id),
+            Opened::Child(child) => self.child_connected(child, id),
+            _ => {}
+        }
+        let expected = match &security {
+            Security::Shs { expected, .. } => *expected,
+            Security::NoAuth => None,
+        };
+        let wire = Wire::new(security, &self.settings.identity, &self.settings.network);
+        let (wire, failure) = match wire {
+            Ok(wire) => (wire, None),
+            Err(error) => (Wire::Plain, Some(error.to_string())),
+        };
+        let proved = wire.is_proved();
+        let conn = Conn {
+            link: Link::new(role, self.now, &self.settings.limits, self.stream_key(id)),
+            wire,
+            how,
+            grants,
+            address,
+            expected,
+            proved: None,
+            asks: None,
+            kept: Vec::new(),
+            presented: None,
+            route: Route::Link,
+            from,
+            phase: if proved { first_phase(how) } else { ConnPhase::Shaking },
+            hello: None,
+            touched: false,
+            wanted: Wants::default(),
+            offers: Offers::default(),
+            directs: BTreeMap::new(),
+            grown: 0,
+            in_round: BTreeMap::new(),
+            unanswered: 0,
+            calls_held: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        };
+        self.make_room(&conn);
+        self.conns.insert(id, conn);
+        self.young.insert(id);
+        self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
+        self.touch(id);
+        if let Some(why) = failure {
+            self.end_link(id, Reason::server(Code::HandshakeFailed, why));
+        } else {
+            self.begin_talk(id, how, proved);
+        }
+        if self.stopping {
+            self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+        id
+    }
+
+    /// What scatters the streams of a connection, which its peer must not know.
+    fn stream_key(&self, id: ConnId) -> u64 {
+        let mut message = *b"streams\0    ";
+        message[8..].copy_from_slice(&id.0.to_be_bytes());
+        let hash = keyed_hash(&self.settings.secret, &message);
+        hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+    }
+
+    /// The first that we say on a connection, as soon as we may show who we are.
+    fn begin_talk(&mut self, id: ConnId, how: Opened, proved: bool) {
+        match how {
+            Opened::DirectDial(direct) => {
+                if proved {
+                    self.arm(id);
+                }
+                self.direct_dialled(id, direct);
+            }
+            Opened::Direct => {}
+            Opened::Accepted if !proved => {}
+            _ => self.say_hello(id),
+        }
+    }
+
+    /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`].
+    pub fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Step<'a> {
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(&id).filter(|c| c.phase != ConnPhase::Ending) else {
+            *input = &[];
+            return Step::Done;
+        };
+        let (before, round, mut over) = (input.len(), conn.link.round(), false);
+        let event = conn.link.receive(now, input);
+        if conn.link.round() != round {
+            // With a pong, a ping is due before the peer would have been dead.
+            self.timers.set(TimerKey::Link(id), conn.link.deadline());
+            over = !conn.link.round().is_measured();
+        }
+        if matches!(conn.wire, Wire::Plain) {
+            conn.bytes_in += (before - input.len()) as u64;
+        }
+        if over {
+            self.round_is_over(id);
+        }
+        self.touch(id);
+        let step = match event {
+            Ok(None) => Step::Done,
+            Ok(Some(event)) => self.link_event(id, event),
+            Err(fault) => {
+                *input = &[];
+                self.end_by_fault(id, &fault);
+                Step::More
+            }
+        };
+        self.settle();
+        step
+    }
+
+    fn link_event<'a>(&mut self, id: ConnId, event: Event<'a>) -> Step<'a> {
+        match event {
+            Event::Write { tag, bytes } => {
+                if let Some(end) = EndId::of_tag(tag) {
+                    return self.stream_writes(end, bytes);
+                }
+            }
+            Event::Messages(messages) => {
+                for message in messages {
+                    self.message(id, message);
+                }
+            }
+            Event::Preface { stream, preface, used, rest } => {
+                let conn = self.conns.get(&id);
+                let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
+                if let Preface::Direct(presented) = preface {
+                    self.present(id, stream, presented, used, rest);
+                } else if direct {
+                    let text = "a direct connection carries one channel, and a ticket opens it";
+                    self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
+                } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
+                    let text = "a stream was opened before hello";
+                    self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
+                } else {
+                    self.preface(id, stream, preface, used, rest);
+                }
+            }
+            Event::Answer { tag, answer, used, rest } => {
+                self.at(tag, |broker, end| broker.stream_answers(end, answer, used, rest));
+            }
+            Event::Credit { tag } => self.at(tag, Broker::flush_stream),
+            Event::Close { tag } => self.at(tag, Broker::stream_closes),
+            Event::StopRead { tag } => self.at(tag, Broker::stream_stops),
+            Event::Gone { tag } => {
+                self.at(tag, Broker::stream_gone);
+                self.end_if_drained(id);
+            }
+        }
+        Step::More
+    }
+
+    /// Does something at the end that a stream's tag names.
+    pub(crate) fn at(&mut self, tag: u32, then: impl FnOnce(&mut Broker, EndId)) {
+        if let Some(end) = EndId::of_tag(tag) {
+            then(self, end);
+        }
+    }
+
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get(&id) {
+            self.timers.set(TimerKey::Link(id), conn.link.deadline());
+        }
+        self.touch(id);
+    }
+
+    pub(crate) fn tell_link(&mut self, change: LinkChange) {
+        match change.down {
+            None => self.partners.servers.insert(change.name.clone(), change.server),
+            Some(_) => self.partners.servers.remove(&change.name, &change.server),
+        }
+        self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
+        for plugin in self.live_plugins() {
+            self.tell(plugin, Told::Link(change.clone()));
+        }
+    }
+
+    /// The link of a connection, which will be looked at for something to write.
+    pub(crate) fn link_of(&mut self, id: ConnId) -> Option<&mut Link> {
+        self.touch(id);
+        self.conns.get_mut(&id).map(|conn| &mut conn.link)
+    }
+
+    /// A reason as the peer of a connection may know it: what a plugin says when it fails, with the
+    /// place in its source, is not for other servers. A direct connection may lead to one.
+    pub(crate) fn discreet(&self, id: ConnId, reason: Reason) -> Reason {
+        let Some(conn) = self.conns.get(&id) else { return reason };
+        let server = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Server);
+        let foreign = conn.is_direct() || (server && !self.is_host());
+        match foreign && reason.by == By::Server && reason.is(Code::PluginFailed) {
+            true => Reason::server(Code::PluginFailed, "the log of its server says why"),
+            false => reason,
+        }
+    }
+
+    /// Says something on a link. It never ends the link: a peer that does not read what it is told
+    /// is noted, and pays for it when all that is under way is done.
+    pub(crate) fn send(&mut self, id: ConnId, message: &Message) {
+        if self.faulted.contains_key(&id) {
+            return;
+        }
+        if let Some(Err(fault)) = self.link_of(id).map(|link| link.send(message)) {
+            self.faulted.insert(id, fault);
+        }
+    }
+
+    /// Whether a connection only waits for its outbox to be written.
+    pub fn is_ending(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_none_or(|conn| conn.phase == ConnPhase::Ending)
+    }
+}
+
+impl ConnPhase {
+    /// Whether the peer has still to say who it is, or what it comes for.
+    pub(crate) fn is_young(self) -> bool {
+        matches!(self, ConnPhase::Shaking | ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)
+    }
+}
+
+/// What comes first on a connection whose peer has proved its key, as far as that is asked for.
+pub(crate) fn first_phase(how: Opened) -> ConnPhase {
+    match how {
+        Opened::DirectDial(_) => ConnPhase::Up,
+        Opened::Direct => ConnPhase::AwaitsTicket,
+        _ => ConnPhase::AwaitsHello,
+    }
+}

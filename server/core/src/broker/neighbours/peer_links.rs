@@ -1,0 +1,150 @@
+//! Links that plugins ask for: opening and closing them, and where this server can be reached.
+
+use crate::address::{Address, Endpoint, Scope, Transform};
+use crate::broker::neighbours::peers::Keep;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Told};
+use crate::control::{Message, Role, Server, Unlinked};
+use crate::key::Key;
+use crate::reason::{Code, Reason};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Broker {
+    pub(crate) fn do_open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
+        self.permit(plugin, Permission::Links)?;
+        let bad = |why: String| Reason::server(Code::BadAddress, format!("{address}: {why}"));
+        let parsed: Address = address.parse().map_err(|error| bad(format!("{error}")))?;
+        let (key, endpoints) = keyed(&parsed).map_err(|why| bad(why.into()))?;
+        if key == self.home.key {
+            return Err(Reason::server(Code::SelfLink, "this is the key of this server"));
+        }
+        if self.is_host() {
+            self.ask_for_link(plugin, address)?;
+            return Ok(key);
+        }
+        if self.servers.contains_key(&key) || self.wants_too(plugin, key) {
+            return Ok(key);
+        }
+        let wanted = self.peers.values().filter(|peer| !peer.wanted_by.is_empty());
+        if wanted.count() >= self.settings.limits.links {
+            let text = format!("{} links are wanted already", self.settings.limits.links);
+            return Err(Reason::server(Code::LimitReached, text));
+        }
+        let (role, keep) = (Role::Server, Keep::WhileUseful);
+        self.add_peer_for([plugin].to_vec(), PeerConfig { key: Some(key), endpoints, role, keep });
+        Ok(key)
+    }
+
+    /// Whether a link is under way already because another plugin wants it; then this one is told
+    /// as well what becomes of it.
+    fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
+        // One that was up is over, even if it still drains: of that, nobody will be told.
+        let wanted = |id: &PeerId| {
+            let peer = self.peers.get(id);
+            peer.is_some_and(|peer| !peer.wanted_by.is_empty() && !peer.was_up)
+        };
+        let id = self.peers_by_key.of(&key).copied().find(wanted);
+        let Some(peer) = id.and_then(|id| self.peers.get_mut(&id)) else { return false };
+        if !peer.wanted_by.contains(&plugin) {
+            peer.wanted_by.push(plugin);
+        }
+        true
+    }
+
+    pub(crate) fn do_close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
+        self.permit(plugin, Permission::Links)?;
+        let unknown = || Reason::server(Code::UnknownServer, format!("no link to {server} is up"));
+        if self.home.links.contains_key(&server) {
+            self.ask_for_end_of_link(plugin, server);
+            return Ok(());
+        }
+        let id = *self.servers.get(&server).ok_or_else(unknown)?;
+        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        let by = name.map(|name| format!("the plugin {name} closed it")).unwrap_or_default();
+        self.goodbye(id, Reason::server(Code::LinkClosed, by));
+        Ok(())
+    }
+
+    /// Where this server can be reached, as the shell found out; the best place first.
+    pub fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
+        self.home.addresses = addresses;
+    }
+
+    /// The addresses of this server that reach at least so far.
+    pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
+        self.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
+    }
+
+    /// A link that a plugin wanted did not come about, or is over: it is not dialled again.
+    pub(crate) fn forget_wanted(&mut self, id: PeerId, reason: Reason) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        self.resting.remove(&id);
+        if let Some(key) = peer.key {
+            self.peers_by_key.remove(&key, &id);
+        }
+        // Of a link that was up, all plugins have been told.
+        if let (Some(server), false) = (peer.config.key, peer.was_up)
+            && !self.servers.contains_key(&server)
+        {
+            for plugin in peer.wanted_by {
+                self.tell_not_linked(plugin, server, reason.clone());
+            }
+        }
+    }
+
+    /// Tells a plugin that a link which it wanted did not come about.
+    pub(crate) fn tell_not_linked(&mut self, plugin: PluginId, server: Key, reason: Reason) {
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let name = String::new();
+        match record.runs {
+            Runs::Here if self.is_live(plugin) => {
+                let change = LinkChange { server, name, down: Some(reason) };
+                self.tell(plugin, Told::Link(change));
+            }
+            Runs::Here => {}
+            Runs::At(host) => {
+                let plugin = Some(record.config.name.clone());
+                let server = Server { key: server, name };
+                self.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
+            }
+        }
+    }
+
+    fn permit(&self, plugin: PluginId, what: Permission) -> Result<(), Reason> {
+        match self.plugins.get(&plugin) {
+            Some(record) if record.config.allow.contains(&what) => Ok(()),
+            _ => {
+                let word = what.as_str();
+                let text = format!("the configuration does not say `allow = [\"{word}\"]`");
+                Err(Reason::server(Code::NotAllowed, text))
+            }
+        }
+    }
+}
+
+/// The key that the address of a link names.
+pub(crate) fn key_of(address: &str) -> Option<Key> {
+    keyed(&address.parse().ok()?).ok().map(|(key, _)| key)
+}
+
+/// The one key that an address names, and where it can be dialled.
+fn keyed(address: &Address) -> Result<(Key, Vec<Endpoint>), &'static str> {
+    let (endpoints, skipped) = address.endpoints();
+    let key_of = |endpoint: &Endpoint| match endpoint.transform {
+        Transform::Shs(key) => Some(key),
+        Transform::NoAuth | Transform::ShsKnownKey => None,
+    };
+    let keys: Vec<Key> = endpoints.iter().filter_map(key_of).collect();
+    match keys.first() {
+        _ if endpoints.is_empty() && !skipped.is_empty() => {
+            Err("none of its alternates can be dialled; write net:HOST:PORT~shs:KEY")
+        }
+        Some(key) if keys.len() == endpoints.len() && keys.iter().all(|other| other == key) => {
+            Ok((*key, endpoints))
+        }
+        Some(_) => Err("its alternates name different keys, or none"),
+        None => Err("it names no key; write net:HOST:PORT~shs:KEY"),
+    }
+}

@@ -1,0 +1,232 @@
+//! The peers, configured or dialled for a plugin: when to dial, and when to dial again.
+
+use crate::address::Endpoint;
+use crate::broker::{Broker, ConnId, Dial, Effect, PluginId, TimerKey};
+use crate::control::Role;
+use crate::ids::PeerId;
+use crate::key::Key;
+use crate::reason::{Code, Reason};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What the configuration says of a peer.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// Who it is; `None` where only its address is known.
+    pub key: Option<Key>,
+    /// Where to dial it, the best place first; empty if it dials us.
+    pub endpoints: Vec<Endpoint>,
+    /// What it may be: a server, or a host.
+    pub role: Role,
+    /// Whether its link is kept when it serves no pair of plugins.
+    pub keep: Keep,
+}
+
+/// Whether a link is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Whatever it serves.
+    Always,
+    /// As long as it serves a pair of plugins.
+    WhileUseful,
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) config: PeerConfig,
+    /// The plugins that wanted the link. Such a peer is dialled once, and forgotten afterwards. A
+    /// configured one was wanted by none.
+    pub(crate) wanted_by: Vec<PluginId>,
+    /// Who it turned out to be.
+    pub(crate) key: Option<Key>,
+    pub(crate) dialling: bool,
+    pub(crate) conn: Option<ConnId>,
+    /// A link to it has been up.
+    pub(crate) was_up: bool,
+    /// Dials since the last hello.
+    pub(crate) failures: u32,
+    /// Why it is not linked.
+    pub(crate) reason: Option<Reason>,
+}
+
+impl Peer {
+    /// What to call it where it has not said its name.
+    pub(crate) fn label(&self) -> String {
+        let address = self.config.endpoints.first().map(ToString::to_string);
+        let key = || self.key.map_or_else(|| "a peer".into(), |key| key.short());
+        address.unwrap_or_else(key)
+    }
+}
+
+impl Broker {
+    /// Adds a peer, and dials it if its address is known.
+    pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
+        self.add_peer_for(Vec::new(), config)
+    }
+
+    pub(crate) fn add_peer_for(&mut self, wanted_by: Vec<PluginId>, config: PeerConfig) -> PeerId {
+        let id = PeerId(self.next_peer);
+        self.next_peer += 1;
+        let key = config.key;
+        let peer = Peer {
+            config,
+            wanted_by,
+            key,
+            dialling: false,
+            conn: None,
+            was_up: false,
+            failures: 0,
+            reason: None,
+        };
+        self.peers.insert(id, peer);
+        if let Some(key) = key {
+            self.peers_by_key.insert(key, id);
+        }
+        self.dial(id);
+        id
+    }
+
+    pub(crate) fn dial(&mut self, id: PeerId) {
+        let resting = self.resting.contains(&id);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let linked = peer.key.is_some_and(|key| self.servers.contains_key(&key));
+        if self.stopping || linked || peer.dialling || peer.conn.is_some() || resting {
+            return;
+        }
+        let endpoints = peer.config.endpoints.clone();
+        if !endpoints.is_empty() {
+            peer.dialling = true;
+            self.effects.push_back(Effect::Dial(Dial { peer: id, endpoints }));
+        }
+    }
+
+    pub(crate) fn peer_connected(&mut self, id: PeerId, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.dialling = false;
+            peer.conn = Some(conn);
+        }
+    }
+
+    pub(crate) fn do_dial_failed(&mut self, id: PeerId, text: &str) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.dialling = false;
+        if !peer.wanted_by.is_empty() {
+            self.forget_wanted(id, Reason::server(Code::TransportLost, text));
+            return;
+        }
+        if peer.failures == 0 {
+            log::warn!("cannot reach a peer: {text}; dialling again until it answers");
+        }
+        peer.reason = Some(Reason::server(Code::TransportLost, text));
+        self.redial(id);
+    }
+
+    /// A dialled peer said who it is, so that it is not dialled while another link serves it.
+    pub(crate) fn peer_found(&mut self, id: PeerId, key: Key) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(before) = peer.key.replace(key) {
+            self.peers_by_key.remove(&before, &id);
+        }
+        self.peers_by_key.insert(key, id);
+    }
+
+    /// A server is linked, whoever dialled.
+    pub(crate) fn peer_linked(&mut self, key: Key) {
+        for id in self.peers_by_key.of(&key) {
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.failures = 0;
+                peer.reason = None;
+                peer.was_up = true;
+            }
+            self.resting.remove(id);
+            self.timers.cancel(TimerKey::Redial(*id));
+        }
+    }
+
+    /// The connection that was dialled to a peer has ended.
+    pub(crate) fn peer_disconnected(&mut self, id: PeerId, reason: Reason) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.conn = None;
+        if !peer.wanted_by.is_empty() {
+            self.forget_wanted(id, reason);
+            return;
+        }
+        if rests(&reason) {
+            self.resting.insert(id);
+        }
+        peer.reason = Some(reason);
+        self.redial(id);
+    }
+
+    /// The link to a server has ended: whoever has its address dials again.
+    pub(crate) fn redial_server(&mut self, key: Key, reason: &Reason) {
+        for id in self.peers_of(key) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.reason = Some(reason.clone());
+                if rests(reason) {
+                    self.resting.insert(id);
+                }
+            }
+            self.redial(id);
+        }
+    }
+
+    /// The plugins of this server are others now: peers that had nothing in common with them may
+    /// have by now.
+    pub(crate) fn wake_peers(&mut self) {
+        for id in core::mem::take(&mut self.resting) {
+            self.dial(id);
+        }
+    }
+
+    /// The peers that have, or turned out to have, a key.
+    pub(crate) fn peers_of(&self, key: Key) -> Vec<PeerId> {
+        self.peers_by_key.of(&key).copied().collect()
+    }
+
+    fn redial(&mut self, id: PeerId) {
+        let random = self.next_random();
+        let limits = &self.settings.limits;
+        let (least, most) = (limits.redial_min, limits.redial_max);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
+        if self.stopping || waits || self.resting.contains(&id) || !peer.wanted_by.is_empty() {
+            return;
+        }
+        let pause = pause(peer.failures, least, most, random);
+        peer.failures = peer.failures.saturating_add(1);
+        self.timers.set(TimerKey::Redial(id), self.now + pause);
+    }
+}
+
+/// Whether a link that ended so is not to be dialled again until something changes.
+fn rests(reason: &Reason) -> bool {
+    reason.is(Code::NothingInCommon) || reason.is(Code::LinkClosed)
+}
+
+/// The pause before a redial: it doubles with each failure, and a random half of it is left away,
+/// so that servers which lost each other at the same moment do not dial in step.
+pub(crate) fn pause(failures: u32, least: Duration, most: Duration, random: u64) -> Duration {
+    let doubled = least.saturating_mul(1u32.checked_shl(failures).unwrap_or(u32::MAX));
+    let half = doubled.min(most) / 2;
+    let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
+    half + Duration::from_micros(random % spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_from_the_least_to_the_most() {
+        let (least, most) = (Duration::from_millis(250), Duration::from_secs(30));
+        for failures in [0, 1, 5, 7, 40, u32::MAX] {
+            let full = least.saturating_mul(1 << failures.min(10)).min(most);
+            for random in [0, 1, u64::MAX] {
+                let pause = pause(failures, least, most, random);
+                assert!(pause >= full / 2 && pause <= full, "{pause:?} after {failures} failures");
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A host's side of the link to its server, which stands for a directory of its own: what the host
+//! registers there, and what it is told.
+
+use crate::address::Endpoint;
+use crate::broker::neighbours::connections::Opened;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, ConnId, Effect, Expose, LinkChange, PluginId, Settings, Told};
+use crate::control::{
+    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Plugins, Registration, Rejected,
+    Role, Unlinked, Use, Withdrawn,
+};
+use crate::directory::ChangeKind;
+use crate::key::Key;
+use crate::name::Name;
+use crate::reason::{Code, Reason};
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// The server that a process belongs to: a server to itself.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) key: Key,
+    pub(crate) name: String,
+    /// Where it can be reached; for a host, by other machines.
+    pub(crate) addresses: Vec<Endpoint>,
+    /// For a host: the link to it, while it is up.
+    link: Option<ConnId>,
+    /// For a host: the servers that are linked to its server.
+    pub(crate) links: BTreeMap<Key, String>,
+    /// For a host: it has known all that its server does.
+    found: bool,
+}
+
+impl Home {
+    /// Before a host has found its server, it is its own.
+    pub(crate) fn of(settings: &Settings) -> Home {
+        Home {
+            key: Key(*settings.identity.public()),
+            name: settings.name.clone(),
+            addresses: Vec::new(),
+            link: None,
+            links: BTreeMap::new(),
+            found: false,
+        }
+    }
+}
+
+impl Broker {
+    /// Whether this process runs plugins for a server, and is none.
+    pub(crate) fn is_host(&self) -> bool {
+        self.settings.role == Role::Host
+    }
+
+    /// A host's connection to its server, while the link is up.
+    pub fn uplink_conn(&self) -> Option<ConnId> {
+        self.home.link
+    }
+
+    /// Where a host registers its plugins: from its own hello on, which came before its server's.
+    fn registry(&self) -> Option<ConnId> {
+        let calling =
+            |conn: &crate::broker::Conn| conn.how != Opened::Accepted && conn.has_heard_hello();
+        let calling = || self.conns.iter().find(|(_, conn)| calling(conn)).map(|(id, _)| *id);
+        self.uplink().or_else(calling).filter(|_| self.is_host())
+    }
+
+    /// A host's link to its server, while it is up.
+    pub(crate) fn uplink(&self) -> Option<ConnId> {
+        self.home.link
+    }
+
+    /// The server of this host said hello.
+    pub(crate) fn uplink_linked(
+        &mut self,
+        id: ConnId,
+        key: Key,
+        name: String,
+        plugins: Vec<Announced>,
+    ) {
+        log::info!("linked to the server {name} ({})", key.short());
+        self.home.link = Some(id);
+        self.home.key = key;
+        self.home.name = name;
+        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
+            self.peer_found(peer, key);
+        }
+        self.peer_linked(key);
+        self.uplink_announces(plugins);
+    }
+
+    /// The link to the server of this host is over, and all that was known through it is not known
+    /// any more.
+    pub(crate) fn uplink_lost(&mut self, reason: &Reason) {
+        self.home.link = None;
+        let entries: Vec<_> = self.directory.entries().collect();
+        for entry in entries {
+            self.withdraw_all(entry.server, &[entry.name]);
+        }
+        for (server, name) in core::mem::take(&mut self.home.links) {
+            self.tell_link(LinkChange { server, name, down: Some(reason.clone()) });
+        }
+    }
+
+    /// What this host asks its server to know of all its plugins.
+    pub(crate) fn registrations(&self) -> Vec<Announced> {
+        let running = self.names.values().filter(|id| self.is_running(**id));
+        running.filter_map(|id| self.registration(*id)).collect()
+    }
+
+    /// Registers a plugin that runs, or what has changed of it.
+    pub(crate) fn register(&mut self, plugin: PluginId) {
+        if let Some(registry) = self.registry()
+            && self.is_running(plugin)
+            && let Some(announced) = self.registration(plugin)
+        {
+            let plugins = [announced].to_vec();
+            self.send(registry, &Message::Plugins(Plugins { plugins }));
+        }
+    }
+
+    /// A plugin that was registered, or was about to be, is gone.
+    pub(crate) fn unregister(&mut self, name: &Name) {
+        if let Some(registry) = self.registry() {
+            let names = [name.clone()].to_vec();
+            self.send(registry, &Message::Withdrawn(Withdrawn { names, server: None }));
+        }
+    }
+
+    fn registration(&self, plugin: PluginId) -> Option<Announced> {
+        let record = self.plugins.get(&plugin).filter(|record| record.runs == Runs::Here)?;
+        let config = &record.config;
+        let registration = Registration {
+            peers: config.expose == Expose::Peers,
+            keys: match &config.expose {
+                Expose::Keys(keys) => keys.clone(),
+                Expose::Local | Expose::Peers => Vec::new(),
+            },
+            uses: config
+                .uses
+                .iter()
+                .map(|(name, least)| Use { name: name.clone(), least: *least })
+                .collect(),
+            invites: config.invites.clone(),
+            allow: config.allow.iter().map(|what| what.as_str().to_string()).collect(),
+            socket: record.direct.socket.clone(),
+            net: Some(Addresses(record.direct.net.clone())),
+            loopback: record.direct.loopback,
+        };
+        let announced = Announced::new(config.name.clone(), config.version);
+        Some(Announced { registration: Some(registration), ..announced })
+    }
+
+    /// The server tells of plugins: its own, and those of servers that are linked to it.
+    pub(crate) fn uplink_announces(&mut self, plugins: Vec<Announced>) {
+        for Announced { name, version, server, .. } in plugins {
+            let server = server.unwrap_or(self.home.key);
+            if let Some(change) = self.directory.announce(server, &name, version) {
+                debug_assert!(change.kind != ChangeKind::Left);
+                self.tell_change(&change);
+            }
+        }
+    }
+
+    /// The server tells of plugins that left.
+    pub(crate) fn uplink_withdraws(&mut self, withdrawn: &Withdrawn) {
+        let server = withdrawn.server.unwrap_or(self.home.key);
+        self.withdraw_all(server, &withdrawn.names);
+    }
+
+    /// The server tells of links; the first time, that it has told all.
+    pub(crate) fn uplink_tells_links(&mut self, linked: Linked) {
+        if let Some(addresses) = linked.addresses {
+            self.home.addresses = addresses.0.iter().flat_map(|a| a.endpoints()).collect();
+        }
+        for server in linked.servers {
+            if self.home.links.insert(server.key, server.name.clone()).is_none() {
+                let (server, name) = (server.key, server.name);
+                self.tell_link(LinkChange { server, name, down: None });
+            }
+        }
+        if !core::mem::replace(&mut self.home.found, true) {
+            self.effects.push_back(Effect::HomeFound);
+        }
+    }
+
+    /// The server tells that a link is over, or that one did not come about.
+    pub(crate) fn uplink_tells_end(&mut self, unlinked: Unlinked) {
+        let Unlinked { server, reason, plugin } = unlinked;
+        let change = LinkChange { server: server.key, name: server.name, down: Some(reason) };
+        if let Some(name) = plugin {
+            if let Some(plugin) = self.running(&name) {
+                self.tell(plugin, Told::Link(change));
+            }
+        } else if self.home.links.remove(&change.server).is_some() {
+            self.tell_link(change);
+        }
+    }
+
+    /// The server does not take a plugin of this host.
+    pub(crate) fn uplink_rejects(&mut self, rejected: Rejected) {
+        if let Some(plugin) = self.running(&rejected.name) {
+            self.effects.push_back(Effect::Reject(plugin, rejected.reason));
+        }
+    }
+
+    pub(crate) fn ask_for_link(&mut self, plugin: PluginId, address: &str) -> Result<(), Reason> {
+        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        let (Some(uplink), Some(plugin)) = (self.uplink(), name) else {
+            return Err(Reason::server(Code::LinkLost, "the server of this host is not reached"));
+        };
+        let address = address.into();
+        self.send(uplink, &Message::OpenLink(OpenLink { plugin, address }));
+        Ok(())
+    }
+
+    pub(crate) fn ask_for_end_of_link(&mut self, plugin: PluginId, server: Key) {
+        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        if let (Some(uplink), Some(plugin)) = (self.uplink(), name) {
+            self.send(uplink, &Message::CloseLink(CloseLink { plugin, server }));
+        }
+    }
+
+    fn is_running(&self, plugin: PluginId) -> bool {
+        self.plugin_state(plugin) == Some(&crate::broker::PluginState::Running)
+    }
+}

@@ -1,0 +1,193 @@
+//! The hosts of this server: what they register, what they are told, and what is left of them.
+
+use crate::address::Scope;
+use crate::broker::registry::plugins::{Direct, Runs};
+use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
+use crate::control::{
+    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Plugins, Registration, Rejected,
+    Server, Unlinked, Withdrawn,
+};
+use crate::directory::{Change, ChangeKind};
+use crate::key::Key;
+use crate::limits::Limit;
+use crate::name::Name;
+use crate::reason::{Code, Reason};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+impl Broker {
+    /// A host said hello: it is told all that plugins of this server may know, and its plugins are
+    /// taken in.
+    pub(crate) fn host_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        // Our hello may have told it of plugins that leave with its older link.
+        self.partners.hosts.insert(id);
+        self.end_older_link(id, key);
+        let entries = self.directory.entries().map(|entry| {
+            let server = (entry.server != self.key).then_some(entry.server);
+            Announced { server, ..Announced::new(entry.name, entry.version) }
+        });
+        let all: Vec<Announced> = entries.collect();
+        self.send_plugins(id, all);
+        let servers = self.servers().map(|(key, name)| Server { key, name: name.into() }).collect();
+        let told = self.addresses(Scope::Local).filter_map(|endpoint| {
+            let address: crate::address::Address = endpoint.to_string().parse().ok()?;
+            address.shareable(Scope::Local)
+        });
+        let addresses = Some(Addresses(told.collect()));
+        self.send(id, &Message::Linked(Linked { servers, addresses }));
+        let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
+        log::info!("host {label} is linked");
+        self.host_registers(id, plugins);
+    }
+
+    /// A host that links anew has given up its older link, which must not keep its plugins' names.
+    fn end_older_link(&mut self, id: ConnId, key: Key) {
+        let same = |other: &&ConnId| {
+            let hello = self.conns.get(other).and_then(|conn| conn.hello.as_ref());
+            **other != id && hello.is_some_and(|hello| hello.key == key)
+        };
+        for older in self.partners.hosts.iter().filter(same).copied().collect::<Vec<_>>() {
+            self.goodbye(older, Reason::server(Code::DuplicateLink, "its host has linked anew"));
+        }
+    }
+
+    /// A host announces plugins of its process.
+    pub(crate) fn host_registers(&mut self, id: ConnId, plugins: Vec<Announced>) {
+        for announced in plugins {
+            let name = announced.name.clone();
+            if let Err(reason) = self.host_registers_one(id, announced) {
+                log::warn!("a host's plugin {name} is not taken: {reason}");
+                self.send(id, &Message::Rejected(Rejected { name, reason }));
+            }
+        }
+    }
+
+    fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
+        let (config, direct) = registered(announced);
+        let holder = self.names.get(&config.name).copied();
+        if let Some(plugin) = holder
+            && let Some(record) = self.plugins.get_mut(&plugin)
+            && record.runs == Runs::At(id)
+        {
+            let before = core::mem::replace(&mut record.config, config.clone());
+            record.direct = direct;
+            self.partners.remove(plugin, Runs::At(id), &before);
+            self.partners.insert(plugin, Runs::At(id), &config);
+            self.announce_local(plugin, &config.name, config.version);
+            self.plugins_changed(&before);
+            self.plugins_changed(&config);
+            return Ok(());
+        }
+        if self.partners.at.count(&Runs::At(id)) >= self.settings.limits.announced {
+            let most = self.settings.limits.announced;
+            let text = format!("a host may register {most} plugins at most");
+            return Err(self.limit_reached(Limit::Announced, text));
+        }
+        let plugin = self.add_record(config, Runs::At(id), direct)?;
+        self.do_plugin_started(plugin);
+        Ok(())
+    }
+
+    /// A host's plugins left its process.
+    pub(crate) fn host_withdraws(&mut self, id: ConnId, names: &[Name]) {
+        for name in names {
+            if let Some(plugin) = self.names.get(name).copied().filter(|p| self.runs_at(*p, id)) {
+                self.do_plugin_stopped(plugin);
+                self.plugins.remove(&plugin);
+            }
+        }
+    }
+
+    /// A host is gone, and its plugins with it. Nothing is kept of them: hosts can come and go
+    /// without end.
+    pub(crate) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
+        let reason = Reason::server(Code::HostLost, format!("the host ended: {reason}"));
+        for plugin in self.plugins_of(id) {
+            self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
+            self.plugins.remove(&plugin);
+        }
+    }
+
+    fn runs_at(&self, plugin: PluginId, host: ConnId) -> bool {
+        self.plugins.get(&plugin).is_some_and(|record| record.runs == Runs::At(host))
+    }
+
+    /// Tells all hosts that the directory has changed.
+    pub(crate) fn tell_hosts_change(&mut self, change: &Change) {
+        let entry = &change.entry;
+        let server = (entry.server != self.key).then_some(entry.server);
+        let message = match change.kind {
+            ChangeKind::Appeared | ChangeKind::Changed => {
+                let announced = Announced::new(entry.name.clone(), entry.version);
+                Message::Plugins(Plugins { plugins: [Announced { server, ..announced }].to_vec() })
+            }
+            ChangeKind::Left => {
+                Message::Withdrawn(Withdrawn { names: [entry.name.clone()].to_vec(), server })
+            }
+        };
+        self.tell_hosts(&message);
+    }
+
+    /// Tells all hosts that a link came up, or went down for a reason.
+    pub(crate) fn tell_hosts_link(&mut self, key: Key, name: &str, down: Option<&Reason>) {
+        let server = Server { key, name: name.into() };
+        let message = match down {
+            None => Message::Linked(Linked { servers: [server].to_vec(), addresses: None }),
+            Some(reason) => {
+                Message::Unlinked(Unlinked { server, reason: reason.clone(), plugin: None })
+            }
+        };
+        self.tell_hosts(&message);
+    }
+
+    fn tell_hosts(&mut self, message: &Message) {
+        for id in self.partners.hosts.iter().copied().collect::<Vec<_>>() {
+            self.send(id, message);
+        }
+    }
+
+    /// A plugin of a host wants a link.
+    pub(crate) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
+        let OpenLink { plugin: name, address } = wanted;
+        let Some(plugin) = self.running(&name).filter(|p| self.runs_at(*p, id)) else {
+            return;
+        };
+        let Err(reason) = self.do_open_link(plugin, &address) else { return };
+        log::warn!("the plugin {name} wanted a link to {address}: {reason}");
+        // The host has judged the address, and told its plugin which key to expect.
+        if let Some(key) = crate::broker::neighbours::peer_links::key_of(&address) {
+            self.tell_not_linked(plugin, key, reason);
+        }
+    }
+
+    /// A plugin of a host ends a link.
+    pub(crate) fn host_closes_link(&mut self, id: ConnId, wanted: &CloseLink) {
+        let plugin = self.running(&wanted.plugin).filter(|p| self.runs_at(*p, id));
+        if let Some(plugin) = plugin
+            && let Err(reason) = self.do_close_link(plugin, wanted.server)
+        {
+            log::debug!("the plugin {} closed a link: {reason}", wanted.plugin);
+        }
+    }
+}
+
+/// A host's plugin, as its host describes it.
+fn registered(announced: Announced) -> (PluginConfig, Direct) {
+    let Announced { name, version, registration, .. } = announced;
+    let Registration { peers, keys, uses, invites, allow, socket, net, loopback } =
+        registration.unwrap_or_default();
+    let config = PluginConfig {
+        name,
+        version,
+        expose: match (peers, keys.is_empty()) {
+            (true, _) => Expose::Peers,
+            (false, true) => Expose::Local,
+            (false, false) => Expose::Keys(keys),
+        },
+        uses: uses.into_iter().map(|used| (used.name, used.least)).collect(),
+        invites,
+        allow: allow.iter().filter_map(|word| Permission::of(word)).collect(),
+    };
+    (config, Direct { socket, net: net.unwrap_or_default().0, loopback })
+}

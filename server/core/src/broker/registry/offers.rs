@@ -1,0 +1,255 @@
+//! Offers: "if you have foo, it may reach my plugin bar". They travel with the announcement of bar,
+//! and the server that has foo connects the two without asking anything more.
+
+use crate::broker::neighbours::connections::Opened;
+use crate::broker::registry::partners::Index;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, Caller, ConnId, PluginConfig, PluginId, Told};
+use crate::control::{Announced, Origin, Preface, Purpose, Request};
+use crate::ends::{ChannelInfo, Phase};
+use crate::ids::EndId;
+use crate::name::{Name, Version};
+use crate::reason::Reason;
+use crate::route::Route;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// Names that one plugin may invite; more are not heard.
+const INVITED_MAX: usize = 64;
+
+/// What the server at the other end of a link offers.
+#[derive(Debug, Default)]
+pub(crate) struct Offers {
+    /// Whom its plugins invite, by their names.
+    invited: BTreeMap<Name, (Version, Vec<Name>)>,
+    /// Its plugins that invite a name.
+    inviting: Index<Name, Name>,
+    connected: Connected,
+}
+
+/// Pairs that were connected on a link, by our plugin and by the other one.
+#[derive(Debug, Default)]
+struct Connected {
+    by_ours: Index<Name, Name>,
+    by_theirs: Index<Name, Name>,
+}
+
+impl Connected {
+    fn has(&self, ours: &Name, theirs: &Name) -> bool {
+        self.by_ours.has(ours, theirs)
+    }
+
+    fn insert(&mut self, ours: &Name, theirs: &Name) {
+        self.by_ours.insert(ours.clone(), theirs.clone());
+        self.by_theirs.insert(theirs.clone(), ours.clone());
+    }
+
+    fn forget_ours(&mut self, ours: &Name) {
+        for theirs in self.by_ours.take(ours) {
+            self.by_theirs.remove(&theirs, ours);
+        }
+    }
+
+    fn forget_theirs(&mut self, theirs: &Name) {
+        for ours in self.by_theirs.take(theirs) {
+            self.by_ours.remove(&ours, theirs);
+        }
+    }
+}
+
+impl Offers {
+    /// The names that are invited.
+    pub(crate) fn guests(&self) -> impl Iterator<Item = &Name> {
+        self.inviting.keys()
+    }
+
+    /// Forgets whom a plugin invites, and gives the names that nobody invites any more.
+    fn forget(&mut self, host: &Name) -> Vec<Name> {
+        let Some((_, guests)) = self.invited.remove(host) else { return Vec::new() };
+        for guest in &guests {
+            self.inviting.remove(guest, host);
+        }
+        guests.into_iter().filter(|guest| self.inviting.count(guest) == 0).collect()
+    }
+}
+
+impl Broker {
+    /// A linked server announced a plugin, and whom it invites.
+    pub(crate) fn offered(&mut self, id: ConnId, announced: &Announced) {
+        let (name, version) = (announced.name.clone(), announced.version);
+        self.forget_offers(id, &name);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let mut guests = announced.invites.clone().unwrap_or_default();
+        guests.truncate(INVITED_MAX);
+        for guest in &guests {
+            conn.offers.inviting.insert(guest.clone(), name.clone());
+            self.partners.guests.insert(guest.clone(), id);
+        }
+        if !guests.is_empty() {
+            conn.offers.invited.insert(name.clone(), (version, guests.clone()));
+        }
+        for guest in guests {
+            self.connect_guest(id, &guest, Some(&name));
+        }
+        let wanting = self.partners.wanting(&name).filter_map(|id| self.plugins.get(id));
+        let inviting = wanting.filter(|record| record.config.invites.contains(&name));
+        for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
+            self.connect_inviting(id, &inviting);
+        }
+    }
+
+    fn forget_offers(&mut self, id: ConnId, host: &Name) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for guest in conn.offers.forget(host) {
+            self.partners.guests.remove(&guest, &id);
+        }
+    }
+
+    /// Plugins of a linked server left: when they come back, they invite anew.
+    pub(crate) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
+        for name in names {
+            self.forget_offers(id, name);
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.offers.connected.forget_theirs(name);
+            }
+        }
+    }
+
+    /// A link is over, and its offers with it.
+    pub(crate) fn offers_over(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let offers = core::mem::take(&mut conn.offers);
+        for guest in offers.guests() {
+            self.partners.guests.remove(guest, &id);
+        }
+    }
+
+    /// A plugin of this server runs, or invites more than before: it is connected to whoever
+    /// invites it, and to whom it invites.
+    pub(crate) fn connect_partners(&mut self, config: &PluginConfig) {
+        for id in self.links_concerned(config) {
+            self.connect_guest(id, &config.name, None);
+            self.connect_inviting(id, &config.name);
+        }
+    }
+
+    /// A plugin of this server is over: when it comes back, it is a guest anew.
+    pub(crate) fn guest_over(&mut self, guest: &Name) {
+        for id in self.servers.values() {
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.offers.connected.forget_ours(guest);
+            }
+        }
+    }
+
+    /// Connects a plugin of this server to each plugin of a linked one that invites it, or only to
+    /// one of them, unless the other server does so.
+    fn connect_guest(&mut self, id: ConnId, guest: &Name, only: Option<&Name>) {
+        let (Some(plugin), Some(server)) = (self.running(guest), self.serving(id)) else { return };
+        let Some(conn) = self.conns.get(&id) else { return };
+        if conn.how != Opened::Accepted && self.may_see(plugin, server) {
+            return;
+        }
+        let inviting =
+            conn.offers.inviting.of(guest).filter(|host| only.is_none_or(|o| o == *host));
+        let version = |host: &Name| conn.offers.invited.get(host).map(|(version, _)| *version);
+        let inviting = inviting.filter_map(|host| Some((host.clone(), version(host)?)));
+        for host in inviting.collect::<Vec<_>>() {
+            self.connect_new_pair(id, plugin, guest, host);
+        }
+    }
+
+    /// Of two plugins that both servers know of, the server that accepted the link connects the
+    /// inviting one: it hears the other's hello first, so that nobody waits for a round trip.
+    fn connect_inviting(&mut self, id: ConnId, inviting: &Name) {
+        let (Some(plugin), Some(server)) = (self.running(inviting), self.serving(id)) else {
+            return;
+        };
+        let accepted = self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Accepted);
+        if !accepted || !self.may_see(plugin, server) {
+            return;
+        }
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let known = |name: &Name| Some((name.clone(), self.directory.version(server, name)?));
+        let guests: Vec<_> = record.config.invites.iter().filter_map(known).collect();
+        for guest in guests {
+            self.connect_new_pair(id, plugin, inviting, guest);
+        }
+    }
+
+    fn connect_new_pair(
+        &mut self,
+        id: ConnId,
+        plugin: PluginId,
+        ours: &Name,
+        (name, version): (Name, Version),
+    ) {
+        let Some(server) = self.serving(id) else { return };
+        if !self.is_new_pair(id, ours, &name) {
+            return;
+        }
+        let theirs = Caller { name, version, server };
+        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs) {
+            log::info!("{ours} cannot be connected to {}: {reason}", theirs.name);
+        }
+    }
+
+    fn is_new_pair(&mut self, id: ConnId, guest: &Name, host: &Name) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let news = !conn.offers.connected.has(guest, host);
+        conn.offers.connected.insert(guest, host);
+        news
+    }
+
+    /// Opens a channel on behalf of a plugin. Both plugins are asked, each as if the other had
+    /// opened it.
+    fn connect_pair(
+        &mut self,
+        link: ConnId,
+        plugin: PluginId,
+        guest: &Name,
+        host: &Caller,
+    ) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let (runs, version) = (record.runs, record.config.version);
+        let info = ChannelInfo {
+            from: (host.name.clone(), host.server),
+            to: (guest.clone(), self.key),
+            route: Route::Link,
+        };
+        let near = match runs {
+            Runs::Here => self.guest_end(plugin, info)?,
+            Runs::At(conn) => {
+                let near = self.new_stream(conn)?;
+                let server = Some(host.server);
+                let from = Origin { name: host.name.clone(), version: host.version, server };
+                let request = Request::new(guest.clone(), 0, from);
+                self.give_frame(near, &Preface::channel(request).frame());
+                self.set_info(near, info);
+                near
+            }
+        };
+        let window = self.settings.limits.window;
+        let opened = self.open_stream(link, near, window);
+        let far = match opened {
+            Ok(far) => far,
+            Err(reason) => {
+                self.drop_end(near);
+                return Err(reason);
+            }
+        };
+        let from = Origin::new(guest.clone(), version);
+        let request = Request { stays: true, ..Request::new(host.name.clone(), 0, from) };
+        self.give_frame(far, &Preface::channel(request).frame());
+        match runs {
+            Runs::Here => self.tell(plugin, Told::Open(self.ends.handle(near), host.clone())),
+            Runs::At(_) => self.grant(near, window),
+        }
+        Ok(())
+    }
+
+    fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
+        self.has_room(plugin)?;
+        self.add_plugin_end(plugin, Phase::Asked, Some(info), Purpose::Channel)
+    }
+}

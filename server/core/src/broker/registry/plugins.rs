@@ -1,0 +1,379 @@
+//! The plugins of this server: their records, and what they ask for beside channels.
+
+use crate::address::Shareable;
+use crate::broker::calls::CallCounts;
+use crate::broker::{Broker, ConnId, PluginId, TimerKey};
+use crate::control::SocketName;
+use crate::directory::{Entry, Wanted};
+use crate::ends::{Flag, Lookup};
+use crate::ids::Handle;
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::{Code, Reason};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+/// Who may see and reach a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expose {
+    /// Plugins of this server.
+    Local,
+    /// Plugins of every linked server.
+    Peers,
+    /// Plugins of the servers with these keys.
+    Keys(Vec<Key>),
+}
+
+/// What the broker has to know of a plugin.
+#[derive(Clone, Debug)]
+pub struct PluginConfig {
+    /// The plugin's name, built in or configured.
+    pub name: Name,
+    /// Its version.
+    pub version: Version,
+    /// Who may see it.
+    pub expose: Expose,
+    /// The plugins that it opens channels to, each with the least version that will do.
+    pub uses: Vec<(Name, Version)>,
+    /// The names of plugins that should connect to it.
+    pub invites: Vec<Name>,
+    /// What it may do beyond the default.
+    pub allow: Vec<Permission>,
+}
+
+impl PluginConfig {
+    /// A plugin that only its own server sees, that needs nobody and may do nothing special.
+    pub fn new(name: Name, version: Version) -> PluginConfig {
+        let (uses, invites, allow) = (Vec::new(), Vec::new(), Vec::new());
+        PluginConfig { name, version, expose: Expose::Local, uses, invites, allow }
+    }
+}
+
+/// What a plugin may do only where its configuration says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Open and close links to other servers.
+    Links,
+}
+
+impl Permission {
+    /// What a word of the configuration means.
+    pub(crate) fn of(word: &str) -> Option<Permission> {
+        [Permission::Links].into_iter().find(|permission| permission.as_str() == word)
+    }
+
+    /// The word that the configuration uses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Permission::Links => "links",
+        }
+    }
+}
+
+/// Names that a plugin may use, and as many that it may invite: what it says while it runs must
+/// not grow without end.
+const PARTNERS_MAX: usize = 64;
+
+/// What a plugin is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PluginState {
+    /// It was added and has not started.
+    Starting,
+    /// It runs.
+    Running,
+    /// It was stopped in order.
+    Stopped,
+    /// It panicked, misused its host or did not start.
+    Failed(Reason),
+}
+
+#[derive(Debug)]
+pub(crate) struct PluginRecord {
+    pub(crate) config: PluginConfig,
+    pub(crate) runs: Runs,
+    /// How its process can be reached directly.
+    pub(crate) direct: Direct,
+    pub(crate) state: PluginState,
+    pub(crate) channels: usize,
+    pub(crate) calls: CallCounts,
+    next_timer: u64,
+}
+
+/// In which process a plugin of this server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Runs {
+    /// In this one.
+    Here,
+    /// In that of a host.
+    At(ConnId),
+}
+
+/// Where a process takes direct connections for a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// A unix socket, for processes of this machine.
+    pub socket: Option<SocketName>,
+    /// TCP addresses.
+    pub net: Vec<Shareable>,
+    /// A TCP port on loopback, for processes of this server on its machine.
+    pub loopback: Option<u16>,
+}
+
+/// What a plugin did that no plugin may do. It fails for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// It named a channel that it never had.
+    NoSuchChannel,
+    /// It answered a channel that was not waiting for its answer.
+    NothingToAnswer,
+    /// It wrote to a channel after it had closed it.
+    WriteAfterClose,
+    /// It gave credit for a channel that would sum up to more than 2^64 - 2.
+    CreditOverflow,
+    /// It named a call that it never made, or was never asked to answer.
+    NoSuchCall,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Misuse::NoSuchChannel => "it named a channel that it never had",
+            Misuse::NothingToAnswer => "it answered a channel that was not waiting for an answer",
+            Misuse::WriteAfterClose => "it wrote to a channel that it had closed",
+            Misuse::NoSuchCall => "it named a call that it never had",
+            Misuse::CreditOverflow => "it gave more credit than 2^64 - 2 in all",
+        })
+    }
+}
+
+/// Which plugin a channel is wanted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: Name,
+    /// The least version that will do.
+    pub least: Version,
+    /// The key or the name of the server where it shall be; `None` for any.
+    pub server: Option<String>,
+}
+
+impl Broker {
+    /// Adds a plugin that is about to start. A name that is taken is refused.
+    pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
+        self.add_record(config, Runs::Here, Direct::default())
+    }
+
+    pub(crate) fn add_record(
+        &mut self,
+        config: PluginConfig,
+        runs: Runs,
+        direct: Direct,
+    ) -> Result<PluginId, Reason> {
+        if let Some(holder) = self.names.get(&config.name) {
+            let text =
+                format!("the name {} is taken by {}", config.name, self.whereabouts(*holder));
+            return Err(Reason::server(Code::NameTaken, text));
+        }
+        let id = PluginId(self.next_plugin);
+        self.next_plugin += 1;
+        self.names.insert(config.name.clone(), id);
+        self.partners.insert(id, runs, &config);
+        let state = PluginState::Starting;
+        let (channels, calls, next_timer) = Default::default();
+        let record = PluginRecord { config, runs, direct, state, channels, calls, next_timer };
+        self.plugins.insert(id, record);
+        self.weigh_calls(id);
+        Ok(id)
+    }
+
+    /// Where a plugin runs, for people.
+    fn whereabouts(&self, plugin: PluginId) -> String {
+        match self.plugins.get(&plugin).map(|record| record.runs) {
+            Some(Runs::At(host)) => {
+                let label = self.conns.get(&host).map(|conn| conn.label());
+                format!("a plugin of the host {}", label.unwrap_or_default())
+            }
+            _ => "a plugin of this server".into(),
+        }
+    }
+
+    pub(crate) fn do_plugin_started(&mut self, plugin: PluginId) {
+        if let Some(record) = self.plugins.get_mut(&plugin)
+            && record.state == PluginState::Starting
+        {
+            record.state = PluginState::Running;
+            let config = record.config.clone();
+            self.weigh_calls(plugin);
+            self.announce_local(plugin, &config.name, config.version);
+            self.connect_partners(&config);
+            self.plugins_changed(&config);
+        }
+    }
+
+    pub(crate) fn do_uses(
+        &mut self,
+        plugin: PluginId,
+        name: Name,
+        least: Version,
+    ) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
+        add_partner(&mut record.config.uses, (name, least))?;
+        self.partners_changed(plugin);
+        Ok(())
+    }
+
+    pub(crate) fn do_invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
+        add_partner(&mut record.config.invites, name)?;
+        self.partners_changed(plugin);
+        Ok(())
+    }
+
+    /// What a plugin of this process wants has changed.
+    fn partners_changed(&mut self, plugin: PluginId) {
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let (config, runs) = (record.config.clone(), record.runs);
+        let running = record.state == PluginState::Running;
+        if self.is_live(plugin) {
+            self.partners.insert(plugin, runs, &config);
+        }
+        if self.is_host() {
+            self.register(plugin);
+        } else if running {
+            self.announce_local(plugin, &config.name, config.version);
+            self.connect_partners(&config);
+        }
+        self.plugins_changed(&config);
+    }
+
+    /// A plugin of this server, or what it wants, has changed.
+    pub(crate) fn plugins_changed(&mut self, config: &PluginConfig) {
+        for id in self.links_concerned(config) {
+            self.weigh(id);
+        }
+        self.wake_peers();
+    }
+
+    pub(crate) fn do_set_direct(&mut self, plugin: PluginId, direct: Direct) {
+        if let Some(record) = self.plugins.get_mut(&plugin) {
+            record.direct = direct;
+        }
+        if self.is_host() {
+            self.register(plugin);
+        }
+    }
+
+    pub(crate) fn do_plugin_failed(&mut self, plugin: PluginId, text: &str) {
+        let reason = Reason::server(Code::PluginFailed, text);
+        self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
+    }
+
+    pub(crate) fn do_plugin_stopped(&mut self, plugin: PluginId) {
+        let reason = Reason::server(Code::PluginStopped, "the plugin was stopped");
+        self.plugin_over(plugin, PluginState::Stopped, &reason);
+    }
+
+    pub(crate) fn plugin_over(&mut self, plugin: PluginId, state: PluginState, reason: &Reason) {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return };
+        if matches!(record.state, PluginState::Stopped | PluginState::Failed(_)) {
+            return;
+        }
+        record.state = state;
+        let config = record.config.clone();
+        self.partners.remove(plugin, record.runs, &config);
+        self.names.remove(&config.name);
+        let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
+        self.timers.cancel_range(of_plugin);
+        self.plugin_calls_over(plugin, reason);
+        self.abort_all_of(plugin, reason);
+        self.withdraw_local(plugin, &config.name);
+        self.guest_over(&config.name);
+        self.plugins_changed(&config);
+    }
+
+    /// What the plugin is doing.
+    pub fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
+        self.plugins.get(&plugin).map(|record| &record.state)
+    }
+
+    /// Whether the plugin may still be told anything.
+    pub fn is_live(&self, plugin: PluginId) -> bool {
+        let state = self.plugin_state(plugin);
+        matches!(state, Some(PluginState::Starting | PluginState::Running))
+    }
+
+    /// The plugin of this server that runs under a name.
+    pub(crate) fn running(&self, name: &Name) -> Option<PluginId> {
+        let id = self.names.get(name)?;
+        (self.plugin_state(*id) == Some(&PluginState::Running)).then_some(*id)
+    }
+
+    /// Every plugin that the directory knows.
+    pub fn directory(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.directory.entries()
+    }
+
+    /// Sets a timer of a plugin; it fires once, `after` from now.
+    pub fn set_timer(&mut self, plugin: PluginId, after: Duration) -> u64 {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return 0 };
+        let timer = record.next_timer;
+        record.next_timer += 1;
+        self.timers.set(TimerKey::Plugin(plugin, timer), self.now.saturating_add(after));
+        timer
+    }
+
+    /// Cancels a timer of a plugin. One that has fired is no error.
+    pub fn cancel_timer(&mut self, plugin: PluginId, timer: u64) {
+        self.timers.cancel(TimerKey::Plugin(plugin, timer));
+    }
+
+    /// The end that a plugin means by a handle; `None` when the end is past. A plugin has nothing
+    /// to say about those on which its calls travel.
+    pub(crate) fn end_of(
+        &self,
+        plugin: PluginId,
+        handle: Handle,
+    ) -> Result<Option<crate::ids::EndId>, Misuse> {
+        match self.ends.lookup(handle) {
+            Lookup::Live(id) => match self.ends.get(id) {
+                Some(end) if end.plugin() == Some(plugin) && !end.flags.has(Flag::Calls) => {
+                    let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
+                    Ok((!silent).then_some(id))
+                }
+                _ => Err(Misuse::NoSuchChannel),
+            },
+            Lookup::Past => Ok(None),
+            Lookup::Never => Err(Misuse::NoSuchChannel),
+        }
+    }
+
+    /// Where a plugin wants its channel: the server that it names by key or by name.
+    pub(crate) fn wanted(&self, server: Option<&str>) -> Result<Wanted, Reason> {
+        let Some(text) = server else { return Ok(Wanted::Anywhere) };
+        if text == self.home.name {
+            return Ok(Wanted::At(self.home.key));
+        }
+        if let Ok(key) = text.parse::<Key>() {
+            return Ok(Wanted::At(key));
+        }
+        let named = self.partners.servers.of(text).next();
+        let unknown =
+            || Reason::server(Code::UnknownServer, format!("no server named {text} is linked"));
+        named.map(|key| Wanted::At(*key)).ok_or_else(unknown)
+    }
+}
+
+fn add_partner<T: PartialEq>(partners: &mut Vec<T>, partner: T) -> Result<(), Reason> {
+    if partners.contains(&partner) {
+        return Ok(());
+    }
+    if partners.len() >= PARTNERS_MAX {
+        let text = format!("a plugin may name {PARTNERS_MAX} others at most");
+        return Err(Reason::server(Code::LimitReached, text));
+    }
+    partners.push(partner);
+    Ok(())
+}

@@ -1,0 +1,481 @@
+//! Why two plugins are, or are not, connected: each rule that is looked at, what it says of these
+//! two, what was tried last, and what would have to change.
+
+use crate::broker::neighbours::children::ChildState;
+use crate::broker::neighbours::connections::ConnPhase;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, ConnId, Expose, PluginId, PluginState};
+use crate::control::{Direct, Message, Role, Tried};
+use crate::directory::Wanted;
+use crate::ends::ChannelInfo;
+use crate::key::Key;
+use crate::name::{Name, Version};
+use crate::reason::Reason;
+use crate::route::{Place, Reach, Route, routes};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Failures that are remembered.
+const FAILURES_MAX: usize = 256;
+
+/// A channel that did not come about, or a route of it that did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    from: (Name, Key),
+    to: (Name, Key),
+    route: Route,
+    reason: Reason,
+    /// When, since the start.
+    at: Duration,
+}
+
+/// All that is known of why two plugins are, or are not, connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The plugin that would open the channel, with its server's name.
+    pub from: String,
+    /// The plugin that it would be opened to, with its server's name.
+    pub to: String,
+    /// The routes of the channels that they have now.
+    pub connected: Vec<Route>,
+    /// The rules, in the order in which they are looked at. What follows a broken one was not
+    /// looked at.
+    pub rules: Vec<Rule>,
+    /// What would have to change.
+    pub change: Option<String>,
+}
+
+/// One rule, and what it says of two plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name: `known`, `link`, `exposed`, `version`, `accepted`, or that of a route.
+    pub name: &'static str,
+    /// Whether it lets them connect.
+    pub verdict: Verdict,
+    /// A sentence.
+    pub text: String,
+}
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It lets them connect.
+    Holds,
+    /// It does not.
+    Broken,
+    /// It says nothing either way: a route that is not possible, while another one is.
+    Open,
+}
+
+impl Verdict {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Holds => "yes",
+            Verdict::Broken => "no",
+            Verdict::Open => "-",
+        }
+    }
+}
+
+/// A plugin that somebody asks about.
+struct Subject {
+    name: Name,
+    server: Key,
+    version: Version,
+    /// Of this server's own.
+    plugin: Option<PluginId>,
+    place: Place,
+}
+
+impl Broker {
+    /// Remembers that a channel or a route did not work; the oldest such memory goes. A host tells
+    /// its server.
+    pub(crate) fn note_failure(&mut self, info: &ChannelInfo, route: Route, reason: Reason) {
+        let (from, to) = (info.from.clone(), info.to.clone());
+        log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
+        if let Some(uplink) = self.uplink() {
+            let (from, (to, server)) = (from.0.clone(), to.clone());
+            let tried = Tried { from, to, server, route, reason: reason.clone() };
+            self.send(uplink, &Message::Tried(tried));
+        }
+        if self.failures.len() == FAILURES_MAX {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(Failure { from, to, route, reason, at: self.now });
+    }
+
+    /// A host tells what its plugins tried in vain.
+    pub(crate) fn host_tried(&mut self, tried: Tried) {
+        let Tried { from, to, server, route, reason } = tried;
+        let (from, to) = ((from, self.home.key), (to, server));
+        self.note_failure(&ChannelInfo { from, to, route }, route, reason);
+    }
+
+    /// A channel of this host goes over a connection of its own, or has ended: its server does not
+    /// see it otherwise.
+    pub(crate) fn tell_direct(&mut self, info: &ChannelInfo, ended: bool) {
+        if let Some(uplink) = self.uplink()
+            && info.route.is_direct()
+        {
+            let (from, (to, server), route) = (info.from.0.clone(), info.to.clone(), info.route);
+            self.send(uplink, &Message::Direct(Direct { from, to, server, route, ended }));
+        }
+    }
+
+    /// A host tells of a channel that does not pass through this server.
+    pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: Direct) {
+        let most = self.settings.limits.channels;
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Direct { from, to, server, route, ended } = direct;
+        let channel = (from, to, server, route);
+        let known = conn.directs.get(&channel).copied();
+        let count = match (known, ended) {
+            (None, true) => return,
+            (None, false) if conn.directs.len() >= most => return,
+            (known, false) => known.unwrap_or(0).saturating_add(1),
+            (Some(count), true) => count - 1,
+        };
+        match count {
+            0 => conn.directs.remove(&channel),
+            _ => conn.directs.insert(channel, count),
+        };
+    }
+
+    /// The routes of the channels between two plugins that do not pass through this server.
+    fn direct_routes<'a>(&'a self, a: &'a Subject, b: &'a Subject) -> impl Iterator<Item = Route> {
+        let is = |from: &Name, to: &Name, server: Key, a: &Subject, b: &Subject| {
+            a.server == self.home.key && *from == a.name && *to == b.name && server == b.server
+        };
+        let directs = self.conns.values().flat_map(|conn| conn.directs.iter());
+        let directs = directs.flat_map(|(channel, count)| core::iter::repeat_n(channel, *count));
+        directs.filter_map(move |(from, to, server, route)| {
+            let pair = is(from, to, *server, a, b) || is(from, to, *server, b, a);
+            pair.then_some(*route)
+        })
+    }
+
+    /// Why two plugins are, or are not, connected. Each is `name`, or `name@server` with the name
+    /// or the key of a server.
+    pub fn explain(&self, from: &str, to: &str) -> Explanation {
+        let mut told = Explanation {
+            from: from.into(),
+            to: to.into(),
+            connected: Vec::new(),
+            rules: Vec::new(),
+            change: None,
+        };
+        if let Err(change) = self.explain_into(&mut told, from, to) {
+            told.change = Some(change);
+        }
+        told
+    }
+
+    /// Adds rule by rule, up to the first broken one; that says what would have to change.
+    fn explain_into(&self, told: &mut Explanation, from: &str, to: &str) -> Result<(), String> {
+        let a = self.subject(told, from)?;
+        told.from = self.full_name(&a.name, a.server);
+        let b = self.subject(told, to)?;
+        told.to = self.full_name(&b.name, b.server);
+        self.rule_exposed(told, &a, &b)?;
+        self.rule_version(told, &a, &b)?;
+        let status = self.status();
+        let pair = |channel: &&crate::broker::ChannelStatus| {
+            let (from, to) = (&channel.from, &channel.to);
+            let is = |end: &(Name, Key), s: &Subject| end.0 == s.name && end.1 == s.server;
+            is(from, &a) && is(to, &b) || is(from, &b) && is(to, &a)
+        };
+        let through_us = status.channels.iter().filter(pair).map(|channel| channel.route);
+        told.connected = through_us.chain(self.direct_routes(&a, &b)).collect();
+        self.rule_routes(told, &a, &b);
+        self.rule_accepted(told, &a, &b)
+    }
+
+    /// A plugin by what it is called on the command line.
+    fn subject(&self, told: &mut Explanation, text: &str) -> Result<Subject, String> {
+        let (name, server) = match text.split_once('@') {
+            Some((name, server)) => (name, Some(server)),
+            None => (text, None),
+        };
+        let fail = |told: &mut Explanation, text: String, change: String| {
+            told.rules.push(Rule { name: "known", verdict: Verdict::Broken, text });
+            Err(change)
+        };
+        let Ok(parsed) = name.parse::<Name>() else {
+            let text = format!("{name} is no name of a plugin");
+            return fail(told, text, "name plugins as they are shown by `trunkline status`".into());
+        };
+        let wanted = match self.wanted(server) {
+            Ok(wanted) => wanted,
+            Err(reason) => {
+                let (why, change) = self.why_not_linked(server.unwrap_or_default());
+                let text = format!("{}; {why}", reason.text);
+                told.rules.push(Rule { name: "link", verdict: Verdict::Broken, text });
+                return Err(change);
+            }
+        };
+        match self.directory.find(&parsed, 0, wanted, self.home.key) {
+            Ok(entry) => {
+                let here = entry.server == self.home.key;
+                let plugin = self.running(&parsed).filter(|_| here);
+                let place = plugin.map_or_else(|| self.far_place(entry.server), |p| self.place(p));
+                let at = self.server_name(entry.server);
+                let runs = plugin.map_or_else(String::new, |p| format!(", {}", self.runs_how(p)));
+                let text = format!("{name} version {} is at {at}{runs}", entry.version);
+                told.rules.push(Rule { name: "known", verdict: Verdict::Holds, text });
+                let (server, version) = (entry.server, entry.version);
+                Ok(Subject { name: parsed, server, version, plugin, place })
+            }
+            Err(_) => {
+                let (text, change) = self.why_unknown(&parsed, wanted);
+                fail(told, text, change)
+            }
+        }
+    }
+
+    /// Why a plugin is not in the directory, and what would have to change.
+    fn why_unknown(&self, name: &Name, wanted: Wanted) -> (String, String) {
+        let record = self.plugins.values().find(|record| record.config.name == *name);
+        if let Some(PluginState::Failed(reason)) = record.map(|record| &record.state) {
+            let text = format!("{name} failed: {reason}");
+            return (text, format!("mend {name}, and start the server again"));
+        }
+        let child = self.children.values().find(|child| child.config.name == *name);
+        match child.map(|child| &child.state) {
+            Some(ChildState::Ended(reason)) => {
+                let text = format!("{name} failed: {reason}");
+                return (text, format!("mend {name}, and start the server again"));
+            }
+            Some(ChildState::Starting | ChildState::Running) => {
+                let text = format!("{name} is being started in its process");
+                return (text, "wait until it runs".into());
+            }
+            None => {}
+        }
+        match wanted {
+            Wanted::At(key) if key != self.home.key => {
+                let at = self.server_name(key);
+                let text =
+                    format!("{at} shows no {name}: it does not run there, or is not exposed");
+                (text, format!("on {at}, load {name} with `expose = \"peers\"`"))
+            }
+            _ => {
+                let text = format!("no server that is known here has {name}");
+                (text, format!("load {name} here, or link a server that exposes it"))
+            }
+        }
+    }
+
+    /// Why a server is not linked, and what would have to change.
+    fn why_not_linked(&self, server: &str) -> (String, String) {
+        let key = server.parse::<Key>().ok();
+        // A name is learnt from a peer itself: any that has not been reached may be the one.
+        let may_be = |peer: &&crate::broker::Peer| match key {
+            Some(key) => peer.key == Some(key),
+            None => peer.conn.is_none(),
+        };
+        let peer = self.peers.values().find(may_be);
+        let of_name = |text: String| match peer.filter(|_| key.is_none()) {
+            Some(peer) => format!("{} may be it: {text}", peer.label()),
+            None => text,
+        };
+        let mut conns = self.conns.values().filter(|conn| conn.phase != ConnPhase::Ending);
+        let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
+        match peer {
+            Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
+            Some(peer) => {
+                let text = match &peer.reason {
+                    Some(reason) if peer.was_up => format!("its link ended: {reason}"),
+                    Some(reason) => format!("it is not linked: {reason}"),
+                    None => "it has not been reached".into(),
+                };
+                (of_name(text), "start it, or mend its [[peer]]".into())
+            }
+            None => {
+                let change = format!("add a [[peer]] with the address of {server}");
+                ("no peer with that key or name is linked".into(), change)
+            }
+        }
+    }
+
+    /// Whether the callee may be seen where the caller is.
+    fn rule_exposed(&self, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
+        let name = &b.name;
+        let (verdict, text) = if a.server == b.server {
+            (Verdict::Holds, "both belong to one server, whose plugins see each other".to_string())
+        } else if let Some(plugin) = b.plugin {
+            let seen = self.may_see(plugin, a.server);
+            let expose = self.plugins.get(&plugin).map(|record| &record.config.expose);
+            let how = match expose {
+                Some(Expose::Local) | None => "to plugins of its own server only",
+                Some(Expose::Peers) => "to all linked servers",
+                Some(Expose::Keys(_)) => "to some servers by their keys",
+            };
+            let verdict = if seen { Verdict::Holds } else { Verdict::Broken };
+            (verdict, format!("{name} is exposed {how}"))
+        } else {
+            (Verdict::Holds, format!("{} exposes {name} to us", self.server_name(b.server)))
+        };
+        told.rules.push(Rule { name: "exposed", verdict, text });
+        match verdict {
+            Verdict::Broken => {
+                let key = a.server;
+                Err(format!("expose {name}: `expose = \"peers\"`, or a list with {key}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the callee's version is what the caller says that it uses.
+    fn rule_version(&self, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
+        let record = a.plugin.and_then(|plugin| self.plugins.get(&plugin));
+        let uses = record.and_then(|record| {
+            record.config.uses.iter().find(|(name, _)| *name == b.name).map(|(_, least)| *least)
+        });
+        let (verdict, text) = match uses {
+            Some(least) if b.version < least => {
+                let text = format!("{} uses version {least}, this is {}", a.name, b.version);
+                (Verdict::Broken, text)
+            }
+            Some(least) => (Verdict::Holds, format!("{} uses version {least} or later", a.name)),
+            None if record.is_some() => {
+                let text = format!("{} does not say that it uses {}", a.name, b.name);
+                (Verdict::Open, text)
+            }
+            None => (Verdict::Open, format!("what {} uses is known at its server", a.name)),
+        };
+        told.rules.push(Rule { name: "version", verdict, text });
+        match verdict {
+            Verdict::Broken => Err(format!("install a newer {}", b.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Route by route: in use, possible, not possible, and what became of it last.
+    fn rule_routes(&self, told: &mut Explanation, a: &Subject, b: &Subject) {
+        let possible = routes(&a.place, &b.place);
+        for route in Route::ALL {
+            let last = self.failures.iter().rev().find(|failure| {
+                let (from, to) = (&failure.from, &failure.to);
+                let pair = from.0 == a.name && from.1 == a.server;
+                pair && to.0 == b.name && to.1 == b.server && failure.route == route
+            });
+            let place = possible.iter().position(|one| *one == route);
+            let far = [a, b].into_iter().find(|subject| subject.server != self.home.key);
+            let (verdict, mut text) = if told.connected.contains(&route) {
+                (Verdict::Holds, "in use".to_string())
+            } else if let (true, Some(far)) = (route.is_direct(), far) {
+                let at = self.server_name(far.server);
+                let text = format!("possible only if {} runs in a host; {at} knows", far.name);
+                (Verdict::Open, text)
+            } else if let Some(place) = place {
+                (Verdict::Holds, format!("possible, number {} to be tried", place + 1))
+            } else {
+                (Verdict::Open, format!("not possible: {}", why_not(route, &a.place, &b.place)))
+            };
+            if let Some(failure) = last {
+                let ago = self.now.saturating_sub(failure.at).as_secs();
+                text += &format!("; tried {ago} s ago: {}", failure.reason);
+            }
+            told.rules.push(Rule { name: route.as_str(), verdict, text });
+        }
+    }
+
+    /// What became of the last channel, where it was no route that failed.
+    fn rule_accepted(
+        &self,
+        told: &mut Explanation,
+        a: &Subject,
+        b: &Subject,
+    ) -> Result<(), String> {
+        if !told.connected.is_empty() {
+            return Ok(());
+        }
+        let last = self.failures.iter().rev().find(|failure| {
+            let pair = failure.from.0 == a.name && failure.to.0 == b.name;
+            pair && failure.from.1 == a.server && failure.to.1 == b.server
+        });
+        match last {
+            Some(Failure { reason, .. }) => {
+                let text = format!("the last channel did not come about: {reason}");
+                told.rules.push(Rule { name: "accepted", verdict: Verdict::Broken, text });
+                Err(format!("see what {} says", b.name))
+            }
+            None => {
+                let (from, to) = (&a.name, &b.name);
+                let here = |plugin: Option<PluginId>| {
+                    let record = plugin.and_then(|plugin| self.plugins.get(&plugin));
+                    record.is_some_and(|record| record.runs == Runs::Here)
+                };
+                let text = match here(a.plugin) && here(b.plugin) {
+                    true => format!("{from} has no channel to {to}; its calls need none here"),
+                    false => format!("{from} has opened no channel to {to}, nor called it lately"),
+                };
+                told.rules.push(Rule { name: "accepted", verdict: Verdict::Open, text });
+                Err(format!("nothing: {} may open a channel, or call, at any time", a.name))
+            }
+        }
+    }
+
+    fn full_name(&self, name: &Name, server: Key) -> String {
+        format!("{name}@{}", self.server_name(server))
+    }
+
+    /// What people call a server.
+    fn server_name(&self, server: Key) -> String {
+        if server == self.home.key {
+            return self.home.name.clone();
+        }
+        let named = self.servers().find(|(key, _)| *key == server).map(|(_, name)| name);
+        named.filter(|name| !name.is_empty()).map_or_else(|| server.to_string(), Into::into)
+    }
+
+    fn runs_how(&self, plugin: PluginId) -> String {
+        match self.plugins.get(&plugin).map(|record| record.runs) {
+            Some(Runs::At(conn)) => {
+                let label = self.conns.get(&conn).map(|conn| conn.label()).unwrap_or_default();
+                format!("in the host {label}")
+            }
+            _ => "inline".into(),
+        }
+    }
+
+    /// A plugin of another server, of which it is not known here in which process it runs.
+    fn far_place(&self, server: Key) -> Place {
+        let hello = self.servers.get(&server).and_then(|id| self.conns.get(id));
+        let machine = hello.and_then(|conn| conn.hello.as_ref()).map_or(server, |h| h.machine);
+        let reach = Reach::default();
+        Place { server, server_machine: machine, process: server, machine, reach }
+    }
+}
+
+/// Why a route is not among those that are tried.
+fn why_not(route: Route, a: &Place, b: &Place) -> &'static str {
+    let one_machine = a.machine == b.machine;
+    match route {
+        Route::Local => "they run in different processes",
+        _ if a.process == b.process => "they run in one process",
+        Route::Unix if !one_machine => "they are on different machines",
+        Route::Unix if !b.reach.unix => "the callee does not advertise `unix`",
+        Route::Unix => "each is with its own server",
+        Route::Tcp | Route::Punched if one_machine && a.server == b.server => {
+            "they are on one machine with their server"
+        }
+        Route::Tcp if !b.reach.net => "the callee advertises no `net` address",
+        Route::Punched if !(a.reach.seen && b.reach.seen) => {
+            "not both run in hosts that are linked over TCP"
+        }
+        Route::Tcp | Route::Punched => "a link of their servers joins them",
+        Route::Link => "no single link joins their processes",
+        Route::Relay => "one link joins them, and nobody has to pass anything on",
+    }
+}
+
+impl crate::broker::Conn {
+    /// Whether the peer is a host.
+    pub(crate) fn is_host(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.role == Role::Host)
+    }
+}

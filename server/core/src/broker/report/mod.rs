@@ -1,0 +1,5 @@
+//! What the broker says of itself: status, explanations, and the audit of tests.
+
+pub(crate) mod audit;
+pub(crate) mod explain;
+pub(crate) mod status;

@@ -1,0 +1,149 @@
+//! Credit that plugins give back, by themselves or by having taken what they were told.
+
+use crate::broker::{Broker, ConnId, Misuse, PluginId};
+use crate::ends::{Flag, Owner};
+use crate::ids::{EndId, Handle};
+use crate::limits::Limit;
+
+/// Credit is given back at the latest when so many bytes are owed: a plugin that gives credit
+/// itself may let others write more than any window has.
+const OWED_MAX: u64 = 1 << 30;
+
+impl Broker {
+    pub(crate) fn do_consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
+        if let Ok(Some(id)) = self.end_of(plugin, handle) {
+            self.consumed_by(id, count);
+        }
+    }
+
+    pub(crate) fn consumed_by(&mut self, id: EndId, count: usize) {
+        let Some(end) = self.ends.get_mut(id) else { return };
+        if !end.flags.has(Flag::Manual) {
+            end.owe(count as u64);
+            self.count_round(id, count as u64);
+            self.give_back(id);
+        }
+        self.deliver_later(id);
+        self.advance_close(id);
+    }
+
+    /// A plugin gives credit for its end itself from now on.
+    pub fn hold(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+        if let Some(id) = self.end_of(plugin, handle)?
+            && let Some(end) = self.ends.get_mut(id)
+        {
+            end.flags.set(Flag::Manual);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn do_credit(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        amount: u64,
+    ) -> Result<(), Misuse> {
+        let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
+        let Some(source) = self.ends.get(id).and_then(|end| end.peer) else { return Ok(()) };
+        let Some(end) = self.ends.get(source) else { return Ok(()) };
+        match end.allowance.checked_add(amount) {
+            Some(sum) if sum < u64::MAX => self.grant(source, amount),
+            _ => return Err(Misuse::CreditOverflow),
+        }
+        Ok(())
+    }
+
+    /// Gives back what was consumed, when it is at least what the other end still has: so a channel
+    /// costs two credits per window, not one per packet.
+    fn give_back(&mut self, id: EndId) {
+        let Some(end) = self.ends.get(id) else { return };
+        let Some(source) = end.peer else { return };
+        let left = self.ends.get(source).map_or(0, |source| source.allowance);
+        if end.owed == 0 || u64::from(end.owed) < left.min(OWED_MAX) {
+            return;
+        }
+        let more = self.growth(id, source);
+        let Some(end) = self.ends.get_mut(id) else { return };
+        if more > 0 {
+            end.change(|rare| {
+                rare.widened += more;
+                rare.grown += more;
+            });
+        }
+        let amount = u64::from(core::mem::take(&mut end.owed)) + more;
+        self.grant(source, amount);
+    }
+
+    /// Counts what a plugin consumed while a ping was on its way. The pong waits for the peer's
+    /// loop as data does, so a round trip under load is what a window has to last for.
+    fn count_round(&mut self, id: EndId, count: u64) {
+        let Some(end) = self.ends.get(id) else { return };
+        let source = end.peer.and_then(|source| self.ends.get(source));
+        let Some(conn) = source.and_then(|source| source.conn()) else { return };
+        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        if conn.link.round().is_measured() {
+            *conn.in_round.entry(id).or_default() += count;
+        }
+    }
+
+    /// A round trip is over: notes whose windows were short for it.
+    pub(crate) fn round_is_over(&mut self, conn: ConnId) {
+        let Some(conn) = self.conns.get_mut(&conn) else { return };
+        for (id, count) in core::mem::take(&mut conn.in_round) {
+            let short = count >= self.window(id) / 2;
+            if let Some(end) = self.ends.get_mut(id).filter(|_| short) {
+                end.flags.set(Flag::ShortWindow);
+            }
+        }
+    }
+
+    /// Bytes that may be on the way to a plugin's end: what it owes, and what the other end may
+    /// write.
+    pub(crate) fn window(&self, id: EndId) -> u64 {
+        let widened = self.ends.get(id).map_or(0, |end| end.rare().widened);
+        self.settings.limits.window.saturating_add(widened)
+    }
+
+    /// How much a window grows: it doubles when half of it was used up in one round trip, for then
+    /// it, and not the path, is what holds the channel back.
+    fn growth(&mut self, id: EndId, source: EndId) -> u64 {
+        let limits = &self.settings.limits;
+        let (most, link_most) = (limits.window_max, limits.link_window);
+        let Some(Owner::Stream(conn, _)) = self.ends.get(source).map(|source| source.owner())
+        else {
+            return 0;
+        };
+        let (now, window) = (self.now, self.window(id));
+        if let Some(link) = self.link_of(conn) {
+            link.measure(now);
+        }
+        let Some(conn) = self.conns.get_mut(&conn) else { return 0 };
+        let Some(end) = self.ends.get_mut(id) else { return 0 };
+        let short = end.flags.clear(Flag::ShortWindow);
+        let more = most.saturating_sub(window).min(window);
+        let beyond_link = conn.grown.saturating_add(more) > link_most;
+        if !short {
+            return 0;
+        } else if more == 0 || beyond_link {
+            let limit = if beyond_link { Limit::LinkWindow } else { Limit::Window };
+            self.counters.count(limit);
+            return 0;
+        }
+        conn.grown += more;
+        more
+    }
+
+    /// Takes the growth of an end's window off the account of the link that its bytes come from.
+    pub(crate) fn forget_growth(&mut self, id: EndId, source: EndId) {
+        let conn = self.ends.get(source).and_then(|source| source.conn());
+        let Some(end) = self.ends.get_mut(id) else { return };
+        let grown = end.rare().grown;
+        if grown > 0 {
+            end.change(|rare| rare.grown = 0);
+        }
+        if let Some(conn) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
+            conn.grown = conn.grown.saturating_sub(grown);
+            conn.in_round.remove(&id);
+        }
+    }
+}
