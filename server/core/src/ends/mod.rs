@@ -69,6 +69,8 @@ pub(crate) struct Ends {
     firsts: BTreeMap<PluginId, EndId>,
     /// The ends that a plugin has joined to others.
     through: BTreeSet<(PluginId, EndId)>,
+    /// How many ends each plugin answers for: its own, and those that it has joined.
+    counts: BTreeMap<PluginId, usize>,
 }
 
 impl Ends {
@@ -88,6 +90,7 @@ impl Ends {
                 self.chain(behind, |before, _| *before = Some(id));
             }
         }
+        end.plugins().for_each(|plugin| self.count(plugin, 1));
         match self.slots.get_mut(id.index()) {
             Some(slot) => {
                 if let Slot::Free { generation, next } = *slot {
@@ -118,6 +121,7 @@ impl Ends {
             self.through.remove(&(plugin, id));
         }
         let Slot::Taken(end) = slot else { return None };
+        end.plugins().for_each(|plugin| self.count(plugin, -1));
         if let Some(peer) = end.peer.filter(|peer| *peer != id)
             && let Some(peer) = self.get_mut(peer)
             && peer.peer == Some(id)
@@ -175,9 +179,24 @@ impl Ends {
             let before = end.change(|rare| rare.through.replace(plugin));
             if let Some(before) = before {
                 self.through.remove(&(before, id));
+                self.count(before, -1);
             }
             self.through.insert((plugin, id));
+            self.count(plugin, 1);
         }
+    }
+
+    fn count(&mut self, plugin: PluginId, change: isize) {
+        let count = self.counts.entry(plugin).or_default();
+        *count = count.saturating_add_signed(change);
+        if *count == 0 {
+            self.counts.remove(&plugin);
+        }
+    }
+
+    /// How many ends a plugin answers for: its own, and those that it has joined to others.
+    pub(crate) fn count_of(&self, plugin: PluginId) -> usize {
+        self.counts.get(&plugin).copied().unwrap_or(0)
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! What streams of calls take up: bytes that wait, on the account of their link, and calls that a
 //! callee has to answer, of which each stream leaves a share to others.
 
+use super::Calls;
 use crate::broker::{Broker, ConnId, PluginId};
 use crate::ids::EndId;
 use crate::limits::Limit;
@@ -12,8 +13,9 @@ impl Broker {
     /// itself, so that one caller cannot use them up, however many it makes.
     pub(crate) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
         let Some(record) = self.plugins.get(&callee) else { return Ok(()) };
+        let asked = self.calls.counts(callee).asked;
         let most = self.settings.limits.calls;
-        let free = most.saturating_sub(record.calls.asked);
+        let free = most.saturating_sub(asked);
         let taken = self.calls.streams.get(&end).map_or(0, |stream| stream.numbers.len());
         if taken <= free {
             return Ok(());
@@ -25,21 +27,13 @@ impl Broker {
         Err(Reason::server(Code::TooManyCalls, text))
     }
 
-    /// The account on which messages are charged that wait on a stream.
-    pub(crate) fn account(&mut self, conn: Option<ConnId>, plugin: PluginId) -> Option<&mut u64> {
-        match conn {
-            Some(conn) => self.conns.get_mut(&conn).map(|conn| &mut conn.calls_held),
-            None => self.plugins.get_mut(&plugin).map(|record| &mut record.calls.held),
-        }
-    }
-
     /// What is on the account on which a stream's messages are charged.
-    pub(crate) fn charged(&mut self, end: EndId) -> u64 {
+    pub(crate) fn charged(&self, end: EndId) -> u64 {
         let conn = self.conn_behind(end);
         let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else {
             return 0;
         };
-        self.account(conn, plugin).map_or(0, |account| *account)
+        self.calls.held(conn, plugin)
     }
 
     /// The connection over which a plugin's end is joined to another one.
@@ -58,11 +52,38 @@ impl Broker {
         if old == new {
             return;
         }
-        if let Some(account) = self.account(old.0, plugin) {
-            *account = account.saturating_sub(old.1);
+        self.calls.release(old, plugin);
+        self.calls.charge(new, plugin);
+    }
+}
+
+impl Calls {
+    /// What messages cost that wait on streams of a connection, or of a plugin within this process.
+    pub(crate) fn held(&self, conn: Option<ConnId>, plugin: PluginId) -> u64 {
+        match conn {
+            Some(conn) => self.held_by_conn.get(&conn).copied().unwrap_or(0),
+            None => self.counts(plugin).held,
         }
-        if let Some(account) = self.account(new.0, plugin) {
-            *account += new.1;
+    }
+
+    pub(super) fn charge(&mut self, (conn, amount): (Option<ConnId>, u64), plugin: PluginId) {
+        match conn {
+            Some(conn) if amount > 0 => *self.held_by_conn.entry(conn).or_default() += amount,
+            Some(_) => {}
+            None => self.change_counts(plugin, |counts| counts.held += amount),
+        }
+    }
+
+    pub(super) fn release(&mut self, (conn, amount): (Option<ConnId>, u64), plugin: PluginId) {
+        let Some(conn) = conn else {
+            self.change_counts(plugin, |counts| counts.held = counts.held.saturating_sub(amount));
+            return;
+        };
+        if let Some(held) = self.held_by_conn.get_mut(&conn) {
+            *held = held.saturating_sub(amount);
+            if *held == 0 {
+                self.held_by_conn.remove(&conn);
+            }
         }
     }
 }

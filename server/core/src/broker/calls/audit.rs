@@ -1,7 +1,7 @@
 //! What must always hold of calls, checked for tests.
 
 use super::{Asked, Asker, CallCounts, Heard};
-use crate::broker::{Broker, Effect, PluginId, TimerKey, Told};
+use crate::broker::{Broker, ConnId, Effect, PluginId, TimerKey, Told};
 use crate::calls::MESSAGE_COST;
 use crate::ends::{End, Flag};
 use crate::ids::{EndId, Handle};
@@ -67,11 +67,9 @@ impl Broker {
             }
         }
         self.audit_call_streams(&numbers, &mut counts)?;
-        for (plugin, record) in &self.plugins {
-            let found = counts.get(plugin).copied().unwrap_or_default();
-            if found != record.calls {
-                return Err(format!("{plugin:?} has {found:?}, counted are {:?}", record.calls));
-            }
+        counts.retain(|_, counts| *counts != CallCounts::default());
+        if counts != self.calls.counts {
+            return Err(format!("plugins have {counts:?}, counted are {:?}", self.calls.counts));
         }
         Ok(())
     }
@@ -82,7 +80,7 @@ impl Broker {
         numbers: &BTreeMap<EndId, usize>,
         counts: &mut BTreeMap<PluginId, CallCounts>,
     ) -> Result<(), String> {
-        let mut accounts = BTreeMap::new();
+        let mut accounts: BTreeMap<ConnId, u64> = BTreeMap::new();
         for (end, stream) in &self.calls.streams {
             let ours =
                 |end: &&End| end.flags.has(Flag::Calls) && end.plugin() == Some(stream.plugin);
@@ -103,12 +101,10 @@ impl Broker {
                 None => counts.entry(stream.plugin).or_default().held += stream.charged.1,
             }
         }
-        for (id, conn) in self.conns.iter() {
-            let found: u64 = accounts.get(id).copied().unwrap_or(0);
-            if found != conn.calls_held {
-                let counted = conn.calls_held;
-                return Err(format!("calls hold {found} bytes of {id:?}, counted are {counted}"));
-            }
+        accounts.retain(|_, held| *held > 0);
+        if accounts != self.calls.held_by_conn {
+            let counted = &self.calls.held_by_conn;
+            return Err(format!("calls hold {accounts:?} bytes, counted are {counted:?}"));
         }
         match self.calls.frames.is_empty() {
             true => Ok(()),

@@ -87,7 +87,7 @@ impl Broker {
         }
         let gone = || Reason::server(Code::PluginStopped, "the caller is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
-        let held = self.plugins.get(&plugin).map_or(0, |record| record.calls.held);
+        let held = self.calls.counts(plugin).held;
         self.holds(held, request.len())?;
         let call = self.queue_call(Asker::Plugin(plugin), callee, caller, request.to_vec())?;
         self.watch_call(call, deadline);
@@ -104,14 +104,11 @@ impl Broker {
     ) -> Result<CallId, Reason> {
         let length = u32::try_from(request.len()).unwrap_or(u32::MAX);
         let call = self.add_call(asker, Asked::Plugin(callee, Heard::Queued(length)))?;
-        if let Some(record) = self.plugins.get_mut(&callee) {
-            record.calls.queued += 1;
-        }
+        self.calls.change_counts(callee, |counts| counts.queued += 1);
         self.weigh_calls(callee);
-        if let Asker::Plugin(caller) = asker
-            && let Some(record) = self.plugins.get_mut(&caller)
-        {
-            record.calls.held += u64::from(length) + MESSAGE_COST;
+        if let Asker::Plugin(caller) = asker {
+            let cost = u64::from(length) + MESSAGE_COST;
+            self.calls.change_counts(caller, |counts| counts.held += cost);
         }
         self.tell(callee, Told::Call(call, caller, request));
         Ok(call)
@@ -155,15 +152,10 @@ impl Broker {
 
     /// A request waits no longer to be told to its callee.
     pub(super) fn unqueue(&mut self, asker: Asker, callee: PluginId, length: u32) {
-        if let Some(record) = self.plugins.get_mut(&callee) {
-            record.calls.queued = record.calls.queued.saturating_sub(1);
-        }
+        self.calls.change_counts(callee, |counts| counts.queued = counts.queued.saturating_sub(1));
         self.weigh_calls(callee);
-        if let Asker::Plugin(caller) = asker
-            && let Some(record) = self.plugins.get_mut(&caller)
-        {
-            let held = u64::from(length) + MESSAGE_COST;
-            record.calls.held = record.calls.held.saturating_sub(held);
+        if let Asker::Plugin(caller) = asker {
+            self.calls.release((None, u64::from(length) + MESSAGE_COST), caller);
         }
     }
 
@@ -178,13 +170,13 @@ impl Broker {
     pub(super) fn count_call(&mut self, asker: Asker, asked: Asked) -> Result<(), Reason> {
         let (caller, callee) = (asker.plugin(), asked.plugin());
         let most = self.settings.limits.calls;
-        let full = |plugin: Option<PluginId>, count: fn(&PluginRecord) -> usize| {
-            let record = plugin.and_then(|plugin| self.plugins.get(&plugin));
-            record.filter(|record| count(record) >= most).map(|record| &record.config.name)
+        let full = |plugin: Option<PluginId>, count: fn(CallCounts) -> usize| {
+            let plugin = plugin.filter(|plugin| count(self.calls.counts(*plugin)) >= most)?;
+            self.plugins.get(&plugin).map(|record| &record.config.name)
         };
-        let text = if let Some(name) = full(caller, |record| record.calls.made) {
+        let text = if let Some(name) = full(caller, |counts| counts.made) {
             format!("{name} waits for {most} calls, as many as a plugin may")
-        } else if let Some(name) = full(callee, |record| record.calls.asked) {
+        } else if let Some(name) = full(callee, |counts| counts.asked) {
             format!("{name} has {most} calls to answer, as many as a plugin may have")
         } else {
             self.count_calls_of(caller, |counts| counts.made += 1);
@@ -201,9 +193,7 @@ impl Broker {
         change: impl FnOnce(&mut CallCounts),
     ) {
         let Some(plugin) = plugin else { return };
-        if let Some(record) = self.plugins.get_mut(&plugin) {
-            change(&mut record.calls);
-        }
+        self.calls.change_counts(plugin, change);
         self.weigh_calls(plugin);
     }
 

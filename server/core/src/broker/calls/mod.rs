@@ -16,7 +16,7 @@ mod over;
 mod streams;
 
 use crate::broker::{Broker, Misuse, OpenCalls, PluginId};
-use crate::ids::{CallId, EndId};
+use crate::ids::{CallId, ConnId, EndId};
 use crate::name::Version;
 use crate::reason::Reason;
 use alloc::collections::BTreeMap;
@@ -135,6 +135,10 @@ pub(crate) struct Calls {
     frames: Frames,
     /// What decides whether a plugin is called at once, by the plugin's number.
     quick: Vec<Quick>,
+    /// What each plugin of this process has to do with calls.
+    counts: BTreeMap<PluginId, CallCounts>,
+    /// What messages of calls cost that wait here for their rest, or for the peer.
+    held_by_conn: BTreeMap<ConnId, u64>,
     streams: BTreeMap<EndId, CallStream>,
     /// The stream of each pair of plugins whose caller is here.
     pairs: BTreeMap<PairKey, EndId>,
@@ -235,6 +239,20 @@ impl Broker {
 }
 
 impl Calls {
+    /// What a plugin has to do with calls.
+    pub(crate) fn counts(&self, plugin: PluginId) -> CallCounts {
+        self.counts.get(&plugin).copied().unwrap_or_default()
+    }
+
+    /// Changes what a plugin has to do with calls. Nothing is kept of one that has none.
+    fn change_counts(&mut self, plugin: PluginId, change: impl FnOnce(&mut CallCounts)) {
+        let counts = self.counts.entry(plugin).or_default();
+        change(counts);
+        if *counts == CallCounts::default() {
+            self.counts.remove(&plugin);
+        }
+    }
+
     /// A name for a call.
     #[inline]
     fn next_id(&mut self) -> CallId {

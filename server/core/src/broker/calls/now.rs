@@ -247,8 +247,8 @@ impl Broker {
         if self.calls.quick.len() <= at {
             self.calls.quick.resize_with(at + 1, Quick::default);
         }
+        let (counts, most) = (self.calls.counts(plugin), self.settings.limits.calls);
         let Some(quick) = self.calls.quick.get_mut(at) else { return };
-        let (counts, most) = (record.calls, self.settings.limits.calls);
         let runs = record.state == PluginState::Running && !self.stopping;
         let starts = record.state == PluginState::Starting && !self.stopping;
         if !runs {

@@ -23,7 +23,7 @@ impl Broker {
     /// What a plugin is told of a call to another one of this process: the answer only if there is
     /// room to keep it until then. One that comes over a link has been kept all the time.
     fn fitting(&mut self, asker: PluginId, outcome: Outcome) -> Outcome {
-        let held = self.plugins.get(&asker).map_or(0, |record| record.calls.held);
+        let held = self.calls.counts(asker).held;
         match outcome {
             Outcome::Answered(answer) => match self.holds(held, answer.len()) {
                 Ok(()) => Outcome::Answered(answer),
@@ -35,9 +35,7 @@ impl Broker {
 
     /// A plugin is told an outcome, which is kept no longer.
     pub(crate) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
-        if let Some(record) = self.plugins.get_mut(&plugin) {
-            record.calls.held = record.calls.held.saturating_sub(outcome.cost());
-        }
+        self.calls.release((None, outcome.cost()), plugin);
     }
 
     /// The asking side, or its time, gives a call up.
@@ -104,9 +102,7 @@ impl Broker {
         match asker {
             Asker::Stream(stream, number) => self.send_outcome(stream, number, outcome),
             Asker::Plugin(plugin) => {
-                if let Some(record) = self.plugins.get_mut(&plugin) {
-                    record.calls.held += outcome.cost();
-                }
+                self.calls.charge((None, outcome.cost()), plugin);
                 self.tell(plugin, Told::Reply(call, outcome));
             }
         }

@@ -404,9 +404,7 @@ impl Broker {
         {
             self.calls.pairs.remove(pair);
         }
-        if let Some(account) = self.account(stream.charged.0, stream.plugin) {
-            *account = account.saturating_sub(stream.charged.1);
-        }
+        self.calls.release(stream.charged, stream.plugin);
         Some(stream)
     }
 }

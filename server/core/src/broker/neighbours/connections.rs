@@ -117,8 +117,6 @@ pub(crate) struct Conn {
     pub(crate) in_round: BTreeMap<EndId, u64>,
     /// Streams of the peer whose preface has not been answered.
     pub(crate) unanswered: usize,
-    /// What messages of calls cost that wait here for their rest, or for the peer.
-    pub(crate) calls_held: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
 }
@@ -213,7 +211,6 @@ impl Broker {
             grown: 0,
             in_round: BTreeMap::new(),
             unanswered: 0,
-            calls_held: 0,
             bytes_in: 0,
             bytes_out: 0,
         };

@@ -1,7 +1,6 @@
 //! The plugins of this server: their records, and what they ask for beside channels.
 
 use crate::address::Shareable;
-use crate::broker::calls::CallCounts;
 use crate::broker::{Broker, ConnId, PluginId, TimerKey};
 use crate::control::SocketName;
 use crate::directory::{Entry, Wanted};
@@ -97,8 +96,6 @@ pub(crate) struct PluginRecord {
     /// How its process can be reached directly.
     pub(crate) direct: Direct,
     pub(crate) state: PluginState,
-    pub(crate) channels: usize,
-    pub(crate) calls: CallCounts,
     next_timer: u64,
 }
 
@@ -182,8 +179,7 @@ impl Broker {
         self.names.insert(config.name.clone(), id);
         self.partners.insert(id, runs, &config);
         let state = PluginState::Starting;
-        let (channels, calls, next_timer) = Default::default();
-        let record = PluginRecord { config, runs, direct, state, channels, calls, next_timer };
+        let record = PluginRecord { config, runs, direct, state, next_timer: 0 };
         self.plugins.insert(id, record);
         self.weigh_calls(id);
         Ok(id)

@@ -188,10 +188,10 @@ impl Broker {
                 *counted.entry(plugin).or_default() += 1;
             }
         }
-        for (id, record) in &self.plugins {
-            let found = counted.get(id).copied().unwrap_or(0);
-            if found != record.channels {
-                return Err(format!("{id:?} has {found} ends, {} are counted", record.channels));
+        for (id, found) in counted {
+            let counts = self.ends.count_of(id);
+            if found != counts {
+                return Err(format!("{id:?} has {found} ends, {counts} are counted"));
             }
         }
         self.audit_records()?;

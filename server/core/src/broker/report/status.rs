@@ -155,7 +155,7 @@ impl Broker {
         let home = self.home.key;
         let counted = self.channels_by_plugin();
         let channels_of = |plugin: (Name, Key)| counted.get(&plugin).copied().unwrap_or(0);
-        let own = self.plugins.values().map(|record| PluginStatus {
+        let own = self.plugins.iter().map(|(id, record)| PluginStatus {
             name: record.config.name.clone(),
             version: record.config.version,
             state: record.state.clone(),
@@ -163,10 +163,10 @@ impl Broker {
             placement: self.placement(record.runs),
             direct: record.direct.clone(),
             channels: match record.runs {
-                Runs::Here => record.channels,
+                Runs::Here => self.ends.count_of(*id),
                 Runs::At(_) => channels_of((record.config.name.clone(), home)),
             },
-            calls: (record.runs == Runs::Here).then(|| record.calls.open()),
+            calls: (record.runs == Runs::Here).then(|| self.calls.counts(*id).open()),
         });
         let own: Vec<PluginStatus> = own.collect();
         let names: BTreeSet<Name> = own.iter().map(|plugin| plugin.name.clone()).collect();

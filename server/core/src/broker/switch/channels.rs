@@ -17,7 +17,7 @@ impl Broker {
     pub(crate) fn has_room(&mut self, plugin: PluginId) -> Result<(), Reason> {
         let most = self.settings.limits.channels;
         match self.plugins.get(&plugin) {
-            Some(record) if record.channels >= most => {
+            Some(record) if self.ends.count_of(plugin) >= most => {
                 let name = &record.config.name;
                 let text = format!("{name} has {most} channels, as many as a plugin may have");
                 Err(self.limit_reached(Limit::Channels, text))
@@ -49,9 +49,7 @@ impl Broker {
         let mut end = End::new(Owner::Plugin(plugin), phase);
         end.flags.note(Flag::Calls, purpose == Purpose::Calls);
         end.info = info.map(|info| self.pairs.share(info));
-        let id = self.add_end(end)?;
-        self.count_channel(plugin, 1);
-        Ok(id)
+        self.add_end(end)
     }
 
     /// Notes between whom the channel of an end is.
@@ -83,12 +81,6 @@ impl Broker {
         }
         if let Some(end) = self.ends.get_mut(b) {
             end.peer = Some(a);
-        }
-    }
-
-    pub(crate) fn count_channel(&mut self, plugin: PluginId, change: isize) {
-        if let Some(record) = self.plugins.get_mut(&plugin) {
-            record.channels = record.channels.saturating_add_signed(change);
         }
     }
 

@@ -176,9 +176,6 @@ impl Broker {
         if let Some(info) = &end.info {
             self.info_ends(end.plugins(), info);
         }
-        for plugin in end.plugins() {
-            self.count_channel(plugin, -1);
-        }
         if let (Some(conn), Phase::Asking) = (end.conn(), end.phase) {
             self.count_unanswered(conn, -1);
         }
@@ -380,7 +377,6 @@ impl Broker {
         // Of several relays in a row, the nearest one answers for each end.
         if end.through().is_none() {
             self.ends.set_through(source, plugin);
-            self.count_channel(plugin, 1);
         }
     }
 
