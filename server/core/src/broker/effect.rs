@@ -17,16 +17,16 @@ use alloc::vec::Vec;
 pub enum Effect {
     /// Tell a plugin something.
     Tell(PluginId, Told),
-    /// Dial a peer, then say [`connected`](crate::broker::Broker::connected) or
-    /// [`dial_failed`](crate::broker::Broker::dial_failed).
+    /// Dial a peer, then say [`connected`](super::Broker::connected) or
+    /// [`dial_failed`](super::Broker::dial_failed).
     Dial(Dial),
     /// Write what is left in the connection's outbox, then close it. The broker has forgotten all
     /// else about it.
     HangUp(ConnId),
     /// Close the connection at once, without another byte.
     CutOff(ConnId),
-    /// Dial a process directly, then say [`connected`](crate::broker::Broker::connected) or
-    /// [`direct_failed`](crate::broker::Broker::direct_failed).
+    /// Dial a process directly, then say [`connected`](super::Broker::connected) or
+    /// [`direct_failed`](super::Broker::direct_failed).
     DialDirect(DirectDial),
     /// Take these bytes as if the connection had just brought them.
     TakeAgain(ConnId, Vec<u8>),
@@ -36,15 +36,15 @@ pub enum Effect {
     HomeFound,
     /// The link to which this process owes its life is gone: there is nothing left to do.
     Orphaned,
-    /// Start a host with a connection to it, and say [`connected`](crate::broker::Broker::connected); when
-    /// it has ended, or cannot be started, [`child_ended`](crate::broker::Broker::child_ended).
+    /// Start a host with a connection to it, and say [`connected`](super::Broker::connected); when
+    /// it has ended, or cannot be started, [`child_ended`](super::Broker::child_ended).
     StartChild(ChildId),
     /// End a host whose link is gone, if it has not ended.
     EndChild(ChildId),
     /// The server does not take this plugin: stop it.
     Reject(PluginId, Reason),
     /// The command line asks for something: answer with
-    /// [`answer_command`](crate::broker::Broker::answer_command).
+    /// [`answer_command`](super::Broker::answer_command).
     Command {
         /// What to name in the answer.
         request: Handle,
@@ -81,7 +81,7 @@ pub enum DirectPlace {
     /// At the address from which its link comes, from the port of our own link, while it dials us.
     Punch(Vec<Endpoint>),
     /// As `Punch`, from the side that is called: the connection then counts as accepted, as
-    /// [`Opened::Direct`](crate::broker::Opened::Direct).
+    /// [`Opened::Direct`](super::Opened::Direct).
     Answer(Vec<Endpoint>),
 }
 
@@ -92,9 +92,9 @@ pub enum Told {
     Open(Handle, Caller),
     /// A channel that the plugin opened was accepted.
     Opened(Handle),
-    /// There is room to write; ask [`room`](crate::broker::Broker::room) how much.
+    /// There is room to write; ask [`room`](super::Broker::room) how much.
     Credit(Handle),
-    /// Bytes are waiting: take them with [`take_inbox`](crate::broker::Broker::take_inbox).
+    /// Bytes are waiting: take them with [`take_inbox`](super::Broker::take_inbox).
     Deliver(Handle),
     /// The other end writes no more.
     Close(Handle),
@@ -159,7 +159,7 @@ pub struct LinkChange {
     pub down: Option<Reason>,
 }
 
-/// What one call of [`receive`](crate::broker::Broker::receive) came to.
+/// What one call of [`receive`](super::Broker::receive) came to.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// The input is used up.
@@ -167,7 +167,7 @@ pub enum Step<'a> {
     /// There may be effects to perform before the next call.
     More,
     /// Tell a plugin these bytes, after the effects that are waiting, then say
-    /// [`consumed`](crate::broker::Broker::consumed).
+    /// [`consumed`](super::Broker::consumed).
     Write {
         /// The plugin.
         plugin: PluginId,
