@@ -8,6 +8,7 @@ use crate::ids::Handle;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -51,6 +52,63 @@ pub enum Effect {
         /// `status`, `stop`, or `explain FROM TO`.
         name: String,
     },
+}
+
+/// What waits to be done, in this order.
+#[derive(Debug, Default)]
+pub(super) struct Effects(VecDeque<Queued>);
+
+/// One thing that waits to be done.
+#[derive(Debug)]
+pub(super) enum Queued {
+    Effect(Effect),
+    /// Plugins are told what has become of an entry of the directory: of a server, with a name.
+    News(Key, Name),
+}
+
+impl Effects {
+    pub(super) fn push_back(&mut self, effect: Effect) {
+        self.0.push_back(Queued::Effect(effect));
+    }
+
+    pub(super) fn push_news(&mut self, server: Key, name: Name) {
+        self.0.push_back(Queued::News(server, name));
+    }
+
+    /// Puts effects in front of all others.
+    pub(super) fn push_front_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects.into_iter().rev() {
+            self.0.push_front(Queued::Effect(effect));
+        }
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<Queued> {
+        self.0.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Effect> {
+        self.0.iter().filter_map(|queued| match queued {
+            Queued::Effect(effect) => Some(effect),
+            Queued::News(..) => None,
+        })
+    }
+}
+
+impl IntoIterator for Effects {
+    type Item = Queued;
+    type IntoIter = alloc::collections::vec_deque::IntoIter<Queued>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
 /// A peer to dial.

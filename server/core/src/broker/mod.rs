@@ -57,12 +57,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use calls::Calls;
 use core::time::Duration;
+use effect::{Effects, Queued};
 use meetings::attempts::Attempts;
 use meetings::direct::Tickets;
 use neighbours::children::Child;
 use neighbours::connections::Conn;
 use neighbours::peers::Peer;
 use neighbours::uplink::Home;
+use registry::news::Announcements;
 use registry::partners::{Index, Partners};
 use registry::plugins::PluginRecord;
 use report::explain::Failure;
@@ -133,6 +135,7 @@ pub struct Broker {
     /// The plugins that start or run, by name.
     names: BTreeMap<Name, PluginId>,
     partners: Partners,
+    announcements: Announcements,
     conns: Conns,
     /// Connections whose peers may have to say yet who they are; some have said it since.
     young: BTreeSet<ConnId>,
@@ -161,7 +164,7 @@ pub struct Broker {
     failures: VecDeque<Failure>,
     counters: Counters,
     timers: Timers<TimerKey>,
-    effects: VecDeque<Effect>,
+    effects: Effects,
     random: u64,
     stopping: bool,
 }
@@ -182,6 +185,7 @@ impl Broker {
             next_plugin: 0,
             names: BTreeMap::new(),
             partners: Partners::default(),
+            announcements: Announcements::default(),
             conns: Conns::new(),
             young: BTreeSet::new(),
             touched: Vec::new(),
@@ -201,7 +205,7 @@ impl Broker {
             failures: VecDeque::new(),
             counters: Counters::default(),
             timers: Timers::new(),
-            effects: VecDeque::new(),
+            effects: Effects::default(),
             stopping: false,
         }
     }
@@ -255,7 +259,7 @@ impl Broker {
 
     /// Whether a connection may have something to write.
     pub fn has_touched(&self) -> bool {
-        !self.touched.is_empty()
+        !self.touched.is_empty() || self.announcements.is_due()
     }
 
     /// The servers that are linked to the one that this process belongs to, with their names.
@@ -276,7 +280,11 @@ impl Broker {
     fn effect_that_holds(&mut self) -> Option<Effect> {
         loop {
             match self.effects.pop_front()? {
-                Effect::Tell(plugin, told) => {
+                Queued::News(server, name) => {
+                    let told = self.news_of(server, name);
+                    self.effects.push_front_all(told);
+                }
+                Queued::Effect(Effect::Tell(plugin, told)) => {
                     let of_calls = told.channel().is_some_and(|told| self.carries_calls(told));
                     match self.still_true(plugin, told) {
                         Some(told) if of_calls => self.calls_told(plugin, told),
@@ -284,7 +292,7 @@ impl Broker {
                         None => {}
                     }
                 }
-                other => return Some(other),
+                Queued::Effect(other) => return Some(other),
             }
         }
     }

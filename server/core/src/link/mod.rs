@@ -300,6 +300,11 @@ impl Link {
         }
     }
 
+    /// Bytes of control messages that wait for the peer's credit.
+    pub fn control_waiting(&self) -> usize {
+        self.control_waiting.len()
+    }
+
     /// Ends a stream in both directions, and says why. The stream ends behind the reason, so that
     /// the peer cannot take it for one that was closed in order.
     pub fn abort(&mut self, stream: StreamId, reason: Reason) {

@@ -61,7 +61,7 @@ impl Broker {
                 return Err(format!("{id:?} is not number {number} of {end}"));
             }
         }
-        for effect in &self.effects {
+        for effect in self.effects.iter() {
             if let Effect::Tell(plugin, Told::Reply(_, outcome)) = effect {
                 counts.entry(*plugin).or_default().held += outcome.cost();
             }

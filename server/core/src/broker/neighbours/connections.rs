@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::reason::{By, Code, Reason};
 use crate::route::Route;
 use crate::wire::Wire;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -106,6 +106,9 @@ pub(crate) struct Conn {
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
+    /// Names that connect the two servers: plugins of the peer that ours use or invite, and plugins
+    /// of ours that the peer's invite.
+    pub(crate) common: BTreeSet<Name>,
     /// What the peer's plugins offer to ours.
     pub(crate) offers: Offers,
     /// Of a host: its channels that do not pass through us.
@@ -140,16 +143,6 @@ pub(crate) struct PeerInfo {
 impl Conn {
     pub(crate) fn peer_name(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.name.as_str())
-    }
-
-    /// Whether our hello is in its outbox or on its way.
-    pub(crate) fn has_heard_hello(&self) -> bool {
-        match self.phase {
-            _ if self.is_direct() => false,
-            ConnPhase::Ending | ConnPhase::AwaitsTicket => false,
-            ConnPhase::Shaking => self.how != Opened::Accepted,
-            ConnPhase::AwaitsHello | ConnPhase::Up | ConnPhase::Draining => true,
-        }
     }
 
     /// Whether this connection is for one channel between two processes.
@@ -206,6 +199,7 @@ impl Broker {
             hello: None,
             touched: false,
             wanted: Wants::default(),
+            common: BTreeSet::new(),
             offers: Offers::default(),
             directs: BTreeMap::new(),
             grown: 0,

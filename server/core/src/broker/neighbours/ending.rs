@@ -103,6 +103,7 @@ impl Broker {
         }
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
+        self.announcements.ignore(id);
         self.lose_streams(id, &reason);
         self.offers_over(id);
         if host {

@@ -24,10 +24,10 @@ impl Broker {
             Role::Server if self.is_host() => self.uplink_linked(id, key, name, plugins),
             Role::Server => {
                 self.server_linked(id, key, plugins);
-                self.weigh(id);
+                self.update_link_need(id);
             }
             Role::Host => self.host_linked(id, key, plugins),
-            Role::Command => {}
+            Role::Command => self.announcements.ignore(id),
         }
     }
 

@@ -6,12 +6,12 @@ use crate::broker::neighbours::connections::Opened;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, Effect, Expose, LinkChange, PluginId, Settings, Told};
 use crate::control::{
-    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Plugins, Registration, Rejected,
-    Role, Unlinked, Use, Withdrawn,
+    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Role,
+    Unlinked, Use, Withdrawn,
 };
-use crate::directory::ChangeKind;
+
 use crate::key::Key;
-use crate::name::Name;
+
 use crate::reason::{Code, Reason};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -57,14 +57,6 @@ impl Broker {
         self.home.link
     }
 
-    /// Where a host registers its plugins: from its own hello on, which came before its server's.
-    fn registry(&self) -> Option<ConnId> {
-        let calling =
-            |conn: &crate::broker::Conn| conn.how != Opened::Accepted && conn.has_heard_hello();
-        let calling = || self.conns.iter().find(|(_, conn)| calling(conn)).map(|(id, _)| *id);
-        self.uplink().or_else(calling).filter(|_| self.is_host())
-    }
-
     /// A host's link to its server, while it is up.
     pub(crate) fn uplink(&self) -> Option<ConnId> {
         self.home.link
@@ -102,32 +94,8 @@ impl Broker {
         }
     }
 
-    /// What this host asks its server to know of all its plugins.
-    pub(crate) fn registrations(&self) -> Vec<Announced> {
-        let running = self.names.values().filter(|id| self.is_running(**id));
-        running.filter_map(|id| self.registration(*id)).collect()
-    }
-
-    /// Registers a plugin that runs, or what has changed of it.
-    pub(crate) fn register(&mut self, plugin: PluginId) {
-        if let Some(registry) = self.registry()
-            && self.is_running(plugin)
-            && let Some(announced) = self.registration(plugin)
-        {
-            let plugins = [announced].to_vec();
-            self.send(registry, &Message::Plugins(Plugins { plugins }));
-        }
-    }
-
-    /// A plugin that was registered, or was about to be, is gone.
-    pub(crate) fn unregister(&mut self, name: &Name) {
-        if let Some(registry) = self.registry() {
-            let names = [name.clone()].to_vec();
-            self.send(registry, &Message::Withdrawn(Withdrawn { names, server: None }));
-        }
-    }
-
-    fn registration(&self, plugin: PluginId) -> Option<Announced> {
+    /// What a host asks its server to know of a plugin.
+    pub(crate) fn registration(&self, plugin: PluginId) -> Option<Announced> {
         let record = self.plugins.get(&plugin).filter(|record| record.runs == Runs::Here)?;
         let config = &record.config;
         let registration = Registration {
@@ -155,10 +123,7 @@ impl Broker {
     pub(crate) fn uplink_announces(&mut self, plugins: Vec<Announced>) {
         for Announced { name, version, server, .. } in plugins {
             let server = server.unwrap_or(self.home.key);
-            if let Some(change) = self.directory.announce(server, &name, version) {
-                debug_assert!(change.kind != ChangeKind::Left);
-                self.tell_change(&change);
-            }
+            self.enter(server, &name, version);
         }
     }
 
@@ -219,9 +184,5 @@ impl Broker {
         if let (Some(uplink), Some(plugin)) = (self.uplink(), name) {
             self.send(uplink, &Message::CloseLink(CloseLink { plugin, server }));
         }
-    }
-
-    fn is_running(&self, plugin: PluginId) -> bool {
-        self.plugin_state(plugin) == Some(&crate::broker::PluginState::Running)
     }
 }

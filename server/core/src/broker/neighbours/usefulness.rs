@@ -3,17 +3,20 @@
 
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::neighbours::peers::Keep;
-use crate::broker::{Broker, ConnId, TimerKey};
+use crate::broker::registry::partners::partners_of;
+use crate::broker::{Broker, ConnId, PluginConfig, TimerKey};
 use crate::control::{Message, Wanted};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
 
 impl Broker {
-    /// Judges anew whether we have a use for a link, and tells the peer when that has changed.
-    pub(crate) fn weigh(&mut self, id: ConnId) {
+    /// Judges anew whether we have a use for a link, and tells the peer when that has changed. It
+    /// costs the same whatever the two servers have.
+    pub(crate) fn update_link_need(&mut self, id: ConnId) {
         let Some(key) = self.serving(id) else { return };
-        let ours = self.wants_link_to(key);
+        let in_common = self.conns.get(&id).is_some_and(|conn| !conn.common.is_empty());
+        let ours = in_common || self.keeps_link_to(key);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if core::mem::replace(&mut conn.wanted.ours, ours) != ours {
             self.send(id, &Message::Wanted(Wanted { wanted: ours }));
@@ -59,20 +62,39 @@ impl Broker {
             })
     }
 
-    /// Whether a plugin of this server uses or invites one of that server, or the link is kept. It
-    /// costs as much as that server has plugins.
-    fn wants_link_to(&self, key: Key) -> bool {
+    /// Notes whether a name still connects this server with the one at the other end of a link.
+    pub(crate) fn update_common(&mut self, id: ConnId, name: &Name) {
+        let Some(key) = self.serving(id) else { return };
+        let version = self.directory.version(key, name);
+        let wanted = version.is_some_and(|version| self.is_wanted(name, version));
+        let here = self.names.contains_key(name);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let invited = here && conn.offers.invites(name);
+        match wanted || invited {
+            true => conn.common.insert(name.clone()),
+            false => conn.common.remove(name),
+        };
+    }
+
+    /// A plugin of this server, or what it wants, has changed: notes which names connect this
+    /// server with others, as far as they concern the plugin.
+    pub(crate) fn update_links_of(&mut self, config: &PluginConfig) {
+        for id in self.links_concerned(config) {
+            self.update_common(id, &config.name);
+            for name in partners_of(config) {
+                self.update_common(id, name);
+            }
+            self.update_link_need(id);
+        }
+    }
+
+    /// Whether the configuration keeps the link to a server.
+    fn keeps_link_to(&self, key: Key) -> bool {
         let kept = |peer: &crate::broker::Peer| {
             let named = peer.config.key == Some(key) || peer.config.key.is_none();
             named && peer.config.keep == Keep::Always
         };
-        if self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept) {
-            return true;
-        }
-        let conn = self.servers.get(&key).and_then(|id| self.conns.get(id));
-        let mut guests = conn.into_iter().flat_map(|conn| conn.offers.guests());
-        guests.any(|guest| self.names.contains_key(guest))
-            || self.directory.of(key).any(|(name, version)| self.is_wanted(name, version))
+        self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept)
     }
 
     /// Whether a plugin of this server uses or invites a plugin of that name and version.

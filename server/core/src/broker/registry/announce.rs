@@ -1,62 +1,31 @@
 //! Who is told of which plugins: hello, and changes of the directory.
 
 use crate::broker::neighbours::connections::Opened;
-use crate::broker::{Broker, ConnId, Expose, LinkChange, PluginConfig, PluginId, Told};
-use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins, Role, Withdrawn};
-use crate::directory::Change;
+use crate::broker::{Broker, ConnId, Expose, LinkChange, PluginId, PluginRecord};
+use crate::control::{Announced, Hello, Message, PROTOCOL};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::{Name, Version};
 use alloc::collections::BTreeSet;
-use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-
-/// Bytes of the plugins in one message, of whose limit of 64 KiB they leave a third to spare.
-const BYTES_PER_MESSAGE: usize = 40 * 1024;
 
 impl Broker {
     /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
     /// it.
     pub(crate) fn say_hello(&mut self, id: ConnId) {
-        let key = self.conns.get(&id).and_then(|conn| conn.proved.or(conn.expected));
-        let mut visible = match self.settings.role {
-            Role::Host => self.registrations(),
-            Role::Server | Role::Command => self.visible(|expose| match expose {
-                Expose::Local => false,
-                Expose::Peers => true,
-                Expose::Keys(keys) => key.is_some_and(|key| keys.contains(&key)),
-            }),
-        };
-        let later = visible.split_off(fitting(&visible));
+        self.announcements.listen_to_own(id);
+        let plugins = self.first_plugins(id);
         let hello = Hello {
             protocol: PROTOCOL,
             role: self.settings.role,
             key: self.key,
             name: self.settings.name.clone(),
             machine: self.settings.machine,
-            plugins: visible,
+            plugins,
             software: Some(self.settings.software.clone()),
             seen: self.seen(id),
         };
         self.send(id, &Message::Hello(hello));
-        self.send_plugins(id, later);
-    }
-
-    pub(crate) fn send_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
-        let mut rest = &plugins[..];
-        while !rest.is_empty() {
-            let (some, others) = rest.split_at(fitting(rest));
-            self.send(id, &Message::Plugins(Plugins { plugins: some.to_vec() }));
-            rest = others;
-        }
-    }
-
-    pub(crate) fn visible(&self, shown: impl Fn(&Expose) -> bool) -> Vec<Announced> {
-        let running = self.names.values().filter_map(|id| self.plugins.get(id));
-        let running = running.filter(|record| record.state == crate::broker::PluginState::Running);
-        let shown = running.filter(|record| shown(&record.config.expose));
-        shown.map(|record| announced(&record.config)).collect()
     }
 
     pub(crate) fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
@@ -99,10 +68,15 @@ impl Broker {
         }
         self.peer_linked(key);
         self.peer_plugins(id, plugins);
-        // Who proved its key was told of them in hello.
-        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
-            let keyed = self.visible(|e| matches!(e, Expose::Keys(keys) if keys.contains(&key)));
-            self.send_plugins(id, keyed);
+        // Who proved its key was told in hello of the plugins that only some keys may see.
+        let for_key = |record: &PluginRecord| match &record.config.expose {
+            Expose::Keys(keys) => keys.contains(&key),
+            Expose::Local | Expose::Peers => false,
+        };
+        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none())
+            && self.plugins.values().any(for_key)
+        {
+            self.announcements.listen_to_own(id);
         }
     }
 
@@ -117,12 +91,11 @@ impl Broker {
                 ignored += 1;
                 continue;
             }
-            if let Some(change) = self.directory.announce(key, &name, version) {
-                self.tell_change(&change);
-            }
+            self.enter(key, &name, version);
             self.offered(id, &announced);
+            self.update_common(id, &name);
         }
-        self.weigh(id);
+        self.update_link_need(id);
         if ignored > 0 {
             self.counters.count(Limit::Announced);
             log::warn!("{} announced {ignored} plugins over the limit of {limit}", key.short());
@@ -134,21 +107,32 @@ impl Broker {
         if let Some(key) = self.serving(id) {
             self.withdraw_all(key, names);
             self.offers_end(id, names);
-            self.weigh(id);
+            for name in names {
+                self.update_common(id, name);
+            }
+            self.update_link_need(id);
+        }
+    }
+
+    /// Notes a plugin in the directory.
+    pub(crate) fn enter(&mut self, server: Key, name: &Name, version: Version) {
+        let before = self.directory.version(server, name);
+        if let Some(change) = self.directory.announce(server, name, version) {
+            self.tell_change(&change, before);
         }
     }
 
     pub(crate) fn withdraw_all(&mut self, key: Key, names: &[Name]) {
         for name in names {
             if let Some(change) = self.directory.withdraw(key, name) {
-                self.tell_change(&change);
+                self.tell_change(&change, Some(change.entry.version));
             }
         }
     }
 
     pub(crate) fn forget_server(&mut self, key: Key) {
         for change in self.directory.forget(key) {
-            self.tell_change(&change);
+            self.tell_change(&change, Some(change.entry.version));
         }
     }
 
@@ -158,91 +142,19 @@ impl Broker {
         (self.servers.get(&key) == Some(&id)).then_some(key)
     }
 
-    /// A plugin of this server runs: everybody who may know is told.
-    pub(crate) fn announce_local(&mut self, plugin: PluginId, name: &Name, version: Version) {
-        if self.is_host() {
-            self.register(plugin);
-            return;
+    /// A plugin of this process, or of a host, runs or has changed: who may know is told.
+    pub(crate) fn announce_local(&mut self, name: &Name, version: Version) {
+        if !self.is_host() {
+            self.enter(self.key, name, version);
         }
-        if let Some(change) = self.directory.announce(self.key, name, version) {
-            self.tell_change(&change);
-        }
-        let config = self.plugins.get(&plugin).map(|record| announced(&record.config));
-        let plugins = config.into_iter().collect();
-        self.tell_peers(plugin, &Message::Plugins(Plugins { plugins }));
+        self.announcements.set_own(name);
     }
 
-    /// A plugin of this server is gone.
-    pub(crate) fn withdraw_local(&mut self, plugin: PluginId, name: &Name) {
-        if self.is_host() {
-            self.unregister(name);
-            return;
+    /// A plugin of this process, or of a host, is gone.
+    pub(crate) fn withdraw_local(&mut self, name: &Name) {
+        if !self.is_host() {
+            self.withdraw_all(self.key, core::slice::from_ref(name));
         }
-        let names = [name.clone()].to_vec();
-        let withdrawn = Message::Withdrawn(Withdrawn { names, server: None });
-        if let Some(change) = self.directory.withdraw(self.key, name) {
-            self.tell_change(&change);
-            self.tell_peers(plugin, &withdrawn);
-        }
+        self.announcements.remove_own(name);
     }
-
-    /// Tells every peer that may see the plugin. One whose hello has not come is told as well if
-    /// its key does not matter: our own hello to it has been said.
-    fn tell_peers(&mut self, plugin: PluginId, message: &Message) {
-        let for_all = self.plugins.get(&plugin).is_some_and(|r| r.config.expose == Expose::Peers);
-        let may = |conn: &crate::broker::Conn| match (&conn.hello, conn.proved.or(conn.expected)) {
-            _ if !conn.has_heard_hello() => false,
-            (Some(peer), _) => peer.role == Role::Server && self.may_see(plugin, peer.key),
-            (None, Some(key)) => self.may_see(plugin, key),
-            (None, None) => for_all,
-        };
-        let told: Vec<ConnId> =
-            self.conns.iter().filter(|(_, conn)| may(conn)).map(|(id, _)| *id).collect();
-        for id in told {
-            self.send(id, message);
-        }
-    }
-
-    /// Tells the plugins of this process and all hosts what has changed.
-    pub(crate) fn tell_change(&mut self, change: &Change) {
-        let shared = Arc::new(change.clone());
-        for plugin in self.live_plugins() {
-            self.tell(plugin, Told::Directory(shared.clone()));
-        }
-        self.tell_hosts_change(change);
-    }
-}
-
-/// A plugin of ours as other servers are told of it, with what it offers.
-fn announced(config: &PluginConfig) -> Announced {
-    let invites = (!config.invites.is_empty()).then(|| config.invites.clone());
-    Announced { invites, ..Announced::new(config.name.clone(), config.version) }
-}
-
-/// How many of the plugins fit into one message; one at least.
-fn fitting(plugins: &[Announced]) -> usize {
-    let mut bytes = 0;
-    let fits = |plugin: &&Announced| {
-        bytes += weight(plugin);
-        bytes <= BYTES_PER_MESSAGE
-    };
-    plugins.iter().take_while(fits).count().max(plugins.len().min(1))
-}
-
-/// About as many bytes as a plugin takes in a message, and no fewer.
-fn weight(plugin: &Announced) -> usize {
-    /// Version, server, and the numbers of the fields.
-    const FIXED: usize = 96;
-    const KEY: usize = 34;
-    let names = |names: &[Name]| names.iter().map(|name| name.as_str().len() + 2).sum::<usize>();
-    let registration = plugin.registration.as_ref().map_or(0, |registration| {
-        let uses = registration.uses.iter().map(|used| used.name.as_str().len() + 16);
-        let net = registration.net.iter().flat_map(|net| &net.0).map(|a| a.to_string().len() + 3);
-        registration.keys.len() * KEY
-            + uses.sum::<usize>()
-            + names(&registration.invites)
-            + net.sum::<usize>()
-    });
-    let invites = plugin.invites.as_deref().map_or(0, names);
-    FIXED + plugin.name.as_str().len() + registration + invites
 }

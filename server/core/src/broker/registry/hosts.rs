@@ -4,10 +4,10 @@ use crate::address::Scope;
 use crate::broker::registry::plugins::{Direct, Runs};
 use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
 use crate::control::{
-    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Plugins, Registration, Rejected,
-    Server, Unlinked, Withdrawn,
+    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Server,
+    Unlinked,
 };
-use crate::directory::{Change, ChangeKind};
+
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::Name;
@@ -23,19 +23,7 @@ impl Broker {
         // Our hello may have told it of plugins that leave with its older link.
         self.partners.hosts.insert(id);
         self.end_older_link(id, key);
-        let entries = self.directory.entries().map(|entry| {
-            let server = (entry.server != self.key).then_some(entry.server);
-            Announced { server, ..Announced::new(entry.name, entry.version) }
-        });
-        let all: Vec<Announced> = entries.collect();
-        self.send_plugins(id, all);
-        let servers = self.servers().map(|(key, name)| Server { key, name: name.into() }).collect();
-        let told = self.addresses(Scope::Local).filter_map(|endpoint| {
-            let address: crate::address::Address = endpoint.to_string().parse().ok()?;
-            address.shareable(Scope::Local)
-        });
-        let addresses = Some(Addresses(told.collect()));
-        self.send(id, &Message::Linked(Linked { servers, addresses }));
+        self.announcements.listen_to_all(id);
         let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
         self.host_registers(id, plugins);
@@ -74,7 +62,7 @@ impl Broker {
             record.direct = direct;
             self.partners.remove(plugin, Runs::At(id), &before);
             self.partners.insert(plugin, Runs::At(id), &config);
-            self.announce_local(plugin, &config.name, config.version);
+            self.announce_local(&config.name, config.version);
             self.plugins_changed(&before);
             self.plugins_changed(&config);
             return Ok(());
@@ -113,20 +101,16 @@ impl Broker {
         self.plugins.get(&plugin).is_some_and(|record| record.runs == Runs::At(host))
     }
 
-    /// Tells all hosts that the directory has changed.
-    pub(crate) fn tell_hosts_change(&mut self, change: &Change) {
-        let entry = &change.entry;
-        let server = (entry.server != self.key).then_some(entry.server);
-        let message = match change.kind {
-            ChangeKind::Appeared | ChangeKind::Changed => {
-                let announced = Announced::new(entry.name.clone(), entry.version);
-                Message::Plugins(Plugins { plugins: [Announced { server, ..announced }].to_vec() })
-            }
-            ChangeKind::Left => {
-                Message::Withdrawn(Withdrawn { names: [entry.name.clone()].to_vec(), server })
-            }
-        };
-        self.tell_hosts(&message);
+    /// Tells a host of the links that there are, and so that it knows by now all that this server
+    /// does.
+    pub(crate) fn tell_links(&mut self, id: ConnId) {
+        let servers = self.servers().map(|(key, name)| Server { key, name: name.into() }).collect();
+        let told = self.addresses(Scope::Local).filter_map(|endpoint| {
+            let address: crate::address::Address = endpoint.to_string().parse().ok()?;
+            address.shareable(Scope::Local)
+        });
+        let addresses = Some(Addresses(told.collect()));
+        self.send(id, &Message::Linked(Linked { servers, addresses }));
     }
 
     /// Tells all hosts that a link came up, or went down for a reason.
@@ -142,7 +126,9 @@ impl Broker {
     }
 
     fn tell_hosts(&mut self, message: &Message) {
-        for id in self.partners.hosts.iter().copied().collect::<Vec<_>>() {
+        let greeted = |id: &ConnId| self.announcements.is_greeted(*id);
+        let hosts = self.partners.hosts.iter().copied().filter(greeted);
+        for id in hosts.collect::<Vec<_>>() {
             self.send(id, message);
         }
     }

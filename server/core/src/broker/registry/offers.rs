@@ -8,13 +8,15 @@ use crate::broker::{Broker, Caller, ConnId, PluginConfig, PluginId, Told};
 use crate::control::{Announced, Origin, Preface, Purpose, Request};
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::EndId;
+use crate::limits::Limit;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Names that one plugin may invite; more are not heard.
+/// Names that one plugin may invite; more are not heard. All plugins of a server together may
+/// invite as many as it may have plugins.
 const INVITED_MAX: usize = 64;
 
 /// What the server at the other end of a link offers.
@@ -24,6 +26,8 @@ pub(crate) struct Offers {
     invited: BTreeMap<Name, (Version, Vec<Name>)>,
     /// Its plugins that invite a name.
     inviting: Index<Name, Name>,
+    /// How many names are invited, each as often as it is.
+    count: usize,
     connected: Connected,
 }
 
@@ -63,9 +67,15 @@ impl Offers {
         self.inviting.keys()
     }
 
+    /// Whether plugins of a name are invited.
+    pub(crate) fn invites(&self, guest: &Name) -> bool {
+        self.inviting.count(guest) > 0
+    }
+
     /// Forgets whom a plugin invites, and gives the names that nobody invites any more.
     fn forget(&mut self, host: &Name) -> Vec<Name> {
         let Some((_, guests)) = self.invited.remove(host) else { return Vec::new() };
+        self.count -= guests.len();
         for guest in &guests {
             self.inviting.remove(guest, host);
         }
@@ -78,9 +88,15 @@ impl Broker {
     pub(crate) fn offered(&mut self, id: ConnId, announced: &Announced) {
         let (name, version) = (announced.name.clone(), announced.version);
         self.forget_offers(id, &name);
+        let most = self.settings.limits.announced;
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let mut guests = announced.invites.clone().unwrap_or_default();
-        guests.truncate(INVITED_MAX);
+        let asked = guests.len();
+        guests.truncate(INVITED_MAX.min(most.saturating_sub(conn.offers.count)));
+        if guests.len() < asked {
+            self.counters.count(Limit::Announced);
+        }
+        conn.offers.count += guests.len();
         for guest in &guests {
             conn.offers.inviting.insert(guest.clone(), name.clone());
             self.partners.guests.insert(guest.clone(), id);
@@ -89,6 +105,7 @@ impl Broker {
             conn.offers.invited.insert(name.clone(), (version, guests.clone()));
         }
         for guest in guests {
+            self.update_common(id, &guest);
             self.connect_guest(id, &guest, Some(&name));
         }
         let wanting = self.partners.wanting(&name).filter_map(|id| self.plugins.get(id));
@@ -102,6 +119,7 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         for guest in conn.offers.forget(host) {
             self.partners.guests.remove(&guest, &id);
+            self.update_common(id, &guest);
         }
     }
 

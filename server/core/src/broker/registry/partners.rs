@@ -115,6 +115,7 @@ impl Broker {
     }
 }
 
-fn partners_of(config: &PluginConfig) -> impl Iterator<Item = &Name> {
+/// The names that a plugin uses or invites.
+pub(crate) fn partners_of(config: &PluginConfig) -> impl Iterator<Item = &Name> {
     config.uses.iter().map(|(name, _)| name).chain(&config.invites)
 }

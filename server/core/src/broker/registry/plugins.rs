@@ -160,6 +160,8 @@ pub struct Target {
 impl Broker {
     /// Adds a plugin that is about to start. A name that is taken is refused.
     pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
+        // The new plugin finds in the directory what the others have still to be told.
+        self.expand_news();
         self.add_record(config, Runs::Here, Direct::default())
     }
 
@@ -203,7 +205,7 @@ impl Broker {
             record.state = PluginState::Running;
             let config = record.config.clone();
             self.weigh_calls(plugin);
-            self.announce_local(plugin, &config.name, config.version);
+            self.announce_local(&config.name, config.version);
             self.connect_partners(&config);
             self.plugins_changed(&config);
         }
@@ -236,10 +238,10 @@ impl Broker {
         if self.is_live(plugin) {
             self.partners.insert(plugin, runs, &config);
         }
-        if self.is_host() {
-            self.register(plugin);
-        } else if running {
-            self.announce_local(plugin, &config.name, config.version);
+        if running {
+            self.announce_local(&config.name, config.version);
+        }
+        if running && !self.is_host() {
             self.connect_partners(&config);
         }
         self.plugins_changed(&config);
@@ -247,18 +249,17 @@ impl Broker {
 
     /// A plugin of this server, or what it wants, has changed.
     pub(crate) fn plugins_changed(&mut self, config: &PluginConfig) {
-        for id in self.links_concerned(config) {
-            self.weigh(id);
-        }
+        self.update_links_of(config);
         self.wake_peers();
     }
 
     pub(crate) fn do_set_direct(&mut self, plugin: PluginId, direct: Direct) {
-        if let Some(record) = self.plugins.get_mut(&plugin) {
-            record.direct = direct;
-        }
-        if self.is_host() {
-            self.register(plugin);
+        let is_host = self.is_host();
+        let Some(record) = self.plugins.get_mut(&plugin) else { return };
+        record.direct = direct;
+        if record.state == PluginState::Running && is_host {
+            let name = record.config.name.clone();
+            self.announcements.set_own(&name);
         }
     }
 
@@ -285,7 +286,7 @@ impl Broker {
         self.timers.cancel_range(of_plugin);
         self.plugin_calls_over(plugin, reason);
         self.abort_all_of(plugin, reason);
-        self.withdraw_local(plugin, &config.name);
+        self.withdraw_local(&config.name);
         self.guest_over(&config.name);
         self.plugins_changed(&config);
     }

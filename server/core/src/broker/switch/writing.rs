@@ -24,6 +24,8 @@ impl Broker {
     /// Connections that may have something to write, each once. They replace the contents of
     /// `touched`, whose memory the broker uses next.
     pub fn take_touched(&mut self, touched: &mut Vec<ConnId>) {
+        self.tell_news();
+        self.settle();
         touched.clear();
         core::mem::swap(&mut self.touched, touched);
         for id in touched {
