@@ -18,5 +18,6 @@ pub mod name;
 mod pages;
 pub mod reason;
 pub mod route;
+mod shares;
 mod timers;
 mod wire;

@@ -117,6 +117,8 @@ limits! {
     Calls = "calls-per-plugin": |limits| limits.calls as u64;
     /// A request or an answer was longer.
     CallSize = "call-size": |limits| limits.call_size as u64;
+    /// Tickets of a process, of which each server has a share: the servers passed a channel on.
+    Tickets = "tickets-per-process": |_| crate::broker::TICKETS_MAX as u64;
     /// Plugins that a peer announced.
     Announced = "plugins-per-peer": |limits| limits.announced as u64;
     /// The window of a channel grew no more.

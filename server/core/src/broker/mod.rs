@@ -59,7 +59,8 @@ use calls::Calls;
 use core::time::Duration;
 use effect::{Effects, Queued};
 use meetings::attempts::Attempts;
-use meetings::direct::Tickets;
+pub(crate) use meetings::tickets::TICKETS_MAX;
+use meetings::tickets::Tickets;
 use neighbours::children::Child;
 use neighbours::connections::Conn;
 use neighbours::peers::Peer;
@@ -160,6 +161,8 @@ pub struct Broker {
     dials: BTreeMap<DirectId, EndId>,
     next_direct: u64,
     tickets: Tickets,
+    /// How many tickets this process has made.
+    tickets_given: u64,
     calls: Calls,
     failures: VecDeque<Failure>,
     counters: Counters,
@@ -201,6 +204,7 @@ impl Broker {
             dials: BTreeMap::new(),
             next_direct: 0,
             tickets: Tickets::default(),
+            tickets_given: 0,
             calls: Calls::default(),
             failures: VecDeque::new(),
             counters: Counters::default(),

@@ -29,6 +29,8 @@ pub(crate) enum Flag {
     StopWhenAnswered = 1 << 10,
     /// It carries calls: what its plugin would be told, the broker is told.
     Calls = 1 << 11,
+    /// A stream that we opened and whose preface said that no invitation will do as its answer.
+    Stays = 1 << 12,
 }
 
 /// Which flags are set.
@@ -80,6 +82,7 @@ impl core::fmt::Debug for Flags {
             Delivering,
             StopWhenAnswered,
             Calls,
+            Stays,
         ];
         f.debug_set().entries(all.iter().filter(|flag| self.has(**flag))).finish()
     }

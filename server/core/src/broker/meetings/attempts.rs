@@ -339,6 +339,8 @@ impl Broker {
         let (Owner::Plugin(plugin), Phase::Asking, Some(info)) =
             (end.owner(), end.phase, &end.info)
         else {
+            let text = "an invitation answered a channel that waits for none";
+            self.abort_end(Some(near), Reason::server(Code::Refused, text));
             return;
         };
         let (to, server) = info.to.clone();

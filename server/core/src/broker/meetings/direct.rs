@@ -3,8 +3,8 @@
 
 use crate::address::{Address, Endpoint, Scope, Transform};
 use crate::broker::meetings::requests::Calling;
+use crate::broker::meetings::tickets::Ticketed;
 use crate::broker::neighbours::connections::{ConnPhase, Opened};
-use crate::broker::registry::partners::Index;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, Caller, ConnId, DirectDial, DirectPlace, Effect, PluginId, TimerKey};
 use crate::bymux::StreamId;
@@ -17,56 +17,14 @@ use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
-use alloc::format;
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
+
 use trunkline_shs::keyed_hash;
 
-/// How long a ticket can be used, and how long it is remembered that it was.
-const TICKET_TIME: Duration = Duration::from_secs(30);
-
-/// Tickets that may be out at a time, used ones among them. Each takes some 200 bytes.
-const TICKETS_MAX: usize = 4096;
-
-/// What a ticket is good for.
-#[derive(Clone, Debug)]
-struct Ticketed {
-    to: Name,
-    caller: Caller,
-    /// The key of the process that presents it on a direct connection.
-    process: Option<Key>,
-    purpose: Purpose,
-    used: bool,
-}
-
-/// The tickets that this process has given out, or was told of.
-#[derive(Debug, Default)]
-pub(crate) struct Tickets {
-    known: BTreeMap<Ticket, Ticketed>,
-    /// The tickets of each process.
-    processes: Index<Key, Ticket>,
-    /// In the order of their end.
-    ends: VecDeque<(Duration, Ticket)>,
-    given: u64,
-}
-
 impl Broker {
-    /// Invites a caller to connect to the process of a plugin.
-    pub(crate) fn invite(
-        &mut self,
-        stream: EndId,
-        calling: &Calling,
-        plugin: PluginId,
-        routes: Vec<Route>,
-    ) -> Result<(), Reason> {
-        let invitation = self.make_invitation(calling, plugin, routes)?;
-        self.answer_direct(stream, invitation);
-        Ok(())
-    }
-
     /// Answers a stream by an invitation. No StopRead is sent, which would overtake it: the caller
     /// closes the stream when it has read it.
     pub(crate) fn answer_direct(&mut self, stream: EndId, invitation: Invitation) {
@@ -100,7 +58,11 @@ impl Broker {
         let expect = Expect { ticket, to, from, process, punch, calls };
         match runs {
             Runs::Here => self.expects(expect)?,
-            Runs::At(host) => self.send(host, &Message::Expect(expect)),
+            Runs::At(host) => {
+                self.tickets.tell_host(host, server, self.now)?;
+                self.arm_tickets();
+                self.send(host, &Message::Expect(expect));
+            }
         }
         let net = Some(Addresses(net));
         let process = place.process;
@@ -109,23 +71,18 @@ impl Broker {
 
     /// A number that nobody can guess.
     fn new_ticket(&mut self) -> Ticket {
-        self.tickets.given += 1;
-        Ticket(keyed_hash(&self.settings.secret, &self.tickets.given.to_be_bytes()))
+        self.tickets_given += 1;
+        Ticket(keyed_hash(&self.settings.secret, &self.tickets_given.to_be_bytes()))
     }
 
     /// A direct connection to a plugin of this process will present a ticket, or already has.
     pub(crate) fn expects(&mut self, expect: Expect) -> Result<(), Reason> {
         let Expect { ticket, to, from, process, punch, calls } = expect;
-        if self.tickets.ends.len() >= TICKETS_MAX {
-            let text = format!("at most {TICKETS_MAX} tickets may be out");
-            return Err(Reason::server(Code::LimitReached, text));
-        }
         let server = from.server.unwrap_or(self.home.key);
         let caller = Caller { name: from.name, version: from.version, server };
         let purpose = if calls { Purpose::Calls } else { Purpose::Channel };
-        let process_known = Some(process);
-        let ticketed = Ticketed { to, caller, process: process_known, purpose, used: false };
-        self.keep_ticket(ticket, ticketed);
+        self.tickets.add(ticket, Ticketed { to, caller, process, purpose }, self.now)?;
+        self.arm_tickets();
         self.let_in_who_waits(process);
         self.take_who_presented(ticket);
         let punch = punch.iter().flat_map(|addresses| &addresses.0);
@@ -139,82 +96,24 @@ impl Broker {
         Ok(())
     }
 
-    fn keep_ticket(&mut self, ticket: Ticket, ticketed: Ticketed) {
-        if let Some(process) = ticketed.process {
-            self.tickets.processes.insert(process, ticket);
-        }
-        self.tickets.known.insert(ticket, ticketed);
-        self.tickets.ends.push_back((self.now + TICKET_TIME, ticket));
-        self.arm_tickets();
-    }
-
     fn arm_tickets(&mut self) {
-        match self.tickets.ends.front() {
-            Some((at, _)) => self.timers.set(TimerKey::Tickets, *at),
+        match self.tickets.deadline() {
+            Some(at) => self.timers.set(TimerKey::Tickets, at),
             None => drop(self.timers.cancel(TimerKey::Tickets)),
         }
     }
 
     /// Forgets the tickets whose time is over.
     pub(crate) fn expire_tickets(&mut self) {
-        while let Some((at, ticket)) = self.tickets.ends.front().copied()
-            && at <= self.now
-        {
-            self.tickets.ends.pop_front();
-            let known = self.tickets.known.remove(&ticket);
-            if let Some(process) = known.and_then(|known| known.process) {
-                self.tickets.processes.remove(&process, &ticket);
-            }
-        }
+        self.tickets.expire(self.now);
         self.arm_tickets();
     }
 
-    /// Uses a ticket up.
-    fn redeem(&mut self, ticket: Ticket) -> Result<Ticketed, Reason> {
-        let bad = |text| Err(Reason::server(Code::BadTicket, text));
-        match self.tickets.known.get_mut(&ticket) {
-            None => bad("this ticket was never given, or has expired"),
-            Some(known) if known.used => bad("this ticket was used"),
-            Some(known) => {
-                known.used = true;
-                Ok(known.clone())
-            }
-        }
-    }
-
-    /// Uses the ticket up of a channel that the servers pass on. They vouch for it themselves: so a
-    /// ticket of which their word was lost with a link is as good, and only its second use is not.
-    pub(crate) fn redeem_relayed(
-        &mut self,
-        ticket: Ticket,
-        to: &Name,
-        caller: &Caller,
-    ) -> Result<(), Reason> {
-        let bad = |text| Err(Reason::server(Code::BadTicket, text));
-        match self.tickets.known.get(&ticket) {
-            Some(known) if known.to != *to => bad("this ticket is for another plugin"),
-            Some(_) => self.redeem(ticket).map(drop),
-            None if self.tickets.ends.len() >= TICKETS_MAX => bad("too many tickets are out"),
-            None => {
-                let (to, caller) = (to.clone(), caller.clone());
-                let purpose = Purpose::Channel;
-                let ticketed = Ticketed { to, caller, process: None, purpose, used: true };
-                self.keep_ticket(ticket, ticketed);
-                self.take_who_presented(ticket);
-                Ok(())
-            }
-        }
-    }
-
-    /// Tickets that are remembered, used ones among them.
-    pub(crate) fn tickets_out(&self) -> usize {
-        self.tickets.known.len().max(self.tickets.ends.len())
-    }
-
-    /// Whether a process may make a direct connection: it was given a ticket. If that was used on
-    /// another route meanwhile, it is told so.
-    pub(crate) fn holds_ticket(&self, process: Key) -> bool {
-        self.tickets.processes.count(&process) > 0
+    /// Uses the ticket up of a channel that the servers pass on.
+    pub(crate) fn redeem_relayed(&mut self, ticket: Ticket, to: &Name) -> Result<(), Reason> {
+        let redeemed = self.tickets.redeem_relayed(ticket, to, self.now);
+        self.arm_tickets();
+        redeemed
     }
 
     /// Callers may be faster than the servers' word that they come: those are let in now.
@@ -254,18 +153,22 @@ impl Broker {
             self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
             return;
         }
-        if !self.tickets.known.contains_key(&presented.ticket) {
+        if !self.tickets.knows(&presented.ticket) {
             conn.presented = Some((stream, presented, used));
             return;
         }
         let proved = conn.proved;
         conn.route = presented.route;
-        let taken = self.redeem(presented.ticket).and_then(|redeemed| {
-            match proved.is_none_or(|key| Some(key) == redeemed.process) {
-                true => Ok(redeemed),
-                false => Err(Reason::server(Code::BadTicket, "this ticket is another process's")),
-            }
-        });
+        let taken =
+            self.tickets.redeem(presented.ticket, self.now).and_then(|redeemed| {
+                match proved.is_none_or(|key| key == redeemed.process) {
+                    true => Ok(redeemed),
+                    false => {
+                        Err(Reason::server(Code::BadTicket, "this ticket is another process's"))
+                    }
+                }
+            });
+        self.arm_tickets();
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.phase = ConnPhase::Up;
         }

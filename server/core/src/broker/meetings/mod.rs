@@ -4,3 +4,4 @@ pub(crate) mod attempts;
 pub(crate) mod direct;
 pub(crate) mod opening;
 pub(crate) mod requests;
+pub(crate) mod tickets;

@@ -7,6 +7,7 @@ use crate::control::{Origin, Preface, Purpose, Request};
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::Handle;
+use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use crate::route::{Route, routes};
 
@@ -69,6 +70,7 @@ impl Broker {
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let info = info(&caller, &entry, Route::Link);
+        let again = entry.clone();
         let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
         let (least, ticket, seen) = (target.least, None, None);
         let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
@@ -78,6 +80,11 @@ impl Broker {
             (Ok(invitation), Some(request)) => {
                 self.begin_attempts(near, entry.server, invitation, request);
                 Ok(self.ends.handle(near))
+            }
+            (Err(reason), _) if reason.is(Code::LimitReached) => {
+                self.counters.count(Limit::Tickets);
+                self.drop_end(near);
+                self.open_over(host, plugin, target, again, purpose)
             }
             (invitation, _) => {
                 self.drop_end(near);

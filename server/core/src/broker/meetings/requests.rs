@@ -180,7 +180,7 @@ impl Broker {
         let server = from.server.unwrap_or(self.home.key);
         let caller = Caller { name: from.name, version: from.version, server };
         if let Some(ticket) = ticket {
-            self.redeem_relayed(ticket, &to, &caller)?;
+            self.redeem_relayed(ticket, &to)?;
         }
         self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link), purpose)
     }
@@ -191,15 +191,25 @@ impl Broker {
         let routes = routes(&calling.place, &self.place(plugin));
         let free = calling.ticket.is_none() && !calling.stays;
         if free && routes.first().is_some_and(|route| route.is_direct()) {
-            return self.invite(stream, &calling, plugin, routes);
+            match self.make_invitation(&calling, plugin, routes.clone()) {
+                Ok(invitation) => {
+                    self.answer_direct(stream, invitation);
+                    return Ok(());
+                }
+                // No ticket is left for its server: the servers pass the channel on.
+                Err(reason) if reason.is(Code::LimitReached) => {
+                    self.counters.count(Limit::Tickets);
+                }
+                Err(reason) => return Err(reason),
+            }
         }
         let route = routes.last().copied().unwrap_or(Route::Relay);
-        let Calling { caller, least, ticket, purpose, .. } = calling;
+        let Calling { caller, least, ticket, stays, purpose, .. } = calling;
         let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
         let (runs, to) = (record.runs, record.config.name.clone());
         let Runs::At(host) = runs else {
             if let Some(ticket) = ticket {
-                self.redeem_relayed(ticket, &to, &caller)?;
+                self.redeem_relayed(ticket, &to)?;
             }
             return self.ask_plugin(stream, plugin, caller, route, purpose);
         };
@@ -211,7 +221,7 @@ impl Broker {
         let server = Some(caller.server);
         let from = Origin { name: caller.name, version: caller.version, server };
         let request = Request::new(to, least, from);
-        let request = Request { route: Some(route), ticket, purpose, ..request };
+        let request = Request { route: Some(route), ticket, stays, purpose, ..request };
         self.relay(stream, host, request, info)
     }
 
@@ -249,7 +259,7 @@ impl Broker {
     ) -> Result<(), Reason> {
         let far = self.open_stream(conn, near, WINDOW)?;
         self.set_info(far, info);
-        self.give_frame(far, &Preface::channel(request).frame());
+        self.open_with(far, request);
         Ok(())
     }
 

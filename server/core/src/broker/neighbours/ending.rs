@@ -108,6 +108,7 @@ impl Broker {
         self.offers_over(id);
         if host {
             self.partners.hosts.remove(&id);
+            self.tickets.forget_host(id);
             self.host_lost(id, &reason);
         }
         if self.uplink() == Some(id) {

@@ -162,7 +162,7 @@ impl Broker {
     /// A process wants a direct connection: it is let in if it holds a ticket, and waits otherwise,
     /// because it may be faster than the servers' word that it comes.
     fn judge_direct_caller(&mut self, id: ConnId, key: Key) {
-        if self.holds_ticket(key) {
+        if self.tickets.holds(key) {
             self.admit_direct(id, key);
         } else if let Some(conn) = self.conns.get_mut(&id) {
             conn.asks = Some(key);

@@ -2,7 +2,7 @@
 
 use crate::broker::neighbours::connections::Opened;
 use crate::broker::{Broker, ConnId, Expose, LinkChange, PluginId, PluginRecord};
-use crate::control::{Announced, Hello, Message, PROTOCOL};
+use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::{Name, Version};
@@ -68,15 +68,23 @@ impl Broker {
         }
         self.peer_linked(key);
         self.peer_plugins(id, plugins);
-        // Who proved its key was told in hello of the plugins that only some keys may see.
-        let for_key = |record: &PluginRecord| match &record.config.expose {
+        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
+            self.tell_of_keyed(id, key);
+        }
+    }
+
+    /// Who proved its key was told in hello of the plugins that only some keys may see; others are
+    /// told of them when they have said who they are.
+    fn tell_of_keyed(&mut self, id: ConnId, key: Key) {
+        let for_key = |record: &&PluginRecord| match &record.config.expose {
             Expose::Keys(keys) => keys.contains(&key),
             Expose::Local | Expose::Peers => false,
         };
-        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none())
-            && self.plugins.values().any(for_key)
-        {
-            self.announcements.listen_to_own(id);
+        let names = self.plugins.values().filter(for_key).map(|record| record.config.name.clone());
+        for name in names.collect::<Vec<_>>() {
+            if let Some(plugin) = self.own_for(id, &name) {
+                self.send(id, &Message::Plugins(Plugins { plugins: [plugin].to_vec() }));
+            }
         }
     }
 

@@ -35,6 +35,20 @@ struct Mark {
     again: bool,
 }
 
+/// How far a listener has been told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    told: Stamp,
+    /// What there was at this stamp it may know without having been told here.
+    knew: Stamp,
+}
+
+impl Cursor {
+    fn knows(self) -> Stamp {
+        self.told.max(self.knew)
+    }
+}
+
 /// The changes of subjects `K`, and how far listeners `L` have been told of them.
 #[derive(Debug)]
 pub(crate) struct Changes<K, L> {
@@ -44,8 +58,8 @@ pub(crate) struct Changes<K, L> {
     order: BTreeMap<Stamp, K>,
     /// The last changes of subjects that are gone.
     gone: BTreeSet<Stamp>,
-    cursors: BTreeMap<L, Stamp>,
-    /// How many listeners have their cursor at a stamp.
+    cursors: BTreeMap<L, Cursor>,
+    /// How many listeners know what there was at a stamp.
     at: BTreeMap<Stamp, usize>,
 }
 
@@ -93,14 +107,25 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
     /// Adds a listener that knows nothing.
     pub(crate) fn listen(&mut self, listener: L) {
         self.ignore(listener);
-        self.cursors.insert(listener, 0);
-        *self.at.entry(0).or_default() += 1;
+        self.enter(listener, Cursor::default());
+    }
+
+    /// Adds a listener that is told everything, and may know some of it.
+    pub(crate) fn listen_anew(&mut self, listener: L) {
+        self.ignore(listener);
+        self.enter(listener, Cursor { told: 0, knew: self.last });
+    }
+
+    fn enter(&mut self, listener: L, cursor: Cursor) {
+        self.cursors.insert(listener, cursor);
+        *self.at.entry(cursor.knows()).or_default() += 1;
     }
 
     /// Forgets a listener, and what was remembered for it alone.
     pub(crate) fn ignore(&mut self, listener: L) {
         let Some(cursor) = self.cursors.remove(&listener) else { return };
         self.leave(cursor);
+        let cursor = cursor.told;
         let behind = (Bound::Excluded(cursor), Bound::Unbounded);
         let gone = self.gone.range(behind).filter_map(|stamp| self.order.get(stamp)).cloned();
         for subject in gone.collect::<Vec<K>>() {
@@ -108,20 +133,20 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
         }
     }
 
-    fn leave(&mut self, cursor: Stamp) {
-        if let Some(count) = self.at.get_mut(&cursor) {
+    fn leave(&mut self, cursor: Cursor) {
+        let knows = cursor.knows();
+        if let Some(count) = self.at.get_mut(&knows) {
             *count -= 1;
             if *count == 0 {
-                self.at.remove(&cursor);
+                self.at.remove(&knows);
             }
         }
     }
 
     fn advance(&mut self, listener: L, to: Stamp) {
-        if let Some(cursor) = self.cursors.get_mut(&listener) {
-            let from = core::mem::replace(cursor, to);
-            *self.at.entry(to).or_default() += 1;
-            self.leave(from);
+        if let Some(before) = self.cursors.get(&listener).copied() {
+            self.enter(listener, Cursor { told: to, ..before });
+            self.leave(before);
         }
     }
 
@@ -139,7 +164,7 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
 
     /// Whether a listener has still to be told something.
     pub(crate) fn is_behind(&self, listener: L) -> bool {
-        self.cursors.get(&listener).is_some_and(|cursor| self.order_behind(*cursor).is_some())
+        self.cursors.get(&listener).is_some_and(|cursor| self.order_behind(cursor.told).is_some())
     }
 
     fn order_behind(&self, cursor: Stamp) -> Option<(Stamp, &K)> {
@@ -151,7 +176,7 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
     pub(crate) fn next(&mut self, listener: L) -> Option<(K, News)> {
         loop {
             let cursor = *self.cursors.get(&listener)?;
-            let Some((stamp, subject)) = self.order_behind(cursor) else {
+            let Some((stamp, subject)) = self.order_behind(cursor.told) else {
                 // Nothing is left: whatever comes next comes behind this.
                 self.advance(listener, self.last);
                 return None;
@@ -161,9 +186,11 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
             self.advance(listener, stamp);
             self.forget_if_unknown(&subject);
             match mark.present {
-                true if mark.again && mark.born <= cursor => return Some((subject, News::Again)),
+                true if mark.again && mark.born <= cursor.knows() => {
+                    return Some((subject, News::Again));
+                }
                 true => return Some((subject, News::Present)),
-                false if mark.born <= cursor => return Some((subject, News::Gone)),
+                false if mark.born <= cursor.knows() => return Some((subject, News::Gone)),
                 false => {}
             }
         }
@@ -186,7 +213,7 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
 
     /// Whether a listener has been told of everything up to a change.
     pub(crate) fn has_heard(&self, listener: L, change: Stamp) -> bool {
-        self.cursors.get(&listener).is_none_or(|cursor| *cursor >= change)
+        self.cursors.get(&listener).is_none_or(|cursor| cursor.told >= change)
             || !self.is_behind(listener)
     }
 }

@@ -96,7 +96,7 @@ impl Announcements {
     /// A host is told of all plugins, and then that these are all.
     pub(crate) fn listen_to_all(&mut self, id: ConnId) {
         self.ignore(id);
-        self.all.listen(id);
+        self.all.listen_anew(id);
         self.greeted_at.insert(id, self.all.last());
         self.due = true;
     }
@@ -109,11 +109,6 @@ impl Announcements {
     /// Whether somebody may be told something now.
     pub(crate) fn is_due(&self) -> bool {
         self.due
-    }
-
-    /// Whether nobody waits to be told anything.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.untold.is_empty() && !self.due
     }
 
     /// What is remembered of plugins that are gone.
@@ -215,7 +210,7 @@ impl Broker {
     }
 
     /// A plugin here as a peer is told of it, if it may see it.
-    fn own_for(&self, id: ConnId, name: &Name) -> Option<Announced> {
+    pub(crate) fn own_for(&self, id: ConnId, name: &Name) -> Option<Announced> {
         let plugin = self.running(name)?;
         if self.is_host() {
             return self.registration(plugin);

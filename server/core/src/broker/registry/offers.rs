@@ -5,7 +5,7 @@ use crate::broker::neighbours::connections::Opened;
 use crate::broker::registry::partners::Index;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, Caller, ConnId, PluginConfig, PluginId, Told};
-use crate::control::{Announced, Origin, Preface, Purpose, Request};
+use crate::control::{Announced, Origin, Purpose, Request};
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::EndId;
 use crate::limits::Limit;
@@ -241,8 +241,8 @@ impl Broker {
                 let near = self.new_stream(conn)?;
                 let server = Some(host.server);
                 let from = Origin { name: host.name.clone(), version: host.version, server };
-                let request = Request::new(guest.clone(), 0, from);
-                self.give_frame(near, &Preface::channel(request).frame());
+                let request = Request { stays: true, ..Request::new(guest.clone(), 0, from) };
+                self.open_with(near, request);
                 self.set_info(near, info);
                 near
             }
@@ -258,7 +258,7 @@ impl Broker {
         };
         let from = Origin::new(guest.clone(), version);
         let request = Request { stays: true, ..Request::new(host.name.clone(), 0, from) };
-        self.give_frame(far, &Preface::channel(request).frame());
+        self.open_with(far, request);
         match runs {
             Runs::Here => self.tell(plugin, Told::Open(self.ends.handle(near), host.clone())),
             Runs::At(_) => self.grant(near, window),

@@ -356,10 +356,15 @@ impl Broker {
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));
         }
-        let named = self.partners.servers.of(text).next();
-        let unknown =
-            || Reason::server(Code::UnknownServer, format!("no server named {text} is linked"));
-        named.map(|key| Wanted::At(*key)).ok_or_else(unknown)
+        let mut named = self.partners.servers.of(text);
+        let unknown = |text: String| Err(Reason::server(Code::UnknownServer, text));
+        match (named.next(), named.count()) {
+            (Some(key), 0) => Ok(Wanted::At(*key)),
+            (None, _) => unknown(format!("no server named {text} is linked")),
+            (Some(_), others) => {
+                unknown(format!("{} servers are named {text}, use the key", others + 1))
+            }
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Unsettled {
     pub awaited: Vec<ConnId>,
     /// Direct channels of hosts, as these tell of them.
     pub told_of: usize,
+    /// Plugins that are gone, and of which somebody has still to be told so.
+    pub leaving: usize,
 }
 
 impl Broker {
@@ -52,8 +54,9 @@ impl Broker {
         let awaited = self.conns.iter().filter(|(id, conn)| waits(conn) && !self.is_ending(**id));
         Unsettled {
             attempts: self.attempts.len(),
-            tickets: self.tickets_out(),
+            tickets: self.tickets.count(),
             awaited: awaited.map(|(id, _)| *id).collect(),
+            leaving: self.announcements.remembered(),
             told_of: self.conns.values().flat_map(|conn| conn.directs.values()).sum(),
         }
     }

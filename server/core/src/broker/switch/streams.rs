@@ -1,7 +1,7 @@
 //! Streams of links as ends of channels: what their packets mean for the end at the other side.
 
 use crate::broker::{Broker, ConnId, Step, Told};
-use crate::control::{Answer, Role};
+use crate::control::{Answer, Preface, Request, Role};
 use crate::ends::{End, Flag, Owner, Phase};
 use crate::ids::EndId;
 use crate::limits::Limit;
@@ -66,6 +66,14 @@ impl Broker {
         if let Some(end) = self.ends.get_mut(id) {
             end.told = end.told.saturating_sub(frame.len() as u64);
         }
+    }
+
+    /// Writes what a stream that we opened is for.
+    pub(crate) fn open_with(&mut self, id: EndId, request: Request) {
+        if let Some(end) = self.ends.get_mut(id) {
+            end.flags.note(Flag::Stays, request.stays || request.ticket.is_some());
+        }
+        self.give_frame(id, &Preface::channel(request).frame());
     }
 
     /// Writes the answer to the preface of a stream, once, in front of what waits for it.
@@ -202,7 +210,12 @@ impl Broker {
             return;
         }
         let peer = self.ends.get(id).and_then(|end| end.peer);
+        let stays = self.ends.get(id).is_some_and(|end| end.flags.has(Flag::Stays));
         match answer {
+            Answer::Direct(_) if stays => {
+                let text = "an invitation answers a stream that takes none";
+                self.end_behind(id, text);
+            }
             Answer::Direct(invitation) => match peer {
                 Some(peer) if self.is_asking_stream(peer) => {
                     self.leave_stream(id);
@@ -238,6 +251,13 @@ impl Broker {
                 self.stop_stream(id);
                 self.refuse_peer(peer, reason);
             }
+        }
+    }
+
+    /// The peer broke a rule with what it said on a stream: its link ends.
+    fn end_behind(&mut self, id: EndId, text: &str) {
+        if let Some(conn) = self.ends.get(id).and_then(End::conn) {
+            self.violation(conn, text);
         }
     }
 

@@ -1,0 +1,83 @@
+//! A table that several share: each holder may have its share of what the others leave, so that
+//! none can fill it, and whoever comes new finds room.
+
+use alloc::collections::BTreeMap;
+
+/// The places of a table, by who holds them.
+#[derive(Debug)]
+pub(crate) struct Shares<K> {
+    most: usize,
+    taken: usize,
+    holders: BTreeMap<K, usize>,
+}
+
+impl<K: Ord + Copy> Shares<K> {
+    /// A table with so many places, all of them free.
+    pub(crate) fn new(most: usize) -> Shares<K> {
+        Shares { most, taken: 0, holders: BTreeMap::new() }
+    }
+
+    /// Takes a place for somebody, unless it has its share: of the places that are free or its own,
+    /// one part in as many as there are holders, and never more than half.
+    pub(crate) fn take(&mut self, who: K) -> bool {
+        let held = self.holders.get(&who).copied().unwrap_or(0);
+        let holders = self.holders.len() + usize::from(held == 0);
+        let share = (self.most - self.taken + held) / holders.max(2);
+        if held >= share {
+            return false;
+        }
+        self.taken += 1;
+        *self.holders.entry(who).or_default() += 1;
+        true
+    }
+
+    /// Gives a place back that somebody holds.
+    pub(crate) fn release(&mut self, who: K) {
+        if let Some(held) = self.holders.get_mut(&who) {
+            *held -= 1;
+            self.taken -= 1;
+            if *held == 0 {
+                self.holders.remove(&who);
+            }
+        }
+    }
+
+    /// Whether all places are free.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(shares: &mut Shares<u8>, who: u8) -> usize {
+        (0..10_000).filter(|_| shares.take(who)).count()
+    }
+
+    #[test]
+    fn one_holder_has_half_and_whoever_comes_next_finds_room() {
+        let mut shares = Shares::new(4096);
+        assert_eq!(fill(&mut shares, 0), 2048);
+        let mut before = 2048;
+        for who in 1..20 {
+            let taken = fill(&mut shares, who);
+            assert!(taken > 0, "holder {who} found no room");
+            assert!(taken <= before, "holder {who} has {taken}, the one before it {before}");
+            before = taken;
+        }
+        assert!(!shares.take(0), "the first has more than its share by now");
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let mut shares = Shares::new(8);
+        assert_eq!((fill(&mut shares, 1), fill(&mut shares, 2)), (4, 2));
+        (0..4).for_each(|_| shares.release(1));
+        shares.release(1);
+        assert_eq!(fill(&mut shares, 2), 2, "half of all, with the two that it has");
+        (0..4).for_each(|_| shares.release(2));
+        assert!(shares.is_empty());
+    }
+}
