@@ -62,6 +62,8 @@ struct Loop {
     alarm: Alarm,
     started: Instant,
     now: Duration,
+    /// The longest turn so far, from the end of the wait to the next one.
+    longest_turn: Duration,
     shared: Rc<Shared>,
     listening: Listening,
     connections: Connections,
@@ -137,6 +139,7 @@ impl Loop {
             poll,
             signals,
             started,
+            longest_turn: Duration::ZERO,
             now: Duration::ZERO,
             shared,
             listening,

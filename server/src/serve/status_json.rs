@@ -31,6 +31,8 @@ pub(super) struct Server<'a> {
     pub(super) key: String,
     pub(super) addresses: Vec<String>,
     pub(super) uptime_us: u64,
+    /// The longest turn of the loop so far: what everybody else had to wait for.
+    pub(super) longest_turn_us: u64,
     pub(super) version: &'a str,
 }
 

@@ -61,6 +61,7 @@ impl Loop {
                 self.event(event);
             }
             self.turn();
+            self.longest_turn = self.longest_turn.max(self.started.elapsed() - self.now);
         }
         self.children.kill_all();
         match self.failure.take() {
@@ -408,6 +409,7 @@ impl Loop {
             key: broker.home().0.to_string(),
             addresses: broker.addresses(Scope::Device).map(ToString::to_string).collect(),
             uptime_us: status_json::microseconds(self.started.elapsed()),
+            longest_turn_us: status_json::microseconds(self.longest_turn),
             version: env!("CARGO_PKG_VERSION"),
         };
         status_json::render(server, &settings.limits, &broker.status())

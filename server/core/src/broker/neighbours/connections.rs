@@ -103,6 +103,8 @@ pub(crate) struct Conn {
     pub(crate) phase: ConnPhase,
     pub(crate) hello: Option<PeerInfo>,
     pub(crate) touched: bool,
+    /// Links of the same server that it has taken the place of, one after the other.
+    pub(crate) successions: Successions,
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
@@ -122,6 +124,13 @@ pub(crate) struct Conn {
     pub(crate) unanswered: usize,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+}
+
+/// Links of one server, dialled by the same side, each of which took the place of one that was up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Successions {
+    pub(crate) count: u32,
+    pub(crate) warned: bool,
 }
 
 /// Which sides have a use for a link.
@@ -198,6 +207,7 @@ impl Broker {
             phase: if proved { first_phase(how) } else { ConnPhase::Shaking },
             hello: None,
             touched: false,
+            successions: Successions::default(),
             wanted: Wants::default(),
             common: BTreeSet::new(),
             offers: Offers::default(),

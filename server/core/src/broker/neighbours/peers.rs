@@ -46,6 +46,9 @@ pub(crate) struct Peer {
     pub(crate) was_up: bool,
     /// Dials since the last hello.
     pub(crate) failures: u32,
+    /// Links to it in a row that soon gave way to another one: somebody else may have our key.
+    replaced: u32,
+    linked_at: Duration,
     /// Why it is not linked.
     pub(crate) reason: Option<Reason>,
 }
@@ -56,6 +59,18 @@ impl Peer {
         let address = self.config.endpoints.first().map(ToString::to_string);
         let key = || self.key.map_or_else(|| "a peer".into(), |key| key.short());
         address.unwrap_or_else(key)
+    }
+
+    /// A link to it has ended. Two servers with one key throw each other out: the pause before each
+    /// dial grows until a link has lasted for longer than the longest pause.
+    fn note_end(&mut self, reason: &Reason, now: Duration, longest: Duration) {
+        let lasted = now.saturating_sub(self.linked_at) > longest;
+        self.replaced = match reason.is(Code::DuplicateLink) {
+            true if !lasted => self.replaced.saturating_add(1),
+            true => 1,
+            false if lasted => 0,
+            false => self.replaced,
+        };
     }
 }
 
@@ -77,6 +92,8 @@ impl Broker {
             conn: None,
             was_up: false,
             failures: 0,
+            replaced: 0,
+            linked_at: Duration::ZERO,
             reason: None,
         };
         self.peers.insert(id, peer);
@@ -136,6 +153,7 @@ impl Broker {
         for id in self.peers_by_key.of(&key) {
             if let Some(peer) = self.peers.get_mut(id) {
                 peer.failures = 0;
+                peer.linked_at = self.now;
                 peer.reason = None;
                 peer.was_up = true;
             }
@@ -155,6 +173,7 @@ impl Broker {
         if rests(&reason) {
             self.resting.insert(id);
         }
+        peer.note_end(&reason, self.now, self.settings.limits.redial_max);
         peer.reason = Some(reason);
         self.redial(id);
     }
@@ -194,7 +213,7 @@ impl Broker {
         if self.stopping || waits || self.resting.contains(&id) || !peer.wanted_by.is_empty() {
             return;
         }
-        let pause = pause(peer.failures, least, most, random);
+        let pause = pause(peer.failures.max(peer.replaced), least, most, random);
         peer.failures = peer.failures.saturating_add(1);
         self.timers.set(TimerKey::Redial(id), self.now + pause);
     }

@@ -1,13 +1,16 @@
 //! Who is told of which plugins: hello, and changes of the directory.
 
 use crate::broker::neighbours::connections::Opened;
-use crate::broker::{Broker, ConnId, Expose, LinkChange, PluginId, PluginRecord};
+use crate::broker::{Broker, Conn, ConnId, Expose, LinkChange, PluginId, PluginRecord};
 use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::name::{Name, Version};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+
+/// A server that loses its link and dials again does so once; this often, there are two.
+const SUCCESSIONS: u32 = 3;
 
 impl Broker {
     /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
@@ -53,6 +56,9 @@ impl Broker {
             self.drain(id);
             return;
         }
+        if let Some(old) = old {
+            self.note_succession(old, id, key);
+        }
         self.servers.insert(key, id);
         let named: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.name).collect();
         let left = self.directory.of(key).map(|(name, _)| name);
@@ -70,6 +76,31 @@ impl Broker {
         self.peer_plugins(id, plugins);
         if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
             self.tell_of_keyed(id, key);
+        }
+    }
+
+    /// A link takes the place of one that is up, and that the same side had dialled. Once, the other
+    /// server may have lost it; again and again, or from two machines, there are two servers.
+    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
+        let (Some(before), Some(conn)) = (self.conns.get(&old), self.conns.get(&new)) else {
+            return;
+        };
+        let machine = |conn: &Conn| conn.hello.as_ref().map(|peer| peer.machine);
+        let two = machine(before) != machine(conn);
+        let same_side = before.how == conn.how;
+        let mut successions = before.successions;
+        successions.count = successions.count.saturating_add(u32::from(same_side));
+        if same_side && (two || successions.count >= SUCCESSIONS) && !successions.warned {
+            successions.warned = true;
+            log::warn!(
+                "two servers use the key {key}, one at {}, one at {}: give one of them a key of \
+                 its own",
+                before.address,
+                conn.address
+            );
+        }
+        if let Some(conn) = self.conns.get_mut(&new) {
+            conn.successions = successions;
         }
     }
 

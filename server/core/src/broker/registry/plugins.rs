@@ -279,12 +279,15 @@ impl Broker {
             return;
         }
         record.state = state;
-        let config = record.config.clone();
-        self.partners.remove(plugin, record.runs, &config);
+        let (config, runs) = (record.config.clone(), record.runs);
+        self.partners.remove(plugin, runs, &config);
         self.names.remove(&config.name);
         let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
         self.timers.cancel_range(of_plugin);
-        self.plugin_calls_over(plugin, reason);
+        // Calls of a host's plugin are known to its host alone.
+        if runs == Runs::Here {
+            self.plugin_calls_over(plugin, reason);
+        }
         self.abort_all_of(plugin, reason);
         self.withdraw_local(&config.name);
         self.guest_over(&config.name);
