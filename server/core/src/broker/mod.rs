@@ -43,13 +43,11 @@ pub use report::status::{
 };
 
 use crate::control::Role;
-use crate::directory::Directory;
 use crate::ends::{Ends, Pairs};
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Counters, Limits};
 use crate::link::Fault;
-use crate::name::Name;
 use crate::reason::Reason;
 use crate::timers::Timers;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -65,8 +63,8 @@ use neighbours::children::Child;
 use neighbours::connections::Conn;
 use neighbours::peers::Peer;
 use neighbours::uplink::Home;
-use registry::news::Announcements;
-use registry::partners::{Index, Partners};
+use registry::Registry;
+use registry::partners::Index;
 use registry::plugins::PluginRecord;
 use report::explain::Failure;
 use switch::conns::Conns;
@@ -130,13 +128,7 @@ pub struct Broker {
     now: Duration,
     ends: Ends,
     pairs: Pairs,
-    directory: Directory,
-    plugins: BTreeMap<PluginId, PluginRecord>,
-    next_plugin: u32,
-    /// The plugins that start or run, by name.
-    names: BTreeMap<Name, PluginId>,
-    partners: Partners,
-    announcements: Announcements,
+    registry: Registry,
     conns: Conns,
     /// Connections whose peers may have to say yet who they are; some have said it since.
     young: BTreeSet<ConnId>,
@@ -183,12 +175,7 @@ impl Broker {
             now: Duration::ZERO,
             ends: Ends::default(),
             pairs: Pairs::default(),
-            directory: Directory::new(),
-            plugins: BTreeMap::new(),
-            next_plugin: 0,
-            names: BTreeMap::new(),
-            partners: Partners::default(),
-            announcements: Announcements::default(),
+            registry: Registry::default(),
             conns: Conns::new(),
             young: BTreeSet::new(),
             touched: Vec::new(),
@@ -263,7 +250,7 @@ impl Broker {
 
     /// Whether a connection may have something to write.
     pub fn has_touched(&self) -> bool {
-        !self.touched.is_empty() || self.announcements.is_due()
+        !self.touched.is_empty() || self.registry.has_news()
     }
 
     /// The servers that are linked to the one that this process belongs to, with their names.
@@ -303,7 +290,7 @@ impl Broker {
 
     pub(crate) fn do_stop(&mut self, reason: &Reason) {
         self.stopping = true;
-        for plugin in self.plugins.keys().copied().collect::<Vec<_>>() {
+        for plugin in self.registry.plugins().map(|(id, _)| id).collect::<Vec<_>>() {
             self.weigh_calls(plugin);
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {

@@ -12,7 +12,7 @@ impl Broker {
     /// Of the calls that a callee may have to answer, a stream leaves as many free as it has
     /// itself, so that one caller cannot use them up, however many it makes.
     pub(crate) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
-        let Some(record) = self.plugins.get(&callee) else { return Ok(()) };
+        let Some(record) = self.registry.plugin(callee) else { return Ok(()) };
         let asked = self.calls.counts(callee).asked;
         let most = self.settings.limits.calls;
         let free = most.saturating_sub(asked);

@@ -63,8 +63,8 @@ impl Broker {
             CalleePlace::Server(text) if self.is_home(text) => {}
             CalleePlace::Server(_) => return None,
         }
-        let id = *self.names.get(name)?;
-        self.plugins.get(&id).is_some_and(is_meant).then_some(id)
+        let id = self.registry.named(name)?;
+        self.registry.plugin(id).is_some_and(is_meant).then_some(id)
     }
 
     /// Whether a plugin means the server of this process.
@@ -172,7 +172,7 @@ impl Broker {
         let most = self.settings.limits.calls;
         let full = |plugin: Option<PluginId>, count: fn(CallCounts) -> usize| {
             let plugin = plugin.filter(|plugin| count(self.calls.counts(*plugin)) >= most)?;
-            self.plugins.get(&plugin).map(|record| &record.config.name)
+            self.registry.plugin(plugin).map(|record| &record.config.name)
         };
         let text = if let Some(name) = full(caller, |counts| counts.made) {
             format!("{name} waits for {most} calls, as many as a plugin may")

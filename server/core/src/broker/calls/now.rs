@@ -242,7 +242,7 @@ impl Broker {
     pub(crate) fn weigh_calls(&mut self, plugin: PluginId) {
         let here =
             |record: &&crate::broker::registry::plugins::PluginRecord| record.runs == Runs::Here;
-        let Some(record) = self.plugins.get(&plugin).filter(here) else { return };
+        let Some(record) = self.registry.plugin(plugin).filter(here) else { return };
         let at = plugin.0 as usize;
         if self.calls.quick.len() <= at {
             self.calls.quick.resize_with(at + 1, Quick::default);

@@ -115,7 +115,8 @@ impl Broker {
     fn attempt_relay(&mut self, near: EndId) -> Result<(), Reason> {
         let Some(attempts) = self.attempts.get(&near) else { return Ok(()) };
         let (request, server) = (attempts.request.clone(), attempts.server);
-        let host = self.running(&request.to).and_then(|plugin| self.plugins.get(&plugin));
+        let host =
+            self.registry.running(&request.to).and_then(|plugin| self.registry.plugin(plugin));
         let link = match host.map(|record| record.runs) {
             Some(Runs::At(host)) if server == self.home.key => Some(host),
             _ => self.uplink().or_else(|| self.servers.get(&server).copied()),

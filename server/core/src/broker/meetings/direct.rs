@@ -41,7 +41,7 @@ impl Broker {
     ) -> Result<Invitation, Reason> {
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let place = self.place(plugin);
-        let record = self.plugins.get(&plugin).ok_or_else(gone)?;
+        let record = self.registry.plugin(plugin).ok_or_else(gone)?;
         let (runs, to) = (record.runs, record.config.name.clone());
         let (socket, net) = (record.direct.socket.clone(), record.direct.net.clone());
         let one_machine = calling.place.machine == place.machine;
@@ -188,8 +188,9 @@ impl Broker {
         let asked = taken.and_then(|redeemed| {
             let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
             // Its name may be that of a host's plugin by now.
-            let here = |id: &PluginId| self.plugins.get(id).is_some_and(|r| r.runs == Runs::Here);
-            let plugin = self.running(&redeemed.to).filter(here).ok_or_else(gone)?;
+            let here =
+                |id: &PluginId| self.registry.plugin(*id).is_some_and(|r| r.runs == Runs::Here);
+            let plugin = self.registry.running(&redeemed.to).filter(here).ok_or_else(gone)?;
             self.ask_plugin(end, plugin, redeemed.caller, route, redeemed.purpose)
         });
         self.frame_used(end, used);

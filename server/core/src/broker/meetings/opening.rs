@@ -23,7 +23,7 @@ impl Broker {
     /// The directory's entry that serves who wants `target`.
     pub(crate) fn find(&self, target: &Target) -> Result<Entry, Reason> {
         let wanted = self.wanted(target.server.as_deref())?;
-        self.directory.find(&target.name, target.least, wanted, self.home.key)
+        self.registry.directory().find(&target.name, target.least, wanted, self.home.key)
     }
 
     /// Opens a channel to an entry of the directory.
@@ -36,8 +36,8 @@ impl Broker {
     ) -> Result<Handle, Reason> {
         self.has_room(plugin)?;
         // A host whose plugin the server has still to refuse may have one of the name itself.
-        let callee = self.running(&entry.name).filter(|_| entry.server == self.home.key);
-        let callee = callee.and_then(|callee| Some((callee, self.plugins.get(&callee)?)));
+        let callee = self.registry.running(&entry.name).filter(|_| entry.server == self.home.key);
+        let callee = callee.and_then(|callee| Some((callee, self.registry.plugin(callee)?)));
         let callee = callee.filter(|(_, record)| record.config.version == entry.version);
         if let Some((callee, record)) = callee {
             match record.runs {

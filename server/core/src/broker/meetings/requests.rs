@@ -117,9 +117,12 @@ impl Broker {
         let seen = at.and_then(|at| at.seen);
         // Who may not see a plugin gets the same answer as for a name that nobody has.
         let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
-        let plugin = self.running(&to).filter(|plugin| self.may_see(*plugin, caller.server));
+        let plugin = self
+            .registry
+            .running(&to)
+            .filter(|plugin| self.registry.may_see(*plugin, caller.server));
         let plugin = plugin.ok_or_else(unknown)?;
-        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        let version = self.registry.plugin(plugin).map_or(0, |record| record.config.version);
         if version < least {
             return Err(too_low(&to, version, least));
         }
@@ -135,21 +138,21 @@ impl Broker {
         request: Request,
     ) -> Result<(), Reason> {
         let Request { to, least, from, server, ticket, purpose, .. } = request;
-        let calling = self.running(&from.name).filter(|plugin| {
-            self.plugins.get(plugin).is_some_and(|record| record.runs == Runs::At(conn))
+        let calling = self.registry.running(&from.name).filter(|plugin| {
+            self.registry.plugin(*plugin).is_some_and(|record| record.runs == Runs::At(conn))
         });
         let stranger = || {
             let text = format!("this host has registered no plugin {}", from.name);
             Reason::server(Code::NotAllowed, text)
         };
         let calling = calling.ok_or_else(stranger)?;
-        let version = self.plugins.get(&calling).map_or(0, |record| record.config.version);
+        let version = self.registry.plugin(calling).map_or(0, |record| record.config.version);
         let home = self.home.key;
         let caller = Caller { name: from.name, version, server: home };
         let wanted = server.map_or(Wanted::Anywhere, Wanted::At);
-        let entry = self.directory.find(&to, least, wanted, home)?;
+        let entry = self.registry.directory().find(&to, least, wanted, home)?;
         if entry.server == home
-            && let Some(plugin) = self.running(&to)
+            && let Some(plugin) = self.registry.running(&to)
         {
             let (place, seen) = (self.place(calling), self.seen(conn));
             let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
@@ -172,8 +175,8 @@ impl Broker {
     fn asked_by_uplink(&mut self, stream: EndId, request: Request) -> Result<(), Reason> {
         let Request { to, least, from, route, ticket, purpose, .. } = request;
         let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
-        let plugin = self.running(&to).ok_or_else(unknown)?;
-        let version = self.plugins.get(&plugin).map_or(0, |record| record.config.version);
+        let plugin = self.registry.running(&to).ok_or_else(unknown)?;
+        let version = self.registry.plugin(plugin).map_or(0, |record| record.config.version);
         if version < least {
             return Err(too_low(&to, version, least));
         }
@@ -205,7 +208,7 @@ impl Broker {
         }
         let route = routes.last().copied().unwrap_or(Route::Relay);
         let Calling { caller, least, ticket, stays, purpose, .. } = calling;
-        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let Some(record) = self.registry.plugin(plugin) else { return Ok(()) };
         let (runs, to) = (record.runs, record.config.name.clone());
         let Runs::At(host) = runs else {
             if let Some(ticket) = ticket {
@@ -235,7 +238,7 @@ impl Broker {
         purpose: Purpose,
     ) -> Result<(), Reason> {
         self.has_room(plugin)?;
-        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let Some(record) = self.registry.plugin(plugin) else { return Ok(()) };
         let to = (record.config.name.clone(), self.home.key);
         let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
         let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
@@ -266,7 +269,7 @@ impl Broker {
     /// Where a plugin of this server is.
     pub(crate) fn place(&self, plugin: PluginId) -> Place {
         let (server, machine) = (self.key, self.settings.machine);
-        let record = self.plugins.get(&plugin);
+        let record = self.registry.plugin(plugin);
         let (unix, net) = record.map_or((false, false), |record| {
             (record.direct.socket.is_some(), !record.direct.net.is_empty())
         });
@@ -285,7 +288,7 @@ impl Broker {
     /// What another server has to know of where a plugin of ours is.
     fn where_at(&self, plugin: PluginId) -> Option<At> {
         let Place { process, machine, .. } = self.place(plugin);
-        let Some(Runs::At(host)) = self.plugins.get(&plugin).map(|record| record.runs) else {
+        let Some(Runs::At(host)) = self.registry.plugin(plugin).map(|record| record.runs) else {
             return None;
         };
         Some(At { process, machine, seen: self.seen(host) })

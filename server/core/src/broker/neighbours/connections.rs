@@ -348,11 +348,11 @@ impl Broker {
 
     pub(crate) fn tell_link(&mut self, change: LinkChange) {
         match change.down {
-            None => self.partners.servers.insert(change.name.clone(), change.server),
-            Some(_) => self.partners.servers.remove(&change.name, &change.server),
+            None => self.registry.add_server(&change.name, change.server),
+            Some(_) => self.registry.remove_server(&change.name, change.server),
         }
         self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
-        for plugin in self.live_plugins() {
+        for plugin in self.registry.live_plugins() {
             self.tell(plugin, Told::Link(change.clone()));
         }
     }

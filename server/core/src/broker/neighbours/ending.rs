@@ -103,11 +103,11 @@ impl Broker {
         }
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
-        self.announcements.ignore(id);
+        self.registry.ignore(id);
         self.lose_streams(id, &reason);
         self.offers_over(id);
         if host {
-            self.partners.hosts.remove(&id);
+            self.registry.remove_host(id);
             self.tickets.forget_host(id);
             self.host_lost(id, &reason);
         }

@@ -27,7 +27,7 @@ impl Broker {
                 self.update_link_need(id);
             }
             Role::Host => self.host_linked(id, key, plugins),
-            Role::Command => self.announcements.ignore(id),
+            Role::Command => self.registry.ignore(id),
         }
     }
 

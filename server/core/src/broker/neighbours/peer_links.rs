@@ -61,7 +61,7 @@ impl Broker {
             return Ok(());
         }
         let id = *self.servers.get(&server).ok_or_else(unknown)?;
-        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
         let by = name.map(|name| format!("the plugin {name} closed it")).unwrap_or_default();
         self.goodbye(id, Reason::server(Code::LinkClosed, by));
         Ok(())
@@ -96,10 +96,10 @@ impl Broker {
 
     /// Tells a plugin that a link which it wanted did not come about.
     pub(crate) fn tell_not_linked(&mut self, plugin: PluginId, server: Key, reason: Reason) {
-        let Some(record) = self.plugins.get(&plugin) else { return };
+        let Some(record) = self.registry.plugin(plugin) else { return };
         let name = String::new();
         match record.runs {
-            Runs::Here if self.is_live(plugin) => {
+            Runs::Here if self.registry.is_live(plugin) => {
                 let change = LinkChange { server, name, down: Some(reason) };
                 self.tell(plugin, Told::Link(change));
             }
@@ -113,7 +113,7 @@ impl Broker {
     }
 
     fn permit(&self, plugin: PluginId, what: Permission) -> Result<(), Reason> {
-        match self.plugins.get(&plugin) {
+        match self.registry.plugin(plugin) {
             Some(record) if record.config.allow.contains(&what) => Ok(()),
             _ => {
                 let word = what.as_str();

@@ -85,7 +85,7 @@ impl Broker {
     /// any more.
     pub(crate) fn uplink_lost(&mut self, reason: &Reason) {
         self.home.link = None;
-        let entries: Vec<_> = self.directory.entries().collect();
+        let entries: Vec<_> = self.registry.directory().entries().collect();
         for entry in entries {
             self.withdraw_all(entry.server, &[entry.name]);
         }
@@ -96,7 +96,7 @@ impl Broker {
 
     /// What a host asks its server to know of a plugin.
     pub(crate) fn registration(&self, plugin: PluginId) -> Option<Announced> {
-        let record = self.plugins.get(&plugin).filter(|record| record.runs == Runs::Here)?;
+        let record = self.registry.plugin(plugin).filter(|record| record.runs == Runs::Here)?;
         let config = &record.config;
         let registration = Registration {
             peers: config.expose == Expose::Peers,
@@ -154,7 +154,7 @@ impl Broker {
         let Unlinked { server, reason, plugin } = unlinked;
         let change = LinkChange { server: server.key, name: server.name, down: Some(reason) };
         if let Some(name) = plugin {
-            if let Some(plugin) = self.running(&name) {
+            if let Some(plugin) = self.registry.running(&name) {
                 self.tell(plugin, Told::Link(change));
             }
         } else if self.home.links.remove(&change.server).is_some() {
@@ -164,13 +164,13 @@ impl Broker {
 
     /// The server does not take a plugin of this host.
     pub(crate) fn uplink_rejects(&mut self, rejected: Rejected) {
-        if let Some(plugin) = self.running(&rejected.name) {
+        if let Some(plugin) = self.registry.running(&rejected.name) {
             self.effects.push_back(Effect::Reject(plugin, rejected.reason));
         }
     }
 
     pub(crate) fn ask_for_link(&mut self, plugin: PluginId, address: &str) -> Result<(), Reason> {
-        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
         let (Some(uplink), Some(plugin)) = (self.uplink(), name) else {
             return Err(Reason::server(Code::LinkLost, "the server of this host is not reached"));
         };
@@ -180,7 +180,7 @@ impl Broker {
     }
 
     pub(crate) fn ask_for_end_of_link(&mut self, plugin: PluginId, server: Key) {
-        let name = self.plugins.get(&plugin).map(|record| record.config.name.clone());
+        let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
         if let (Some(uplink), Some(plugin)) = (self.uplink(), name) {
             self.send(uplink, &Message::CloseLink(CloseLink { plugin, server }));
         }

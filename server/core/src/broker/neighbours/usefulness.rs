@@ -7,7 +7,7 @@ use crate::broker::registry::partners::partners_of;
 use crate::broker::{Broker, ConnId, PluginConfig, TimerKey};
 use crate::control::{Message, Wanted};
 use crate::key::Key;
-use crate::name::{Name, Version};
+use crate::name::Name;
 use crate::reason::{Code, Reason};
 
 impl Broker {
@@ -65,9 +65,9 @@ impl Broker {
     /// Notes whether a name still connects this server with the one at the other end of a link.
     pub(crate) fn update_common(&mut self, id: ConnId, name: &Name) {
         let Some(key) = self.serving(id) else { return };
-        let version = self.directory.version(key, name);
-        let wanted = version.is_some_and(|version| self.is_wanted(name, version));
-        let here = self.names.contains_key(name);
+        let version = self.registry.directory().version(key, name);
+        let wanted = version.is_some_and(|version| self.registry.is_wanted(name, version));
+        let here = self.registry.has_name(name);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let invited = here && conn.offers.invites(name);
         match wanted || invited {
@@ -95,15 +95,5 @@ impl Broker {
             named && peer.config.keep == Keep::Always
         };
         self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept)
-    }
-
-    /// Whether a plugin of this server uses or invites a plugin of that name and version.
-    fn is_wanted(&self, name: &Name, version: Version) -> bool {
-        let mut wanting = self.partners.wanting(name).filter_map(|id| self.plugins.get(id));
-        wanting.any(|record| {
-            let mut uses = record.config.uses.iter();
-            uses.any(|(used, least)| used == name && version >= *least)
-                || record.config.invites.contains(name)
-        })
     }
 }

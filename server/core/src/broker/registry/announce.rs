@@ -1,7 +1,7 @@
 //! Who is told of which plugins: hello, and changes of the directory.
 
 use crate::broker::neighbours::connections::Opened;
-use crate::broker::{Broker, Conn, ConnId, Expose, LinkChange, PluginId, PluginRecord};
+use crate::broker::{Broker, Conn, ConnId, Expose, LinkChange, PluginRecord};
 use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins};
 use crate::key::Key;
 use crate::limits::Limit;
@@ -16,7 +16,7 @@ impl Broker {
     /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
     /// it.
     pub(crate) fn say_hello(&mut self, id: ConnId) {
-        self.announcements.listen_to_own(id);
+        self.registry.announcements.listen_to_own(id);
         let plugins = self.first_plugins(id);
         let hello = Hello {
             protocol: PROTOCOL,
@@ -29,14 +29,6 @@ impl Broker {
             seen: self.seen(id),
         };
         self.send(id, &Message::Hello(hello));
-    }
-
-    pub(crate) fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
-        self.plugins.get(&plugin).is_some_and(|record| match &record.config.expose {
-            Expose::Local => false,
-            Expose::Peers => true,
-            Expose::Keys(keys) => keys.contains(&peer),
-        })
     }
 
     /// A server said hello. Of two links to one server, the one that is dialled by the lower key
@@ -61,7 +53,7 @@ impl Broker {
         }
         self.servers.insert(key, id);
         let named: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.name).collect();
-        let left = self.directory.of(key).map(|(name, _)| name);
+        let left = self.registry.directory.of(key).map(|(name, _)| name);
         let left: Vec<Name> = left.filter(|name| !named.contains(name)).cloned().collect();
         self.withdraw_all(key, &left);
         if let Some(old) = old {
@@ -111,7 +103,8 @@ impl Broker {
             Expose::Keys(keys) => keys.contains(&key),
             Expose::Local | Expose::Peers => false,
         };
-        let names = self.plugins.values().filter(for_key).map(|record| record.config.name.clone());
+        let names =
+            self.registry.plugins.values().filter(for_key).map(|record| record.config.name.clone());
         for name in names.collect::<Vec<_>>() {
             if let Some(plugin) = self.own_for(id, &name) {
                 self.send(id, &Message::Plugins(Plugins { plugins: [plugin].to_vec() }));
@@ -126,7 +119,9 @@ impl Broker {
         let mut ignored = 0usize;
         for announced in plugins {
             let (name, version) = (announced.name.clone(), announced.version);
-            if self.directory.count(key) >= limit && self.directory.version(key, &name).is_none() {
+            if self.registry.directory.count(key) >= limit
+                && self.registry.directory.version(key, &name).is_none()
+            {
                 ignored += 1;
                 continue;
             }
@@ -155,22 +150,22 @@ impl Broker {
 
     /// Notes a plugin in the directory.
     pub(crate) fn enter(&mut self, server: Key, name: &Name, version: Version) {
-        let before = self.directory.version(server, name);
-        if let Some(change) = self.directory.announce(server, name, version) {
+        let before = self.registry.directory.version(server, name);
+        if let Some(change) = self.registry.directory.announce(server, name, version) {
             self.tell_change(&change, before);
         }
     }
 
     pub(crate) fn withdraw_all(&mut self, key: Key, names: &[Name]) {
         for name in names {
-            if let Some(change) = self.directory.withdraw(key, name) {
+            if let Some(change) = self.registry.directory.withdraw(key, name) {
                 self.tell_change(&change, Some(change.entry.version));
             }
         }
     }
 
     pub(crate) fn forget_server(&mut self, key: Key) {
-        for change in self.directory.forget(key) {
+        for change in self.registry.directory.forget(key) {
             self.tell_change(&change, Some(change.entry.version));
         }
     }
@@ -186,7 +181,7 @@ impl Broker {
         if !self.is_host() {
             self.enter(self.key, name, version);
         }
-        self.announcements.set_own(name);
+        self.registry.announcements.set_own(name);
     }
 
     /// A plugin of this process, or of a host, is gone.
@@ -194,6 +189,6 @@ impl Broker {
         if !self.is_host() {
             self.withdraw_all(self.key, core::slice::from_ref(name));
         }
-        self.announcements.remove_own(name);
+        self.registry.announcements.remove_own(name);
     }
 }

@@ -21,9 +21,9 @@ impl Broker {
     /// taken in.
     pub(crate) fn host_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
         // Our hello may have told it of plugins that leave with its older link.
-        self.partners.hosts.insert(id);
+        self.registry.partners.hosts.insert(id);
         self.end_older_link(id, key);
-        self.announcements.listen_to_all(id);
+        self.registry.announcements.listen_to_all(id);
         let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
         self.host_registers(id, plugins);
@@ -35,7 +35,7 @@ impl Broker {
             let hello = self.conns.get(other).and_then(|conn| conn.hello.as_ref());
             **other != id && hello.is_some_and(|hello| hello.key == key)
         };
-        for older in self.partners.hosts.iter().filter(same).copied().collect::<Vec<_>>() {
+        for older in self.registry.partners.hosts.iter().filter(same).copied().collect::<Vec<_>>() {
             self.goodbye(older, Reason::server(Code::DuplicateLink, "its host has linked anew"));
         }
     }
@@ -53,21 +53,21 @@ impl Broker {
 
     fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
         let (config, direct) = registered(announced);
-        let holder = self.names.get(&config.name).copied();
+        let holder = self.registry.names.get(&config.name).copied();
         if let Some(plugin) = holder
-            && let Some(record) = self.plugins.get_mut(&plugin)
+            && let Some(record) = self.registry.plugins.get_mut(&plugin)
             && record.runs == Runs::At(id)
         {
             let before = core::mem::replace(&mut record.config, config.clone());
             record.direct = direct;
-            self.partners.remove(plugin, Runs::At(id), &before);
-            self.partners.insert(plugin, Runs::At(id), &config);
+            self.registry.partners.remove(plugin, Runs::At(id), &before);
+            self.registry.partners.insert(plugin, Runs::At(id), &config);
             self.announce_local(&config.name, config.version);
             self.plugins_changed(&before);
             self.plugins_changed(&config);
             return Ok(());
         }
-        if self.partners.at.count(&Runs::At(id)) >= self.settings.limits.announced {
+        if self.registry.partners.at.count(&Runs::At(id)) >= self.settings.limits.announced {
             let most = self.settings.limits.announced;
             let text = format!("a host may register {most} plugins at most");
             return Err(self.limit_reached(Limit::Announced, text));
@@ -80,9 +80,11 @@ impl Broker {
     /// A host's plugins left its process.
     pub(crate) fn host_withdraws(&mut self, id: ConnId, names: &[Name]) {
         for name in names {
-            if let Some(plugin) = self.names.get(name).copied().filter(|p| self.runs_at(*p, id)) {
+            if let Some(plugin) =
+                self.registry.names.get(name).copied().filter(|p| self.runs_at(*p, id))
+            {
                 self.do_plugin_stopped(plugin);
-                self.plugins.remove(&plugin);
+                self.registry.plugins.remove(&plugin);
             }
         }
     }
@@ -91,14 +93,14 @@ impl Broker {
     /// without end.
     pub(crate) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
         let reason = Reason::server(Code::HostLost, format!("the host ended: {reason}"));
-        for plugin in self.plugins_of(id) {
+        for plugin in self.registry.plugins_of(id) {
             self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
-            self.plugins.remove(&plugin);
+            self.registry.plugins.remove(&plugin);
         }
     }
 
     fn runs_at(&self, plugin: PluginId, host: ConnId) -> bool {
-        self.plugins.get(&plugin).is_some_and(|record| record.runs == Runs::At(host))
+        self.registry.plugins.get(&plugin).is_some_and(|record| record.runs == Runs::At(host))
     }
 
     /// Tells a host of the links that there are, and so that it knows by now all that this server
@@ -126,8 +128,8 @@ impl Broker {
     }
 
     fn tell_hosts(&mut self, message: &Message) {
-        let greeted = |id: &ConnId| self.announcements.is_greeted(*id);
-        let hosts = self.partners.hosts.iter().copied().filter(greeted);
+        let greeted = |id: &ConnId| self.registry.announcements.is_greeted(*id);
+        let hosts = self.registry.partners.hosts.iter().copied().filter(greeted);
         for id in hosts.collect::<Vec<_>>() {
             self.send(id, message);
         }
@@ -136,7 +138,7 @@ impl Broker {
     /// A plugin of a host wants a link.
     pub(crate) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
         let OpenLink { plugin: name, address } = wanted;
-        let Some(plugin) = self.running(&name).filter(|p| self.runs_at(*p, id)) else {
+        let Some(plugin) = self.registry.running(&name).filter(|p| self.runs_at(*p, id)) else {
             return;
         };
         let Err(reason) = self.do_open_link(plugin, &address) else { return };
@@ -149,7 +151,7 @@ impl Broker {
 
     /// A plugin of a host ends a link.
     pub(crate) fn host_closes_link(&mut self, id: ConnId, wanted: &CloseLink) {
-        let plugin = self.running(&wanted.plugin).filter(|p| self.runs_at(*p, id));
+        let plugin = self.registry.running(&wanted.plugin).filter(|p| self.runs_at(*p, id));
         if let Some(plugin) = plugin
             && let Err(reason) = self.do_close_link(plugin, wanted.server)
         {

@@ -7,3 +7,135 @@ pub(crate) mod news;
 pub(crate) mod offers;
 pub(crate) mod partners;
 pub(crate) mod plugins;
+
+use crate::broker::{Expose, PluginState};
+use crate::directory::Directory;
+use crate::ids::{ConnId, PluginId};
+use crate::key::Key;
+use crate::name::{Name, Version};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use news::Announcements;
+use partners::Partners;
+use plugins::{PluginRecord, Runs};
+
+/// Which plugins there are, whom they may have to do with, and who has been told of them.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    plugins: BTreeMap<PluginId, PluginRecord>,
+    next_plugin: u32,
+    /// The plugins that start or run, by name.
+    names: BTreeMap<Name, PluginId>,
+    partners: Partners,
+    directory: Directory,
+    announcements: Announcements,
+}
+
+impl Registry {
+    /// A plugin of this server, also one that is over.
+    #[inline]
+    pub(crate) fn plugin(&self, id: PluginId) -> Option<&PluginRecord> {
+        self.plugins.get(&id)
+    }
+
+    /// All plugins of this server, those that are over among them.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = (PluginId, &PluginRecord)> {
+        self.plugins.iter().map(|(id, record)| (*id, record))
+    }
+
+    /// The plugin that starts or runs under a name.
+    pub(crate) fn named(&self, name: &str) -> Option<PluginId> {
+        self.names.get(name).copied()
+    }
+
+    /// Whether a plugin starts or runs under a name.
+    pub(crate) fn has_name(&self, name: &Name) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// The plugins of all servers that are known here.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// What the plugin is doing.
+    pub(crate) fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
+        self.plugins.get(&plugin).map(|record| &record.state)
+    }
+
+    /// Whether the plugin may still be told anything.
+    pub(crate) fn is_live(&self, plugin: PluginId) -> bool {
+        let state = self.plugin_state(plugin);
+        matches!(state, Some(PluginState::Starting | PluginState::Running))
+    }
+
+    /// The plugin of this server that runs under a name.
+    pub(crate) fn running(&self, name: &Name) -> Option<PluginId> {
+        let id = self.names.get(name)?;
+        (self.plugin_state(*id) == Some(&PluginState::Running)).then_some(*id)
+    }
+
+    /// Whether the servers with a key may see a plugin.
+    pub(crate) fn may_see(&self, plugin: PluginId, peer: Key) -> bool {
+        self.plugins.get(&plugin).is_some_and(|record| match &record.config.expose {
+            Expose::Local => false,
+            Expose::Peers => true,
+            Expose::Keys(keys) => keys.contains(&peer),
+        })
+    }
+
+    /// The plugins of this process that start or run.
+    pub(crate) fn live_plugins(&self) -> Vec<PluginId> {
+        self.partners.at.of(&Runs::Here).copied().collect()
+    }
+
+    /// The plugins of a host that start or run.
+    pub(crate) fn plugins_of(&self, host: ConnId) -> Vec<PluginId> {
+        self.partners.at.of(&Runs::At(host)).copied().collect()
+    }
+
+    /// Whether a plugin of this server uses or invites a plugin of that name and version.
+    pub(crate) fn is_wanted(&self, name: &Name, version: Version) -> bool {
+        let mut wanting = self.partners.wanting(name).filter_map(|id| self.plugin(*id));
+        wanting.any(|record| {
+            let mut uses = record.config.uses.iter();
+            uses.any(|(used, least)| used == name && version >= *least)
+                || record.config.invites.contains(name)
+        })
+    }
+
+    /// A server of this name is linked.
+    pub(crate) fn add_server(&mut self, name: &str, server: Key) {
+        self.partners.servers.insert(name.into(), server);
+    }
+
+    /// A server of this name is linked no more.
+    pub(crate) fn remove_server(&mut self, name: &str, server: Key) {
+        self.partners.servers.remove(&name.into(), &server);
+    }
+
+    /// A connection is told nothing any more.
+    pub(crate) fn ignore(&mut self, conn: ConnId) {
+        self.announcements.ignore(conn);
+    }
+
+    /// A connection is that of a host no more.
+    pub(crate) fn remove_host(&mut self, conn: ConnId) {
+        self.partners.hosts.remove(&conn);
+    }
+
+    /// Whether somebody may have to be told something now.
+    pub(crate) fn has_news(&self) -> bool {
+        self.announcements.is_due()
+    }
+
+    /// Plugins that are gone, and of which somebody has still to be told so.
+    pub(crate) fn remembered(&self) -> usize {
+        self.announcements.remembered()
+    }
+
+    /// A name that leads to no plugin, which must not be.
+    pub(crate) fn name_without_plugin(&self) -> Option<PluginId> {
+        self.names.values().copied().find(|id| !self.plugins.contains_key(id))
+    }
+}

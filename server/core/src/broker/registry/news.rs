@@ -120,7 +120,7 @@ impl Announcements {
 impl Broker {
     /// The directory has changed; `before` is the version of the plugin that there was.
     pub(crate) fn tell_change(&mut self, change: &Change, before: Option<Version>) {
-        if self.announcements.note(change, before) {
+        if self.registry.announcements.note(change, before) {
             self.effects.push_news(change.entry.server, change.entry.name.clone());
         }
     }
@@ -128,14 +128,14 @@ impl Broker {
     /// Tells those who listen and have room what they have not heard: all of them when something
     /// has changed, else those that have been heard of in this turn.
     pub(crate) fn tell_news(&mut self) {
-        let news = &mut self.announcements;
+        let news = &mut self.registry.announcements;
         if !news.due && news.waiting.is_empty() {
             return;
         }
         if core::mem::take(&mut news.due) {
-            let first = self.announcements.last.unwrap_or(ConnId(0));
-            let listeners = self.announcements.all.listeners_from(first);
-            let listeners = listeners.chain(self.announcements.own.listeners_from(first));
+            let first = self.registry.announcements.last.unwrap_or(ConnId(0));
+            let listeners = self.registry.announcements.all.listeners_from(first);
+            let listeners = listeners.chain(self.registry.announcements.own.listeners_from(first));
             self.tell_listeners(listeners.collect());
         } else {
             let heard = self.touched.iter().filter(|id| news.waiting.contains(id)).copied();
@@ -147,18 +147,18 @@ impl Broker {
     fn tell_listeners(&mut self, listeners: Vec<ConnId>) {
         let mut left = MESSAGES_PER_TURN;
         for id in listeners {
-            while self.announcements.is_behind(id) && self.has_control_room(id) {
+            while self.registry.announcements.is_behind(id) && self.has_control_room(id) {
                 if left == 0 {
-                    self.announcements.due = true;
+                    self.registry.announcements.due = true;
                     return;
                 }
                 left -= 1;
                 self.tell_some(id);
-                self.announcements.last = Some(id);
+                self.registry.announcements.last = Some(id);
             }
-            match self.announcements.is_behind(id) {
-                true => self.announcements.waiting.insert(id),
-                false => self.announcements.waiting.remove(&id),
+            match self.registry.announcements.is_behind(id) {
+                true => self.registry.announcements.waiting.insert(id),
+                false => self.registry.announcements.waiting.remove(&id),
             };
             self.finish_greeting(id);
         }
@@ -175,7 +175,7 @@ impl Broker {
         let (mut plugins, mut withdrawn) = (Vec::new(), BTreeMap::new());
         let mut bytes = 0;
         while bytes < BYTES_PER_MESSAGE
-            && let Some((server, name, news)) = self.announcements.next(id)
+            && let Some((server, name, news)) = self.registry.announcements.next(id)
         {
             let entry = match server {
                 Some(server) => self.entry_for_host(server, &name),
@@ -200,7 +200,7 @@ impl Broker {
     pub(crate) fn first_plugins(&mut self, id: ConnId) -> Vec<Announced> {
         let (mut plugins, mut bytes) = (Vec::new(), 0);
         while bytes < BYTES_PER_MESSAGE
-            && let Some((name, _)) = self.announcements.own.next(id)
+            && let Some((name, _)) = self.registry.announcements.own.next(id)
         {
             let entry = self.own_for(id, &name);
             bytes += entry.as_ref().map_or(0, weight);
@@ -211,11 +211,11 @@ impl Broker {
 
     /// A plugin here as a peer is told of it, if it may see it.
     pub(crate) fn own_for(&self, id: ConnId, name: &Name) -> Option<Announced> {
-        let plugin = self.running(name)?;
+        let plugin = self.registry.running(name)?;
         if self.is_host() {
             return self.registration(plugin);
         }
-        let (config, conn) = (&self.plugins.get(&plugin)?.config, self.conns.get(&id)?);
+        let (config, conn) = (&self.registry.plugins.get(&plugin)?.config, self.conns.get(&id)?);
         let key = conn.hello.as_ref().map(|peer| peer.key).or(conn.proved).or(conn.expected);
         let shown = match &config.expose {
             Expose::Local => false,
@@ -228,7 +228,7 @@ impl Broker {
     }
 
     fn entry_for_host(&self, server: Key, name: &Name) -> Option<Announced> {
-        let version = self.directory.version(server, name)?;
+        let version = self.registry.directory.version(server, name)?;
         let server = (server != self.key).then_some(server);
         Some(Announced { server, ..Announced::new(name.clone(), version) })
     }
@@ -236,10 +236,11 @@ impl Broker {
     /// What the plugins of this process are told of an entry that has changed since they were told
     /// of it last.
     pub(crate) fn news_of(&mut self, server: Key, name: Name) -> Vec<Effect> {
-        let Some(untold) = self.announcements.untold.remove(&(server, name.clone())) else {
+        let Some(untold) = self.registry.announcements.untold.remove(&(server, name.clone()))
+        else {
             return Vec::new();
         };
-        let now = self.directory.version(server, &name);
+        let now = self.registry.directory.version(server, &name);
         let change = |kind, version| {
             let entry = Entry { name: name.clone(), version, server };
             Arc::new(Change { kind, entry })
@@ -252,7 +253,7 @@ impl Broker {
         let there = now.filter(|now| untold.left || untold.known != Some(*now));
         let gone = gone.map(|version| change(ChangeKind::Left, version));
         let changes: Vec<_> = gone.into_iter().chain(there.map(|v| change(kind, v))).collect();
-        let plugins = self.live_plugins().into_iter();
+        let plugins = self.registry.live_plugins().into_iter();
         let told = plugins.flat_map(|plugin| {
             changes.iter().map(move |change| Effect::Tell(plugin, Told::Directory(change.clone())))
         });
@@ -276,7 +277,7 @@ impl Broker {
 
     /// A host has been told all that there was when it linked.
     fn finish_greeting(&mut self, id: ConnId) {
-        let news = &mut self.announcements;
+        let news = &mut self.registry.announcements;
         if news.greeted_at.get(&id).is_some_and(|at| news.all.has_heard(id, *at)) {
             news.greeted_at.remove(&id);
             self.tell_links(id);

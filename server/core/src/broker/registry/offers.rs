@@ -99,7 +99,7 @@ impl Broker {
         conn.offers.count += guests.len();
         for guest in &guests {
             conn.offers.inviting.insert(guest.clone(), name.clone());
-            self.partners.guests.insert(guest.clone(), id);
+            self.registry.partners.guests.insert(guest.clone(), id);
         }
         if !guests.is_empty() {
             conn.offers.invited.insert(name.clone(), (version, guests.clone()));
@@ -108,7 +108,8 @@ impl Broker {
             self.update_common(id, &guest);
             self.connect_guest(id, &guest, Some(&name));
         }
-        let wanting = self.partners.wanting(&name).filter_map(|id| self.plugins.get(id));
+        let wanting =
+            self.registry.partners.wanting(&name).filter_map(|id| self.registry.plugins.get(id));
         let inviting = wanting.filter(|record| record.config.invites.contains(&name));
         for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
             self.connect_inviting(id, &inviting);
@@ -118,7 +119,7 @@ impl Broker {
     fn forget_offers(&mut self, id: ConnId, host: &Name) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         for guest in conn.offers.forget(host) {
-            self.partners.guests.remove(&guest, &id);
+            self.registry.partners.guests.remove(&guest, &id);
             self.update_common(id, &guest);
         }
     }
@@ -138,7 +139,7 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let offers = core::mem::take(&mut conn.offers);
         for guest in offers.guests() {
-            self.partners.guests.remove(guest, &id);
+            self.registry.partners.guests.remove(guest, &id);
         }
     }
 
@@ -163,9 +164,11 @@ impl Broker {
     /// Connects a plugin of this server to each plugin of a linked one that invites it, or only to
     /// one of them, unless the other server does so.
     fn connect_guest(&mut self, id: ConnId, guest: &Name, only: Option<&Name>) {
-        let (Some(plugin), Some(server)) = (self.running(guest), self.serving(id)) else { return };
+        let (Some(plugin), Some(server)) = (self.registry.running(guest), self.serving(id)) else {
+            return;
+        };
         let Some(conn) = self.conns.get(&id) else { return };
-        if conn.how != Opened::Accepted && self.may_see(plugin, server) {
+        if conn.how != Opened::Accepted && self.registry.may_see(plugin, server) {
             return;
         }
         let inviting =
@@ -180,15 +183,17 @@ impl Broker {
     /// Of two plugins that both servers know of, the server that accepted the link connects the
     /// inviting one: it hears the other's hello first, so that nobody waits for a round trip.
     fn connect_inviting(&mut self, id: ConnId, inviting: &Name) {
-        let (Some(plugin), Some(server)) = (self.running(inviting), self.serving(id)) else {
+        let (Some(plugin), Some(server)) = (self.registry.running(inviting), self.serving(id))
+        else {
             return;
         };
         let accepted = self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Accepted);
-        if !accepted || !self.may_see(plugin, server) {
+        if !accepted || !self.registry.may_see(plugin, server) {
             return;
         }
-        let Some(record) = self.plugins.get(&plugin) else { return };
-        let known = |name: &Name| Some((name.clone(), self.directory.version(server, name)?));
+        let Some(record) = self.registry.plugins.get(&plugin) else { return };
+        let known =
+            |name: &Name| Some((name.clone(), self.registry.directory.version(server, name)?));
         let guests: Vec<_> = record.config.invites.iter().filter_map(known).collect();
         for guest in guests {
             self.connect_new_pair(id, plugin, inviting, guest);
@@ -228,7 +233,7 @@ impl Broker {
         guest: &Name,
         host: &Caller,
     ) -> Result<(), Reason> {
-        let Some(record) = self.plugins.get(&plugin) else { return Ok(()) };
+        let Some(record) = self.registry.plugins.get(&plugin) else { return Ok(()) };
         let (runs, version) = (record.runs, record.config.version);
         let info = ChannelInfo {
             from: (host.name.clone(), host.server),

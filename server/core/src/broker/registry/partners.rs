@@ -7,7 +7,6 @@ use crate::key::Key;
 use crate::name::Name;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// Some things of each key.
 #[derive(Debug)]
@@ -99,19 +98,9 @@ impl Partners {
 impl Broker {
     /// The links that a plugin of this server may have to do with.
     pub(crate) fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
-        let wanted = partners_of(config).flat_map(|name| self.directory.holders(name));
+        let wanted = partners_of(config).flat_map(|name| self.registry.directory.holders(name));
         let wanted = wanted.filter_map(|server| self.servers.get(server));
-        wanted.chain(self.partners.guests.of(&config.name)).copied().collect()
-    }
-
-    /// The plugins of this process that start or run.
-    pub(crate) fn live_plugins(&self) -> Vec<PluginId> {
-        self.partners.at.of(&Runs::Here).copied().collect()
-    }
-
-    /// The plugins of a host that start or run.
-    pub(crate) fn plugins_of(&self, host: ConnId) -> Vec<PluginId> {
-        self.partners.at.of(&Runs::At(host)).copied().collect()
+        wanted.chain(self.registry.partners.guests.of(&config.name)).copied().collect()
     }
 }
 

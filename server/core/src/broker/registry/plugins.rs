@@ -158,6 +158,21 @@ pub struct Target {
 }
 
 impl Broker {
+    /// What the plugin is doing.
+    pub fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
+        self.registry.plugin_state(plugin)
+    }
+
+    /// Whether the plugin may still be told anything.
+    pub fn is_live(&self, plugin: PluginId) -> bool {
+        self.registry.is_live(plugin)
+    }
+
+    /// Every plugin that the directory knows.
+    pub fn directory(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.registry.directory.entries()
+    }
+
     /// Adds a plugin that is about to start. A name that is taken is refused.
     pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
         // The new plugin finds in the directory what the others have still to be told.
@@ -171,25 +186,25 @@ impl Broker {
         runs: Runs,
         direct: Direct,
     ) -> Result<PluginId, Reason> {
-        if let Some(holder) = self.names.get(&config.name) {
+        if let Some(holder) = self.registry.names.get(&config.name) {
             let text =
                 format!("the name {} is taken by {}", config.name, self.whereabouts(*holder));
             return Err(Reason::server(Code::NameTaken, text));
         }
-        let id = PluginId(self.next_plugin);
-        self.next_plugin += 1;
-        self.names.insert(config.name.clone(), id);
-        self.partners.insert(id, runs, &config);
+        let id = PluginId(self.registry.next_plugin);
+        self.registry.next_plugin += 1;
+        self.registry.names.insert(config.name.clone(), id);
+        self.registry.partners.insert(id, runs, &config);
         let state = PluginState::Starting;
         let record = PluginRecord { config, runs, direct, state, next_timer: 0 };
-        self.plugins.insert(id, record);
+        self.registry.plugins.insert(id, record);
         self.weigh_calls(id);
         Ok(id)
     }
 
     /// Where a plugin runs, for people.
     fn whereabouts(&self, plugin: PluginId) -> String {
-        match self.plugins.get(&plugin).map(|record| record.runs) {
+        match self.registry.plugins.get(&plugin).map(|record| record.runs) {
             Some(Runs::At(host)) => {
                 let label = self.conns.get(&host).map(|conn| conn.label());
                 format!("a plugin of the host {}", label.unwrap_or_default())
@@ -199,7 +214,7 @@ impl Broker {
     }
 
     pub(crate) fn do_plugin_started(&mut self, plugin: PluginId) {
-        if let Some(record) = self.plugins.get_mut(&plugin)
+        if let Some(record) = self.registry.plugins.get_mut(&plugin)
             && record.state == PluginState::Starting
         {
             record.state = PluginState::Running;
@@ -217,14 +232,14 @@ impl Broker {
         name: Name,
         least: Version,
     ) -> Result<(), Reason> {
-        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
+        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return Ok(()) };
         add_partner(&mut record.config.uses, (name, least))?;
         self.partners_changed(plugin);
         Ok(())
     }
 
     pub(crate) fn do_invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
-        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
+        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return Ok(()) };
         add_partner(&mut record.config.invites, name)?;
         self.partners_changed(plugin);
         Ok(())
@@ -232,11 +247,11 @@ impl Broker {
 
     /// What a plugin of this process wants has changed.
     fn partners_changed(&mut self, plugin: PluginId) {
-        let Some(record) = self.plugins.get(&plugin) else { return };
+        let Some(record) = self.registry.plugins.get(&plugin) else { return };
         let (config, runs) = (record.config.clone(), record.runs);
         let running = record.state == PluginState::Running;
-        if self.is_live(plugin) {
-            self.partners.insert(plugin, runs, &config);
+        if self.registry.is_live(plugin) {
+            self.registry.partners.insert(plugin, runs, &config);
         }
         if running {
             self.announce_local(&config.name, config.version);
@@ -255,11 +270,11 @@ impl Broker {
 
     pub(crate) fn do_set_direct(&mut self, plugin: PluginId, direct: Direct) {
         let is_host = self.is_host();
-        let Some(record) = self.plugins.get_mut(&plugin) else { return };
+        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return };
         record.direct = direct;
         if record.state == PluginState::Running && is_host {
             let name = record.config.name.clone();
-            self.announcements.set_own(&name);
+            self.registry.announcements.set_own(&name);
         }
     }
 
@@ -274,14 +289,14 @@ impl Broker {
     }
 
     pub(crate) fn plugin_over(&mut self, plugin: PluginId, state: PluginState, reason: &Reason) {
-        let Some(record) = self.plugins.get_mut(&plugin) else { return };
+        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return };
         if matches!(record.state, PluginState::Stopped | PluginState::Failed(_)) {
             return;
         }
         record.state = state;
         let (config, runs) = (record.config.clone(), record.runs);
-        self.partners.remove(plugin, runs, &config);
-        self.names.remove(&config.name);
+        self.registry.partners.remove(plugin, runs, &config);
+        self.registry.names.remove(&config.name);
         let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
         self.timers.cancel_range(of_plugin);
         // Calls of a host's plugin are known to its host alone.
@@ -294,31 +309,9 @@ impl Broker {
         self.plugins_changed(&config);
     }
 
-    /// What the plugin is doing.
-    pub fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
-        self.plugins.get(&plugin).map(|record| &record.state)
-    }
-
-    /// Whether the plugin may still be told anything.
-    pub fn is_live(&self, plugin: PluginId) -> bool {
-        let state = self.plugin_state(plugin);
-        matches!(state, Some(PluginState::Starting | PluginState::Running))
-    }
-
-    /// The plugin of this server that runs under a name.
-    pub(crate) fn running(&self, name: &Name) -> Option<PluginId> {
-        let id = self.names.get(name)?;
-        (self.plugin_state(*id) == Some(&PluginState::Running)).then_some(*id)
-    }
-
-    /// Every plugin that the directory knows.
-    pub fn directory(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.directory.entries()
-    }
-
     /// Sets a timer of a plugin; it fires once, `after` from now.
     pub fn set_timer(&mut self, plugin: PluginId, after: Duration) -> u64 {
-        let Some(record) = self.plugins.get_mut(&plugin) else { return 0 };
+        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return 0 };
         let timer = record.next_timer;
         record.next_timer += 1;
         self.timers.set(TimerKey::Plugin(plugin, timer), self.now.saturating_add(after));
@@ -359,7 +352,7 @@ impl Broker {
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));
         }
-        let mut named = self.partners.servers.of(text);
+        let mut named = self.registry.partners.servers.of(text);
         let unknown = |text: String| Err(Reason::server(Code::UnknownServer, text));
         match (named.next(), named.count()) {
             (Some(key), 0) => Ok(Wanted::At(*key)),

@@ -56,7 +56,7 @@ impl Broker {
             attempts: self.attempts.len(),
             tickets: self.tickets.count(),
             awaited: awaited.map(|(id, _)| *id).collect(),
-            leaving: self.announcements.remembered(),
+            leaving: self.registry.remembered(),
             told_of: self.conns.values().flat_map(|conn| conn.directs.values()).sum(),
         }
     }
@@ -109,7 +109,7 @@ impl Broker {
 
     fn audit_plugin_end(&self, id: EndId, plugin: PluginId, end: &End) -> Result<(), String> {
         let window = self.window(id);
-        if !self.is_live(plugin) {
+        if !self.registry.is_live(plugin) {
             return Err(format!("it belongs to {plugin:?}, which is over"));
         }
         let source = end.peer.and_then(|peer| self.ends.get(peer));
@@ -204,20 +204,20 @@ impl Broker {
     /// Names lead to plugins that live, and nothing but the last word of a host's plugin is kept.
     fn audit_records(&self) -> Result<(), String> {
         let mut of_hosts: BTreeSet<&Name> = BTreeSet::new();
-        for (id, record) in &self.plugins {
+        for (id, record) in self.registry.plugins() {
             let name = &record.config.name;
-            if self.is_live(*id) != (self.names.get(name) == Some(id)) {
+            if self.registry.is_live(id) != (self.registry.named(name.as_str()) == Some(id)) {
                 return Err(format!("{id:?} is {:?}, but {name} says other", record.state));
             }
             let Runs::At(conn) = record.runs else { continue };
             if !of_hosts.insert(name) {
                 return Err(format!("there are two records of a host's {name}"));
             }
-            if self.is_live(*id) && self.is_ending(conn) {
+            if self.registry.is_live(id) && self.is_ending(conn) {
                 return Err(format!("{name} lives, its host does not"));
             }
         }
-        match self.names.values().find(|id| !self.plugins.contains_key(id)) {
+        match self.registry.name_without_plugin() {
             Some(id) => Err(format!("{id:?} has a name and no record")),
             None => Ok(()),
         }

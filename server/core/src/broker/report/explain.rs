@@ -216,10 +216,10 @@ impl Broker {
                 return Err(change);
             }
         };
-        match self.directory.find(&parsed, 0, wanted, self.home.key) {
+        match self.registry.directory().find(&parsed, 0, wanted, self.home.key) {
             Ok(entry) => {
                 let here = entry.server == self.home.key;
-                let plugin = self.running(&parsed).filter(|_| here);
+                let plugin = self.registry.running(&parsed).filter(|_| here);
                 let place = plugin.map_or_else(|| self.far_place(entry.server), |p| self.place(p));
                 let at = self.server_name(entry.server);
                 let runs = plugin.map_or_else(String::new, |p| format!(", {}", self.runs_how(p)));
@@ -237,7 +237,11 @@ impl Broker {
 
     /// Why a plugin is not in the directory, and what would have to change.
     fn why_unknown(&self, name: &Name, wanted: Wanted) -> (String, String) {
-        let record = self.plugins.values().find(|record| record.config.name == *name);
+        let record = self
+            .registry
+            .plugins()
+            .map(|(_, record)| record)
+            .find(|record| record.config.name == *name);
         if let Some(PluginState::Failed(reason)) = record.map(|record| &record.state) {
             let text = format!("{name} failed: {reason}");
             return (text, format!("mend {name}, and start the server again"));
@@ -306,8 +310,8 @@ impl Broker {
         let (verdict, text) = if a.server == b.server {
             (Verdict::Holds, "both belong to one server, whose plugins see each other".to_string())
         } else if let Some(plugin) = b.plugin {
-            let seen = self.may_see(plugin, a.server);
-            let expose = self.plugins.get(&plugin).map(|record| &record.config.expose);
+            let seen = self.registry.may_see(plugin, a.server);
+            let expose = self.registry.plugin(plugin).map(|record| &record.config.expose);
             let how = match expose {
                 Some(Expose::Local) | None => "to plugins of its own server only",
                 Some(Expose::Peers) => "to all linked servers",
@@ -330,7 +334,7 @@ impl Broker {
 
     /// Whether the callee's version is what the caller says that it uses.
     fn rule_version(&self, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
-        let record = a.plugin.and_then(|plugin| self.plugins.get(&plugin));
+        let record = a.plugin.and_then(|plugin| self.registry.plugin(plugin));
         let uses = record.and_then(|record| {
             record.config.uses.iter().find(|(name, _)| *name == b.name).map(|(_, least)| *least)
         });
@@ -406,7 +410,7 @@ impl Broker {
             None => {
                 let (from, to) = (&a.name, &b.name);
                 let here = |plugin: Option<PluginId>| {
-                    let record = plugin.and_then(|plugin| self.plugins.get(&plugin));
+                    let record = plugin.and_then(|plugin| self.registry.plugin(plugin));
                     record.is_some_and(|record| record.runs == Runs::Here)
                 };
                 let text = match here(a.plugin) && here(b.plugin) {
@@ -433,7 +437,7 @@ impl Broker {
     }
 
     fn runs_how(&self, plugin: PluginId) -> String {
-        match self.plugins.get(&plugin).map(|record| record.runs) {
+        match self.registry.plugin(plugin).map(|record| record.runs) {
             Some(Runs::At(conn)) => {
                 let label = self.conns.get(&conn).map(|conn| conn.label()).unwrap_or_default();
                 format!("in the host {label}")

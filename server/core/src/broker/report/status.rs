@@ -155,7 +155,7 @@ impl Broker {
         let home = self.home.key;
         let counted = self.channels_by_plugin();
         let channels_of = |plugin: (Name, Key)| counted.get(&plugin).copied().unwrap_or(0);
-        let own = self.plugins.iter().map(|(id, record)| PluginStatus {
+        let own = self.registry.plugins().map(|(id, record)| PluginStatus {
             name: record.config.name.clone(),
             version: record.config.version,
             state: record.state.clone(),
@@ -163,15 +163,15 @@ impl Broker {
             placement: self.placement(record.runs),
             direct: record.direct.clone(),
             channels: match record.runs {
-                Runs::Here => self.ends.count_of(*id),
+                Runs::Here => self.ends.count_of(id),
                 Runs::At(_) => channels_of((record.config.name.clone(), home)),
             },
-            calls: (record.runs == Runs::Here).then(|| self.calls.counts(*id).open()),
+            calls: (record.runs == Runs::Here).then(|| self.calls.counts(id).open()),
         });
         let own: Vec<PluginStatus> = own.collect();
         let names: BTreeSet<Name> = own.iter().map(|plugin| plugin.name.clone()).collect();
         let known = |entry: &Entry| entry.server == home && names.contains(&entry.name);
-        let others = self.directory.entries().filter(|entry| !known(entry));
+        let others = self.registry.directory().entries().filter(|entry| !known(entry));
         let others = others.map(|entry| PluginStatus {
             channels: channels_of((entry.name.clone(), entry.server)),
             name: entry.name,
@@ -195,7 +195,7 @@ impl Broker {
             Runs::At(conn) => child.conn == Some(conn) || record.config.name == *name,
             Runs::Here => false,
         };
-        if self.plugins.values().any(shown) {
+        if self.registry.plugins().map(|(_, record)| record).any(shown) {
             return None;
         }
         Some(PluginStatus {
@@ -292,8 +292,8 @@ impl Broker {
     /// relay joined to another one can be on either side.
     fn faces_opener(&self, end: &End, info: &ChannelInfo) -> bool {
         let (name, server) = &info.from;
-        let opener = (*server == self.home.key).then(|| self.running(name)).flatten();
-        let runs = opener.and_then(|plugin| self.plugins.get(&plugin)).map(|record| record.runs);
+        let opener = (*server == self.home.key).then(|| self.registry.running(name)).flatten();
+        let runs = opener.and_then(|plugin| self.registry.plugin(plugin)).map(|record| record.runs);
         match end.owner() {
             Owner::Plugin(plugin) => opener == Some(plugin),
             Owner::Stream(conn, _) => match self.conns.get(&conn).and_then(|c| c.hello.as_ref()) {

@@ -16,7 +16,7 @@ impl Broker {
     /// Whether a plugin may have one more channel.
     pub(crate) fn has_room(&mut self, plugin: PluginId) -> Result<(), Reason> {
         let most = self.settings.limits.channels;
-        match self.plugins.get(&plugin) {
+        match self.registry.plugin(plugin) {
             Some(record) if self.ends.count_of(plugin) >= most => {
                 let name = &record.config.name;
                 let text = format!("{name} has {most} channels, as many as a plugin may have");
@@ -33,7 +33,7 @@ impl Broker {
     }
 
     pub(crate) fn caller(&self, plugin: PluginId) -> Option<Caller> {
-        let config = &self.plugins.get(&plugin)?.config;
+        let config = &self.registry.plugin(plugin)?.config;
         let server = self.home.key;
         Some(Caller { name: config.name.clone(), version: config.version, server })
     }

@@ -192,13 +192,13 @@ impl Broker {
 
     /// Whether a plugin of this process is the one that opened a channel.
     fn opened_by(&self, plugin: PluginId, info: &ChannelInfo) -> bool {
-        let name = self.plugins.get(&plugin).map(|record| &record.config.name);
+        let name = self.registry.plugin(plugin).map(|record| &record.config.name);
         name == Some(&info.from.0) && info.from.1 == self.home.key
     }
 
     /// Drops effects that have become pointless between being queued and being performed.
     pub(crate) fn still_true(&mut self, plugin: PluginId, told: Told) -> Option<Told> {
-        let live = self.is_live(plugin);
+        let live = self.registry.is_live(plugin);
         let heard = |broker: &Broker, handle| match broker.ends.lookup(handle) {
             Lookup::Live(id) => {
                 let hears = |end: &End| !end.flags.has(Flag::Muted) && end.rare().join_to.is_none();
