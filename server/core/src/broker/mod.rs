@@ -50,21 +50,18 @@ use crate::limits::{Counters, Limits};
 use crate::link::Fault;
 use crate::reason::Reason;
 use crate::timers::Timers;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 use calls::Calls;
 use core::time::Duration;
 use effect::{Effects, Queued};
-use meetings::attempts::Attempts;
+use meetings::Meetings;
 pub(crate) use meetings::tickets::TICKETS_MAX;
-use meetings::tickets::Tickets;
-use neighbours::children::Child;
+use neighbours::Neighbours;
 use neighbours::connections::Conn;
 use neighbours::peers::Peer;
-use neighbours::uplink::Home;
 use registry::Registry;
-use registry::partners::Index;
 use registry::plugins::PluginRecord;
 use report::explain::Failure;
 use switch::conns::Conns;
@@ -123,38 +120,19 @@ enum TimerKey {
 pub struct Broker {
     settings: Settings,
     key: Key,
-    /// The server that this process belongs to: itself, or that of a host.
-    home: Home,
+    neighbours: Neighbours,
     now: Duration,
     ends: Ends,
     pairs: Pairs,
     registry: Registry,
     conns: Conns,
-    /// Connections whose peers may have to say yet who they are; some have said it since.
-    young: BTreeSet<ConnId>,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
     /// Links whose peers broke a rule in the middle of something; they are ended behind it.
     faulted: BTreeMap<ConnId, Fault>,
     /// A buffer for whoever seals next.
     spare: Vec<u8>,
-    /// The link that serves each server.
-    servers: BTreeMap<Key, ConnId>,
-    peers: BTreeMap<PeerId, Peer>,
-    next_peer: u32,
-    /// The peers that have, or turned out to have, a key.
-    peers_by_key: Index<Key, PeerId>,
-    /// Peers that are not dialled before a plugin of this server appears or changes.
-    resting: BTreeSet<PeerId>,
-    children: BTreeMap<ChildId, Child>,
-    /// Channels of plugins of this process whose routes are being tried, by their ends.
-    attempts: BTreeMap<EndId, Attempts>,
-    /// For which end each direct connection is being dialled.
-    dials: BTreeMap<DirectId, EndId>,
-    next_direct: u64,
-    tickets: Tickets,
-    /// How many tickets this process has made.
-    tickets_given: u64,
+    meetings: Meetings,
     calls: Calls,
     failures: VecDeque<Failure>,
     counters: Counters,
@@ -170,28 +148,17 @@ impl Broker {
         Broker {
             random: settings.seed,
             key: Key(*settings.identity.public()),
-            home: Home::of(&settings),
+            neighbours: Neighbours::new(&settings),
             settings,
             now: Duration::ZERO,
             ends: Ends::default(),
             pairs: Pairs::default(),
             registry: Registry::default(),
             conns: Conns::new(),
-            young: BTreeSet::new(),
             touched: Vec::new(),
             faulted: BTreeMap::new(),
             spare: Vec::new(),
-            servers: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            next_peer: 0,
-            peers_by_key: Index::default(),
-            resting: BTreeSet::new(),
-            children: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            dials: BTreeMap::new(),
-            next_direct: 0,
-            tickets: Tickets::default(),
-            tickets_given: 0,
+            meetings: Meetings::default(),
             calls: Calls::default(),
             failures: VecDeque::new(),
             counters: Counters::default(),
@@ -208,7 +175,7 @@ impl Broker {
 
     /// The key and the name of the server that this process belongs to.
     pub fn home(&self) -> (Key, &str) {
-        (self.home.key, &self.home.name)
+        (self.neighbours.home_key(), self.neighbours.home_name())
     }
 
     /// Who this process is.
@@ -256,9 +223,9 @@ impl Broker {
     /// The servers that are linked to the one that this process belongs to, with their names.
     pub fn servers(&self) -> impl Iterator<Item = (Key, &str)> {
         let name = |conn: &ConnId| self.conns.get(conn).and_then(|conn| conn.peer_name());
-        let linked = self.servers.iter().map(move |(key, conn)| (*key, name(conn)));
+        let linked = self.neighbours.links().map(move |(key, conn)| (key, name(&conn)));
         let linked = linked.map(|(key, name)| (key, name.unwrap_or_default()));
-        linked.chain(self.home.links.iter().map(|(key, name)| (*key, name.as_str())))
+        linked.chain(self.neighbours.links_of_home())
     }
 
     /// The next effect to perform. One that has become pointless is not given.

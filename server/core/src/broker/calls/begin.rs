@@ -69,7 +69,7 @@ impl Broker {
 
     /// Whether a plugin means the server of this process.
     fn is_home(&self, text: &str) -> bool {
-        text == self.home.name || text.parse() == Ok(self.home.key)
+        text == self.neighbours.home_name() || text.parse() == Ok(self.neighbours.home_key())
     }
 
     /// Calls a plugin of this process: now, unless it is on the stack or others wait for it.
@@ -127,7 +127,7 @@ impl Broker {
         let name = name.parse().map_err(bad)?;
         let server = match callee.place {
             CalleePlace::Anywhere => None,
-            CalleePlace::Here => Some(self.home.key.to_string()),
+            CalleePlace::Here => Some(self.neighbours.home_key().to_string()),
             CalleePlace::Server(text) => Some(text.into()),
         };
         let target = crate::broker::Target { name, least: callee.least, server };

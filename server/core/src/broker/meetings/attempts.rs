@@ -48,7 +48,7 @@ impl Broker {
         let last = Reason::server(Code::Refused, "the invitation names no route");
         let (dials, candidates) = (Vec::new(), Vec::new());
         let attempts = Attempts { invitation, request, server, left, dials, candidates, last };
-        self.attempts.insert(near, attempts);
+        self.meetings.attempts.insert(near, attempts);
         self.next_attempt(near);
     }
 
@@ -56,7 +56,7 @@ impl Broker {
     /// refused.
     pub(crate) fn next_attempt(&mut self, near: EndId) {
         self.timers.cancel(TimerKey::Attempt(near));
-        while let Some(attempts) = self.attempts.get_mut(&near) {
+        while let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             let Some(route) = attempts.left.pop_front() else {
                 if attempts.dials.is_empty() && attempts.candidates.is_empty() {
                     let last = attempts.last.clone();
@@ -76,7 +76,7 @@ impl Broker {
     }
 
     fn attempt(&mut self, near: EndId, route: Route) -> Result<(), Reason> {
-        let Some(attempts) = self.attempts.get(&near) else { return Ok(()) };
+        let Some(attempts) = self.meetings.attempts.get(&near) else { return Ok(()) };
         let invitation = &attempts.invitation;
         let keyed = |addresses: &Option<Addresses>| {
             let process = invitation.process;
@@ -90,7 +90,8 @@ impl Broker {
             Route::Unix => DirectPlace::Socket(invitation.socket.clone().ok_or_else(nowhere)?),
             Route::Tcp => {
                 // Of a port on this machine, only our own server may tell us.
-                let port = invitation.loopback.filter(|_| attempts.server == self.home.key);
+                let port =
+                    invitation.loopback.filter(|_| attempts.server == self.neighbours.home_key());
                 let near = port.map(|port| loopback(port, invitation.process));
                 DirectPlace::Net(near.into_iter().chain(keyed(&invitation.net)).collect())
             }
@@ -100,11 +101,11 @@ impl Broker {
         if matches!(&place, DirectPlace::Net(to) | DirectPlace::Punch(to) if to.is_empty()) {
             return Err(nowhere());
         }
-        let id = DirectId(self.next_direct);
-        self.next_direct += 1;
-        if let Some(attempts) = self.attempts.get_mut(&near) {
+        let id = DirectId(self.meetings.next_direct);
+        self.meetings.next_direct += 1;
+        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             attempts.dials.push((id, route));
-            self.dials.insert(id, near);
+            self.meetings.dials.insert(id, near);
         }
         self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
         Ok(())
@@ -113,13 +114,13 @@ impl Broker {
     /// The servers pass the channel on. It presents the same ticket, so that the plugin is asked
     /// once, whichever way is faster.
     fn attempt_relay(&mut self, near: EndId) -> Result<(), Reason> {
-        let Some(attempts) = self.attempts.get(&near) else { return Ok(()) };
+        let Some(attempts) = self.meetings.attempts.get(&near) else { return Ok(()) };
         let (request, server) = (attempts.request.clone(), attempts.server);
         let host =
             self.registry.running(&request.to).and_then(|plugin| self.registry.plugin(plugin));
         let link = match host.map(|record| record.runs) {
-            Some(Runs::At(host)) if server == self.home.key => Some(host),
-            _ => self.uplink().or_else(|| self.servers.get(&server).copied()),
+            Some(Runs::At(host)) if server == self.neighbours.home_key() => Some(host),
+            _ => self.uplink().or_else(|| self.neighbours.link_to(server)),
         };
         let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
         self.open_candidate(link.ok_or_else(gone)?, near, &Preface::channel(request))
@@ -137,7 +138,7 @@ impl Broker {
         }
         self.grant(far, self.settings.limits.window);
         self.give_frame(far, &preface.frame());
-        if let Some(attempts) = self.attempts.get_mut(&near) {
+        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             attempts.candidates.push(far);
         }
         Ok(())
@@ -150,9 +151,9 @@ impl Broker {
             self.cut_off(conn, Reason::server(Code::ChannelOver, "another route was faster"));
             return;
         };
-        let Some(attempts) = self.attempts.get_mut(&near) else { return };
+        let Some(attempts) = self.meetings.attempts.get_mut(&near) else { return };
         attempts.dials.retain(|(dial, _)| *dial != id);
-        self.dials.remove(&id);
+        self.meetings.dials.remove(&id);
         let ticket = attempts.invitation.ticket;
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.route = route;
@@ -166,17 +167,17 @@ impl Broker {
 
     pub(crate) fn do_direct_failed(&mut self, id: DirectId, why: &str) {
         let Some((near, route)) = self.dialling(id) else { return };
-        if let Some(attempts) = self.attempts.get_mut(&near) {
+        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             attempts.dials.retain(|(dial, _)| *dial != id);
         }
-        self.dials.remove(&id);
+        self.meetings.dials.remove(&id);
         self.note_attempt(near, route, Reason::server(Code::TransportLost, why));
         self.next_attempt(near);
     }
 
     fn dialling(&self, id: DirectId) -> Option<(EndId, Route)> {
-        let near = *self.dials.get(&id)?;
-        let mut dials = self.attempts.get(&near)?.dials.iter();
+        let near = *self.meetings.dials.get(&id)?;
+        let mut dials = self.meetings.attempts.get(&near)?.dials.iter();
         dials.find(|(dial, _)| *dial == id).map(|(_, route)| (near, *route))
     }
 
@@ -205,7 +206,7 @@ impl Broker {
 
     fn candidate_wins(&mut self, far: EndId, near: EndId, told: Option<Route>, rest: &[u8]) {
         let route = self.route_of(far, told);
-        if let Some(attempts) = self.attempts.get_mut(&near) {
+        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             attempts.candidates.retain(|end| *end != far);
         }
         self.drop_attempts(near);
@@ -258,7 +259,7 @@ impl Broker {
     pub(crate) fn candidate_lost(&mut self, far: EndId, near: EndId, reason: Reason) {
         let conn = self.ends.get(far).and_then(End::conn);
         let route = self.route_of(far, None);
-        let Some(attempts) = self.attempts.get_mut(&near) else { return };
+        let Some(attempts) = self.meetings.attempts.get_mut(&near) else { return };
         attempts.candidates.retain(|end| *end != far);
         if let Some(end) = self.ends.get_mut(far) {
             end.change(|rare| rare.candidate_of = None);
@@ -270,10 +271,10 @@ impl Broker {
 
     /// The channel is decided, or nobody wants it any more.
     pub(crate) fn drop_attempts(&mut self, near: EndId) {
-        let Some(attempts) = self.attempts.remove(&near) else { return };
+        let Some(attempts) = self.meetings.attempts.remove(&near) else { return };
         self.timers.cancel(TimerKey::Attempt(near));
         for (id, _) in attempts.dials {
-            self.dials.remove(&id);
+            self.meetings.dials.remove(&id);
             self.effects.push_back(Effect::DropDial(id));
         }
         for far in attempts.candidates {
@@ -301,7 +302,7 @@ impl Broker {
         if let Some(info) = info {
             self.note_failure(&info, route, reason.clone());
         }
-        if let Some(attempts) = self.attempts.get_mut(&near) {
+        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             attempts.last = reason;
         }
     }
@@ -329,7 +330,7 @@ impl Broker {
 
     /// Whether a plugin's end waits for one of several routes.
     pub(crate) fn is_attempting(&self, near: EndId) -> bool {
-        self.attempts.contains_key(&near)
+        self.meetings.attempts.contains_key(&near)
     }
 
     /// The stream of a plugin's channel was answered by an invitation.

@@ -59,7 +59,7 @@ impl Broker {
         match runs {
             Runs::Here => self.expects(expect)?,
             Runs::At(host) => {
-                self.tickets.tell_host(host, server, self.now)?;
+                self.meetings.tickets.tell_host(host, server, self.now)?;
                 self.arm_tickets();
                 self.send(host, &Message::Expect(expect));
             }
@@ -71,25 +71,25 @@ impl Broker {
 
     /// A number that nobody can guess.
     fn new_ticket(&mut self) -> Ticket {
-        self.tickets_given += 1;
-        Ticket(keyed_hash(&self.settings.secret, &self.tickets_given.to_be_bytes()))
+        self.meetings.tickets_given += 1;
+        Ticket(keyed_hash(&self.settings.secret, &self.meetings.tickets_given.to_be_bytes()))
     }
 
     /// A direct connection to a plugin of this process will present a ticket, or already has.
     pub(crate) fn expects(&mut self, expect: Expect) -> Result<(), Reason> {
         let Expect { ticket, to, from, process, punch, calls } = expect;
-        let server = from.server.unwrap_or(self.home.key);
+        let server = from.server.unwrap_or(self.neighbours.home_key());
         let caller = Caller { name: from.name, version: from.version, server };
         let purpose = if calls { Purpose::Calls } else { Purpose::Channel };
-        self.tickets.add(ticket, Ticketed { to, caller, process, purpose }, self.now)?;
+        self.meetings.tickets.add(ticket, Ticketed { to, caller, process, purpose }, self.now)?;
         self.arm_tickets();
         self.let_in_who_waits(process);
         self.take_who_presented(ticket);
         let punch = punch.iter().flat_map(|addresses| &addresses.0);
         let to: Vec<Endpoint> = punch.flat_map(|address| address.endpoints()).collect();
         if !to.is_empty() {
-            let id = crate::broker::DirectId(self.next_direct);
-            self.next_direct += 1;
+            let id = crate::broker::DirectId(self.meetings.next_direct);
+            self.meetings.next_direct += 1;
             let place = DirectPlace::Answer(to);
             self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
         }
@@ -97,7 +97,7 @@ impl Broker {
     }
 
     fn arm_tickets(&mut self) {
-        match self.tickets.deadline() {
+        match self.meetings.tickets.deadline() {
             Some(at) => self.timers.set(TimerKey::Tickets, at),
             None => drop(self.timers.cancel(TimerKey::Tickets)),
         }
@@ -105,13 +105,13 @@ impl Broker {
 
     /// Forgets the tickets whose time is over.
     pub(crate) fn expire_tickets(&mut self) {
-        self.tickets.expire(self.now);
+        self.meetings.tickets.expire(self.now);
         self.arm_tickets();
     }
 
     /// Uses the ticket up of a channel that the servers pass on.
     pub(crate) fn redeem_relayed(&mut self, ticket: Ticket, to: &Name) -> Result<(), Reason> {
-        let redeemed = self.tickets.redeem_relayed(ticket, to, self.now);
+        let redeemed = self.meetings.tickets.redeem_relayed(ticket, to, self.now);
         self.arm_tickets();
         redeemed
     }
@@ -153,21 +153,18 @@ impl Broker {
             self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
             return;
         }
-        if !self.tickets.knows(&presented.ticket) {
+        if !self.meetings.tickets.knows(&presented.ticket) {
             conn.presented = Some((stream, presented, used));
             return;
         }
         let proved = conn.proved;
         conn.route = presented.route;
-        let taken =
-            self.tickets.redeem(presented.ticket, self.now).and_then(|redeemed| {
-                match proved.is_none_or(|key| key == redeemed.process) {
-                    true => Ok(redeemed),
-                    false => {
-                        Err(Reason::server(Code::BadTicket, "this ticket is another process's"))
-                    }
-                }
-            });
+        let taken = self.meetings.tickets.redeem(presented.ticket, self.now).and_then(|redeemed| {
+            match proved.is_none_or(|key| key == redeemed.process) {
+                true => Ok(redeemed),
+                false => Err(Reason::server(Code::BadTicket, "this ticket is another process's")),
+            }
+        });
         self.arm_tickets();
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.phase = ConnPhase::Up;

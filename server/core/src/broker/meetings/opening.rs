@@ -23,7 +23,12 @@ impl Broker {
     /// The directory's entry that serves who wants `target`.
     pub(crate) fn find(&self, target: &Target) -> Result<Entry, Reason> {
         let wanted = self.wanted(target.server.as_deref())?;
-        self.registry.directory().find(&target.name, target.least, wanted, self.home.key)
+        self.registry.directory().find(
+            &target.name,
+            target.least,
+            wanted,
+            self.neighbours.home_key(),
+        )
     }
 
     /// Opens a channel to an entry of the directory.
@@ -36,7 +41,10 @@ impl Broker {
     ) -> Result<Handle, Reason> {
         self.has_room(plugin)?;
         // A host whose plugin the server has still to refuse may have one of the name itself.
-        let callee = self.registry.running(&entry.name).filter(|_| entry.server == self.home.key);
+        let callee = self
+            .registry
+            .running(&entry.name)
+            .filter(|_| entry.server == self.neighbours.home_key());
         let callee = callee.and_then(|callee| Some((callee, self.registry.plugin(callee)?)));
         let callee = callee.filter(|(_, record)| record.config.version == entry.version);
         if let Some((callee, record)) = callee {
@@ -45,7 +53,7 @@ impl Broker {
                 Runs::Here => self.open_local(plugin, callee, entry, purpose),
             }
         } else {
-            let link = self.uplink().or_else(|| self.servers.get(&entry.server).copied());
+            let link = self.uplink().or_else(|| self.neighbours.link_to(entry.server));
             let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
             self.open_over(link.ok_or_else(gone)?, plugin, target, entry, purpose)
         }

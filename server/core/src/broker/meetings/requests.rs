@@ -147,7 +147,7 @@ impl Broker {
         };
         let calling = calling.ok_or_else(stranger)?;
         let version = self.registry.plugin(calling).map_or(0, |record| record.config.version);
-        let home = self.home.key;
+        let home = self.neighbours.home_key();
         let caller = Caller { name: from.name, version, server: home };
         let wanted = server.map_or(Wanted::Anywhere, Wanted::At);
         let entry = self.registry.directory().find(&to, least, wanted, home)?;
@@ -159,7 +159,7 @@ impl Broker {
             return self.connect(stream, calling, plugin);
         }
         let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-        let link = *self.servers.get(&entry.server).ok_or_else(gone)?;
+        let link = self.neighbours.link_to(entry.server).ok_or_else(gone)?;
         let info = ChannelInfo {
             from: (caller.name.clone(), home),
             to: (to.clone(), entry.server),
@@ -180,7 +180,7 @@ impl Broker {
         if version < least {
             return Err(too_low(&to, version, least));
         }
-        let server = from.server.unwrap_or(self.home.key);
+        let server = from.server.unwrap_or(self.neighbours.home_key());
         let caller = Caller { name: from.name, version: from.version, server };
         if let Some(ticket) = ticket {
             self.redeem_relayed(ticket, &to)?;
@@ -218,7 +218,7 @@ impl Broker {
         };
         let info = ChannelInfo {
             from: (caller.name.clone(), caller.server),
-            to: (to.clone(), self.home.key),
+            to: (to.clone(), self.neighbours.home_key()),
             route,
         };
         let server = Some(caller.server);
@@ -239,7 +239,7 @@ impl Broker {
     ) -> Result<(), Reason> {
         self.has_room(plugin)?;
         let Some(record) = self.registry.plugin(plugin) else { return Ok(()) };
-        let to = (record.config.name.clone(), self.home.key);
+        let to = (record.config.name.clone(), self.neighbours.home_key());
         let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
         let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
         // Who opens a stream begins with less credit than a window may have.

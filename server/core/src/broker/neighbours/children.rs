@@ -58,16 +58,16 @@ pub(crate) struct Child {
 impl Broker {
     /// Adds a host, and asks the shell to start it.
     pub fn add_child(&mut self, config: ChildConfig) -> ChildId {
-        let id = ChildId(self.children.len() as u32);
+        let id = ChildId(self.neighbours.children.len() as u32);
         let (state, conn, started) = (ChildState::Starting, None, self.now);
-        self.children.insert(id, Child { config, state, conn, started, failures: 0 });
+        self.neighbours.children.insert(id, Child { config, state, conn, started, failures: 0 });
         self.effects.push_back(Effect::StartChild(id));
         id
     }
 
     /// A host that was started has its link.
     pub(crate) fn child_connected(&mut self, id: ChildId, conn: ConnId) {
-        if let Some(child) = self.children.get_mut(&id) {
+        if let Some(child) = self.neighbours.children.get_mut(&id) {
             child.state = ChildState::Running;
             child.conn = Some(conn);
         }
@@ -75,7 +75,7 @@ impl Broker {
 
     /// The link of a host is gone: the host ends, or has ended.
     pub(crate) fn child_unlinked(&mut self, id: ChildId, reason: Reason) {
-        if let Some(child) = self.children.get_mut(&id) {
+        if let Some(child) = self.neighbours.children.get_mut(&id) {
             child.conn = None;
             if !matches!(child.state, ChildState::Ended(_)) {
                 child.state = ChildState::Ended(reason);
@@ -88,7 +88,7 @@ impl Broker {
         let random = self.next_random();
         let (least, most) = (self.settings.limits.redial_min, self.settings.limits.redial_max);
         let (now, stopping) = (self.now, self.stopping);
-        let Some(child) = self.children.get_mut(&id) else { return };
+        let Some(child) = self.neighbours.children.get_mut(&id) else { return };
         // Why a plugin failed says more than how its process ended.
         if !matches!(&child.state, ChildState::Ended(reason) if reason.is(Code::PluginFailed)) {
             child.state = ChildState::Ended(Reason::server(Code::HostLost, why));
@@ -112,10 +112,10 @@ impl Broker {
     pub(crate) fn restart_child(&mut self, id: ChildId) {
         let (now, stopping) = (self.now, self.stopping);
         // Somebody may hold the link of a host that is gone, and with it the names of its plugins.
-        if let Some(conn) = self.children.get(&id).and_then(|child| child.conn) {
+        if let Some(conn) = self.neighbours.children.get(&id).and_then(|child| child.conn) {
             self.cut_off(conn, Reason::server(Code::HostLost, "it is started again"));
         }
-        if let Some(child) = self.children.get_mut(&id).filter(|_| !stopping) {
+        if let Some(child) = self.neighbours.children.get_mut(&id).filter(|_| !stopping) {
             child.state = ChildState::Starting;
             child.started = now;
             self.effects.push_back(Effect::StartChild(id));
@@ -124,7 +124,7 @@ impl Broker {
 
     /// Where the host with this connection runs, if this server started it.
     pub(crate) fn placement_of(&self, conn: ConnId) -> Option<Placement> {
-        let child = self.children.values().find(|child| child.conn == Some(conn))?;
+        let child = self.neighbours.children.values().find(|child| child.conn == Some(conn))?;
         Some(child.config.placement)
     }
 }

@@ -220,7 +220,7 @@ impl Broker {
         };
         self.make_room(&conn);
         self.conns.insert(id, conn);
-        self.young.insert(id);
+        self.neighbours.young.insert(id);
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
         self.touch(id);
         if let Some(why) = failure {

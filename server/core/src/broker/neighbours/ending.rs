@@ -108,16 +108,16 @@ impl Broker {
         self.offers_over(id);
         if host {
             self.registry.remove_host(id);
-            self.tickets.forget_host(id);
+            self.meetings.forget_host(id);
             self.host_lost(id, &reason);
         }
         if self.uplink() == Some(id) {
             self.uplink_lost(&reason);
         }
         if let Some((key, name)) = server
-            && self.servers.get(&key) == Some(&id)
+            && self.neighbours.servers.get(&key) == Some(&id)
         {
-            self.servers.remove(&key);
+            self.neighbours.servers.remove(&key);
             self.forget_server(key);
             self.tell_link(LinkChange { server: key, name, down: Some(reason.clone()) });
             self.redial_server(key, &reason);

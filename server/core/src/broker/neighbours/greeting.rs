@@ -80,7 +80,7 @@ impl Broker {
 
     fn judge_key(&self, conn: &Conn, key: Key) -> Result<(), Reason> {
         let Opened::Dialled(peer) = conn.how else { return Ok(()) };
-        match self.peers.get(&peer).and_then(|peer| peer.config.key) {
+        match self.neighbours.peers.get(&peer).and_then(|peer| peer.config.key) {
             Some(expected) if expected != key => {
                 let text = format!("expected the server {expected}, found {key}");
                 Err(Reason::server(Code::NotAllowed, text))

@@ -4,8 +4,86 @@ pub(crate) mod children;
 pub(crate) mod connections;
 pub(crate) mod ending;
 pub(crate) mod greeting;
+pub(crate) mod linking;
 pub(crate) mod peer_links;
 pub(crate) mod peers;
 pub(crate) mod proving;
 pub(crate) mod uplink;
 pub(crate) mod usefulness;
+
+use crate::broker::Settings;
+use crate::broker::registry::partners::Index;
+use crate::ids::{ChildId, ConnId, PeerId};
+use crate::key::Key;
+use alloc::collections::{BTreeMap, BTreeSet};
+use children::Child;
+use peers::Peer;
+use uplink::Home;
+
+/// Who this process is linked to, or may be.
+#[derive(Debug)]
+pub(crate) struct Neighbours {
+    /// The server that this process belongs to: itself, or that of a host.
+    home: Home,
+    /// The link that serves each server.
+    servers: BTreeMap<Key, ConnId>,
+    peers: BTreeMap<PeerId, Peer>,
+    next_peer: u32,
+    /// The peers that have, or turned out to have, a key.
+    peers_by_key: Index<Key, PeerId>,
+    /// Peers that are not dialled before a plugin of this server appears or changes.
+    resting: BTreeSet<PeerId>,
+    children: BTreeMap<ChildId, Child>,
+    /// Connections whose peers may have to say yet who they are; some have said it since.
+    young: BTreeSet<ConnId>,
+}
+
+impl Neighbours {
+    /// Nobody but this process itself.
+    pub(crate) fn new(settings: &Settings) -> Neighbours {
+        let (servers, peers, resting, children, young) = Default::default();
+        let (home, peers_by_key) = (Home::of(settings), Index::default());
+        Neighbours { home, servers, peers, next_peer: 0, peers_by_key, resting, children, young }
+    }
+
+    /// The key of the server that this process belongs to.
+    #[inline]
+    pub(crate) fn home_key(&self) -> Key {
+        self.home.key
+    }
+
+    /// The name of the server that this process belongs to.
+    pub(crate) fn home_name(&self) -> &str {
+        &self.home.name
+    }
+
+    /// The servers that are linked to the server of this host, with their names.
+    pub(crate) fn links_of_home(&self) -> impl Iterator<Item = (Key, &str)> {
+        self.home.links.iter().map(|(key, name)| (*key, name.as_str()))
+    }
+
+    /// The link that serves a server.
+    pub(crate) fn link_to(&self, server: Key) -> Option<ConnId> {
+        self.servers.get(&server).copied()
+    }
+
+    /// The servers that are linked, each with the connection that serves it.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (Key, ConnId)> {
+        self.servers.iter().map(|(key, id)| (*key, *id))
+    }
+
+    /// A peer.
+    pub(crate) fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(&id)
+    }
+
+    /// All peers.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// The hosts that this server starts.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Child> {
+        self.children.values()
+    }
+}

@@ -17,17 +17,17 @@ impl Broker {
         let bad = |why: String| Reason::server(Code::BadAddress, format!("{address}: {why}"));
         let parsed: Address = address.parse().map_err(|error| bad(format!("{error}")))?;
         let (key, endpoints) = keyed(&parsed).map_err(|why| bad(why.into()))?;
-        if key == self.home.key {
+        if key == self.neighbours.home.key {
             return Err(Reason::server(Code::SelfLink, "this is the key of this server"));
         }
         if self.is_host() {
             self.ask_for_link(plugin, address)?;
             return Ok(key);
         }
-        if self.servers.contains_key(&key) || self.wants_too(plugin, key) {
+        if self.neighbours.servers.contains_key(&key) || self.wants_too(plugin, key) {
             return Ok(key);
         }
-        let wanted = self.peers.values().filter(|peer| !peer.wanted_by.is_empty());
+        let wanted = self.neighbours.peers.values().filter(|peer| !peer.wanted_by.is_empty());
         if wanted.count() >= self.settings.limits.links {
             let text = format!("{} links are wanted already", self.settings.limits.links);
             return Err(Reason::server(Code::LimitReached, text));
@@ -42,11 +42,11 @@ impl Broker {
     fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
         // One that was up is over, even if it still drains: of that, nobody will be told.
         let wanted = |id: &PeerId| {
-            let peer = self.peers.get(id);
+            let peer = self.neighbours.peers.get(id);
             peer.is_some_and(|peer| !peer.wanted_by.is_empty() && !peer.was_up)
         };
-        let id = self.peers_by_key.of(&key).copied().find(wanted);
-        let Some(peer) = id.and_then(|id| self.peers.get_mut(&id)) else { return false };
+        let id = self.neighbours.peers_by_key.of(&key).copied().find(wanted);
+        let Some(peer) = id.and_then(|id| self.neighbours.peers.get_mut(&id)) else { return false };
         if !peer.wanted_by.contains(&plugin) {
             peer.wanted_by.push(plugin);
         }
@@ -56,11 +56,11 @@ impl Broker {
     pub(crate) fn do_close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
         self.permit(plugin, Permission::Links)?;
         let unknown = || Reason::server(Code::UnknownServer, format!("no link to {server} is up"));
-        if self.home.links.contains_key(&server) {
+        if self.neighbours.home.links.contains_key(&server) {
             self.ask_for_end_of_link(plugin, server);
             return Ok(());
         }
-        let id = *self.servers.get(&server).ok_or_else(unknown)?;
+        let id = *self.neighbours.servers.get(&server).ok_or_else(unknown)?;
         let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
         let by = name.map(|name| format!("the plugin {name} closed it")).unwrap_or_default();
         self.goodbye(id, Reason::server(Code::LinkClosed, by));
@@ -69,24 +69,24 @@ impl Broker {
 
     /// Where this server can be reached, as the shell found out; the best place first.
     pub fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
-        self.home.addresses = addresses;
+        self.neighbours.home.addresses = addresses;
     }
 
     /// The addresses of this server that reach at least so far.
     pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
-        self.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
+        self.neighbours.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
     }
 
     /// A link that a plugin wanted did not come about, or is over: it is not dialled again.
     pub(crate) fn forget_wanted(&mut self, id: PeerId, reason: Reason) {
-        let Some(peer) = self.peers.remove(&id) else { return };
-        self.resting.remove(&id);
+        let Some(peer) = self.neighbours.peers.remove(&id) else { return };
+        self.neighbours.resting.remove(&id);
         if let Some(key) = peer.key {
-            self.peers_by_key.remove(&key, &id);
+            self.neighbours.peers_by_key.remove(&key, &id);
         }
         // Of a link that was up, all plugins have been told.
         if let (Some(server), false) = (peer.config.key, peer.was_up)
-            && !self.servers.contains_key(&server)
+            && !self.neighbours.servers.contains_key(&server)
         {
             for plugin in peer.wanted_by {
                 self.tell_not_linked(plugin, server, reason.clone());

@@ -81,8 +81,8 @@ impl Broker {
     }
 
     pub(crate) fn add_peer_for(&mut self, wanted_by: Vec<PluginId>, config: PeerConfig) -> PeerId {
-        let id = PeerId(self.next_peer);
-        self.next_peer += 1;
+        let id = PeerId(self.neighbours.next_peer);
+        self.neighbours.next_peer += 1;
         let key = config.key;
         let peer = Peer {
             config,
@@ -96,18 +96,18 @@ impl Broker {
             linked_at: Duration::ZERO,
             reason: None,
         };
-        self.peers.insert(id, peer);
+        self.neighbours.peers.insert(id, peer);
         if let Some(key) = key {
-            self.peers_by_key.insert(key, id);
+            self.neighbours.peers_by_key.insert(key, id);
         }
         self.dial(id);
         id
     }
 
     pub(crate) fn dial(&mut self, id: PeerId) {
-        let resting = self.resting.contains(&id);
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        let linked = peer.key.is_some_and(|key| self.servers.contains_key(&key));
+        let resting = self.neighbours.resting.contains(&id);
+        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
+        let linked = peer.key.is_some_and(|key| self.neighbours.servers.contains_key(&key));
         if self.stopping || linked || peer.dialling || peer.conn.is_some() || resting {
             return;
         }
@@ -119,14 +119,14 @@ impl Broker {
     }
 
     pub(crate) fn peer_connected(&mut self, id: PeerId, conn: ConnId) {
-        if let Some(peer) = self.peers.get_mut(&id) {
+        if let Some(peer) = self.neighbours.peers.get_mut(&id) {
             peer.dialling = false;
             peer.conn = Some(conn);
         }
     }
 
     pub(crate) fn do_dial_failed(&mut self, id: PeerId, text: &str) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
         peer.dialling = false;
         if !peer.wanted_by.is_empty() {
             self.forget_wanted(id, Reason::server(Code::TransportLost, text));
@@ -141,37 +141,37 @@ impl Broker {
 
     /// A dialled peer said who it is, so that it is not dialled while another link serves it.
     pub(crate) fn peer_found(&mut self, id: PeerId, key: Key) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
         if let Some(before) = peer.key.replace(key) {
-            self.peers_by_key.remove(&before, &id);
+            self.neighbours.peers_by_key.remove(&before, &id);
         }
-        self.peers_by_key.insert(key, id);
+        self.neighbours.peers_by_key.insert(key, id);
     }
 
     /// A server is linked, whoever dialled.
     pub(crate) fn peer_linked(&mut self, key: Key) {
-        for id in self.peers_by_key.of(&key) {
-            if let Some(peer) = self.peers.get_mut(id) {
+        for id in self.neighbours.peers_by_key.of(&key) {
+            if let Some(peer) = self.neighbours.peers.get_mut(id) {
                 peer.failures = 0;
                 peer.linked_at = self.now;
                 peer.reason = None;
                 peer.was_up = true;
             }
-            self.resting.remove(id);
+            self.neighbours.resting.remove(id);
             self.timers.cancel(TimerKey::Redial(*id));
         }
     }
 
     /// The connection that was dialled to a peer has ended.
     pub(crate) fn peer_disconnected(&mut self, id: PeerId, reason: Reason) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
         peer.conn = None;
         if !peer.wanted_by.is_empty() {
             self.forget_wanted(id, reason);
             return;
         }
         if rests(&reason) {
-            self.resting.insert(id);
+            self.neighbours.resting.insert(id);
         }
         peer.note_end(&reason, self.now, self.settings.limits.redial_max);
         peer.reason = Some(reason);
@@ -181,10 +181,10 @@ impl Broker {
     /// The link to a server has ended: whoever has its address dials again.
     pub(crate) fn redial_server(&mut self, key: Key, reason: &Reason) {
         for id in self.peers_of(key) {
-            if let Some(peer) = self.peers.get_mut(&id) {
+            if let Some(peer) = self.neighbours.peers.get_mut(&id) {
                 peer.reason = Some(reason.clone());
                 if rests(reason) {
-                    self.resting.insert(id);
+                    self.neighbours.resting.insert(id);
                 }
             }
             self.redial(id);
@@ -194,23 +194,27 @@ impl Broker {
     /// The plugins of this server are others now: peers that had nothing in common with them may
     /// have by now.
     pub(crate) fn wake_peers(&mut self) {
-        for id in core::mem::take(&mut self.resting) {
+        for id in core::mem::take(&mut self.neighbours.resting) {
             self.dial(id);
         }
     }
 
     /// The peers that have, or turned out to have, a key.
     pub(crate) fn peers_of(&self, key: Key) -> Vec<PeerId> {
-        self.peers_by_key.of(&key).copied().collect()
+        self.neighbours.peers_by_key.of(&key).copied().collect()
     }
 
     fn redial(&mut self, id: PeerId) {
         let random = self.next_random();
         let limits = &self.settings.limits;
         let (least, most) = (limits.redial_min, limits.redial_max);
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
         let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
-        if self.stopping || waits || self.resting.contains(&id) || !peer.wanted_by.is_empty() {
+        if self.stopping
+            || waits
+            || self.neighbours.resting.contains(&id)
+            || !peer.wanted_by.is_empty()
+        {
             return;
         }
         let pause = pause(peer.failures.max(peer.replaced), least, most, random);

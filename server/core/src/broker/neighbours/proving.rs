@@ -49,7 +49,7 @@ impl Broker {
 
     /// The connections whose peers have still to say who they are.
     pub(crate) fn young(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
-        let conns = self.young.iter().filter_map(|id| Some((*id, self.conns.get(id)?)));
+        let conns = self.neighbours.young.iter().filter_map(|id| Some((*id, self.conns.get(id)?)));
         conns.filter(|(_, conn)| conn.phase.is_young())
     }
 
@@ -74,7 +74,7 @@ impl Broker {
             self.counters.count(Limit::Links);
         }
         let conns = &self.conns;
-        self.young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
+        self.neighbours.young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
         if !new.is_half_open() || self.half_open().count() < self.settings.limits.half_open {
             return;
         }
@@ -162,7 +162,7 @@ impl Broker {
     /// A process wants a direct connection: it is let in if it holds a ticket, and waits otherwise,
     /// because it may be faster than the servers' word that it comes.
     fn judge_direct_caller(&mut self, id: ConnId, key: Key) {
-        if self.tickets.holds(key) {
+        if self.meetings.holds_ticket(key) {
             self.admit_direct(id, key);
         } else if let Some(conn) = self.conns.get_mut(&id) {
             conn.asks = Some(key);
@@ -202,7 +202,8 @@ impl Broker {
 
     /// What the owner of a key may be.
     fn grants_of(&self, key: Key) -> Result<Grants, Reason> {
-        let known = self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id));
+        let known =
+            self.neighbours.peers_by_key.of(&key).filter_map(|id| self.neighbours.peers.get(id));
         let mut listed = known.filter(|peer| peer.config.key == Some(key));
         match (listed.next().map(|peer| peer.config.role), self.settings.accept) {
             (Some(Role::Host), _) => Ok(Grants::Host),

@@ -54,12 +54,12 @@ impl Broker {
 
     /// A host's connection to its server, while the link is up.
     pub fn uplink_conn(&self) -> Option<ConnId> {
-        self.home.link
+        self.neighbours.home.link
     }
 
     /// A host's link to its server, while it is up.
     pub(crate) fn uplink(&self) -> Option<ConnId> {
-        self.home.link
+        self.neighbours.home.link
     }
 
     /// The server of this host said hello.
@@ -71,9 +71,9 @@ impl Broker {
         plugins: Vec<Announced>,
     ) {
         log::info!("linked to the server {name} ({})", key.short());
-        self.home.link = Some(id);
-        self.home.key = key;
-        self.home.name = name;
+        self.neighbours.home.link = Some(id);
+        self.neighbours.home.key = key;
+        self.neighbours.home.name = name;
         if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
             self.peer_found(peer, key);
         }
@@ -84,12 +84,12 @@ impl Broker {
     /// The link to the server of this host is over, and all that was known through it is not known
     /// any more.
     pub(crate) fn uplink_lost(&mut self, reason: &Reason) {
-        self.home.link = None;
+        self.neighbours.home.link = None;
         let entries: Vec<_> = self.registry.directory().entries().collect();
         for entry in entries {
             self.withdraw_all(entry.server, &[entry.name]);
         }
-        for (server, name) in core::mem::take(&mut self.home.links) {
+        for (server, name) in core::mem::take(&mut self.neighbours.home.links) {
             self.tell_link(LinkChange { server, name, down: Some(reason.clone()) });
         }
     }
@@ -122,29 +122,30 @@ impl Broker {
     /// The server tells of plugins: its own, and those of servers that are linked to it.
     pub(crate) fn uplink_announces(&mut self, plugins: Vec<Announced>) {
         for Announced { name, version, server, .. } in plugins {
-            let server = server.unwrap_or(self.home.key);
+            let server = server.unwrap_or(self.neighbours.home.key);
             self.enter(server, &name, version);
         }
     }
 
     /// The server tells of plugins that left.
     pub(crate) fn uplink_withdraws(&mut self, withdrawn: &Withdrawn) {
-        let server = withdrawn.server.unwrap_or(self.home.key);
+        let server = withdrawn.server.unwrap_or(self.neighbours.home.key);
         self.withdraw_all(server, &withdrawn.names);
     }
 
     /// The server tells of links; the first time, that it has told all.
     pub(crate) fn uplink_tells_links(&mut self, linked: Linked) {
         if let Some(addresses) = linked.addresses {
-            self.home.addresses = addresses.0.iter().flat_map(|a| a.endpoints()).collect();
+            self.neighbours.home.addresses =
+                addresses.0.iter().flat_map(|a| a.endpoints()).collect();
         }
         for server in linked.servers {
-            if self.home.links.insert(server.key, server.name.clone()).is_none() {
+            if self.neighbours.home.links.insert(server.key, server.name.clone()).is_none() {
                 let (server, name) = (server.key, server.name);
                 self.tell_link(LinkChange { server, name, down: None });
             }
         }
-        if !core::mem::replace(&mut self.home.found, true) {
+        if !core::mem::replace(&mut self.neighbours.home.found, true) {
             self.effects.push_back(Effect::HomeFound);
         }
     }
@@ -157,7 +158,7 @@ impl Broker {
             if let Some(plugin) = self.registry.running(&name) {
                 self.tell(plugin, Told::Link(change));
             }
-        } else if self.home.links.remove(&change.server).is_some() {
+        } else if self.neighbours.home.links.remove(&change.server).is_some() {
             self.tell_link(change);
         }
     }

@@ -94,6 +94,10 @@ impl Broker {
             let named = peer.config.key == Some(key) || peer.config.key.is_none();
             named && peer.config.keep == Keep::Always
         };
-        self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept)
+        self.neighbours
+            .peers_by_key
+            .of(&key)
+            .filter_map(|id| self.neighbours.peers.get(id))
+            .any(kept)
     }
 }

@@ -154,8 +154,8 @@ impl Broker {
 
     /// A plugin of this server is over: when it comes back, it is a guest anew.
     pub(crate) fn guest_over(&mut self, guest: &Name) {
-        for id in self.servers.values() {
-            if let Some(conn) = self.conns.get_mut(id) {
+        for id in self.neighbours.links().map(|(_, id)| id) {
+            if let Some(conn) = self.conns.get_mut(&id) {
                 conn.offers.connected.forget_ours(guest);
             }
         }

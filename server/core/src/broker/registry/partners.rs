@@ -99,8 +99,8 @@ impl Broker {
     /// The links that a plugin of this server may have to do with.
     pub(crate) fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
         let wanted = partners_of(config).flat_map(|name| self.registry.directory.holders(name));
-        let wanted = wanted.filter_map(|server| self.servers.get(server));
-        wanted.chain(self.registry.partners.guests.of(&config.name)).copied().collect()
+        let wanted = wanted.filter_map(|server| self.neighbours.link_to(*server));
+        wanted.chain(self.registry.partners.guests.of(&config.name).copied()).collect()
     }
 }
 

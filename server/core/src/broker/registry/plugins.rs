@@ -346,8 +346,8 @@ impl Broker {
     /// Where a plugin wants its channel: the server that it names by key or by name.
     pub(crate) fn wanted(&self, server: Option<&str>) -> Result<Wanted, Reason> {
         let Some(text) = server else { return Ok(Wanted::Anywhere) };
-        if text == self.home.name {
-            return Ok(Wanted::At(self.home.key));
+        if text == self.neighbours.home_name() {
+            return Ok(Wanted::At(self.neighbours.home_key()));
         }
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));

@@ -53,8 +53,8 @@ impl Broker {
         let waits = |conn: &crate::broker::Conn| conn.asks.is_some() || conn.presented.is_some();
         let awaited = self.conns.iter().filter(|(id, conn)| waits(conn) && !self.is_ending(**id));
         Unsettled {
-            attempts: self.attempts.len(),
-            tickets: self.tickets.count(),
+            attempts: self.meetings.attempts(),
+            tickets: self.meetings.tickets(),
             awaited: awaited.map(|(id, _)| *id).collect(),
             leaving: self.registry.remembered(),
             told_of: self.conns.values().flat_map(|conn| conn.directs.values()).sum(),
@@ -225,10 +225,10 @@ impl Broker {
 
     /// The pauses between dials begin anew with each link that comes up.
     fn audit_peers(&self) -> Result<(), String> {
-        for id in self.servers.values().copied().chain(self.uplink()) {
+        for id in self.neighbours.links().map(|(_, id)| id).chain(self.uplink()) {
             let how = self.conns.get(&id).map(|conn| conn.how);
             if let Some(Opened::Dialled(peer)) = how
-                && let Some(failures) = self.peers.get(&peer).map(|peer| peer.failures)
+                && let Some(failures) = self.neighbours.peer(peer).map(|peer| peer.failures)
                 && failures > 0
             {
                 return Err(format!("{peer:?} is linked, {failures} failures are counted"));
@@ -244,23 +244,25 @@ impl Broker {
 
     /// The servers that are linked.
     pub fn linked_servers(&self) -> impl Iterator<Item = Key> + '_ {
-        self.servers.keys().copied()
+        self.neighbours.links().map(|(key, _)| key)
     }
 
     /// The servers that are linked, each with the connection that serves it.
     pub fn links(&self) -> impl Iterator<Item = (Key, ConnId)> + '_ {
-        self.servers.iter().map(|(key, id)| (*key, *id))
+        self.neighbours.links()
     }
 
     /// Whether this server accepted the link with another one.
     pub fn accepted(&self, server: Key) -> bool {
-        let conn = self.servers.get(&server).and_then(|id| self.conns.get(id));
+        let conn = self.neighbours.link_to(server).and_then(|id| self.conns.get(&id));
         conn.is_some_and(|conn| conn.how == Opened::Accepted)
     }
 
     /// The connections that there are, with whether they serve a server.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, bool)> + '_ {
-        self.conns.keys().map(|id| (*id, self.servers.values().any(|serving| serving == id)))
+        self.conns
+            .keys()
+            .map(|id| (*id, self.neighbours.links().any(|(_, serving)| serving == *id)))
     }
 
     /// The plugins' ends of channels that go over a connection, and were not told of their end.

@@ -110,7 +110,7 @@ impl Broker {
     /// A host tells what its plugins tried in vain.
     pub(crate) fn host_tried(&mut self, tried: Tried) {
         let Tried { from, to, server, route, reason } = tried;
-        let (from, to) = ((from, self.home.key), (to, server));
+        let (from, to) = ((from, self.neighbours.home_key()), (to, server));
         self.note_failure(&ChannelInfo { from, to, route }, route, reason);
     }
 
@@ -147,7 +147,10 @@ impl Broker {
     /// The routes of the channels between two plugins that do not pass through this server.
     fn direct_routes<'a>(&'a self, a: &'a Subject, b: &'a Subject) -> impl Iterator<Item = Route> {
         let is = |from: &Name, to: &Name, server: Key, a: &Subject, b: &Subject| {
-            a.server == self.home.key && *from == a.name && *to == b.name && server == b.server
+            a.server == self.neighbours.home_key()
+                && *from == a.name
+                && *to == b.name
+                && server == b.server
         };
         let directs = self.conns.values().flat_map(|conn| conn.directs.iter());
         let directs = directs.flat_map(|(channel, count)| core::iter::repeat_n(channel, *count));
@@ -216,9 +219,9 @@ impl Broker {
                 return Err(change);
             }
         };
-        match self.registry.directory().find(&parsed, 0, wanted, self.home.key) {
+        match self.registry.directory().find(&parsed, 0, wanted, self.neighbours.home_key()) {
             Ok(entry) => {
-                let here = entry.server == self.home.key;
+                let here = entry.server == self.neighbours.home_key();
                 let plugin = self.registry.running(&parsed).filter(|_| here);
                 let place = plugin.map_or_else(|| self.far_place(entry.server), |p| self.place(p));
                 let at = self.server_name(entry.server);
@@ -246,7 +249,7 @@ impl Broker {
             let text = format!("{name} failed: {reason}");
             return (text, format!("mend {name}, and start the server again"));
         }
-        let child = self.children.values().find(|child| child.config.name == *name);
+        let child = self.neighbours.children().find(|child| child.config.name == *name);
         match child.map(|child| &child.state) {
             Some(ChildState::Ended(reason)) => {
                 let text = format!("{name} failed: {reason}");
@@ -259,7 +262,7 @@ impl Broker {
             None => {}
         }
         match wanted {
-            Wanted::At(key) if key != self.home.key => {
+            Wanted::At(key) if key != self.neighbours.home_key() => {
                 let at = self.server_name(key);
                 let text =
                     format!("{at} shows no {name}: it does not run there, or is not exposed");
@@ -280,7 +283,7 @@ impl Broker {
             Some(key) => peer.key == Some(key),
             None => peer.conn.is_none(),
         };
-        let peer = self.peers.values().find(may_be);
+        let peer = self.neighbours.peers().find(may_be);
         let of_name = |text: String| match peer.filter(|_| key.is_none()) {
             Some(peer) => format!("{} may be it: {text}", peer.label()),
             None => text,
@@ -367,7 +370,8 @@ impl Broker {
                 pair && to.0 == b.name && to.1 == b.server && failure.route == route
             });
             let place = possible.iter().position(|one| *one == route);
-            let far = [a, b].into_iter().find(|subject| subject.server != self.home.key);
+            let far =
+                [a, b].into_iter().find(|subject| subject.server != self.neighbours.home_key());
             let (verdict, mut text) = if told.connected.contains(&route) {
                 (Verdict::Holds, "in use".to_string())
             } else if let (true, Some(far)) = (route.is_direct(), far) {
@@ -429,8 +433,8 @@ impl Broker {
 
     /// What people call a server.
     fn server_name(&self, server: Key) -> String {
-        if server == self.home.key {
-            return self.home.name.clone();
+        if server == self.neighbours.home_key() {
+            return self.neighbours.home_name().into();
         }
         let named = self.servers().find(|(key, _)| *key == server).map(|(_, name)| name);
         named.filter(|name| !name.is_empty()).map_or_else(|| server.to_string(), Into::into)
@@ -448,7 +452,7 @@ impl Broker {
 
     /// A plugin of another server, of which it is not known here in which process it runs.
     fn far_place(&self, server: Key) -> Place {
-        let hello = self.servers.get(&server).and_then(|id| self.conns.get(id));
+        let hello = self.neighbours.link_to(server).and_then(|id| self.conns.get(&id));
         let machine = hello.and_then(|conn| conn.hello.as_ref()).map_or(server, |h| h.machine);
         let reach = Reach::default();
         Place { server, server_machine: machine, process: server, machine, reach }

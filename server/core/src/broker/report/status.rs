@@ -152,7 +152,7 @@ impl Broker {
     }
 
     fn plugin_status(&self) -> Vec<PluginStatus> {
-        let home = self.home.key;
+        let home = self.neighbours.home_key();
         let counted = self.channels_by_plugin();
         let channels_of = |plugin: (Name, Key)| counted.get(&plugin).copied().unwrap_or(0);
         let own = self.registry.plugins().map(|(id, record)| PluginStatus {
@@ -183,7 +183,7 @@ impl Broker {
             calls: None,
         });
         let others: Vec<PluginStatus> = others.collect();
-        let silent = self.children.values().filter_map(|child| self.unregistered(child));
+        let silent = self.neighbours.children().filter_map(|child| self.unregistered(child));
         let silent: Vec<PluginStatus> = silent.collect();
         own.into_iter().chain(silent).chain(others).collect()
     }
@@ -205,7 +205,7 @@ impl Broker {
                 ChildState::Ended(reason) => PluginState::Failed(reason.clone()),
                 ChildState::Starting | ChildState::Running => PluginState::Starting,
             },
-            server: self.home.key,
+            server: self.neighbours.home_key(),
             placement: Where::from(child.config.placement),
             direct: Direct::default(),
             channels: 0,
@@ -254,9 +254,10 @@ impl Broker {
             rtt: conn.link.rtt(),
             reason: None,
         });
-        let linked = |key: Option<Key>| key.is_some_and(|key| self.servers.contains_key(&key));
+        let linked =
+            |key: Option<Key>| key.is_some_and(|key| self.neighbours.link_to(key).is_some());
         let dials = |peer: &&crate::broker::Peer| !peer.config.endpoints.is_empty();
-        let absent = self.peers.values().filter(|p| p.conn.is_none() && !linked(p.key));
+        let absent = self.neighbours.peers().filter(|p| p.conn.is_none() && !linked(p.key));
         let absent = absent.filter(|peer| peer.config.role == Role::Server || dials(peer));
         let absent = absent.map(|peer| LinkStatus {
             peer: peer.key,
@@ -292,7 +293,8 @@ impl Broker {
     /// relay joined to another one can be on either side.
     fn faces_opener(&self, end: &End, info: &ChannelInfo) -> bool {
         let (name, server) = &info.from;
-        let opener = (*server == self.home.key).then(|| self.registry.running(name)).flatten();
+        let opener =
+            (*server == self.neighbours.home_key()).then(|| self.registry.running(name)).flatten();
         let runs = opener.and_then(|plugin| self.registry.plugin(plugin)).map(|record| record.runs);
         match end.owner() {
             Owner::Plugin(plugin) => opener == Some(plugin),

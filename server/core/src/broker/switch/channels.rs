@@ -34,7 +34,7 @@ impl Broker {
 
     pub(crate) fn caller(&self, plugin: PluginId) -> Option<Caller> {
         let config = &self.registry.plugin(plugin)?.config;
-        let server = self.home.key;
+        let server = self.neighbours.home_key();
         Some(Caller { name: config.name.clone(), version: config.version, server })
     }
 

@@ -193,7 +193,7 @@ impl Broker {
     /// Whether a plugin of this process is the one that opened a channel.
     fn opened_by(&self, plugin: PluginId, info: &ChannelInfo) -> bool {
         let name = self.registry.plugin(plugin).map(|record| &record.config.name);
-        name == Some(&info.from.0) && info.from.1 == self.home.key
+        name == Some(&info.from.0) && info.from.1 == self.neighbours.home_key()
     }
 
     /// Drops effects that have become pointless between being queued and being performed.

@@ -1,0 +1,84 @@
+//! Which of its links serves a server, and what is done when one comes up.
+
+use crate::broker::{Broker, Conn, ConnId, LinkChange, Opened};
+use crate::control::Announced;
+use crate::key::Key;
+use crate::name::Name;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+/// A server that loses its link and dials again does so once; this often, there are two.
+const SUCCESSIONS: u32 = 3;
+
+impl Broker {
+    /// A server said hello. Of two links to one server, the one that is dialled by the lower key
+    /// stays; of two that the same side dialled, the newer one, for the older one must be dead.
+    pub(crate) fn server_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        let dialler = |broker: &Broker, id: &ConnId| match broker.conns.get(id) {
+            Some(conn) if conn.how == Opened::Accepted => key,
+            _ => broker.key,
+        };
+        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
+            self.peer_found(peer, key);
+        }
+        let old = self.neighbours.servers.get(&key).copied();
+        if let Some(old) = old
+            && dialler(self, &id) > dialler(self, &old)
+        {
+            self.drain(id);
+            return;
+        }
+        if let Some(old) = old {
+            self.note_succession(old, id, key);
+        }
+        self.neighbours.servers.insert(key, id);
+        let named: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.name).collect();
+        let left = self.registry.directory().of(key).map(|(name, _)| name);
+        let left: Vec<Name> = left.filter(|name| !named.contains(name)).cloned().collect();
+        self.withdraw_all(key, &left);
+        if let Some(old) = old {
+            self.drain(old);
+        } else {
+            let name = self.conns.get(&id).and_then(|conn| conn.peer_name()).unwrap_or_default();
+            log::info!("link to {name} ({}) is up", key.short());
+            let name = name.into();
+            self.tell_link(LinkChange { server: key, name, down: None });
+        }
+        self.peer_linked(key);
+        self.peer_plugins(id, plugins);
+        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
+            self.tell_of_keyed(id, key);
+        }
+    }
+
+    /// A link takes the place of one that is up, and that the same side had dialled. Once, the other
+    /// server may have lost it; again and again, or from two machines, there are two servers.
+    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
+        let (Some(before), Some(conn)) = (self.conns.get(&old), self.conns.get(&new)) else {
+            return;
+        };
+        let machine = |conn: &Conn| conn.hello.as_ref().map(|peer| peer.machine);
+        let two = machine(before) != machine(conn);
+        let same_side = before.how == conn.how;
+        let mut successions = before.successions;
+        successions.count = successions.count.saturating_add(u32::from(same_side));
+        if same_side && (two || successions.count >= SUCCESSIONS) && !successions.warned {
+            successions.warned = true;
+            log::warn!(
+                "two servers use the key {key}, one at {}, one at {}: give one of them a key of \
+                 its own",
+                before.address,
+                conn.address
+            );
+        }
+        if let Some(conn) = self.conns.get_mut(&new) {
+            conn.successions = successions;
+        }
+    }
+
+    /// The server for which a connection is the link.
+    pub(crate) fn serving(&self, id: ConnId) -> Option<Key> {
+        let key = self.conns.get(&id)?.hello.as_ref()?.key;
+        (self.neighbours.servers.get(&key) == Some(&id)).then_some(key)
+    }
+}
