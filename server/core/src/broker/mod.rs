@@ -50,7 +50,7 @@ use crate::limits::{Counters, Limits};
 use crate::link::Fault;
 use crate::reason::Reason;
 use crate::timers::Timers;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use calls::Calls;
@@ -63,7 +63,7 @@ use neighbours::connections::Conn;
 use neighbours::peers::Peer;
 use registry::Registry;
 use registry::plugins::PluginRecord;
-use report::explain::Failure;
+use report::failures::Failures;
 use switch::conns::Conns;
 use trunkline_shs::{Identity, NetworkId};
 
@@ -134,7 +134,7 @@ pub struct Broker {
     spare: Vec<u8>,
     meetings: Meetings,
     calls: Calls,
-    failures: VecDeque<Failure>,
+    failures: Failures,
     counters: Counters,
     timers: Timers<TimerKey>,
     effects: Effects,
@@ -160,7 +160,7 @@ impl Broker {
             spare: Vec::new(),
             meetings: Meetings::default(),
             calls: Calls::default(),
-            failures: VecDeque::new(),
+            failures: Failures::default(),
             counters: Counters::default(),
             timers: Timers::new(),
             effects: Effects::default(),

@@ -1,6 +1,7 @@
 //! Why two plugins are, or are not, connected: each rule that is looked at, what it says of these
 //! two, what was tried last, and what would have to change.
 
+use super::failures::Failure;
 use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
@@ -15,21 +16,6 @@ use crate::route::{Place, Reach, Route, routes};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::time::Duration;
-
-/// Failures that are remembered.
-const FAILURES_MAX: usize = 256;
-
-/// A channel that did not come about, or a route of it that did not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    from: (Name, Key),
-    to: (Name, Key),
-    route: Route,
-    reason: Reason,
-    /// When, since the start.
-    at: Duration,
-}
 
 /// All that is known of why two plugins are, or are not, connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,10 +87,7 @@ impl Broker {
             let tried = Tried { from, to, server, route, reason: reason.clone() };
             self.send(uplink, &Message::Tried(tried));
         }
-        if self.failures.len() == FAILURES_MAX {
-            self.failures.pop_front();
-        }
-        self.failures.push_back(Failure { from, to, route, reason, at: self.now });
+        self.failures.add(Failure { from, to, route, reason, at: self.now });
     }
 
     /// A host tells what its plugins tried in vain.
@@ -364,11 +347,8 @@ impl Broker {
     fn rule_routes(&self, told: &mut Explanation, a: &Subject, b: &Subject) {
         let possible = routes(&a.place, &b.place);
         for route in Route::ALL {
-            let last = self.failures.iter().rev().find(|failure| {
-                let (from, to) = (&failure.from, &failure.to);
-                let pair = from.0 == a.name && from.1 == a.server;
-                pair && to.0 == b.name && to.1 == b.server && failure.route == route
-            });
+            let (from, to) = ((&a.name, a.server), (&b.name, b.server));
+            let last = self.failures.last(from, to, |failure| failure.route == route);
             let place = possible.iter().position(|one| *one == route);
             let far =
                 [a, b].into_iter().find(|subject| subject.server != self.neighbours.home_key());
@@ -401,10 +381,8 @@ impl Broker {
         if !told.connected.is_empty() {
             return Ok(());
         }
-        let last = self.failures.iter().rev().find(|failure| {
-            let pair = failure.from.0 == a.name && failure.to.0 == b.name;
-            pair && failure.from.1 == a.server && failure.to.1 == b.server
-        });
+        let (from, to) = ((&a.name, a.server), (&b.name, b.server));
+        let last = self.failures.last(from, to, |_| true);
         match last {
             Some(Failure { reason, .. }) => {
                 let text = format!("the last channel did not come about: {reason}");
