@@ -241,6 +241,9 @@ impl Processes {
     pub fn run(&mut self) {
         loop {
             self.all.iter_mut().for_each(Process::perform);
+            for process in &mut self.all {
+                process.broker.take_touched(&mut Vec::new());
+            }
             let mut busy = self.hang_up();
             for [a, b] in self.pipes.clone() {
                 for ((from, sends), (to, takes)) in [(a, b), (b, a)] {

@@ -27,6 +27,7 @@ const SERVER: Shape = &[
     ("key", Kind::Text),
     ("addresses", Kind::Texts),
     ("uptime_us", Kind::Number),
+    ("longest_turn_us", Kind::Number),
     ("version", Kind::Text),
 ];
 

@@ -24,6 +24,10 @@ pub struct Limits {
     pub call_size: usize,
     /// Plugins that one peer may announce.
     pub announced: usize,
+    /// Names that the plugins of one peer may invite, each as often as it is invited.
+    pub invited: usize,
+    /// Tickets of one process that may be out at a time. Each takes some 200 bytes.
+    pub tickets: usize,
     /// Bytes that a channel may have on the way to a plugin at first.
     pub window: u64,
     /// What a channel's window may grow to, in bytes.
@@ -59,6 +63,8 @@ impl Default for Limits {
             calls: 65_536,
             call_size: 16 << 20,
             announced: 4096,
+            invited: 4096,
+            tickets: 4096,
             window: WINDOW,
             window_max: 16 << 20,
             link_window: 64 << 20,
@@ -118,9 +124,11 @@ limits! {
     /// A request or an answer was longer.
     CallSize = "call-size": |limits| limits.call_size as u64;
     /// Tickets of a process, of which each server has a share: the servers passed a channel on.
-    Tickets = "tickets-per-process": |_| crate::broker::TICKETS_MAX as u64;
+    Tickets = "tickets-per-process": |limits| limits.tickets as u64;
     /// Plugins that a peer announced.
     Announced = "plugins-per-peer": |limits| limits.announced as u64;
+    /// Names that the plugins of a peer invited.
+    Invited = "invites-per-peer": |limits| limits.invited as u64;
     /// The window of a channel grew no more.
     Window = "stream-window-max": |limits| limits.window_max;
     /// The windows of a link grew no more, no more of its channels could wait for an answer, or

@@ -32,6 +32,8 @@ pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Repor
     size(&mut table, "calls-per-plugin", COUNT, &mut limits.calls, report);
     size(&mut table, "call-size", CALL_SIZE, &mut limits.call_size, report);
     size(&mut table, "plugins-per-peer", COUNT, &mut limits.announced, report);
+    size(&mut table, "invites-per-peer", COUNT, &mut limits.invited, report);
+    size(&mut table, "tickets-per-process", COUNT, &mut limits.tickets, report);
     bytes(&mut table, "stream-window", &mut limits.window, report);
     bytes(&mut table, "stream-window-max", &mut limits.window_max, report);
     bytes(&mut table, "link-window", &mut limits.link_window, report);

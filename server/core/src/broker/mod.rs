@@ -57,7 +57,6 @@ use calls::Calls;
 use core::time::Duration;
 use effect::{Effects, Queued};
 use meetings::Meetings;
-pub(crate) use meetings::tickets::TICKETS_MAX;
 use neighbours::Neighbours;
 use neighbours::connections::Conn;
 use neighbours::peers::Peer;
@@ -149,6 +148,7 @@ impl Broker {
             random: settings.seed,
             key: Key(*settings.identity.public()),
             neighbours: Neighbours::new(&settings),
+            meetings: Meetings::new(settings.limits.tickets),
             settings,
             now: Duration::ZERO,
             ends: Ends::default(),
@@ -158,7 +158,6 @@ impl Broker {
             touched: Vec::new(),
             faulted: BTreeMap::new(),
             spare: Vec::new(),
-            meetings: Meetings::default(),
             calls: Calls::default(),
             failures: Failures::default(),
             counters: Counters::default(),

@@ -13,7 +13,7 @@ use attempts::Attempts;
 use tickets::Tickets;
 
 /// Channels that look for their route.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Meetings {
     /// Channels of plugins of this process whose routes are being tried, by their ends.
     attempts: BTreeMap<EndId, Attempts>,
@@ -26,6 +26,13 @@ pub(crate) struct Meetings {
 }
 
 impl Meetings {
+    /// No channel looks for a route; so many tickets may be out at a time.
+    pub(crate) fn new(tickets: usize) -> Meetings {
+        let (attempts, dials) = (BTreeMap::new(), BTreeMap::new());
+        let tickets = Tickets::new(tickets);
+        Meetings { attempts, dials, next_direct: 0, tickets, tickets_given: 0 }
+    }
+
     /// Channels whose routes are being tried.
     pub(crate) fn attempts(&self) -> usize {
         self.attempts.len()

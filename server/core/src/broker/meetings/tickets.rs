@@ -18,9 +18,6 @@ const TICKET_TIME: Duration = Duration::from_secs(30);
 /// it on another route.
 const USED_TIME: Duration = Duration::from_secs(5);
 
-/// Tickets of one process that may be out at a time. Each takes some 200 bytes.
-pub(crate) const TICKETS_MAX: usize = 4096;
-
 /// What a ticket is good for.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticketed {
@@ -41,6 +38,8 @@ struct Known {
 /// The tickets that this process takes, and those that its hosts were told of.
 #[derive(Debug)]
 pub(crate) struct Tickets {
+    /// Tickets that may be out at a time, for each process.
+    most: usize,
     known: BTreeMap<Ticket, Known>,
     by_end: BTreeSet<(Duration, Ticket)>,
     /// The tickets of each process.
@@ -52,20 +51,20 @@ pub(crate) struct Tickets {
     told: VecDeque<(Duration, ConnId, Key)>,
 }
 
-impl Default for Tickets {
-    fn default() -> Tickets {
+impl Tickets {
+    /// No tickets; so many may be out at a time.
+    pub(crate) fn new(most: usize) -> Tickets {
         Tickets {
+            most,
             known: BTreeMap::new(),
             by_end: BTreeSet::new(),
             processes: Index::default(),
-            shares: Shares::new(TICKETS_MAX),
+            shares: Shares::new(most),
             of_hosts: BTreeMap::new(),
             told: VecDeque::new(),
         }
     }
-}
 
-impl Tickets {
     /// Takes a ticket from now on, on the account of the caller's server.
     pub(crate) fn add(
         &mut self,
@@ -93,7 +92,7 @@ impl Tickets {
         caller: Key,
         now: Duration,
     ) -> Result<(), Reason> {
-        let shares = self.of_hosts.entry(host).or_insert_with(|| Shares::new(TICKETS_MAX));
+        let shares = self.of_hosts.entry(host).or_insert_with(|| Shares::new(self.most));
         if !shares.take(caller) {
             return Err(too_many());
         }

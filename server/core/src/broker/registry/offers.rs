@@ -15,8 +15,8 @@ use crate::route::Route;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Names that one plugin may invite; more are not heard. All plugins of a server together may
-/// invite as many as it may have plugins.
+/// Names that one plugin may invite; more are not heard. What all plugins of a peer
+/// together may invite has a limit of its own.
 const INVITED_MAX: usize = 64;
 
 /// What the server at the other end of a link offers.
@@ -88,13 +88,13 @@ impl Broker {
     pub(crate) fn offered(&mut self, id: ConnId, announced: &Announced) {
         let (name, version) = (announced.name.clone(), announced.version);
         self.forget_offers(id, &name);
-        let most = self.settings.limits.announced;
+        let most = self.settings.limits.invited;
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let mut guests = announced.invites.clone().unwrap_or_default();
         let asked = guests.len();
         guests.truncate(INVITED_MAX.min(most.saturating_sub(conn.offers.count)));
         if guests.len() < asked {
-            self.counters.count(Limit::Announced);
+            self.counters.count(Limit::Invited);
         }
         conn.offers.count += guests.len();
         for guest in &guests {
