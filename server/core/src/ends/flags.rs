@@ -31,6 +31,8 @@ pub(crate) enum Flag {
     Calls = 1 << 11,
     /// A stream that we opened and whose preface said that no invitation will do as its answer.
     Stays = 1 << 12,
+    /// A ticket is remembered as long as this end is there.
+    Ticketed = 1 << 13,
 }
 
 /// Which flags are set.
@@ -83,6 +85,7 @@ impl core::fmt::Debug for Flags {
             StopWhenAnswered,
             Calls,
             Stays,
+            Ticketed,
         ];
         f.debug_set().entries(all.iter().filter(|flag| self.has(**flag))).finish()
     }

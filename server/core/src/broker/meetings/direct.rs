@@ -11,6 +11,7 @@ use crate::bymux::StreamId;
 use crate::control::{
     Addresses, Answer, Expect, Invitation, Message, Origin, Presented, Purpose, Ticket,
 };
+use crate::ends::Flag;
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::name::Name;
@@ -116,6 +117,15 @@ impl Broker {
         redeemed
     }
 
+    /// A plugin's end was asked for with a ticket.
+    pub(crate) fn remember_ticket(&mut self, ticket: Ticket, near: EndId) {
+        if self.meetings.tickets.opened_by(ticket, self.ends.handle(near))
+            && let Some(end) = self.ends.get_mut(near)
+        {
+            end.flags.set(Flag::Ticketed);
+        }
+    }
+
     /// Callers may be faster than the servers' word that they come: those are let in now.
     fn let_in_who_waits(&mut self, process: Key) {
         let waits =
@@ -188,7 +198,7 @@ impl Broker {
             let here =
                 |id: &PluginId| self.registry.plugin(*id).is_some_and(|r| r.runs == Runs::Here);
             let plugin = self.registry.running(&redeemed.to).filter(here).ok_or_else(gone)?;
-            self.ask_plugin(end, plugin, redeemed.caller, route, redeemed.purpose)
+            self.ask_plugin(end, plugin, redeemed.caller, route, redeemed.purpose).map(drop)
         });
         self.frame_used(end, used);
         if let Err(reason) = asked {

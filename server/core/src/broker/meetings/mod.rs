@@ -6,7 +6,7 @@ pub(crate) mod opening;
 pub(crate) mod requests;
 pub(crate) mod tickets;
 
-use crate::ids::{ConnId, DirectId, EndId};
+use crate::ids::{ConnId, DirectId, EndId, Handle};
 use crate::key::Key;
 use alloc::collections::BTreeMap;
 use attempts::Attempts;
@@ -46,6 +46,11 @@ impl Meetings {
     /// Whether a process holds a ticket, used or not.
     pub(crate) fn holds_ticket(&self, process: Key) -> bool {
         self.tickets.holds(process)
+    }
+
+    /// A channel is over that was opened by a ticket of which nobody had told.
+    pub(crate) fn channel_over(&mut self, channel: Handle) {
+        self.tickets.channel_over(channel);
     }
 
     /// Forgets of which tickets a host that is gone was told.

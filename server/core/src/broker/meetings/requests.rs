@@ -182,10 +182,8 @@ impl Broker {
         }
         let server = from.server.unwrap_or(self.neighbours.home_key());
         let caller = Caller { name: from.name, version: from.version, server };
-        if let Some(ticket) = ticket {
-            self.redeem_relayed(ticket, &to)?;
-        }
-        self.ask_plugin(stream, plugin, caller, route.unwrap_or(Route::Link), purpose)
+        let route = route.unwrap_or(Route::Link);
+        self.ask_ticketed(stream, plugin, caller, route, purpose, ticket)
     }
 
     /// Connects a stream, behind which a caller is, with a plugin of this server; or invites the
@@ -211,10 +209,7 @@ impl Broker {
         let Some(record) = self.registry.plugin(plugin) else { return Ok(()) };
         let (runs, to) = (record.runs, record.config.name.clone());
         let Runs::At(host) = runs else {
-            if let Some(ticket) = ticket {
-                self.redeem_relayed(ticket, &to)?;
-            }
-            return self.ask_plugin(stream, plugin, caller, route, purpose);
+            return self.ask_ticketed(stream, plugin, caller, route, purpose, ticket);
         };
         let info = ChannelInfo {
             from: (caller.name.clone(), caller.server),
@@ -228,7 +223,29 @@ impl Broker {
         self.relay(stream, host, request, info)
     }
 
-    /// Tells a plugin of this process that somebody wants a channel.
+    /// Tells a plugin of this process that somebody wants a channel, who may have a ticket for it.
+    fn ask_ticketed(
+        &mut self,
+        stream: EndId,
+        plugin: PluginId,
+        caller: Caller,
+        route: Route,
+        purpose: Purpose,
+        ticket: Option<Ticket>,
+    ) -> Result<(), Reason> {
+        let Some(ticket) = ticket else {
+            return self.ask_plugin(stream, plugin, caller, route, purpose).map(drop);
+        };
+        let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
+        if let Some(name) = name {
+            self.redeem_relayed(ticket, &name)?;
+        }
+        let near = self.ask_plugin(stream, plugin, caller, route, purpose)?;
+        self.remember_ticket(ticket, near);
+        Ok(())
+    }
+
+    /// Tells a plugin of this process that somebody wants a channel, and gives the plugin's end.
     pub(crate) fn ask_plugin(
         &mut self,
         stream: EndId,
@@ -236,9 +253,10 @@ impl Broker {
         caller: Caller,
         route: Route,
         purpose: Purpose,
-    ) -> Result<(), Reason> {
+    ) -> Result<EndId, Reason> {
         self.has_room(plugin)?;
-        let Some(record) = self.registry.plugin(plugin) else { return Ok(()) };
+        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+        let record = self.registry.plugin(plugin).ok_or_else(gone)?;
         let to = (record.config.name.clone(), self.neighbours.home_key());
         let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
         let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
@@ -249,7 +267,7 @@ impl Broker {
         }
         self.join_ends(near, stream);
         self.tell(plugin, Told::Open(self.ends.handle(near), caller));
-        Ok(())
+        Ok(near)
     }
 
     /// Joins a stream that somebody opened to one that we open, and passes on what is asked.

@@ -3,7 +3,7 @@
 use crate::broker::Caller;
 use crate::broker::registry::partners::Index;
 use crate::control::{Purpose, Ticket};
-use crate::ids::ConnId;
+use crate::ids::{ConnId, Handle};
 use crate::key::Key;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
@@ -44,6 +44,9 @@ pub(crate) struct Tickets {
     by_end: BTreeSet<(Duration, Ticket)>,
     /// The tickets of each process.
     processes: Index<Key, Ticket>,
+    /// Tickets of which nobody has told, and the channels that they have opened.
+    relayed: BTreeSet<Ticket>,
+    channels: BTreeMap<Handle, Ticket>,
     /// The tickets of each server whose plugins call.
     shares: Shares<Key>,
     /// Those of which each host was told, and until when they are good.
@@ -59,6 +62,8 @@ impl Tickets {
             known: BTreeMap::new(),
             by_end: BTreeSet::new(),
             processes: Index::default(),
+            relayed: BTreeSet::new(),
+            channels: BTreeMap::new(),
             shares: Shares::new(most),
             of_hosts: BTreeMap::new(),
             told: VecDeque::new(),
@@ -159,26 +164,44 @@ impl Tickets {
     }
 
     /// Uses the ticket up of a channel that the servers pass on. They vouch for the channel
-    /// themselves: so a ticket of which their word was lost with a link is as good, and nothing is
-    /// kept of it. Only its second use is not.
+    /// themselves: so a ticket of which their word was lost with a link is as good, and only its
+    /// second use is not.
     pub(crate) fn redeem_relayed(
         &mut self,
         ticket: Ticket,
         to: &Name,
         now: Duration,
     ) -> Result<(), Reason> {
+        let bad = |text| Err(Reason::server(Code::BadTicket, text));
         match self.known.get(&ticket) {
-            Some(known) if known.good_for.to != *to => {
-                Err(Reason::server(Code::BadTicket, "this ticket is for another plugin"))
-            }
+            Some(known) if known.good_for.to != *to => bad("this ticket is for another plugin"),
             Some(_) => self.redeem(ticket, now).map(drop),
+            None if self.relayed.contains(&ticket) => bad("this ticket was used"),
             None => Ok(()),
+        }
+    }
+
+    /// A channel was opened by a ticket, which is remembered with it if nobody has told of it: a
+    /// caller can make up as many as it may have channels, and keeps no place of others.
+    pub(crate) fn opened_by(&mut self, ticket: Ticket, channel: Handle) -> bool {
+        let made_up = !self.known.contains_key(&ticket);
+        if made_up {
+            self.relayed.insert(ticket);
+            self.channels.insert(channel, ticket);
+        }
+        made_up
+    }
+
+    /// A channel is over that was opened by a ticket of which nobody had told.
+    pub(crate) fn channel_over(&mut self, channel: Handle) {
+        if let Some(ticket) = self.channels.remove(&channel) {
+            self.relayed.remove(&ticket);
         }
     }
 
     /// Tickets that are remembered, used ones among them.
     pub(crate) fn count(&self) -> usize {
-        self.known.len() + self.told.len()
+        self.known.len() + self.told.len() + self.relayed.len()
     }
 
     /// Whether a process holds a ticket, used or not.

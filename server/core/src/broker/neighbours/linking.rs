@@ -51,8 +51,8 @@ impl Broker {
         }
     }
 
-    /// A link takes the place of one that is up, and that the same side had dialled. Once, the other
-    /// server may have lost it; again and again, or from two machines, there are two servers.
+    /// A link takes the place of one that is up, and that the same side had dialled. Once, the
+    /// other server may have lost it; again and again, or from two machines, there are two servers.
     fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
         let (Some(before), Some(conn)) = (self.conns.get(&old), self.conns.get(&new)) else {
             return;

@@ -172,7 +172,11 @@ impl Broker {
             let text = "its connection ended";
             self.candidate_lost(id, near, Reason::server(Code::TransportLost, text));
         }
+        let handle = self.ends.handle(id);
         let end = self.ends.remove(id)?;
+        if end.flags.has(Flag::Ticketed) {
+            self.meetings.channel_over(handle);
+        }
         if let Some(info) = &end.info {
             self.info_ends(end.plugins(), info);
         }
