@@ -123,6 +123,7 @@ impl Broker {
             && let Some(end) = self.ends.get_mut(near)
         {
             end.flags.set(Flag::Ticketed);
+            self.take_who_presented(ticket);
         }
     }
 

@@ -145,12 +145,15 @@ impl Tickets {
 
     /// Whether a ticket is known, used or not.
     pub(crate) fn knows(&self, ticket: &Ticket) -> bool {
-        self.known.contains_key(ticket)
+        self.known.contains_key(ticket) || self.relayed.contains(ticket)
     }
 
     /// Uses a ticket up, and says what it was good for.
     pub(crate) fn redeem(&mut self, ticket: Ticket, now: Duration) -> Result<Ticketed, Reason> {
         let bad = |text| Err(Reason::server(Code::BadTicket, text));
+        if self.relayed.contains(&ticket) {
+            return bad("this ticket was used");
+        }
         let Some(known) = self.known.get_mut(&ticket) else {
             return bad("this ticket was never given, or has expired");
         };
