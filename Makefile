@@ -9,7 +9,7 @@ CONFIG ?= trunkline.toml
 BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test sim bench bench-quick check clean
+.PHONY: help build run demo test sim bench bench-quick counts check clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -33,8 +33,11 @@ sim: ## simulate servers under faults; SEEDS=10000 runs so many seeds, SEED=7 on
 bench: ## measure against the bare machine and against peers; ONLY=forward measures only that
 	$(BENCH) $(if $(ONLY),--only '$(ONLY)')
 
-bench-quick: ## the same with fewer and shorter measurements, in less than a minute
+bench-quick: ## the same with fewer and shorter measurements; fails on more instructions than counts.toml
 	$(BENCH) --quick $(if $(ONLY),--only '$(ONLY)')
+
+counts: ## count the instructions of the hot paths and compare them with tests/bench/counts.toml
+	$(BENCH) --counts
 
 check: ## check formatting, lints and documentation; each warning is an error
 	$(CARGO) fmt --all --check

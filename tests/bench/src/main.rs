@@ -1,5 +1,6 @@
 //! `make bench`: what Trunkline costs, as ratios within one run to what the machine can do bare and
-//! to what else one could use. It fails on errors, never on timings.
+//! to what else one could use. It fails on errors, and on more instructions than `counts.toml`
+//! allows, never on timings.
 
 mod bare;
 mod calls;
@@ -39,12 +40,13 @@ fn main() -> ExitCode {
     let outcome = match &words[..] {
         [] => suite::run(&Plan::full()),
         ["--only", word] => suite::run(&only(Plan::full(), word)),
+        ["--counts"] => instructions::alone(),
         ["--quick"] => suite::run(&Plan::quick()),
         ["--quick", "--only", word] => suite::run(&only(Plan::quick(), word)),
         // What the benchmarks start themselves.
         ["child", what, place] => bare::child::run(what, place),
         ["count", what, times] => instructions::repeat(what, times),
-        _ => Err("usage: bench [--quick] [--only WORD]".to_owned()),
+        _ => Err("usage: bench [--counts] [--quick] [--only WORD]".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,7 +58,9 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
         // The page is that of a whole run.
         return Ok(());
     }
-    report::write(&report, &programs.report_folder()?)
+    report::write(&report, &programs.report_folder()?)?;
+    // Last, so that all else can be seen.
+    instructions::judge(&report.facts)
 }
 
 /// What needs the servers.

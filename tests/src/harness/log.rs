@@ -23,7 +23,7 @@ struct State {
 
 impl Log {
     /// Collects on a thread of its own, which ends with the process.
-    pub(crate) fn collect(source: impl Read + Send + 'static) -> Log {
+    pub fn collect(source: impl Read + Send + 'static) -> Log {
         let log = Log(Arc::default());
         let shared = log.0.clone();
         std::thread::spawn(move || {
@@ -65,7 +65,11 @@ impl Log {
     }
 
     /// As [`Log::wait_for`], with an error that holds the log.
-    pub(crate) fn find(&self, mark: usize, text: &str) -> Result<String, String> {
+    ///
+    /// # Errors
+    ///
+    /// When the line does not come in time, or the process ends without it.
+    pub fn find(&self, mark: usize, text: &str) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = mark;
@@ -93,7 +97,7 @@ impl Log {
     }
 
     /// Waits until the process has closed its stderr, so that all lines are there.
-    pub(crate) fn wait_for_end(&self) {
+    pub fn wait_for_end(&self) {
         let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.0.grown.wait_timeout_while(state, PATIENCE, |state| !state.ended));
     }

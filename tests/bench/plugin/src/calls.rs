@@ -75,13 +75,14 @@ impl Calls {
     }
 }
 
-/// Makes empty calls within a server; the reason says how they went.
-pub(crate) fn repeat(host: &Host, times: u64) -> Reason {
+/// Makes calls of so many bytes within a server; the reason says how they went.
+pub(crate) fn repeat(host: &Host, times: u64, size: usize) -> Reason {
     let sink = Target::new("sink");
+    let request = vec![7; size];
     for _ in 0..times {
-        let called = host.call(&sink, b"", DEADLINE);
-        if called != Called::Over(Ok(Vec::new())) {
-            return Reason::new("not-answered", format!("a call came to {called:?}"));
+        match host.call(&sink, &request, DEADLINE) {
+            Called::Over(Ok(answer)) if answer.len() == size => {}
+            called => return Reason::new("not-answered", format!("a call came to {called:?}")),
         }
     }
     Reason::new("all-answered", format!("{times} calls were answered"))

@@ -1,15 +1,17 @@
 //! The plugin that measures channels from within.
 //!
-//! One file has four roles, by its configuration: a **driver** (`control = "PATH"`) listens on a
+//! One file has five roles, by its configuration: a **driver** (`control = "PATH"`) listens on a
 //! unix socket, is told there what to measure, one command in JSON to a line, and answers each with
 //! one line; a **sink** (nothing) is what a driver opens channels to; a **worker** (`work = true`)
-//! is called by the benchmarks themselves, without a server; a **caller** (`calls = N`) calls the
-//! sink so often while it starts, and then does not start, so that its server ends.
+//! is called by the benchmarks themselves, without a server; a **caller** (`calls = N`, `size = N`)
+//! calls the sink so often while it starts, and then does not start, so that its server ends; a
+//! **repeater** (`messages = N`) sends the sink so many messages and has each of them back.
 
 mod calls;
 mod command;
 mod control;
 mod driver;
+mod repeat;
 mod run;
 mod sink;
 mod work;
@@ -18,6 +20,7 @@ use trunkline_plugin::prelude::*;
 use trunkline_plugin::serde::Deserialize;
 
 use driver::Driver;
+use repeat::Repeat;
 use sink::Sink;
 use work::Work;
 
@@ -31,10 +34,15 @@ struct Settings {
     work: bool,
     /// How often a caller calls.
     calls: Option<u64>,
+    /// Bytes that it sends, and has back.
+    size: usize,
+    /// How many messages a repeater sends.
+    messages: Option<u64>,
 }
 
 enum Measure {
     Driver(Box<Driver>),
+    Repeat(Repeat),
     Sink(Sink),
     Work(Work),
 }
@@ -45,7 +53,8 @@ impl Plugin for Measure {
     fn start(host: &Host, config: Config) -> Result<Self, Reason> {
         match config.read::<Settings>()? {
             Settings { work: true, .. } => Ok(Measure::Work(Work::default())),
-            Settings { calls: Some(times), .. } => Err(calls::repeat(host, times)),
+            Settings { calls: Some(times), size, .. } => Err(calls::repeat(host, times, size)),
+            Settings { messages: Some(times), .. } => Ok(Measure::Repeat(Repeat::new(host, times))),
             Settings { control: Some(path), .. } => {
                 Ok(Measure::Driver(Box::new(Driver::listen(host, &path)?)))
             }
@@ -61,8 +70,10 @@ impl Plugin for Measure {
     }
 
     fn opened(&mut self, host: &Host, channel: Channel) {
-        if let Measure::Driver(driver) = self {
-            driver.opened(host, channel);
+        match self {
+            Measure::Driver(driver) => driver.opened(host, channel),
+            Measure::Repeat(repeat) => repeat.opened(host, channel),
+            _ => {}
         }
     }
 
@@ -75,6 +86,7 @@ impl Plugin for Measure {
     fn write(&mut self, host: &Host, channel: Channel, bytes: &[u8]) {
         match self {
             Measure::Driver(driver) => driver.write(host, channel, bytes),
+            Measure::Repeat(repeat) => repeat.write(host, channel, bytes),
             Measure::Sink(sink) => sink.write(host, channel, bytes),
             Measure::Work(work) => work.write(bytes),
         }
@@ -90,6 +102,7 @@ impl Plugin for Measure {
     fn ended(&mut self, host: &Host, channel: Channel, why: Option<&Reason>) {
         match self {
             Measure::Driver(driver) => driver.ended(host, channel, why),
+            Measure::Repeat(repeat) => repeat.ended(why),
             Measure::Sink(sink) => sink.ended(channel),
             Measure::Work(_) => {}
         }
@@ -102,6 +115,12 @@ impl Plugin for Measure {
     fn reply(&mut self, host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
         if let Measure::Driver(driver) = self {
             driver.reply(host, call, outcome);
+        }
+    }
+
+    fn directory(&mut self, host: &Host, change: &Change) {
+        if let Measure::Repeat(repeat) = self {
+            repeat.directory(host, change);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Trunkline by route: real servers, real processes, and the measuring plugin at both ends.
 
 mod driver;
-mod setup;
+pub(crate) mod setup;
 
 pub(crate) use driver::{Driver, Traffic};
 pub(crate) use setup::Servers;
