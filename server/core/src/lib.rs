@@ -14,6 +14,7 @@ mod ids;
 pub mod key;
 pub mod limits;
 pub mod link;
+mod log_limiter;
 pub mod name;
 mod pages;
 pub mod reason;

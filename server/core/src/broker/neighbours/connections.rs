@@ -9,6 +9,7 @@ use crate::control::{Message, Preface, Presented, Role};
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::link::{Event, Link};
+use crate::log_limiter::{LogKind, LogLimiter, Suppressed};
 use crate::name::Name;
 use crate::reason::{By, Code, Reason};
 use crate::route::Route;
@@ -122,6 +123,8 @@ pub(crate) struct Conn {
     pub(crate) in_round: BTreeMap<EndId, u64>,
     /// Streams of the peer whose preface has not been answered.
     pub(crate) unanswered: usize,
+    /// Log lines that the peer has caused.
+    pub(crate) log_limiter: LogLimiter,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
 }
@@ -215,6 +218,7 @@ impl Broker {
             grown: 0,
             in_round: BTreeMap::new(),
             unanswered: 0,
+            log_limiter: LogLimiter::default(),
             bytes_in: 0,
             bytes_out: 0,
         };
@@ -373,6 +377,12 @@ impl Broker {
             true => Reason::server(Code::PluginFailed, "the log of its server says why"),
             false => reason,
         }
+    }
+
+    /// Whether a log line that the peer of a connection causes may be written now.
+    pub(crate) fn may_log(&mut self, id: ConnId, kind: LogKind) -> Option<Suppressed> {
+        let now = self.now;
+        self.conns.get_mut(&id)?.log_limiter.admit(kind, now)
     }
 
     /// Says something on a link. It never ends the link: a peer that does not read what it is told

@@ -101,6 +101,9 @@ impl Broker {
             (_, true) => log::debug!("direct connection {label} ended: {reason}"),
             _ => log::info!("link to {label} ended: {reason}"),
         }
+        for (kind, count) in conn.log_limiter.finish() {
+            log::warn!("{label}: {count} more log lines about {kind} were suppressed");
+        }
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
         self.registry.ignore(id);

@@ -10,6 +10,7 @@ use crate::control::{
 
 use crate::key::Key;
 use crate::limits::Limit;
+use crate::log_limiter::LogKind;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use alloc::format;
@@ -45,7 +46,9 @@ impl Broker {
         for announced in plugins {
             let name = announced.name.clone();
             if let Err(reason) = self.host_registers_one(id, announced) {
-                log::warn!("a host's plugin {name} is not taken: {reason}");
+                if let Some(more) = self.may_log(id, LogKind::RefusedName) {
+                    log::warn!("a host's plugin {name} is not taken: {reason}{more}");
+                }
                 self.send(id, &Message::Rejected(Rejected { name, reason }));
             }
         }

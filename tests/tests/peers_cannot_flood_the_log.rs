@@ -1,0 +1,54 @@
+//! What a peer or a host can cause a log line for costs at most one line a second of each kind, and
+//! the log says how many were suppressed.
+
+use std::time::Instant;
+use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::control::{Announced, Hello, Message, Plugins, Role};
+use trunkline_core::key::Key;
+use trunkline_tests::binaries::plugin;
+use trunkline_tests::folder::Folder;
+use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, hello};
+
+/// A host that is made by hand.
+fn raw_host(server: &Server) -> Peer {
+    let hello = Hello { role: Role::Host, ..hello(Key([50; 32])) };
+    let mut peer = Peer::say_hello(Socket::unix(server), MuxRole::Proactive, hello);
+    peer.wait_for("that all is told", |heard| matches!(heard, Heard::Message(Message::Linked(_))));
+    peer
+}
+
+/// The number before some words of a line; 0 when they are not there.
+fn number_before(line: &str, words: &str) -> usize {
+    let Some((head, _)) = line.split_once(words) else { return 0 };
+    let number = head.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    number.parse().unwrap_or_else(|why| panic!("no number before {words:?} in {line:?}: {why}"))
+}
+
+#[test]
+fn refused_names_of_a_host_are_counted_and_logged_once_a_second() {
+    const REFUSED: usize = 3_000;
+    let folder = Folder::new();
+    let alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
+    let mut host = raw_host(&alpha);
+    let begun = Instant::now();
+    // The server has a plugin of this name.
+    let echo = Announced::new("echo".parse().unwrap_or_else(|why| panic!("a name: {why}")), 1);
+    for _ in 0..REFUSED {
+        host.say(&Message::Plugins(Plugins { plugins: vec![echo.clone()] }));
+    }
+    for _ in 0..REFUSED {
+        let rejected = |heard: &Heard| matches!(heard, Heard::Message(Message::Rejected(_)));
+        host.wait_for("a refusal", rejected);
+    }
+    let seconds = begun.elapsed().as_secs() as usize;
+    drop(host);
+    let last = alpha.log().wait_for(0, "more log lines about refused plugin names");
+    let lines = alpha.log().since(0);
+    let about = "a host's plugin echo is not taken: name-taken";
+    let logged: Vec<&String> = lines.iter().filter(|line| line.contains(about)).collect();
+    // One at once, and one for each second that has begun since.
+    assert!((1..=seconds + 2).contains(&logged.len()), "{} lines in {seconds} s", logged.len());
+    let told: usize = logged.iter().map(|line| number_before(line, " more like this")).sum();
+    let at_the_end = number_before(&last, " more log lines");
+    assert_eq!(logged.len() + told + at_the_end, REFUSED, "each refusal is counted: {logged:?}");
+}
