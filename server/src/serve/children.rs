@@ -1,11 +1,9 @@
 //! The hosts that a server starts: threads and processes, their ends, and that none outlives it.
 
-use super::duty::Duty;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
 use super::watchdog::BLOCKED_EXIT;
-use super::{Loop, STOP_TIME};
 use crate::config::{Placement, PluginConfig};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::collections::BTreeMap;
@@ -18,6 +16,9 @@ use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use trunkline_core::broker::{ChildId, Settings};
+
+/// How long ending in order may take.
+pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// The hidden command that runs a host in a process that a server starts.
 pub(crate) const COMMAND: &str = "child";
@@ -37,15 +38,19 @@ struct Child {
     ends_by: Option<Duration>,
 }
 
+/// Runs a host on the thread that calls it, over a connection to its server; gives how it ended.
+type RunHost = fn(Spec, Stream) -> String;
+
 /// The hosts of this server.
 pub(super) struct Children {
     mailbox: Arc<Mailbox>,
+    run: RunHost,
     children: BTreeMap<ChildId, Child>,
 }
 
 impl Children {
-    pub(super) fn new(mailbox: Arc<Mailbox>) -> Children {
-        Children { mailbox, children: BTreeMap::new() }
+    pub(super) fn new(mailbox: Arc<Mailbox>, run: RunHost) -> Children {
+        Children { mailbox, run, children: BTreeMap::new() }
     }
 
     pub(super) fn add(
@@ -68,14 +73,17 @@ impl Children {
 
     /// Starts a host: the connection to it, or why it cannot be started.
     pub(super) fn start(&mut self, id: ChildId) -> Result<Stream, String> {
-        let mailbox = self.mailbox.clone();
+        let (mailbox, run) = (self.mailbox.clone(), self.run);
         let Some(child) = self.children.get_mut(&id) else { return Err("no such host".into()) };
         let started = match child.placement {
             Placement::Process => start_process(&child.spec).map(|(process, ours)| {
                 child.process = Some(process);
                 ours
             }),
-            Placement::Thread | Placement::Inline => start_thread(id, child.spec.clone(), mailbox),
+            Placement::Thread | Placement::Inline => {
+                let spec = child.spec.clone();
+                start_thread(id, mailbox, move |stream| run(spec, stream))
+            }
         };
         let stream = started.map_err(|error| format!("it cannot be started: {error}"))?;
         (child.runs, child.ends_by) = (true, None);
@@ -220,20 +228,16 @@ pub(super) fn inherit() -> Result<(Spec, Stream), String> {
     Ok((spec, Stream::Unix(mio::net::UnixStream::from_std(stream))))
 }
 
-fn start_thread(id: ChildId, spec: Spec, mailbox: Arc<Mailbox>) -> io::Result<Stream> {
+fn start_thread(
+    id: ChildId,
+    mailbox: Arc<Mailbox>,
+    run: impl FnOnce(Stream) -> String + Send + 'static,
+) -> io::Result<Stream> {
     let (ours, theirs) = mio::net::UnixStream::pair()?;
-    let name = format!("host-{}", id.0);
     let run = move || {
-        let why = match Loop::start(Duty::of_spec(spec, Stream::Unix(theirs))) {
-            Ok(mut host) => match host.run() {
-                Ok(()) => "it ended in order".into(),
-                // The log says already what that was.
-                Err(_) => "it failed".into(),
-            },
-            Err(why) => why,
-        };
+        let why = run(Stream::Unix(theirs));
         mailbox.child_ended(id, why);
     };
-    std::thread::Builder::new().name(name).spawn(run)?;
+    std::thread::Builder::new().name(format!("host-{}", id.0)).spawn(run)?;
     Ok(Stream::Unix(ours))
 }

@@ -1,7 +1,7 @@
 //! The same things in the broker's types and in those of the plugin API.
 
 use trunkline_core::address::Scope;
-use trunkline_core::broker::Outcome;
+use trunkline_core::broker::{LinkChange, Outcome};
 use trunkline_core::directory;
 use trunkline_core::key::Key;
 use trunkline_core::reason;
@@ -54,6 +54,15 @@ pub(super) fn change(change: &directory::Change, home: Key) -> api::Change {
 
 pub(super) fn link(key: Key, name: &str) -> api::Link {
     api::Link { peer: api::Server { key: api::Key(key.0), name: name.to_owned() } }
+}
+
+/// A change of a link, in the plugin's words.
+pub(super) fn link_change(change: &LinkChange) -> api::LinkChange {
+    let link = link(change.server, &change.name);
+    match &change.down {
+        None => api::LinkChange::Up(link),
+        Some(reason) => api::LinkChange::Down(link, to_plugin(reason)),
+    }
 }
 
 /// How far an address has to reach.

@@ -93,13 +93,6 @@ impl Duty {
         })
     }
 
-    /// The duty of a host that its server started in this process: the server sends it, over what
-    /// is standard input.
-    pub(super) fn child() -> Result<Duty, String> {
-        let (spec, stream) = super::children::inherit()?;
-        Ok(Duty { handles: Handles::Signals, ..Duty::of_spec(spec, stream) })
-    }
-
     /// The duty of a host that a server starts, on a thread or in a process.
     pub(super) fn of_spec(spec: Spec, stream: Stream) -> Duty {
         let Spec { name, file, socket, plugin, limits } = spec;

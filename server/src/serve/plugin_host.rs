@@ -1,49 +1,32 @@
 //! What one plugin may ask of the server: each call goes to the broker, which is never busy then.
 
 use super::convert;
-use super::runners::Runners;
-use super::wake::Mailbox;
-use super::watch::Watches;
-use std::cell::RefCell;
+use super::runners::Hosted;
+use super::shared::Shared;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 use trunkline_core::broker::Handle;
 use trunkline_core::broker::{
     self, Broker, CallId, Called, Misuse, Outcome, PluginId, Returned, Target as CoreTarget,
 };
-use trunkline_core::name::{Name, NameError, Version};
+use trunkline_core::name::{Name, NameError};
 use trunkline_plugin::host::{Callee, CalleePlace, HostApi, Place, ShowOutcome};
 use trunkline_plugin::{
-    Call, Caller, Channel, Entry, Interest, Key, Link, LinkChange, Reach, Reason, Server, Target,
-    Timer, Watch,
+    Call, Caller, Channel, Entry, Interest, Key, Link, Reach, Reason, Server, Target, Timer, Watch,
 };
-
-/// What all plugins of this process share.
-pub(super) struct Shared {
-    /// Borrowed for the length of one call only, and never while a plugin is entered.
-    pub(super) broker: RefCell<Broker>,
-    pub(super) watches: RefCell<Watches>,
-    pub(super) runners: Runners,
-    pub(super) mailbox: Arc<Mailbox>,
-}
 
 /// The server as one plugin sees it.
 pub(super) struct PluginHost {
-    pub(super) plugin: PluginId,
-    pub(super) name: Name,
-    pub(super) version: Version,
+    pub(super) hosted: Rc<Hosted>,
     pub(super) shared: Rc<Shared>,
-    /// The first thing that the plugin did and may not do; it fails for it.
-    pub(super) misuse: RefCell<Option<String>>,
 }
 
 impl PluginHost {
     fn says<T: Default>(&self, say: impl FnOnce(&mut Broker, PluginId) -> Result<T, Misuse>) -> T {
-        say(&mut self.shared.broker.borrow_mut(), self.plugin).unwrap_or_else(|misuse| {
-            self.misuse.borrow_mut().get_or_insert_with(|| misuse.to_string());
+        say(&mut self.shared.broker.borrow_mut(), self.hosted.id).unwrap_or_else(|misuse| {
+            self.hosted.misuse.borrow_mut().get_or_insert_with(|| misuse.to_string());
             T::default()
         })
     }
@@ -78,7 +61,7 @@ impl PluginHost {
 
 impl HostApi for PluginHost {
     fn name(&self) -> String {
-        self.name.to_string()
+        self.hosted.name.to_string()
     }
 
     fn server(&self) -> Server {
@@ -90,7 +73,7 @@ impl HostApi for PluginHost {
     fn open(&self, target: &Target) -> Result<Channel, Reason> {
         let target = self.target(target);
         let target = target.map_err(|error| Reason::new("bad-name", error.to_string()))?;
-        let opened = self.shared.broker.borrow_mut().open(self.plugin, &target);
+        let opened = self.shared.broker.borrow_mut().open(self.hosted.id, &target);
         opened.map(|handle| Channel::new(handle.0)).map_err(|reason| convert::to_plugin(&reason))
     }
 
@@ -133,24 +116,24 @@ impl HostApi for PluginHost {
     }
 
     fn set_timer(&self, after: Duration) -> Timer {
-        Timer::new(self.shared.broker.borrow_mut().set_timer(self.plugin, after))
+        Timer::new(self.shared.broker.borrow_mut().set_timer(self.hosted.id, after))
     }
 
     fn cancel_timer(&self, timer: Timer) {
-        self.shared.broker.borrow_mut().cancel_timer(self.plugin, timer.number());
+        self.shared.broker.borrow_mut().cancel_timer(self.hosted.id, timer.number());
     }
 
     fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> Result<Watch, Reason> {
-        let added = self.shared.watches.borrow_mut().add(self.plugin, fd, interest);
+        let added = self.shared.watches.borrow_mut().add(self.hosted.id, fd, interest);
         added.map(Watch::new).map_err(|error| Reason::new("cannot-watch", error.to_string()))
     }
 
     fn unwatch(&self, watch: Watch) {
-        self.shared.watches.borrow_mut().remove(self.plugin, watch.number());
+        self.shared.watches.borrow_mut().remove(self.hosted.id, watch.number());
     }
 
     fn waker(&self) -> Waker {
-        self.shared.mailbox.waker_of(self.plugin)
+        self.shared.mailbox.waker_of(self.hosted.id)
     }
 
     fn directory(&self) -> Vec<Entry> {
@@ -165,13 +148,13 @@ impl HostApi for PluginHost {
     }
 
     fn open_link(&self, address: &str) -> Result<Key, Reason> {
-        let opened = self.shared.broker.borrow_mut().open_link(self.plugin, address);
+        let opened = self.shared.broker.borrow_mut().open_link(self.hosted.id, address);
         opened.map(|key| Key(key.0)).map_err(|reason| convert::to_plugin(&reason))
     }
 
     fn close_link(&self, server: Key) -> Result<(), Reason> {
         let server = trunkline_core::key::Key(server.0);
-        let closed = self.shared.broker.borrow_mut().close_link(self.plugin, server);
+        let closed = self.shared.broker.borrow_mut().close_link(self.hosted.id, server);
         closed.map_err(|reason| convert::to_plugin(&reason))
     }
 
@@ -181,12 +164,12 @@ impl HostApi for PluginHost {
     }
 
     fn uses(&self, name: &str, version: u64) -> Result<(), Reason> {
-        let used = self.shared.broker.borrow_mut().uses(self.plugin, parse(name)?, version);
+        let used = self.shared.broker.borrow_mut().uses(self.hosted.id, parse(name)?, version);
         used.map_err(|reason| convert::to_plugin(&reason))
     }
 
     fn invites(&self, name: &str) -> Result<(), Reason> {
-        let invited = self.shared.broker.borrow_mut().invites(self.plugin, parse(name)?);
+        let invited = self.shared.broker.borrow_mut().invites(self.hosted.id, parse(name)?);
         invited.map_err(|reason| convert::to_plugin(&reason))
     }
 
@@ -199,7 +182,7 @@ impl HostApi for PluginHost {
     ) -> Option<Call> {
         let (called, home) = {
             let mut broker = self.shared.broker.borrow_mut();
-            (broker.call(self.plugin, &meant(callee), request, deadline), broker.home().0)
+            (broker.call(self.hosted.id, &meant(callee), request, deadline), broker.home().0)
         };
         match called {
             Called::Over(over) => {
@@ -209,8 +192,8 @@ impl HostApi for PluginHost {
             Called::Pending(call) => Some(Call::new(call.0)),
             Called::Run(id, call) => {
                 callee.hint = u64::from(id.0) + 1;
-                let (name, server) = (self.name.as_str(), Key(home.0));
-                let caller = Caller { name, version: self.version, server, local: true };
+                let (name, server) = (self.hosted.name.as_str(), Key(home.0));
+                let caller = Caller { name, version: self.hosted.version, server, local: true };
                 self.shared.call(id, call, &caller, request);
                 self.returned(call, outcome)
             }
@@ -231,7 +214,10 @@ impl HostApi for PluginHost {
     }
 
     fn host_panicked(&self, message: &str) {
-        log::error!("the server panicked while it served the plugin {}: {message}", self.name);
+        log::error!(
+            "the server panicked while it served the plugin {}: {message}",
+            self.hosted.name
+        );
     }
 }
 
@@ -261,13 +247,4 @@ fn meant<'a>(callee: &Callee<'a>) -> broker::Callee<'a> {
 
 fn handle(channel: Channel) -> Handle {
     Handle(channel.number())
-}
-
-/// A change of a link, in the plugin's words.
-pub(super) fn link_change(change: &trunkline_core::broker::LinkChange) -> LinkChange {
-    let link = convert::link(change.server, &change.name);
-    match &change.down {
-        None => LinkChange::Up(link),
-        Some(reason) => LinkChange::Down(link, convert::to_plugin(reason)),
-    }
 }

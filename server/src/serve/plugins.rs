@@ -1,6 +1,8 @@
 //! The plugins of this process: loading and starting them. How they run then is in `runners.rs`.
 
-use super::plugin_host::{PluginHost, Shared};
+use super::plugin_host::PluginHost;
+use super::runners::Hosted;
+use super::shared::Shared;
 use crate::config;
 use crate::loader;
 use std::cell::RefCell;
@@ -62,15 +64,10 @@ impl Plugins {
         let name = described.name.clone();
         let added = self.shared.broker.borrow_mut().add_plugin(described);
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
-        let host = Rc::new(PluginHost {
-            plugin: id,
-            name,
-            version: module.about().version(),
-            shared: self.shared.clone(),
-            misuse: RefCell::new(None),
-        });
-        self.shared.runners.watchdog().watch(id, host.name.to_string(), plugin.blocked);
-        self.start(&module, host, &plugin.config_json)?;
+        self.shared.runners.watchdog().watch(id, name.to_string(), plugin.blocked);
+        let (version, misuse) = (module.about().version(), RefCell::new(None));
+        let hosted = Rc::new(Hosted { id, name, version, misuse });
+        self.start(&module, hosted, &plugin.config_json)?;
         if !plugin.advertise.is_empty() {
             self.advertised.push((id, plugin.advertise.clone()));
         }
@@ -82,13 +79,14 @@ impl Plugins {
         std::mem::take(&mut self.advertised)
     }
 
-    fn start(&mut self, module: &Module, host: Rc<PluginHost>, config: &str) -> Result<(), String> {
-        let id = host.plugin;
+    fn start(&mut self, module: &Module, hosted: Rc<Hosted>, config: &str) -> Result<(), String> {
+        let id = hosted.id;
+        let host = Rc::new(PluginHost { hosted: hosted.clone(), shared: self.shared.clone() });
         let watchdog = self.shared.runners.watchdog();
-        match watchdog.call(id, || module.create(host.clone(), config)) {
+        match watchdog.call(id, || module.create(host, config)) {
             Ok(instance) => {
-                log::info!("plugin {} {} runs", host.name, module.about().version());
-                self.shared.runs(instance, host);
+                log::info!("plugin {} {} runs", hosted.name, hosted.version);
+                self.shared.runs(instance, hosted);
                 Ok(())
             }
             Err(error) => {
@@ -98,7 +96,7 @@ impl Plugins {
                 };
                 self.shared.watches.borrow_mut().remove_all_of(id);
                 self.shared.broker.borrow_mut().plugin_failed(id, &why);
-                Err(format!("plugin {}: {why}", host.name))
+                Err(format!("plugin {}: {why}", hosted.name))
             }
         }
     }

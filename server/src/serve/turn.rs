@@ -1,15 +1,16 @@
 //! One turn of the loop: wait, read all, tick, perform, flush all.
 
+use super::children::STOP_TIME;
 use super::connections::ReadResult;
 use super::dialling::{Call, Dialled, Whom};
 use super::direct;
+use super::event_loop::{Loop, SIGCHLD};
 use super::explain_json;
 use super::listening::Accepted;
 use super::socket::Stream;
 use super::status_json;
 use super::token::Ready;
 use super::watch::readiness;
-use super::{Loop, SIGCHLD, STOP_TIME};
 use mio::Events;
 use mio::event::Event;
 use std::io;
@@ -23,10 +24,6 @@ use trunkline_core::control::Role;
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
-
-/// Bytes that one read may bring. What a turn reads has to be dealt with before the next turn, so
-/// that a small message behind bulk waits the longer the more this is; more carries no more.
-pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// Reads of one connection in one turn, so that a busy peer cannot starve the rest.
 const READS_PER_TURN: usize = 2;
