@@ -4,9 +4,10 @@ use alloc::string::String;
 use base64ct::{Base64, Encoding};
 use core::fmt;
 use core::str::FromStr;
+use serde::{Deserialize, Serialize};
 
 /// An ed25519 public key, printed as standard base64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key(pub [u8; 32]);
 
 /// The network of servers whose configuration names none: the SHA-256 of `trunkline`.

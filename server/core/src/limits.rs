@@ -3,10 +3,11 @@
 
 use crate::control::MESSAGE_MAX;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// What a process holds and waits for at the most. The configuration's `[limits]` sets each of
 /// them, but for the two of the heartbeat, which stand in `[server]` or `[host]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Connections whose peer has not said hello.
     pub half_open: usize,

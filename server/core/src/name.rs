@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
+use serde::{Deserialize, Serialize};
 
 /// A plugin's version. Each new version works for the users of every older one.
 pub type Version = u64;
@@ -12,7 +13,8 @@ pub type Version = u64;
 pub const NAME_MAX: usize = 64;
 
 /// A plugin's name: 1 to 64 of `a-z 0-9 - . _`, beginning with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 /// Why a text is not a plugin name.
@@ -32,6 +34,20 @@ impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Name, NameError> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> String {
+        name.0
     }
 }
 

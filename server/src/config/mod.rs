@@ -20,8 +20,8 @@ mod server;
 mod syntax;
 
 pub(crate) use addresses::socket_path;
-pub use model::{Accept, Config, File, HostConfig, Loopback, Peer, PeerRole};
-pub use model::{
-    Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart,
-};
+pub use model::{Blocked, Config, File, HostConfig, Loopback, Peer, PeerRole};
+pub use model::{PluginConfig, Required};
 pub use problem::Problem;
+// What a configuration grants has one definition, in the core.
+pub use trunkline_core::broker::{Accept, Advertise, Expose, Keep, Permission, Placement, Restart};

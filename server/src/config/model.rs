@@ -3,8 +3,10 @@
 use super::file::{self, Kind};
 use super::problem::Problem;
 use super::server::serves_command_line;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use trunkline_core::address::{Endpoint, Host, Transport};
+use trunkline_core::address::{Endpoint, Transport};
+use trunkline_core::broker::{Accept, Advertise, Expose, Keep, Permission, Placement, Restart};
 use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
@@ -76,15 +78,6 @@ pub struct HostConfig {
     pub notes: Vec<Problem>,
 }
 
-/// Who may link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accept {
-    /// The peers of the file, and whoever may open our unix sockets.
-    Listed,
-    /// Every peer that proves some key.
-    Anyone,
-}
-
 /// Whether loopback may be used without keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loopback {
@@ -105,8 +98,8 @@ pub struct Peer {
     /// Where to dial it, the best place first, with its key wherever one is proved (`Shs`, never
     /// `ShsKnownKey`). Empty: it dials us.
     pub addresses: Vec<Endpoint>,
-    /// Whether to keep the link when no pair of plugins is useful.
-    pub keep: bool,
+    /// Whether to keep the link when it serves no pair of plugins.
+    pub keep: Keep,
     /// The line of the file.
     pub line: usize,
 }
@@ -120,8 +113,8 @@ pub enum PeerRole {
     Host,
 }
 
-/// A plugin to load.
-#[derive(Clone, Debug)]
+/// A plugin to load. It is sent as it is to the process that shall run it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginConfig {
     /// The file.
     pub path: PathBuf,
@@ -150,7 +143,7 @@ pub struct PluginConfig {
 }
 
 /// What it means for the server when a plugin does not load or start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Required {
     /// The server does not start without it.
     Yes,
@@ -158,65 +151,13 @@ pub enum Required {
     No,
 }
 
-/// Who sees and reaches a plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expose {
-    /// The plugins of this server.
-    Local,
-    /// Also the plugins of every linked server.
-    Peers,
-    /// Also the plugins of these servers.
-    Keys(Vec<Key>),
-}
-
-/// What a plugin may do beyond the default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Open and close links to other servers.
-    Links,
-}
-
-/// Where a plugin's code runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// In the loop of its server, or of its host.
-    Inline,
-    /// On a thread of its own.
-    Thread,
-    /// In a process of its own.
-    Process,
-}
-
-/// Whether a plugin is started again after a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// It stays failed. The default inline and on a thread, where nothing else is possible.
-    Never,
-    /// It is. The default in a process of its own.
-    OnFailure,
-}
-
 /// What happens when a plugin does not return from a call for as long as `watchdog-ms` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Blocked {
     /// It is reported. The default.
     Report,
     /// It is reported, and its process ends.
     End,
-}
-
-/// Where a plugin's host listens for direct connections to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Advertise {
-    /// A unix socket, at a path that the host chooses.
-    Unix,
-    /// TCP with the host's key.
-    Net {
-        /// On which of this machine's addresses.
-        host: Host,
-        /// 0: one that the system chooses.
-        port: u16,
-    },
 }
 
 impl Config {

@@ -4,7 +4,7 @@ use super::addresses::{Context, Purpose};
 use super::keys::{self, Beside};
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Peer, PeerRole};
+use super::{Keep, Peer, PeerRole};
 use trunkline_core::address::Endpoint;
 use trunkline_core::key::Key;
 
@@ -30,7 +30,10 @@ fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) ->
     let address = table.string("address", report);
     let roles = [("server", PeerRole::Server), ("host", PeerRole::Host)];
     let role = table.choice("role", &roles, report).unwrap_or(PeerRole::Server);
-    let keep = table.flag("keep", report).unwrap_or(false);
+    let keep = match table.flag("keep", report) {
+        Some(true) => Keep::Always,
+        _ => Keep::WhileUseful,
+    };
     let line = report.line(table.span());
     match role {
         PeerRole::Host if key_text.is_none() => {

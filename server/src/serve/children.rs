@@ -4,18 +4,17 @@ use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
 use super::watchdog::BLOCKED_EXIT;
-use crate::config::{Placement, PluginConfig};
+use crate::config::Placement;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use trunkline_core::broker::{ChildId, Settings};
+use trunkline_core::broker::ChildId;
 
 /// How long ending in order may take.
 pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
@@ -53,20 +52,7 @@ impl Children {
         Children { mailbox, run, children: BTreeMap::new() }
     }
 
-    pub(super) fn add(
-        &mut self,
-        id: ChildId,
-        plugin: PluginConfig,
-        settings: &Settings,
-        file: &Path,
-        state: &Path,
-    ) {
-        let placement = plugin.placement;
-        let plugin = PluginConfig { placement: Placement::Inline, ..plugin };
-        let name = super::duty::child_of(&plugin).name.to_string();
-        let limits = settings.limits.clone();
-        let socket = Some(state.join(format!("{name}.sock")));
-        let spec = Spec { name, file: file.into(), socket, plugin, limits };
+    pub(super) fn add(&mut self, id: ChildId, placement: Placement, spec: Spec) {
         self.children
             .insert(id, Child { spec, placement, process: None, runs: false, ends_by: None });
     }
@@ -186,7 +172,7 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
 }
 
 fn send_spec(mut ours: &UnixStream, spec: &Spec) -> io::Result<()> {
-    let text = spec.to_json();
+    let text = spec.to_json().map_err(io::Error::other)?;
     let length = u32::try_from(text.len()).ok().filter(|length| *length <= SPEC_MAX);
     let length = length.ok_or_else(|| io::Error::other("its configuration is too long"))?;
     ours.set_write_timeout(Some(STOP_TIME))?;

@@ -9,7 +9,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
-use trunkline_core::broker::{Accept, ChildConfig, Keep, PeerConfig, Placement, Restart, Settings};
+use trunkline_core::broker::{Accept, ChildConfig, Keep, PeerConfig, Placement, Settings};
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
@@ -47,13 +47,9 @@ impl Duty {
     /// The duty of a server.
     pub(super) fn server(config: &Config, secret: &SecretKey) -> Result<Duty, String> {
         make_folder(&config.state)?;
-        let accept = match config.accept {
-            config::Accept::Listed => Accept::Listed,
-            config::Accept::Anyone => Accept::Anyone,
-        };
         let settings = settings(&config.name, secret.seed(), config.network, &config.limits);
         Ok(Duty {
-            settings: Settings { accept, ..settings },
+            settings: Settings { accept: config.accept, ..settings },
             file: config.file.clone(),
             state: config.state.clone(),
             plugins: config.plugins.clone(),
@@ -95,13 +91,10 @@ impl Duty {
 
     /// The duty of a host that a server starts, on a thread or in a process.
     pub(super) fn of_spec(spec: Spec, stream: Stream) -> Duty {
-        let Spec { name, file, socket, plugin, limits } = spec;
-        let listen = socket.as_deref().and_then(|path| {
-            let folder = path.parent()?;
-            let transport = config::socket_path(folder, &path.file_name()?.to_string_lossy());
-            // A path that is too long for a socket only costs the host's own status.
-            Some(Endpoint { transport: transport.ok()?, transform: Transform::NoAuth })
-        });
+        let Spec { name, file, state, plugin, limits } = spec;
+        // A path that is too long for a socket only costs the host's own status.
+        let listen = config::socket_path(&state, &format!("{name}.sock")).ok();
+        let listen = listen.map(|transport| Endpoint { transport, transform: Transform::NoAuth });
         // Nobody asks a host that its server started who it is; the key only tells it from others.
         let mut seed = Zeroizing::new([0; 32]);
         dryoc::rng::copy_randombytes(&mut *seed);
@@ -121,21 +114,15 @@ impl Duty {
 
 /// Whether a plugin runs in the server's own loop.
 pub(super) fn is_inline(plugin: &PluginConfig) -> bool {
-    plugin.placement == config::Placement::Inline
+    plugin.placement == Placement::Inline
 }
 
 /// The host that a plugin gets.
 pub(super) fn child_of(plugin: &PluginConfig) -> ChildConfig {
     ChildConfig {
         name: plugin.name.clone().unwrap_or_else(|| name_of(&plugin.path)),
-        placement: match plugin.placement {
-            config::Placement::Process => Placement::Process,
-            config::Placement::Inline | config::Placement::Thread => Placement::Thread,
-        },
-        restart: match plugin.restart {
-            config::Restart::Never => Restart::Never,
-            config::Restart::OnFailure => Restart::OnFailure,
-        },
+        placement: plugin.placement,
+        restart: plugin.restart,
     }
 }
 
@@ -182,7 +169,7 @@ fn peer(peer: &config::Peer) -> PeerConfig {
             PeerRole::Server => Role::Server,
             PeerRole::Host => Role::Host,
         },
-        keep: if peer.keep { Keep::Always } else { Keep::WhileUseful },
+        keep: peer.keep,
     }
 }
 

@@ -118,8 +118,10 @@ impl Loop {
             self.plugins.start_all(inline)?;
             self.advertise();
             for plugin in children {
-                let child = self.shared.broker.borrow_mut().add_child(duty::child_of(&plugin));
-                self.children.add(child, plugin, &settings, &file, &state);
+                let (child, placement) = (duty::child_of(&plugin), plugin.placement);
+                let spec = Spec::of(plugin, &child.name, &file, &state, &settings.limits);
+                let id = self.shared.broker.borrow_mut().add_child(child);
+                self.children.add(id, placement, spec);
             }
         }
         if let Some(stream) = uplink {

@@ -8,7 +8,7 @@ use crate::loader;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use trunkline_core::broker::{Expose, Permission, PluginConfig, PluginId};
+use trunkline_core::broker::{PluginConfig, PluginId};
 use trunkline_plugin::About;
 use trunkline_plugin::host::{Module, StartError};
 
@@ -110,23 +110,15 @@ impl Plugins {
 /// What the broker has to know of a plugin: what its file says, and what its configuration says.
 fn describe(plugin: &config::PluginConfig, about: &About) -> Result<PluginConfig, String> {
     let built_in = about.name().parse().map_err(|error| format!("its built-in name: {error}"))?;
-    let expose = match &plugin.expose {
-        config::Expose::Local => Expose::Local,
-        config::Expose::Peers => Expose::Peers,
-        config::Expose::Keys(keys) => Expose::Keys(keys.clone()),
-    };
     // Names of others were checked when the plugin was compiled.
     let uses = about.used().iter().filter_map(|used| Some((used.name.parse().ok()?, used.version)));
     let invites = about.invited().iter().filter_map(|name| name.parse().ok());
-    let allow = plugin.allow.iter().map(|what| match what {
-        config::Permission::Links => Permission::Links,
-    });
     Ok(PluginConfig {
         name: plugin.name.clone().unwrap_or(built_in),
         version: about.version(),
-        expose,
+        expose: plugin.expose.clone(),
         uses: uses.collect(),
         invites: invites.collect(),
-        allow: allow.collect(),
+        allow: plugin.allow.clone(),
     })
 }

@@ -1,10 +1,11 @@
 //! Hosts of `net` addresses: IP addresses and names, checked so that a name can never be an IP
 //! address in disguise. Resolving names is the shell's job.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
+use serde::{Deserialize, Serialize};
 
 /// Longest DNS name in bytes (RFC 1035).
 const NAME_MAX: usize = 253;
@@ -12,7 +13,8 @@ const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 
 /// Where a `net` address points.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Host {
     /// An IPv4 address.
     V4(Ipv4Addr),
@@ -66,6 +68,20 @@ impl HostName {
 
     fn without_root(&self) -> &str {
         self.0.strip_suffix('.').unwrap_or(&self.0)
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = HostError;
+
+    fn try_from(text: String) -> Result<Host, HostError> {
+        text.parse()
+    }
+}
+
+impl From<Host> for String {
+    fn from(host: Host) -> String {
+        host.to_string()
     }
 }
 

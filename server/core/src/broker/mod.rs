@@ -27,15 +27,14 @@ mod report;
 mod switch;
 
 pub use crate::ids::{CallId, ChildId, ConnId, DirectId, Handle, PeerId, PluginId};
+pub use crate::rights::{Advertise, Expose, Permission};
 pub use crate::wire::Security;
 pub use calls::{Called, Callee, CalleePlace, Outcome, Returned};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
 pub use neighbours::children::{ChildConfig, Placement, Restart};
 pub use neighbours::connections::{Grants, Opened, Opening};
 pub use neighbours::peers::{Keep, PeerConfig};
-pub use registry::plugins::{
-    Direct, Expose, Misuse, Permission, PluginConfig, PluginState, Target,
-};
+pub use registry::plugins::{Direct, Misuse, PluginConfig, PluginState, Target};
 pub use report::audit::{StreamAccount, Unsettled};
 pub use report::explain::{Explanation, Rule, Verdict};
 pub use report::status::{

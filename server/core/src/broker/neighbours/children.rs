@@ -7,22 +7,26 @@ use crate::ids::ChildId;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
-/// Where a host that a server starts runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a plugin's code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
-    /// On a thread of the server's process.
+    /// In the loop of its server, or of its host.
+    Inline,
+    /// On a thread of its own in its server's process.
     Thread,
     /// In a process of its own.
     Process,
 }
 
-/// Whether a host is started again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a plugin is started again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {
-    /// It is not.
+    /// It stays failed. The default inline and on a thread, where nothing else is possible.
     Never,
-    /// It is, however it ended, as long as the server goes on.
+    /// Its process is started again, however it ended, as long as the server goes on. The default
+    /// in a process of its own.
     OnFailure,
 }
 
@@ -31,7 +35,7 @@ pub enum Restart {
 pub struct ChildConfig {
     /// What its plugin is called until it registers.
     pub name: Name,
-    /// Where it runs.
+    /// Where it runs: not inline, where a plugin needs no host.
     pub placement: Placement,
     /// Whether it is started again.
     pub restart: Restart,

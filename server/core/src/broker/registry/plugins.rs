@@ -9,22 +9,12 @@ use crate::ids::Handle;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
+use crate::rights::{Expose, Permission};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-
-/// Who may see and reach a plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expose {
-    /// Plugins of this server.
-    Local,
-    /// Plugins of every linked server.
-    Peers,
-    /// Plugins of the servers with these keys.
-    Keys(Vec<Key>),
-}
 
 /// What the broker has to know of a plugin.
 #[derive(Clone, Debug)]
@@ -48,27 +38,6 @@ impl PluginConfig {
     pub fn new(name: Name, version: Version) -> PluginConfig {
         let (uses, invites, allow) = (Vec::new(), Vec::new(), Vec::new());
         PluginConfig { name, version, expose: Expose::Local, uses, invites, allow }
-    }
-}
-
-/// What a plugin may do only where its configuration says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Open and close links to other servers.
-    Links,
-}
-
-impl Permission {
-    /// What a word of the configuration means.
-    pub(crate) fn of(word: &str) -> Option<Permission> {
-        [Permission::Links].into_iter().find(|permission| permission.as_str() == word)
-    }
-
-    /// The word that the configuration uses.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Permission::Links => "links",
-        }
     }
 }
 

@@ -310,6 +310,7 @@ impl Broker {
 impl From<Placement> for Where {
     fn from(placement: Placement) -> Where {
         match placement {
+            Placement::Inline => Where::Inline,
             Placement::Thread => Where::Thread,
             Placement::Process => Where::Process,
         }
