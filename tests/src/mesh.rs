@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Effect, Expose, Grants, Handle, Keep, Opened, Opening, PeerConfig,
-    PluginConfig, PluginId, Security, Settings, Step, Target, Told,
+    PluginConfig, PluginId, Rights, Security, Settings, Step, Target, Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -105,7 +105,8 @@ impl Mesh {
     /// Joins two brokers, as if the first had dialled the second; gives their connections.
     pub fn link(&mut self, from: NodeId, to: NodeId) -> [ConnId; 2] {
         let (role, keep) = (Role::Server, Keep::Always);
-        let peer = PeerConfig { key: None, endpoints: Vec::new(), role, keep };
+        let peer =
+            PeerConfig { key: None, endpoints: Vec::new(), role, keep, rights: Rights::all() };
         let near = self.work(from, |broker| {
             let peer = broker.add_peer(peer);
             broker.connected(opening(Opened::Dialled(peer)))

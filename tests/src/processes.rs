@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Direct, DirectDial, DirectId, Effect, Expose, Grants, Handle, Opened,
-    Opening, PeerConfig, PeerId, PluginConfig, PluginId, Security, Settings, Step, Target, Told,
+    Opening, PeerConfig, PeerId, PluginConfig, PluginId, Rights, Security, Settings, Step, Target,
+    Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -208,7 +209,13 @@ impl Processes {
     pub fn add_peer(&mut self, process: usize) -> PeerId {
         let (key, endpoints, role) = (None, Vec::new(), Role::Server);
         let keep = trunkline_core::broker::Keep::Always;
-        self.all[process].broker.add_peer(PeerConfig { key, endpoints, role, keep })
+        self.all[process].broker.add_peer(PeerConfig {
+            key,
+            endpoints,
+            role,
+            keep,
+            rights: Rights::all(),
+        })
     }
 
     /// Where the plugin of a host takes direct connections.

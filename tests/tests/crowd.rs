@@ -5,7 +5,7 @@
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Effect, Expose, Grants, Handle, Keep, Opened, Opening, PeerConfig,
-    PluginConfig, PluginId, Security, Settings, Step, Target, Told,
+    PluginConfig, PluginId, Rights, Security, Settings, Step, Target, Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -98,7 +98,7 @@ fn exchange(a: &mut Side, b: &mut Side) {
 fn thousands_of_channels_of_a_failed_plugin_all_hear_why() {
     let (mut a, mut b) = (Side::new(1, "caller"), Side::new(2, "callee"));
     let (role, keep) = (Role::Server, Keep::Always);
-    let peer = PeerConfig { key: None, endpoints: Vec::new(), role, keep };
+    let peer = PeerConfig { key: None, endpoints: Vec::new(), role, keep, rights: Rights::all() };
     let peer = a.broker.add_peer(peer);
     a.connect(Opened::Dialled(peer));
     b.connect(Opened::Accepted);

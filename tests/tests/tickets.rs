@@ -6,7 +6,8 @@
 use std::time::Duration;
 use trunkline_core::address::{Address, Scope};
 use trunkline_core::broker::{
-    ConnId, Direct, DirectDial, DirectPlace, Grants, Keep, Opened, Opening, PeerConfig, Security,
+    ConnId, Direct, DirectDial, DirectPlace, Grants, Keep, Opened, Opening, PeerConfig, Rights,
+    Security,
 };
 use trunkline_core::bymux::{Role as MuxRole, StreamId};
 use trunkline_core::control::{
@@ -277,7 +278,7 @@ fn invited_by(
     let mut all = Processes::default();
     all.add(role, 9, "asks");
     let (key, endpoints, role) = (None, Vec::new(), Role::Server);
-    let peer = PeerConfig { key, endpoints, role, keep: Keep::Always };
+    let peer = PeerConfig { key, endpoints, role, keep: Keep::Always, rights: Rights::all() };
     let peer = all.all[0].broker.add_peer(peer);
     let mut raw = Raw::connect(&mut all, 0, Opened::Dialled(peer));
     let answers = Announced::new("answers".parse().expect("a name"), 1);

@@ -14,12 +14,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum LogKind {
     /// A host registered a plugin whose name it cannot have.
     RefusedName,
+    /// A host asked for rights that its server does not grant.
+    WithheldRights,
 }
 
 impl fmt::Display for LogKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             LogKind::RefusedName => "refused plugin names",
+            LogKind::WithheldRights => "withheld rights",
         })
     }
 }

@@ -6,7 +6,9 @@ use super::server::serves_command_line;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transport};
-use trunkline_core::broker::{Accept, Advertise, Expose, Keep, Permission, Placement, Restart};
+use trunkline_core::broker::{
+    Accept, Advertise, Expose, Keep, Permission, Placement, Restart, Rights,
+};
 use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
@@ -100,6 +102,8 @@ pub struct Peer {
     pub addresses: Vec<Endpoint>,
     /// Whether to keep the link when it serves no pair of plugins.
     pub keep: Keep,
+    /// What it may register: of a host, what the file says; of a server, nothing.
+    pub rights: Rights,
     /// The line of the file.
     pub line: usize,
 }

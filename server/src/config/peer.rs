@@ -4,8 +4,10 @@ use super::addresses::{Context, Purpose};
 use super::keys::{self, Beside};
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Keep, Peer, PeerRole};
+use super::{Keep, Peer, PeerRole, plugin};
+use std::collections::BTreeSet;
 use trunkline_core::address::Endpoint;
+use trunkline_core::broker::{Names, Rights};
 use trunkline_core::key::Key;
 
 pub(super) fn read_all(
@@ -34,6 +36,7 @@ fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) ->
         Some(true) => Keep::Always,
         _ => Keep::WhileUseful,
     };
+    let rights = rights(&mut table, role, report);
     let line = report.line(table.span());
     match role {
         PeerRole::Host if key_text.is_none() => {
@@ -60,7 +63,41 @@ fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) ->
         }
         (_, None) => (beside.key(), Vec::new()),
     };
-    Peer { key, role, addresses, keep, line }
+    Peer { key, role, addresses, keep, rights, line }
+}
+
+/// What a host may register. Keys that are absent limit nothing, because files of earlier releases,
+/// which had no such keys, go on working.
+fn rights(table: &mut Table<'_>, role: PeerRole, report: &mut Report<'_>) -> Rights {
+    let all = Rights::all();
+    let said = ["names", "expose", "allow"].map(|key| (key, table.get(key).map(|v| v.span())));
+    if role == PeerRole::Server {
+        for (key, span) in said.iter().filter_map(|(key, span)| Some((key, span.as_ref()?))) {
+            let why = "only a host registers plugins; remove this, or add `role = \"host\"`";
+            report.problem(span, format!("`{key}`: {why}"));
+        }
+        return Rights::none();
+    }
+    let [names, expose, allow] = said.map(|(_, span)| span.is_some());
+    Rights {
+        names: if names { plugin_names(table, report) } else { all.names },
+        expose: if expose { plugin::expose(table, report) } else { all.expose },
+        allow: if allow { plugin::allow(table, report).into_iter().collect() } else { all.allow },
+        advertise: all.advertise,
+    }
+}
+
+/// The names of plugins that a host may register.
+fn plugin_names(table: &mut Table<'_>, report: &mut Report<'_>) -> Names {
+    let mut names = BTreeSet::new();
+    for text in table.strings("names", report) {
+        if let Some(name) = plugin::name(&text, report)
+            && !names.insert(name)
+        {
+            text.twice(report);
+        }
+    }
+    Names::Only(names)
 }
 
 /// The peer's key and where to dial it.

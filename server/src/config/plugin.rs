@@ -100,7 +100,7 @@ fn file(
     Some(path)
 }
 
-fn name(text: &Text<'_>, report: &mut Report<'_>) -> Option<Name> {
+pub(super) fn name(text: &Text<'_>, report: &mut Report<'_>) -> Option<Name> {
     let name = text.text.parse::<Name>();
     if let Err(error) = &name {
         text.wrong(report, error);
@@ -127,7 +127,7 @@ fn sha256(text: &Text<'_>, report: &mut Report<'_>) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-fn expose(table: &mut Table<'_>, report: &mut Report<'_>) -> Expose {
+pub(super) fn expose(table: &mut Table<'_>, report: &mut Report<'_>) -> Expose {
     match table.get("expose").map(|value| value.get_ref()) {
         Some(DeValue::Array(_)) => {
             let keys = table.strings("expose", report);
@@ -151,7 +151,7 @@ enum Exposed {
     Peers,
 }
 
-fn allow(table: &mut Table<'_>, report: &mut Report<'_>) -> Vec<Permission> {
+pub(super) fn allow(table: &mut Table<'_>, report: &mut Report<'_>) -> Vec<Permission> {
     let mut allowed = Vec::new();
     for text in table.strings("allow", report) {
         match text.choice(&[("links", Permission::Links)], report) {

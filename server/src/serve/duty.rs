@@ -9,7 +9,9 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
-use trunkline_core::broker::{Accept, ChildConfig, Keep, PeerConfig, Placement, Settings};
+use trunkline_core::broker::{
+    Accept, ChildConfig, Keep, Names, PeerConfig, Placement, Rights, Settings,
+};
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
@@ -75,7 +77,8 @@ impl Duty {
             Transform::NoAuth | Transform::ShsKnownKey => None,
         });
         let endpoints = config.server.clone();
-        let uplink = PeerConfig { key, endpoints, role: Role::Server, keep: Keep::Always };
+        let (role, keep, rights) = (Role::Server, Keep::Always, Rights::none());
+        let uplink = PeerConfig { key, endpoints, role, keep, rights };
         Ok(Duty {
             settings: Settings { role: Role::Host, ..settings },
             file: config.file.clone(),
@@ -123,6 +126,16 @@ pub(super) fn child_of(plugin: &PluginConfig) -> ChildConfig {
         name: plugin.name.clone().unwrap_or_else(|| name_of(&plugin.path)),
         placement: plugin.placement,
         restart: plugin.restart,
+        rights: Rights {
+            names: match &plugin.name {
+                Some(name) => Names::Only([name.clone()].into()),
+                // Only its file says it, which this process does not load.
+                None => Names::First,
+            },
+            expose: plugin.expose.clone(),
+            allow: plugin.allow.iter().copied().collect(),
+            advertise: plugin.advertise.iter().cloned().collect(),
+        },
     }
 }
 
@@ -170,6 +183,7 @@ fn peer(peer: &config::Peer) -> PeerConfig {
             PeerRole::Host => Role::Host,
         },
         keep: peer.keep,
+        rights: peer.rights.clone(),
     }
 }
 

@@ -4,7 +4,12 @@
 #![allow(clippy::expect_used)]
 
 use super::PATIENCE;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
+};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// The pause between two looks at a process.
@@ -54,8 +59,7 @@ impl Process {
 
     /// Sends it a signal; whether it was there.
     pub fn signal(self, signal: Signal) -> bool {
-        let number = i32::try_from(self.0).ok().and_then(Pid::from_raw).expect("a process number");
-        kill_process(number, signal).is_ok()
+        kill_process(self.pid(), signal).is_ok()
     }
 
     /// Waits until it runs no more, and gives how long that took. When it is gone altogether is up
@@ -68,6 +72,28 @@ impl Process {
     pub fn wait_for_end(self) -> Duration {
         let ended = || matches!(self.state(), None | Some('Z' | 'X'));
         wait_until(&format!("process {} has ended", self.0), ended)
+    }
+
+    /// A copy of the socket over which a process that a server started is linked to it: what a
+    /// plugin in it can find, and write to as if it were its host.
+    ///
+    /// # Panics
+    ///
+    /// When it has no such socket.
+    #[must_use]
+    pub fn uplink(self, server: Process) -> UnixStream {
+        let itself = pidfd_open(self.pid(), PidfdFlags::empty()).expect("the process is there");
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.0)).expect("a list of files");
+        let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+        let copy = |number| pidfd_getfd(&itself, number, PidfdGetfdFlags::empty()).ok();
+        let made_by = |socket: &OwnedFd| socket_peercred(socket).map(|peer| peer.pid).ok();
+        let mut copies = numbers.filter_map(copy);
+        let uplink = copies.find(|socket| made_by(socket) == Some(server.pid()));
+        UnixStream::from(uplink.expect("a socket that its server made"))
+    }
+
+    fn pid(self) -> Pid {
+        i32::try_from(self.0).ok().and_then(Pid::from_raw).expect("a process number")
     }
 
     /// The state and the number of the parent.

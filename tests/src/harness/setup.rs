@@ -136,6 +136,13 @@ impl Setup {
         self
     }
 
+    /// Adds a line to the table that was added last.
+    #[must_use]
+    pub fn more(mut self, line: &str) -> Setup {
+        let _ = writeln!(self.tables, "{line}");
+        self
+    }
+
     /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
     /// `[plugin.config]`.
     #[must_use]

@@ -9,7 +9,7 @@ use super::world::{Event, WINDOWS, World};
 use std::time::Duration;
 use trunkline_core::address::Address;
 use trunkline_core::broker::{
-    Accept, ChildConfig, ChildId, Keep, Opened, PeerConfig, Placement, Restart, Settings,
+    Accept, ChildConfig, ChildId, Keep, Opened, PeerConfig, Placement, Restart, Rights, Settings,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::Key;
@@ -79,7 +79,7 @@ impl World {
         let restart = if lasts { Restart::OnFailure } else { Restart::Never };
         let name = format!("child-{}", self.nodes.len()).parse();
         let id = name.map(|name| {
-            let config = ChildConfig { name, placement, restart };
+            let config = ChildConfig { name, placement, restart, rights: Rights::all() };
             self.nodes[home].broker.add_child(config)
         });
         Nature::Child { id: id.unwrap_or(ChildId(u32::MAX)), placement }
@@ -162,7 +162,13 @@ impl World {
                     let key = self.nodes[number].broker.key();
                     if secured {
                         let (key, endpoints, keep) = (Some(key), Vec::new(), Keep::WhileUseful);
-                        let config = PeerConfig { key, endpoints, role: Role::Host, keep };
+                        let config = PeerConfig {
+                            key,
+                            endpoints,
+                            role: Role::Host,
+                            keep,
+                            rights: Rights::all(),
+                        };
                         self.nodes[home].broker.add_peer(config);
                     }
                     self.start_host(number);
@@ -191,7 +197,13 @@ impl World {
         let (key, endpoints) =
             (secured.then_some(self.shared.keys[to]), self.endpoints(to, secured));
         let (role, keep) = (Role::Server, Keep::Always);
-        self.nodes[number].broker.add_peer(PeerConfig { key, endpoints, role, keep });
+        self.nodes[number].broker.add_peer(PeerConfig {
+            key,
+            endpoints,
+            role,
+            keep,
+            rights: Rights::all(),
+        });
     }
 
     /// Starts a host that dials its server.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::address::{Address, Endpoint, Transform};
 use trunkline_core::broker::{
-    Accept, ChildId, Dial, Expose, Grants, Keep, Opened, PeerConfig, PeerId, Settings,
+    Accept, ChildId, Dial, Expose, Grants, Keep, Opened, PeerConfig, PeerId, Rights, Settings,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -247,7 +247,13 @@ impl World {
         let known = secured || self.shared.random.chance(500);
         let endpoints = if dials { self.endpoints(to, secured) } else { Vec::new() };
         let (key, role, keep) = (known.then_some(to_key), Role::Server, self.keep);
-        self.nodes[from].broker.add_peer(PeerConfig { key, endpoints, role, keep });
+        self.nodes[from].broker.add_peer(PeerConfig {
+            key,
+            endpoints,
+            role,
+            keep,
+            rights: Rights::all(),
+        });
     }
 
     /// Where a server can be dialled.

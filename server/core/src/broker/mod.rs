@@ -27,7 +27,7 @@ mod report;
 mod switch;
 
 pub use crate::ids::{CallId, ChildId, ConnId, DirectId, Handle, PeerId, PluginId};
-pub use crate::rights::{Advertise, Expose, Permission};
+pub use crate::rights::{Advertise, Expose, Granted, Names, Permission, Rights};
 pub use crate::wire::Security;
 pub use calls::{Called, Callee, CalleePlace, Outcome, Returned};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};

@@ -2,7 +2,7 @@
 //! when to start them again.
 
 use crate::broker::neighbours::peers::pause;
-use crate::broker::{Broker, ConnId, Effect, TimerKey};
+use crate::broker::{Broker, ConnId, Effect, Rights, TimerKey};
 use crate::ids::ChildId;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
@@ -39,6 +39,8 @@ pub struct ChildConfig {
     pub placement: Placement,
     /// Whether it is started again.
     pub restart: Restart,
+    /// What it may register.
+    pub rights: Rights,
 }
 
 /// How far a host that a server starts has come.

@@ -4,6 +4,7 @@ pub(crate) mod children;
 pub(crate) mod connections;
 pub(crate) mod ending;
 pub(crate) mod greeting;
+pub(crate) mod host_rights;
 pub(crate) mod linking;
 pub(crate) mod peer_links;
 pub(crate) mod peers;

@@ -3,7 +3,7 @@
 use crate::address::{Address, Endpoint, Scope, Transform};
 use crate::broker::neighbours::peers::Keep;
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Told};
+use crate::broker::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Rights, Told};
 use crate::control::{Message, Role, Server, Unlinked};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
@@ -32,8 +32,9 @@ impl Broker {
             let text = format!("{} links are wanted already", self.settings.limits.links);
             return Err(Reason::server(Code::LimitReached, text));
         }
-        let (role, keep) = (Role::Server, Keep::WhileUseful);
-        self.add_peer_for([plugin].to_vec(), PeerConfig { key: Some(key), endpoints, role, keep });
+        let (role, keep, rights) = (Role::Server, Keep::WhileUseful, Rights::none());
+        let peer = PeerConfig { key: Some(key), endpoints, role, keep, rights };
+        self.add_peer_for([plugin].to_vec(), peer);
         Ok(key)
     }
 

@@ -1,7 +1,7 @@
 //! The peers, configured or dialled for a plugin: when to dial, and when to dial again.
 
 use crate::address::Endpoint;
-use crate::broker::{Broker, ConnId, Dial, Effect, PluginId, TimerKey};
+use crate::broker::{Broker, ConnId, Dial, Effect, PluginId, Rights, TimerKey};
 use crate::control::Role;
 use crate::ids::PeerId;
 use crate::key::Key;
@@ -21,6 +21,8 @@ pub struct PeerConfig {
     pub role: Role,
     /// Whether its link is kept when it serves no pair of plugins.
     pub keep: Keep,
+    /// What it may register; of use for a host only.
+    pub rights: Rights,
 }
 
 /// Whether a link is kept.

@@ -1,6 +1,7 @@
 //! How connections prove who they are: who is let in, and what came out of sealed bytes.
 
 use crate::broker::neighbours::connections::{Conn, ConnPhase, first_phase};
+use crate::broker::neighbours::peers::Peer;
 use crate::broker::{Accept, Broker, ConnId, Effect, Grants, Opened};
 use crate::control::Role;
 use crate::key::Key;
@@ -200,12 +201,16 @@ impl Broker {
         self.touch(id);
     }
 
+    /// The peer that is listed with a key.
+    pub(crate) fn listed(&self, key: Key) -> Option<&Peer> {
+        let mut known =
+            self.neighbours.peers_by_key.of(&key).filter_map(|id| self.neighbours.peers.get(id));
+        known.find(|peer| peer.config.key == Some(key))
+    }
+
     /// What the owner of a key may be.
     fn grants_of(&self, key: Key) -> Result<Grants, Reason> {
-        let known =
-            self.neighbours.peers_by_key.of(&key).filter_map(|id| self.neighbours.peers.get(id));
-        let mut listed = known.filter(|peer| peer.config.key == Some(key));
-        match (listed.next().map(|peer| peer.config.role), self.settings.accept) {
+        match (self.listed(key).map(|peer| peer.config.role), self.settings.accept) {
             (Some(Role::Host), _) => Ok(Grants::Host),
             (Some(_), _) | (None, Accept::Anyone) => Ok(Grants::Server),
             (None, Accept::Listed) => {

@@ -55,7 +55,9 @@ impl Broker {
     }
 
     fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
-        let (config, direct) = registered(announced);
+        let (mut config, mut direct) = registered(announced);
+        self.judge_name(id, &config.name)?;
+        let withheld = self.withhold(id, &mut config, &mut direct);
         let holder = self.registry.names.get(&config.name).copied();
         if let Some(plugin) = holder
             && let Some(record) = self.registry.plugins.get_mut(&plugin)
@@ -68,6 +70,7 @@ impl Broker {
             self.announce_local(&config.name, config.version);
             self.plugins_changed(&before);
             self.plugins_changed(&config);
+            self.log_withheld(id, plugin, &withheld);
             return Ok(());
         }
         if self.registry.partners.at.count(&Runs::At(id)) >= self.settings.limits.announced {
@@ -75,7 +78,10 @@ impl Broker {
             let text = format!("a host may register {most} plugins at most");
             return Err(self.limit_reached(Limit::Announced, text));
         }
+        let name = config.name.clone();
         let plugin = self.add_record(config, Runs::At(id), direct)?;
+        self.settle_name(id, &name);
+        self.log_withheld(id, plugin, &withheld);
         self.do_plugin_started(plugin);
         Ok(())
     }

@@ -104,6 +104,13 @@ impl Registry {
         })
     }
 
+    /// A host asks for more of a plugin than it is granted: the plugin's name, the first time.
+    pub(crate) fn note_asks_too_much(&mut self, plugin: PluginId) -> Option<Name> {
+        let record = self.plugins.get_mut(&plugin)?;
+        let first = !core::mem::replace(&mut record.asks_too_much, true);
+        first.then(|| record.config.name.clone())
+    }
+
     /// A server of this name is linked.
     pub(crate) fn add_server(&mut self, name: &str, server: Key) {
         self.partners.servers.insert(name.into(), server);

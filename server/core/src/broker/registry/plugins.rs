@@ -65,6 +65,8 @@ pub(crate) struct PluginRecord {
     /// How its process can be reached directly.
     pub(crate) direct: Direct,
     pub(crate) state: PluginState,
+    /// Its host asked for more than it is granted, and the log says so.
+    pub(crate) asks_too_much: bool,
     next_timer: u64,
 }
 
@@ -165,7 +167,8 @@ impl Broker {
         self.registry.names.insert(config.name.clone(), id);
         self.registry.partners.insert(id, runs, &config);
         let state = PluginState::Starting;
-        let record = PluginRecord { config, runs, direct, state, next_timer: 0 };
+        let record =
+            PluginRecord { config, runs, direct, state, asks_too_much: false, next_timer: 0 };
         self.registry.plugins.insert(id, record);
         self.weigh_calls(id);
         Ok(id)
