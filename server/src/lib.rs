@@ -4,4 +4,5 @@ pub mod cli;
 pub mod config;
 pub mod key;
 pub mod loader;
+mod other_side;
 mod serve;

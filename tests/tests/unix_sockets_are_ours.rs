@@ -1,4 +1,5 @@
-//! Who may open a server's unix socket: its own user and root, whatever the mode of the file.
+//! Who may open a server's unix socket, and whose sockets it dials: its own user and root, whatever
+//! the mode of the file.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -8,9 +9,10 @@ use rustix::thread::set_thread_uid;
 use std::fs::{Permissions, metadata, set_permissions};
 use std::io::{ErrorKind, Read, Result};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use trunkline_tests::binaries::plugin;
+use std::process::Command;
+use trunkline_tests::binaries::{plugin, trunkline};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{PATIENCE, Peer, Server, Setup, Socket};
 
@@ -29,6 +31,45 @@ fn connect_as_nobody(path: &Path) -> Result<UnixStream> {
         UnixStream::connect(path)
     };
     std::thread::spawn(connects).join().expect("the thread does not panic")
+}
+
+/// Listens as another user, which only root can become.
+fn listen_as_nobody(path: &Path) -> UnixListener {
+    let path: PathBuf = path.to_owned();
+    let listens = move || {
+        set_thread_uid(Uid::from_raw(NOBODY)).expect("root becomes any user");
+        UnixListener::bind(path).expect("its folder is for everybody")
+    };
+    std::thread::spawn(listens).join().expect("the thread does not panic")
+}
+
+#[test]
+fn another_users_socket_is_no_peer_and_no_server() {
+    if !geteuid().is_root() {
+        println!("skipped: only root can become another user; run this test as root");
+        return;
+    }
+    let folder = Folder::new();
+    set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is our folder");
+    let path = folder.path().join("theirs.sock");
+    let theirs = listen_as_nobody(&path);
+    set_permissions(&path, Permissions::from_mode(0o666)).expect("root may");
+    let address = format!("unix:{}~noauth", path.display());
+    let alpha = Server::start(&folder, &Setup::new("alpha").peer_at(&address));
+    let why = format!("another user (number {NOBODY}) listens there");
+    alpha.log().wait_for(0, &why);
+    let mut heard = Vec::new();
+    let (mut dialled, _) = theirs.accept().expect("somebody dials");
+    dialled.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+    dialled.read_to_end(&mut heard).expect("the server hangs up");
+    assert!(heard.is_empty(), "a server says {heard:?} to another user's socket");
+    drop(dialled);
+
+    let status = Command::new(trunkline()).args(["status", "--server", &address]).output();
+    let status = status.expect("the program runs");
+    let said = String::from_utf8_lossy(&status.stderr);
+    assert!(!status.status.success() && said.contains(&why), "{said}");
+    assert!(alpha.try_status().is_ok(), "its own socket serves the command line");
 }
 
 #[test]

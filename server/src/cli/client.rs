@@ -1,5 +1,6 @@
 //! One request of the command line to a running server: a link with one stream, over unix.
 
+use crate::other_side::check_listener;
 use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZeroU64;
 use std::os::unix::net::UnixStream;
@@ -23,14 +24,17 @@ pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
     converse(connect(socket)?, socket, command)
 }
 
-/// Connects to a server. Neither reading nor writing takes longer than [`PATIENCE`].
+/// Connects to a server of our user or of root. Neither reading nor writing takes longer than [`PATIENCE`].
 pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
     let connected = UnixStream::connect(socket).and_then(|stream| {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
     });
-    connected.map_err(|error| failure(socket, &error))
+    let stream = connected.map_err(|error| failure(socket, &error))?;
+    let hint = "run this command as that user, or remove the file";
+    check_listener(&stream).map_err(|why| format!("{}: {why}; {hint}", socket.display()))?;
+    Ok(stream)
 }
 
 /// As [`request`], over a connection. After `stop`, it waits until the server has hung up.

@@ -3,6 +3,7 @@
 use super::socket::Stream;
 use super::token::Ready;
 use super::wake::Mailbox;
+use crate::other_side::check_listener;
 use mio::{Interest, Registry};
 use std::collections::BTreeMap;
 use std::io;
@@ -150,7 +151,10 @@ impl Dialling {
         };
         match stream.connected() {
             Ok(None) => {}
-            Ok(Some(())) => self.succeed(number),
+            Ok(Some(())) => match self.check_listener(number) {
+                Ok(()) => self.succeed(number),
+                Err(why) => self.place_failed(now, number, &why),
+            },
             Err(error) => self.place_failed(now, number, &error.to_string()),
         }
     }
@@ -243,6 +247,18 @@ impl Dialling {
             self.begin_place(now, number);
         } else if let Some(attempt) = self.attempts.remove(&number) {
             self.done.push(Dialled::Failed(attempt.whom, attempt.failure));
+        }
+    }
+
+    /// Without keys, only the kernel can tell who listens at a unix socket.
+    fn check_listener(&self, number: u64) -> Result<(), String> {
+        let Some(attempt) = self.attempts.get(&number) else { return Ok(()) };
+        match (&attempt.stream, attempt.current.transform) {
+            (Some(Stream::Unix(stream)), Transform::NoAuth) => {
+                let hint = "use ~shs with its key if that is right";
+                check_listener(stream).map_err(|why| format!("{why}; {hint}"))
+            }
+            _ => Ok(()),
         }
     }
 

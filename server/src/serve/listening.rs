@@ -1,7 +1,8 @@
 //! The listeners: where they are, when they may accept, and that their files go away again.
 
-use super::socket::{Listener, Stream, is_trusted};
+use super::socket::{Listener, Stream};
 use super::token::Ready;
+use crate::other_side::OtherSide;
 use mio::{Interest, Registry};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -162,10 +163,15 @@ impl Drop for Listening {
     }
 }
 
+/// Whether whoever dialled a unix socket is our user or root.
+fn is_trusted(stream: &mio::net::UnixStream) -> bool {
+    OtherSide::of(stream).is_ok_and(|other| other.is_trusted().is_ok())
+}
+
 fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
     loop {
         match place.listener.accept() {
-            Ok((stream @ Stream::Unix(_), _)) if !is_trusted(&stream) => {
+            Ok((Stream::Unix(stream), _)) if !is_trusted(&stream) => {
                 log::warn!("{}: another user's connection was refused", place.endpoint);
             }
             Ok((stream, peer)) => {

@@ -2,11 +2,9 @@
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, Socket as Raw, TcpKeepalive, Type};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -171,16 +169,6 @@ impl Listener {
             Listener::Tcp(listener) => listener.local_addr().ok().map(|addr| addr.port()),
         }
     }
-}
-
-/// Whether the other side of a unix socket is our user or root.
-pub(super) fn is_trusted(stream: &Stream) -> bool {
-    let fd = match stream {
-        Stream::Unix(stream) => stream.as_fd(),
-        Stream::Tcp(_) => return false,
-    };
-    let us = rustix::process::geteuid();
-    socket_peercred(fd).is_ok_and(|peer| peer.uid == us || peer.uid.is_root())
 }
 
 fn tune(socket: &Raw) -> io::Result<()> {

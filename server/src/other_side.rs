@@ -1,0 +1,38 @@
+//! The other side of a unix socket, as the kernel tells it: its user and its process.
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, Uid, geteuid};
+use std::io;
+use std::os::fd::AsFd;
+
+/// Who made the other end of a connected unix socket: whoever dialled, or whoever listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OtherSide {
+    user: Uid,
+    /// The process that dialled, or that began to listen. It may have ended since.
+    pub(crate) process: Pid,
+}
+
+impl OtherSide {
+    pub(crate) fn of(socket: impl AsFd) -> io::Result<OtherSide> {
+        let peer = socket_peercred(socket)?;
+        Ok(OtherSide { user: peer.uid, process: peer.pid })
+    }
+
+    /// Whether it may be trusted like our own processes: it is of our user, or of root. If not, the
+    /// error says whose it is.
+    pub(crate) fn is_trusted(self) -> Result<(), String> {
+        match self.user == geteuid() || self.user.is_root() {
+            true => Ok(()),
+            false => Err(format!("another user (number {})", self.user.as_raw())),
+        }
+    }
+}
+
+/// Whether the process that listens at the other end of a socket is trusted, for whoever dials an
+/// address without keys.
+pub(crate) fn check_listener(socket: impl AsFd) -> Result<(), String> {
+    let other =
+        OtherSide::of(socket).map_err(|error| format!("who listens is unknown: {error}"))?;
+    other.is_trusted().map_err(|whose| format!("{whose} listens there"))
+}
