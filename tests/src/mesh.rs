@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Effect, Expose, Grants, Handle, Keep, Opened, Opening, PeerConfig,
-    PluginConfig, PluginId, Rights, Security, Settings, Step, Target, Told,
+    PeerProcess, PluginConfig, PluginId, Rights, Security, Settings, Step, Target, Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -245,7 +245,14 @@ fn perform(node: &mut Node) {
 
 fn opening(how: Opened) -> Opening {
     let (grants, security) = (Grants::Everything, Security::NoAuth);
-    Opening { how, grants, address: String::new(), security, from: None }
+    Opening {
+        how,
+        grants,
+        address: String::new(),
+        security,
+        from: None,
+        process: PeerProcess::Foreign,
+    }
 }
 
 /// The plugin of a name, wherever it is.

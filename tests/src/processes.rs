@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Direct, DirectDial, DirectId, Effect, Expose, Grants, Handle, Opened,
-    Opening, PeerConfig, PeerId, PluginConfig, PluginId, Rights, Security, Settings, Step, Target,
-    Told,
+    Opening, PeerConfig, PeerId, PeerProcess, PluginConfig, PluginId, Rights, Security, Settings,
+    Step, Target, Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -237,7 +237,14 @@ impl Processes {
                 None => Security::NoAuth,
             };
             let (grants, address) = (Grants::Everything, "a pipe".into());
-            let opening = Opening { how, grants, address, security, from: sees };
+            let opening = Opening {
+                how,
+                grants,
+                address,
+                security,
+                from: sees,
+                process: PeerProcess::Foreign,
+            };
             (process, self.all[process].broker.connected(opening))
         });
         self.pipes.push(ends);

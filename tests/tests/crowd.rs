@@ -5,7 +5,7 @@
 use std::time::Duration;
 use trunkline_core::broker::{
     Accept, Broker, ConnId, Effect, Expose, Grants, Handle, Keep, Opened, Opening, PeerConfig,
-    PluginConfig, PluginId, Rights, Security, Settings, Step, Target, Told,
+    PeerProcess, PluginConfig, PluginId, Rights, Security, Settings, Step, Target, Told,
 };
 use trunkline_core::control::Role;
 use trunkline_core::key::{Key, NETWORK};
@@ -49,7 +49,8 @@ impl Side {
 
     fn connect(&mut self, how: Opened) {
         let (grants, address, security) = (Grants::Server, "a pipe".into(), Security::NoAuth);
-        let opening = Opening { how, grants, address, security, from: None };
+        let opening =
+            Opening { how, grants, address, security, from: None, process: PeerProcess::Foreign };
         self.conn = self.broker.connected(opening);
     }
 

@@ -6,8 +6,8 @@
 use std::time::Duration;
 use trunkline_core::address::{Address, Scope};
 use trunkline_core::broker::{
-    ConnId, Direct, DirectDial, DirectPlace, Grants, Keep, Opened, Opening, PeerConfig, Rights,
-    Security,
+    ConnId, Direct, DirectDial, DirectPlace, Grants, Keep, Opened, Opening, PeerConfig,
+    PeerProcess, Rights, Security,
 };
 use trunkline_core::bymux::{Role as MuxRole, StreamId};
 use trunkline_core::control::{
@@ -45,7 +45,8 @@ struct Raw {
 impl Raw {
     fn connect(all: &mut Processes, process: usize, how: Opened) -> Raw {
         let (grants, address, security) = (Grants::Everything, "raw".into(), Security::NoAuth);
-        let opening = Opening { how, grants, address, security, from: None };
+        let opening =
+            Opening { how, grants, address, security, from: None, process: PeerProcess::Foreign };
         let conn = all.all[process].broker.connected(opening);
         let role = match how {
             Opened::Dialled(_) => MuxRole::Reactive,

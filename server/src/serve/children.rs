@@ -1,11 +1,15 @@
 //! The hosts that a server starts: threads and processes, their ends, and that none outlives it.
 
+use super::lineage;
+use super::listening::Accepted;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
 use super::watchdog::BLOCKED_EXIT;
 use crate::config::Placement;
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process_group,
+};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -14,7 +18,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use trunkline_core::broker::ChildId;
+use trunkline_core::broker::{ChildId, Opened, PeerProcess};
 
 /// How long ending in order may take.
 pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
@@ -31,6 +35,8 @@ struct Child {
     placement: Placement,
     /// While it runs in a process.
     process: Option<Process>,
+    /// The group of the process that was started last, as long as it has members.
+    group: Option<Pid>,
     /// It was started, and its end has not been told.
     runs: bool,
     /// Its link is gone: until then, it may end in order.
@@ -53,8 +59,10 @@ impl Children {
     }
 
     pub(super) fn add(&mut self, id: ChildId, placement: Placement, spec: Spec) {
-        self.children
-            .insert(id, Child { spec, placement, process: None, runs: false, ends_by: None });
+        self.children.insert(
+            id,
+            Child { spec, placement, process: None, group: None, runs: false, ends_by: None },
+        );
     }
 
     /// Starts a host: the connection to it, or why it cannot be started.
@@ -63,6 +71,7 @@ impl Children {
         let Some(child) = self.children.get_mut(&id) else { return Err("no such host".into()) };
         let started = match child.placement {
             Placement::Process => start_process(&child.spec).map(|(process, ours)| {
+                child.group = Some(Pid::from_child(&process));
                 child.process = Some(process);
                 ours
             }),
@@ -89,6 +98,9 @@ impl Children {
                 && let Ok(Some(status)) = process.try_wait()
             {
                 (child.process, child.runs, child.ends_by) = (None, false, None);
+                // Processes that it left are known by its group. Once there are none, its number
+                // may be given to another one.
+                child.group = child.group.filter(|group| test_kill_process_group(*group).is_ok());
                 ended.push((*id, how_ended(status)));
             }
         }
@@ -129,6 +141,15 @@ impl Children {
                 let _ = process.wait();
             }
         }
+    }
+
+    /// Whose process made a connection. Of a direct one, the ticket says enough.
+    pub(super) fn whose(&self, accepted: &Accepted) -> PeerProcess {
+        let (Opened::Accepted, Some(process)) = (accepted.how, accepted.process) else {
+            return PeerProcess::Foreign;
+        };
+        let groups = self.children.iter().filter_map(|(id, child)| Some((child.group?, *id)));
+        lineage::whose(process, &groups.collect())
     }
 
     /// Whether no host runs any more.

@@ -4,6 +4,7 @@ use super::socket::{Listener, Stream};
 use super::token::Ready;
 use crate::other_side::OtherSide;
 use mio::{Interest, Registry};
+use rustix::process::Pid;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ pub(super) struct Accepted {
     pub(super) how: Opened,
     /// The TCP address from which it came.
     pub(super) peer: Option<SocketAddr>,
+    /// The process that dialled, over a unix socket.
+    pub(super) process: Option<Pid>,
 }
 
 impl Listening {
@@ -163,28 +166,31 @@ impl Drop for Listening {
     }
 }
 
-/// Whether whoever dialled a unix socket is our user or root.
-fn is_trusted(stream: &mio::net::UnixStream) -> bool {
-    OtherSide::of(stream).is_ok_and(|other| other.is_trusted().is_ok())
-}
-
 fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
     loop {
-        match place.listener.accept() {
-            Ok((Stream::Unix(stream), _)) if !is_trusted(&stream) => {
-                log::warn!("{}: another user's connection was refused", place.endpoint);
-            }
-            Ok((stream, peer)) => {
-                let (grants, transform, how) =
-                    (place.grants(), place.endpoint.transform, place.how);
-                return Ok(Some(Accepted { stream, grants, transform, how, peer }));
-            }
+        let (stream, peer) = match place.listener.accept() {
+            Ok(accepted) => accepted,
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),
                 // The peer was gone before we came to it.
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
                 _ => return Err(error),
             },
+        };
+        let other = match &stream {
+            Stream::Unix(stream) => OtherSide::of(stream).map(Some),
+            Stream::Tcp(_) => Ok(None),
+        };
+        let (grants, transform, how) = (place.grants(), place.endpoint.transform, place.how);
+        let accepted = |process| Accepted { stream, grants, transform, how, peer, process };
+        match other {
+            Ok(None) => return Ok(Some(accepted(None))),
+            Ok(Some(other)) if other.is_trusted().is_ok() => {
+                return Ok(Some(accepted(Some(other.process))));
+            }
+            Ok(Some(_)) | Err(_) => {
+                log::warn!("{}: another user's connection was refused", place.endpoint);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod direct;
 mod duty;
 mod event_loop;
 mod explain_json;
+mod lineage;
 mod listening;
 mod machine;
 mod plugin_host;

@@ -18,7 +18,8 @@ use std::time::Duration;
 use trunkline_core::address::{Scope, Transform};
 use trunkline_core::broker::Handle;
 use trunkline_core::broker::{
-    ChildId, ConnId, Dial, DirectDial, DirectPlace, Effect, Grants, Opened, Opening, Security, Step,
+    ChildId, ConnId, Dial, DirectDial, DirectPlace, Effect, Grants, Opened, Opening, PeerProcess,
+    Security, Step,
 };
 use trunkline_core::control::Role;
 use trunkline_core::reason::{Code, Reason};
@@ -150,13 +151,16 @@ impl Loop {
             self.hear_out();
             let admits = |grants| self.shared.broker.borrow().accepts(grants);
             let accepted = self.listening.accept(self.now, admits);
-            let Some(Accepted { stream, grants, transform, how, peer }) = accepted else { return };
+            let Some(accepted) = accepted else { return };
+            let process = self.children.whose(&accepted);
+            let Accepted { stream, grants, transform, how, peer, .. } = accepted;
             let address = match peer {
                 Some(from) => format!("net:{}:{}", from.ip(), from.port()),
                 None => "unix".to_owned(),
             };
             let security = security(transform);
-            self.open(stream, Opening { how, grants, address, security, from: peer });
+            let from = peer;
+            self.open(stream, Opening { how, grants, address, security, from, process });
             // Who made room for it is gone before the next one comes.
             self.perform_waiting();
         }
@@ -204,7 +208,8 @@ impl Loop {
                     let (grants, address) = (Grants::Server, endpoint.to_string());
                     let from = stream.tcp_addrs().map(|(_, peer)| peer);
                     let security = security(transform);
-                    self.open(stream, Opening { how, grants, address, security, from });
+                    let process = PeerProcess::Foreign;
+                    self.open(stream, Opening { how, grants, address, security, from, process });
                 }
             }
         }
@@ -328,7 +333,8 @@ impl Loop {
     pub(super) fn inherit(&mut self, stream: Stream) {
         let (how, grants, security) = (Opened::Inherited, Grants::Server, Security::NoAuth);
         let address = "inherited".into();
-        self.open(stream, Opening { how, grants, address, security, from: None });
+        let (from, process) = (None, PeerProcess::Foreign);
+        self.open(stream, Opening { how, grants, address, security, from, process });
     }
 
     /// The server of this host is found: now its plugins can be told who it is.
@@ -345,7 +351,8 @@ impl Loop {
             Ok(stream) => {
                 let (how, grants) = (Opened::Child(child), Grants::Everything);
                 let (address, security) = ("child".into(), Security::NoAuth);
-                self.open(stream, Opening { how, grants, address, security, from: None });
+                let (from, process) = (None, PeerProcess::Foreign);
+                self.open(stream, Opening { how, grants, address, security, from, process });
             }
             Err(why) => self.shared.broker.borrow_mut().child_ended(child, &why),
         }

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
     Broker, ChildId, ConnId, Dial, DirectDial, Effect, Grants, Handle, Misuse, Opened, Opening,
-    Outcome as Ending, Permission, PluginConfig, PluginId, Security, Settings, Step, Told,
+    Outcome as Ending, PeerProcess, Permission, PluginConfig, PluginId, Security, Settings, Step,
+    Told,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
@@ -254,7 +255,8 @@ impl Node {
             false => Grants::Server,
         };
         let from = pipes[pipe].from.filter(|_| side == 1);
-        let opening = Opening { how, grants, address, security, from };
+        let opening =
+            Opening { how, grants, address, security, from, process: PeerProcess::Foreign };
         let id = self.broker.connected(opening);
         shared.note(self.number, format_args!("{id:?} is side {side} of pipe {pipe}"));
         self.conns.insert(id, (pipe, side));

@@ -32,7 +32,7 @@ pub use crate::wire::Security;
 pub use calls::{Called, Callee, CalleePlace, Outcome, Returned};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
 pub use neighbours::children::{ChildConfig, Placement, Restart};
-pub use neighbours::connections::{Grants, Opened, Opening};
+pub use neighbours::connections::{Grants, Opened, Opening, PeerProcess};
 pub use neighbours::peers::{Keep, PeerConfig};
 pub use registry::plugins::{Direct, Misuse, PluginConfig, PluginState, Target};
 pub use report::audit::{StreamAccount, Unsettled};

@@ -128,6 +128,11 @@ impl Broker {
         }
     }
 
+    /// Whether any host of this server runs in a process of its own.
+    pub(crate) fn has_processes(&self) -> bool {
+        self.children.values().any(|child| child.config.placement == Placement::Process)
+    }
+
     /// Where the host with this connection runs, if this server started it.
     pub(crate) fn placement_of(&self, conn: ConnId) -> Option<Placement> {
         let child = self.neighbours.children.values().find(|child| child.conn == Some(conn))?;

@@ -50,6 +50,18 @@ pub enum Grants {
     Host,
 }
 
+/// The process at the other end of a unix socket, as far as the shell knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerProcess {
+    /// It is none that this server started, or nobody knows which it is, as over TCP.
+    #[default]
+    Foreign,
+    /// The process of a host that this server started, or a descendant of it.
+    OfChild(ChildId),
+    /// It ended before anybody could look at it: nobody knows whose it was.
+    Ended,
+}
+
 /// A connection that has just been opened.
 #[derive(Debug)]
 pub struct Opening {
@@ -63,6 +75,8 @@ pub struct Opening {
     pub security: Security,
     /// The TCP address at its other end.
     pub from: Option<SocketAddr>,
+    /// The process at its other end.
+    pub process: PeerProcess,
 }
 
 /// How far a connection has come.
@@ -88,6 +102,7 @@ pub(crate) struct Conn {
     pub(crate) wire: Wire,
     pub(crate) how: Opened,
     pub(crate) grants: Grants,
+    pub(crate) process: PeerProcess,
     pub(crate) address: String,
     /// The key that we dialled, and the one that the peer has proved.
     pub(crate) expected: Option<Key>,
@@ -173,7 +188,7 @@ impl Conn {
 
 impl Broker {
     pub(crate) fn do_connected(&mut self, opening: Opening) -> ConnId {
-        let Opening { how, grants, address, security, from } = opening;
+        let Opening { how, grants, address, security, from, process } = opening;
         let role = match how {
             Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
             Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
@@ -199,6 +214,7 @@ impl Broker {
             wire,
             how,
             grants,
+            process,
             address,
             expected,
             proved: None,

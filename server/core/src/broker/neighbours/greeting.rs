@@ -1,7 +1,7 @@
 //! Hello: who a peer says that it is, and whether it may stay.
 
 use crate::broker::neighbours::connections::{Conn, ConnPhase, PeerInfo};
-use crate::broker::{Broker, ConnId, Grants, Opened};
+use crate::broker::{Broker, ConnId, Grants, Opened, PeerProcess};
 use crate::control::{Hello, PROTOCOL, Role};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
@@ -46,6 +46,7 @@ impl Broker {
             let text = "hello names another key than the one that was proved";
             return refuse(Code::ProtocolViolation, text.to_string());
         }
+        self.judge_process(conn, hello.role)?;
         match (hello.role, conn.grants) {
             (Role::Host, _) if hello.key == self.key => {
                 let text = "this host has the key of its server; give it one of its own";
@@ -76,6 +77,26 @@ impl Broker {
             }
             (Role::Host, Grants::Everything | Grants::Host) => Ok(()),
         }
+    }
+
+    /// The process of a host that this server started has one link, as that host. It and what it
+    /// starts may be nothing else here: neither a server, nor another host, nor the command line.
+    fn judge_process(&self, conn: &Conn, role: Role) -> Result<(), Reason> {
+        let text = match (conn.how, conn.process) {
+            (Opened::Child(_), _) if role != Role::Host => {
+                "this connection is for the host that was started with it".into()
+            }
+            (Opened::Accepted, PeerProcess::OfChild(child)) => {
+                let child = self.children.get(&child).map(|child| child.config.name.as_str());
+                let name = child.unwrap_or_default();
+                format!("the process that dials belongs to the host of {name}, and has its link")
+            }
+            (Opened::Accepted, PeerProcess::Ended) if self.has_processes() => {
+                "the process that dialled has ended, and may have belonged to a host".into()
+            }
+            _ => return Ok(()),
+        };
+        Err(Reason::server(Code::NotAllowed, text))
     }
 
     fn judge_key(&self, conn: &Conn, key: Key) -> Result<(), Reason> {

@@ -1,0 +1,118 @@
+//! Which host of this server a process belongs to: by its number, its process group, its session, or
+//! those of its ancestors. A process that left them all, and whose parent has ended, is not found.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use std::collections::HashMap;
+use trunkline_core::broker::{ChildId, PeerProcess};
+
+/// Ancestors that are looked at: a shell within a script within a build is at 10.
+const ANCESTORS_MAX: usize = 32;
+
+/// What the kernel tells of a process.
+#[derive(Clone, Copy, Debug)]
+struct Stat {
+    /// Absent for the first process.
+    parent: Option<Pid>,
+    group: Option<Pid>,
+    session: Option<Pid>,
+}
+
+/// Whose a process is, where `hosts` are the processes of hosts.
+pub(super) fn whose(process: Pid, hosts: &HashMap<Pid, ChildId>) -> PeerProcess {
+    if hosts.is_empty() {
+        return PeerProcess::Foreign;
+    }
+    match owner(process, hosts, stat) {
+        Some(host) => PeerProcess::OfChild(host),
+        None if test_kill_process(process) == Err(Errno::SRCH) => PeerProcess::Ended,
+        None => PeerProcess::Foreign,
+    }
+}
+
+fn owner(
+    process: Pid,
+    hosts: &HashMap<Pid, ChildId>,
+    stat: impl Fn(Pid) -> Option<Stat>,
+) -> Option<ChildId> {
+    let mut process = process;
+    for _ in 0..ANCESTORS_MAX {
+        let Stat { parent, group, session } = stat(process)?;
+        let numbers = [Some(process), group, session].into_iter().flatten();
+        if let Some(host) = numbers.filter_map(|number| hosts.get(&number)).next() {
+            return Some(*host);
+        }
+        process = parent?;
+    }
+    None
+}
+
+fn stat(process: Pid) -> Option<Stat> {
+    let number = process.as_raw_nonzero();
+    parse(&std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?)
+}
+
+/// Reads `/proc/PID/stat`: the name before the last `)` can hold anything.
+fn parse(text: &str) -> Option<Stat> {
+    let mut fields = text.rsplit(')').next()?.split_whitespace().skip(1);
+    let mut number = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
+    Some(Stat { parent: number()?, group: number()?, session: number()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pid(number: i32) -> Pid {
+        Pid::from_raw(number).expect("not 0")
+    }
+
+    /// Whose a process is among these, each by number, with parent, group and session.
+    fn found(process: i32, all: &[(i32, [i32; 3])]) -> Option<u32> {
+        let hosts = HashMap::from([(pid(100), ChildId(1)), (pid(200), ChildId(2))]);
+        let stat = |process| {
+            let (_, numbers) = *all.iter().find(|(known, _)| pid(*known) == process)?;
+            let [parent, group, session] = numbers.map(Pid::from_raw);
+            Some(Stat { parent, group, session })
+        };
+        owner(pid(process), &hosts, stat).map(|host| host.0)
+    }
+
+    #[test]
+    fn a_process_is_found_by_itself_its_group_its_session_and_its_ancestors() {
+        let all = [
+            (50, [1, 50, 50]),
+            (100, [50, 100, 50]),
+            (101, [100, 100, 50]),
+            // Its parent has ended.
+            (102, [1, 100, 50]),
+            // It has a group of its own, and then a session.
+            (103, [101, 103, 50]),
+            (104, [103, 104, 104]),
+            (200, [50, 200, 200]),
+            (201, [1, 201, 200]),
+            (300, [50, 300, 50]),
+            // It left everything, and nobody waits for it.
+            (301, [1, 301, 301]),
+        ];
+        for host_1 in [100, 101, 102, 103, 104] {
+            assert_eq!(found(host_1, &all), Some(1), "{host_1}");
+        }
+        for host_2 in [200, 201] {
+            assert_eq!(found(host_2, &all), Some(2), "{host_2}");
+        }
+        for foreign in [50, 300, 301, 999] {
+            assert_eq!(found(foreign, &all), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_tells_is_read_whatever_a_process_is_called() {
+        let stat = parse("7 (a) S 1 2 (b) R 3 4 5 -1 6").expect("a whole line");
+        let numbers = [stat.parent, stat.group, stat.session];
+        assert_eq!(numbers, [Some(pid(3)), Some(pid(4)), Some(pid(5))]);
+        assert!(parse("7 (a) R 3 4").is_none());
+        let own = super::stat(rustix::process::getpid()).expect("the kernel knows this process");
+        assert_eq!(own.parent, rustix::process::getppid());
+    }
+}
