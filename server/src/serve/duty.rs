@@ -34,8 +34,9 @@ pub(super) struct Duty {
     pub(super) settings: Settings,
     /// The file that names the plugins, for messages.
     pub(super) file: PathBuf,
-    /// The folder of the sockets of the hosts that a server starts.
-    pub(super) state: PathBuf,
+    /// The state folder of the server that this loop is, or belongs to; none where that is not on
+    /// this machine.
+    pub(super) state: Option<PathBuf>,
     pub(super) plugins: Vec<PluginConfig>,
     pub(super) listen: Vec<Endpoint>,
     pub(super) announce: Vec<Endpoint>,
@@ -53,7 +54,7 @@ impl Duty {
         Ok(Duty {
             settings: Settings { accept: config.accept, ..settings },
             file: config.file.clone(),
-            state: config.state.clone(),
+            state: Some(config.state.clone()),
             plugins: config.plugins.clone(),
             listen: config.listen.clone(),
             announce: config.announce.clone(),
@@ -82,7 +83,7 @@ impl Duty {
         Ok(Duty {
             settings: Settings { role: Role::Host, ..settings },
             file: config.file.clone(),
-            state: PathBuf::new(),
+            state: None,
             plugins: config.plugins.clone(),
             listen,
             announce: Vec::new(),
@@ -104,7 +105,7 @@ impl Duty {
         Duty {
             settings: Settings { role: Role::Host, ..settings(&name, &seed, None, &limits) },
             file,
-            state: PathBuf::new(),
+            state: Some(state),
             plugins: vec![plugin],
             listen: listen.into_iter().collect(),
             announce: Vec::new(),

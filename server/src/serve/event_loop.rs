@@ -12,6 +12,7 @@ use super::reachable;
 use super::runners::Runners;
 use super::shared::Shared;
 use super::socket::Stream;
+use super::socket_folders::SocketFolders;
 use super::spec::Spec;
 use super::token::Ready;
 use super::wake::Mailbox;
@@ -48,6 +49,7 @@ pub(super) struct Loop {
     pub(super) dialling: Dialling,
     pub(super) plugins: Plugins,
     pub(super) children: Children,
+    pub(super) folders: SocketFolders,
     /// What is read from any connection goes here, and is told to plugins from here.
     pub(super) buffer: Vec<u8>,
     /// The connections that are looked at for something to write.
@@ -86,6 +88,7 @@ impl Loop {
             dialling: Dialling::new(registry()?, mailbox.clone()),
             plugins: Plugins::new(shared.clone(), duty.file.clone()),
             children: Children::new(mailbox, run_on_thread),
+            folders: SocketFolders::of_this_process(duty.state.as_deref()),
             alarm: Alarm::new(poll.registry(), started).map_err(failed)?,
             poll,
             signals,
@@ -117,6 +120,7 @@ impl Loop {
             let (inline, children) = plugins.into_iter().partition(duty::is_inline);
             self.plugins.start_all(inline)?;
             self.advertise();
+            let state = state.unwrap_or_default();
             for plugin in children {
                 let (child, placement) = (duty::child_of(&plugin), plugin.placement);
                 let spec = Spec::of(plugin, &child.name, &file, &state, &settings.limits);

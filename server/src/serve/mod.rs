@@ -20,6 +20,7 @@ mod reachable;
 mod runners;
 mod shared;
 mod socket;
+mod socket_folders;
 mod spec;
 mod status_json;
 mod token;

@@ -304,7 +304,7 @@ impl Loop {
         let uplink = self.shared.broker.borrow().uplink_conn();
         let port = || uplink.and_then(|uplink| self.connections.local_addr(uplink));
         let (whom, endpoints, from) = match place {
-            DirectPlace::Socket(socket) => match direct::endpoint(&socket) {
+            DirectPlace::Socket(socket) => match direct::endpoint(&socket, &self.folders) {
                 Ok(endpoint) => (Whom::Process(id), vec![endpoint], None),
                 Err(error) => {
                     let why = error.to_string();
@@ -322,7 +322,7 @@ impl Loop {
     /// Takes direct connections for the plugins that have just started.
     pub(super) fn advertise(&mut self) {
         for (plugin, places) in self.plugins.take_advertised() {
-            match direct::listen(&places, &mut self.listening) {
+            match direct::listen(&places, &mut self.listening, &self.folders) {
                 Ok(direct) => self.shared.broker.borrow_mut().set_direct(plugin, direct),
                 Err(why) => log::error!("{why}"),
             }

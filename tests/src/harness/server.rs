@@ -37,6 +37,7 @@ struct Start {
     /// Where the command line finds it.
     socket: PathBuf,
     machine: Option<Machine>,
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
 impl Server {
@@ -75,6 +76,7 @@ impl Server {
             name: setup.name().to_owned(),
             socket: folder.path().join(setup.state()).join("host.sock"),
             machine: machine.cloned(),
+            variables: Vec::new(),
         })
     }
 
@@ -290,6 +292,7 @@ impl Start {
             name: setup.name().to_owned(),
             socket: folder.path().join(socket),
             machine,
+            variables: setup.variables(),
         }
     }
 
@@ -300,6 +303,7 @@ impl Start {
         };
         command.args([self.run, "--config"]).arg(&self.file).current_dir(&self.folder);
         command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }

@@ -6,7 +6,7 @@
 use crate::folder::Folder;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trunkline::key::SecretKey;
 use trunkline_core::key::Key;
 
@@ -20,6 +20,7 @@ pub struct Setup {
     server: String,
     nothing_in_common_ms: u64,
     tables: String,
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
 impl Setup {
@@ -34,7 +35,15 @@ impl Setup {
             server: String::new(),
             nothing_in_common_ms: 3_600_000,
             tables: String::new(),
+            variables: Vec::new(),
         }
+    }
+
+    /// Sets a variable of the server's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: &Path) -> Setup {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     /// A host of the server at this address.
@@ -167,6 +176,11 @@ impl Setup {
         &self.name
     }
 
+    /// What its environment says beside ours.
+    pub(super) fn variables(&self) -> Vec<(&'static str, PathBuf)> {
+        self.variables.clone()
+    }
+
     /// The command that runs it.
     pub(super) fn command(&self) -> &'static str {
         if self.home.is_some() { "host" } else { "run" }
@@ -174,7 +188,7 @@ impl Setup {
 
     /// The whole file.
     pub(super) fn text(&self) -> String {
-        let Setup { name, listen, home, server, nothing_in_common_ms, tables } = self;
+        let Setup { name, listen, home, server, nothing_in_common_ms, tables, .. } = self;
         let (kind, place) = match home {
             Some(home) => ("host", format!("server = {home:?}")),
             None => ("server", format!("listen = [{listen}]")),
