@@ -1,23 +1,28 @@
 //! The file with a server's secret key: reading it, and making it once; nothing is proved here.
 
-use dryoc::classic::crypto_sign::{crypto_sign_keypair, crypto_sign_seed_keypair};
+use crate::secret_page::SecretPage;
+use base64ct::{Base64, Encoding};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use trunkline_core::key::Key;
+use trunkline_shs::Identity;
+use zeroize::Zeroizing;
 
 /// Only the owner may read a secret, from the moment it exists.
 const MODE: u32 = 0o600;
-/// Longest key file in bytes: 44 of base64, a line end, and some space that an editor may add.
-const FILE_MAX: u64 = 64;
+/// Bytes of a seed in base64.
+const TEXT: usize = 44;
+/// Longest key file in bytes: a seed in base64, a line end, and some space that an editor may add.
+const FILE_MAX: usize = 64;
 
-/// An ed25519 secret key with its public key. Its `Debug` does not show the secret.
+/// An ed25519 secret key with its public key. Its `Debug` does not show the secret, of which all
+/// clones share one copy.
 #[derive(Clone)]
 pub struct SecretKey {
-    seed: [u8; 32],
-    public: Key,
+    identity: Identity,
 }
 
 /// Whether a key file was there.
@@ -37,27 +42,33 @@ pub struct KeyFileError {
 }
 
 impl SecretKey {
-    /// The key of this seed.
-    pub fn from_seed(seed: [u8; 32]) -> SecretKey {
-        let (public, _) = crypto_sign_seed_keypair(&seed);
-        SecretKey { seed, public: Key(public) }
+    /// The key of this seed, which the caller should wipe.
+    pub fn from_seed(seed: &[u8; 32]) -> SecretKey {
+        let page = SecretPage::new().map(|page| Identity::kept_in(page, seed));
+        let identity = match page {
+            Ok(Some(identity)) => identity,
+            Ok(None) => Identity::from_seed(seed),
+            Err(error) => {
+                log::warn!("core dumps of this process would hold its secret key: {error}");
+                Identity::from_seed(seed)
+            }
+        };
+        SecretKey { identity }
     }
 
     /// A new key that no file holds.
     pub fn random() -> SecretKey {
-        let mut seed = [0; 32];
-        dryoc::rng::copy_randombytes(&mut seed);
-        SecretKey::from_seed(seed)
+        SecretKey::from_seed(&random_seed())
     }
 
     /// The public key.
     pub fn public(&self) -> Key {
-        self.public
+        Key(*self.identity.public())
     }
 
-    /// The secret: the seed of the ed25519 key pair.
-    pub fn seed(&self) -> &[u8; 32] {
-        &self.seed
+    /// The key pair, to prove the key with.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Reads a key file. A file that others may read is refused: its secret may be known.
@@ -68,18 +79,25 @@ impl SecretKey {
         if !std::fs::metadata(file).map_err(failed)?.is_file() {
             return Err(wrong("not a file; name another one".into()));
         }
-        let opened = File::open(file).map_err(failed)?;
+        let mut opened = File::open(file).map_err(failed)?;
         let mode = opened.metadata().map_err(failed)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             let hint = format!("chmod 600 {}", file.display());
             return Err(wrong(format!("others may read it (mode {mode:03o}); use `{hint}`")));
         }
-        let mut text = String::new();
-        let not_a_key = "not a key: the base64 of 32 bytes was expected; name another file";
-        opened.take(FILE_MAX + 1).read_to_string(&mut text).map_err(|_| wrong(not_a_key.into()))?;
+        // One byte more than there may be tells that there are too many.
+        let mut text = Zeroizing::new([0; FILE_MAX + 1]);
+        let length = fill(&mut opened, &mut *text).map_err(failed)?;
+        let not_a_key =
+            || wrong("not a key: the base64 of 32 bytes was expected; name another file".into());
+        let text = std::str::from_utf8(&text[..length]).map_err(|_| not_a_key())?;
         // A seed is written as a public key is.
-        let Key(seed) = text.trim_end().parse().map_err(|_| wrong(not_a_key.into()))?;
-        Ok(SecretKey::from_seed(seed))
+        let mut seed = Zeroizing::new([0; 32]);
+        match Base64::decode(text.trim_end(), &mut *seed) {
+            Ok(decoded) if decoded.len() == 32 => {}
+            _ => return Err(not_a_key()),
+        }
+        Ok(SecretKey::from_seed(&seed))
     }
 
     /// Reads a key file, or makes it with mode 0600 if there is none. Never overwrites anything,
@@ -99,17 +117,38 @@ impl SecretKey {
     }
 }
 
+fn random_seed() -> Zeroizing<[u8; 32]> {
+    let mut seed = Zeroizing::new([0; 32]);
+    dryoc::rng::copy_randombytes(&mut *seed);
+    seed
+}
+
+/// Reads until the buffer is full or the file ends; gives how much that was. Nothing is read into
+/// any other memory.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
 /// Writes a new key beside the file and links it there, so that no half key can ever be found.
 fn make(file: &Path) -> io::Result<()> {
-    let (_, secret) = crypto_sign_keypair();
-    let mut seed = [0; 32];
-    // A libsodium secret key is the seed, then the public key.
-    seed.copy_from_slice(&secret[..32]);
+    let seed = random_seed();
+    let mut line = Zeroizing::new([b'\n'; TEXT + 1]);
+    Base64::encode(&*seed, &mut line[..TEXT]).map_err(io::Error::other)?;
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.new", std::process::id()));
     let fresh = file.with_file_name(name);
     let mut opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&fresh)?;
-    let written = writeln!(opened, "{}", Key(seed))
+    let written = opened
+        .write_all(&*line)
         .and_then(|()| opened.sync_all())
         .and_then(|()| std::fs::hard_link(&fresh, file));
     std::fs::remove_file(&fresh).and(written)
@@ -117,7 +156,7 @@ fn make(file: &Path) -> io::Result<()> {
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretKey(of {})", self.public)
+        write!(f, "SecretKey(of {})", self.public())
     }
 }
 
@@ -139,12 +178,12 @@ mod tests {
                       \x44\x49\xc5\x69\x7b\x32\x69\x19\x70\x3b\xac\x03\x1c\xae\x7f\x60";
         let public = *b"\xd7\x5a\x98\x01\x82\xb1\x0a\xb7\xd5\x4b\xfe\xd3\xc9\x64\x07\x3a\
                         \x0e\xe1\x72\xf3\xda\xa6\x23\x25\xaf\x02\x1a\x68\xf7\x07\x51\x1a";
-        assert_eq!(SecretKey::from_seed(seed).public(), Key(public));
+        assert_eq!(SecretKey::from_seed(&seed).public(), Key(public));
     }
 
     #[test]
     fn a_secret_is_not_shown() {
-        let secret = SecretKey::from_seed([7; 32]);
+        let secret = SecretKey::from_seed(&[7; 32]);
         assert!(!format!("{secret:?}").contains(&Key([7; 32]).to_string()));
     }
 }

@@ -5,4 +5,5 @@ pub mod config;
 pub mod key;
 pub mod loader;
 mod other_side;
+mod secret_page;
 mod serve;

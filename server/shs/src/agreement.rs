@@ -18,7 +18,7 @@ pub(crate) struct Direction {
 }
 
 /// X25519, which must not come out as zeros.
-pub(crate) fn agree(secret: &Secret, public: &[u8; 32]) -> Result<Secret, Error> {
+pub(crate) fn agree(secret: &[u8; 32], public: &[u8; 32]) -> Result<Secret, Error> {
     primitives::shared_secret(secret, public).ok_or(Error::LowOrder)
 }
 

@@ -1,8 +1,11 @@
 //! The keys that the caller hands in. Every secret is wiped when it is dropped.
 
+use alloc::sync::Arc;
 use core::fmt;
 
-use crate::primitives::{self, Secret, SigningKey};
+use zeroize::Zeroizing;
+
+use crate::primitives::{self, Secret};
 
 /// A long-term ed25519 public key: who a server is.
 pub type PublicKey = [u8; 32];
@@ -10,12 +13,18 @@ pub type PublicKey = [u8; 32];
 /// 32 bytes that all servers of one network know; only those can shake hands.
 pub type NetworkId = [u8; 32];
 
-/// A server's long-term key pair.
+/// Bytes of the secret half of an [`Identity`]: an ed25519 key, then the X25519 key that belongs to
+/// it.
+pub const SECRET_BYTES: usize = SIGNING + 32;
+
+/// Bytes of a secret ed25519 key.
+const SIGNING: usize = 64;
+
+/// A server's long-term key pair. Its clones share one copy of the secret half.
 #[derive(Clone)]
 pub struct Identity {
-    signing: SigningKey,
+    secret: Arc<dyn AsRef<[u8]> + Send + Sync>,
     public: PublicKey,
-    curve: Secret,
 }
 
 /// A key pair for one handshake. Its secret must be 32 fresh random bytes each time: whoever
@@ -28,9 +37,23 @@ pub struct Ephemeral {
 impl Identity {
     /// The key pair of a 32-byte seed, which is what a key file holds.
     pub fn from_seed(seed: &[u8; 32]) -> Identity {
-        let (public, signing) = primitives::signing_key(seed);
-        let curve = primitives::to_curve_secret(&signing);
-        Identity { signing, public, curve }
+        let mut secret = Arc::new(Zeroizing::new([0; SECRET_BYTES]));
+        let public = fill(&mut secret, seed);
+        Identity { secret, public }
+    }
+
+    /// As [`from_seed`](Self::from_seed), with the secret half in memory of the caller's, which has
+    /// to wipe itself when it is dropped. `None` if it has less than [`SECRET_BYTES`].
+    pub fn kept_in(
+        memory: impl AsRef<[u8]> + AsMut<[u8]> + Send + Sync + 'static,
+        seed: &[u8; 32],
+    ) -> Option<Identity> {
+        if memory.as_ref().len() < SECRET_BYTES {
+            return None;
+        }
+        let mut secret = Arc::new(memory);
+        let public = fill(&mut secret, seed);
+        Some(Identity { secret, public })
     }
 
     /// The public half.
@@ -38,13 +61,31 @@ impl Identity {
         &self.public
     }
 
-    pub(crate) fn curve(&self) -> &Secret {
-        &self.curve
+    pub(crate) fn curve(&self) -> &[u8; 32] {
+        let secret = (*self.secret).as_ref();
+        // It is there: whoever made this has seen to the length.
+        secret.get(SIGNING..).and_then(|rest| rest.first_chunk()).unwrap_or(&[0; 32])
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        primitives::sign(&self.signing, message)
+        // As above.
+        let key = (*self.secret).as_ref().first_chunk().unwrap_or(&[0; SIGNING]);
+        primitives::sign(key, message)
     }
+}
+
+/// Puts the secret half into memory that nobody else has yet, where it is made: a copy that is moved
+/// afterwards would leave itself behind. Gives the public half.
+fn fill<M: AsMut<[u8]>>(memory: &mut Arc<M>, seed: &[u8; 32]) -> PublicKey {
+    let mut public = [0; 32];
+    let memory = Arc::get_mut(memory).map(|memory| memory.as_mut());
+    if let Some((signing, rest)) = memory.and_then(|memory| memory.split_first_chunk_mut())
+        && let Some(curve) = rest.first_chunk_mut()
+    {
+        primitives::signing_key(seed, &mut public, signing);
+        primitives::to_curve_secret(signing, curve);
+    }
+    public
 }
 
 impl Ephemeral {

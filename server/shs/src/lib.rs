@@ -37,7 +37,7 @@ mod sealer;
 
 pub use error::{Error, Misuse};
 pub use handshake::{Handshake, Progress, Session};
-pub use keys::{Ephemeral, Identity, NetworkId, PublicKey};
+pub use keys::{Ephemeral, Identity, NetworkId, PublicKey, SECRET_BYTES};
 pub use opener::{Opened, Opener};
 pub use reader::Reader;
 pub use sealer::{Sealer, sealed_len};

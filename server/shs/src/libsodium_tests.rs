@@ -124,16 +124,24 @@ fn authenticators_and_hashes_are_the_same() {
     });
 }
 
+/// The key pair of a seed.
+fn signing_key(seed: &[u8; 32]) -> ([u8; 32], [u8; 64]) {
+    let (mut public, mut secret) = ([0; 32], [0; 64]);
+    primitives::signing_key(seed, &mut public, &mut secret);
+    (public, secret)
+}
+
 #[test]
 fn keys_and_shared_secrets_are_the_same() {
     rounds(|random, round| {
         let seed = random.array();
-        let (public, signing) = primitives::signing_key(&seed);
+        let (public, signing) = signing_key(&seed);
         let theirs = crypto_sign::keypair_from_seed(&seed).unwrap();
         assert_eq!(&public, theirs.public_key.as_bytes(), "round {round}: public key");
         assert_eq!(&signing[..], theirs.secret_key.as_bytes(), "round {round}: secret key");
         let secret = crypto_sign::ed25519_sk_to_curve25519(&theirs.secret_key).unwrap();
-        let ours = primitives::to_curve_secret(&signing);
+        let mut ours = primitives::Secret::default();
+        primitives::to_curve_secret(&signing, &mut ours);
         assert_eq!(ours[..], secret, "round {round}: converted secret");
         let curve = crypto_sign::ed25519_pk_to_curve25519(&theirs.public_key).unwrap();
         assert_eq!(primitives::to_curve_public(&public), Some(curve), "round {round}");
@@ -154,7 +162,7 @@ fn signatures_are_the_same() {
     rounds(|random, round| {
         let seed = random.array();
         let message = random.bytes(300);
-        let (public, signing) = primitives::signing_key(&seed);
+        let (public, signing) = signing_key(&seed);
         let sodium = crypto_sign::keypair_from_seed(&seed).unwrap();
         let ours = primitives::sign(&signing, &message);
         let theirs = crypto_sign::sign_detached(&message, &sodium.secret_key).unwrap();

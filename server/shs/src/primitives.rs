@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 /// 32 secret bytes, wiped on drop.
 pub(crate) type Secret = Zeroizing<[u8; 32]>;
-/// An ed25519 secret key as libsodium keeps it: the seed and the public key. Wiped on drop.
-pub(crate) type SigningKey = Zeroizing<[u8; 64]>;
+/// An ed25519 secret key as libsodium keeps it: the seed and the public key.
+pub(crate) type SigningKey = [u8; 64];
 /// What proves that a box was not changed.
 pub(crate) type Tag = [u8; 16];
 /// A number used once with a key. It is no secret.
@@ -42,12 +42,9 @@ pub(crate) fn hash(parts: &[&[u8]]) -> Secret {
     digest
 }
 
-/// The ed25519 key pair of a seed.
-pub(crate) fn signing_key(seed: &[u8; 32]) -> ([u8; 32], SigningKey) {
-    let mut public = [0; 32];
-    let mut secret = SigningKey::new([0; 64]);
-    crypto_sign::crypto_sign_seed_keypair_inplace(&mut public, &mut secret, seed);
-    (public, secret)
+/// Makes the ed25519 key pair of a seed.
+pub(crate) fn signing_key(seed: &[u8; 32], public: &mut [u8; 32], secret: &mut SigningKey) {
+    crypto_sign::crypto_sign_seed_keypair_inplace(public, secret, seed);
 }
 
 /// An ed25519 signature.
@@ -70,11 +67,9 @@ pub(crate) fn curve_public(secret: &Secret) -> [u8; 32] {
     public
 }
 
-/// The X25519 secret that belongs to an ed25519 key.
-pub(crate) fn to_curve_secret(key: &SigningKey) -> Secret {
-    let mut curve = Secret::default();
-    crypto_sign_ed25519::crypto_sign_ed25519_sk_to_curve25519(&mut curve, key);
-    curve
+/// Makes the X25519 secret that belongs to an ed25519 key.
+pub(crate) fn to_curve_secret(key: &SigningKey, curve: &mut [u8; 32]) {
+    crypto_sign_ed25519::crypto_sign_ed25519_sk_to_curve25519(curve, key);
 }
 
 /// The X25519 public key that belongs to an ed25519 one; `None` when it is not on the curve, of low
@@ -86,7 +81,7 @@ pub(crate) fn to_curve_public(public: &[u8; 32]) -> Option<[u8; 32]> {
 }
 
 /// X25519; `None` when the result is all zeros, so that anybody could know it.
-pub(crate) fn shared_secret(secret: &Secret, public: &[u8; 32]) -> Option<Secret> {
+pub(crate) fn shared_secret(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
     let mut shared = Secret::default();
     let result = crypto_core::crypto_scalarmult(&mut shared, secret, public);
     // The library refuses zeros as well; this check must not depend on its version.

@@ -17,7 +17,6 @@ use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
 use trunkline_shs::Identity;
-use zeroize::Zeroizing;
 
 /// The socket of a host for the command line, in its state folder.
 pub(crate) const HOST_SOCKET: &str = "host.sock";
@@ -50,7 +49,7 @@ impl Duty {
     /// The duty of a server.
     pub(super) fn server(config: &Config, secret: &SecretKey) -> Result<Duty, String> {
         make_folder(&config.state)?;
-        let settings = settings(&config.name, secret.seed(), config.network, &config.limits);
+        let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
         Ok(Duty {
             settings: Settings { accept: config.accept, ..settings },
             file: config.file.clone(),
@@ -66,7 +65,7 @@ impl Duty {
 
     /// The duty of a host that was started by somebody.
     pub(super) fn host(config: &HostConfig, secret: &SecretKey) -> Result<Duty, String> {
-        let settings = settings(&config.name, secret.seed(), config.network, &config.limits);
+        let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
         let mut listen = Vec::new();
         if let Some(state) = &config.state {
             make_folder(state)?;
@@ -100,10 +99,9 @@ impl Duty {
         let listen = config::socket_path(&state, &format!("{name}.sock")).ok();
         let listen = listen.map(|transport| Endpoint { transport, transform: Transform::NoAuth });
         // Nobody asks a host that its server started who it is; the key only tells it from others.
-        let mut seed = Zeroizing::new([0; 32]);
-        dryoc::rng::copy_randombytes(&mut *seed);
+        let identity = SecretKey::random().identity().clone();
         Duty {
-            settings: Settings { role: Role::Host, ..settings(&name, &seed, None, &limits) },
+            settings: Settings { role: Role::Host, ..settings(&name, &identity, None, &limits) },
             file,
             state: Some(state),
             plugins: vec![plugin],
@@ -151,11 +149,16 @@ fn name_of(path: &Path) -> Name {
     })
 }
 
-fn settings(name: &str, seed: &[u8; 32], network: Option<[u8; 32]>, limits: &Limits) -> Settings {
+fn settings(
+    name: &str,
+    identity: &Identity,
+    network: Option<[u8; 32]>,
+    limits: &Limits,
+) -> Settings {
     // Any number will do that differs between servers and starts.
     let random = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     Settings {
-        identity: Identity::from_seed(seed),
+        identity: identity.clone(),
         network: network.unwrap_or(NETWORK),
         accept: Accept::Listed,
         name: name.into(),
