@@ -1,18 +1,17 @@
 //! The stable ABI: tables of plain functions and the views that cross with them.
 //!
-//! This module is the only place of this crate that knows `abi_stable`. Both sides speak through
-//! three tables: a module's ([`ModuleTable`]), its host's ([`HostTable`]) and the log's
-//! ([`LogTable`]).
+//! This module is the only place in this crate that knows `abi_stable`. The two sides share three
+//! tables: a module's ([`ModuleTable`]), its host's ([`HostTable`]) and the log's ([`LogTable`]).
 //!
 //! # Rules
 //!
 //! * Tables only grow: a new field goes to the end, with `#[sabi(missing_field(option))]`, and
 //!   `last_prefix_field` stays where it was in 1.0. Every other struct is frozen.
-//! * Whoever calls a field that came later says what happens without it: a [`Host`](crate::Host)
-//!   refuses with `not-supported`.
+//! * The caller of a field that was added later defines what happens without it: a
+//!   [`Host`](crate::Host) refuses with `not-supported`.
 //! * No panic crosses: each function is guarded on its own side and answers with a [`Status`].
-//! * Whatever is behind a pointer is borrowed for the time of the call. What has an owner crosses
-//!   by being shown to a [`Sink`], which copies it.
+//! * Whatever is behind a pointer is borrowed for the time of the call. A value with an owner
+//!   crosses by being passed to a [`Sink`], which copies it.
 //! * Functions of a module and of its host are called on the thread of the host loop only; those
 //!   of the log and of a waker on any thread.
 
@@ -35,7 +34,7 @@ pub trait Provides<Table>: 'static {
     const TABLE: Table;
 }
 
-/// Gives the constant tables of a type the addresses that references to them need.
+/// Gives the constant tables of a type an address, because references to them need one.
 struct Fixed<E>(E);
 
 impl<E: Provides<ModuleTable>> Fixed<E> {
@@ -91,14 +90,14 @@ pub const fn header<E: Provides<ModuleTable>>() -> Header {
     unsafe { LibHeader::from_constructor::<ModuleRef>(construct::<E>, CheckTypeLayout::Yes) }
 }
 
-/// Gives the module to whoever loads the file.
+/// Returns the module to the loader of the file.
 extern "C" fn construct<E: Provides<ModuleTable>>() -> RootModuleResult {
     abi_stable::library::__call_root_module_loader(module::<E>)
 }
 
 #[cfg(test)]
 mod tests {
-    /// `export_plugin!` has to spell the name out.
+    /// `export_plugin!` has to repeat this name.
     #[test]
     fn the_exported_name_is_the_one_that_abi_stable_looks_for() {
         let expected = "_1as_0lib_1header_0root_bmodule_bloader";

@@ -1,12 +1,12 @@
-//! What a plugin says about itself; all of it is checked while the plugin is compiled.
+//! What a plugin declares about itself; all of it is checked at compile time.
 
-/// At most so many names in `uses`, and so many in `invites`: they travel in each server's hello.
+/// The most names in `uses`, and in `invites`, because they travel in each server's hello.
 pub(crate) const MOST_NAMES: usize = 8;
 
-/// At most so many bytes in a plugin's name.
+/// The most bytes in a plugin's name.
 const LONGEST_NAME: usize = 64;
 
-/// Name, version, and which other plugins this one has to do with.
+/// Name, version, and the other plugins that this one uses or invites.
 ///
 /// A version is one number: each version must work for the users of every older one. A breaking
 /// change takes a new name.
@@ -25,12 +25,12 @@ pub struct About {
     invites: List<&'static str>,
 }
 
-/// A plugin that another one wants to reach, with the least version that serves it.
+/// A plugin that another one uses, with the least version that suffices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Use {
     /// The wanted plugin's name.
     pub name: &'static str,
-    /// The least version that will do.
+    /// The least version that suffices.
     pub version: u64,
 }
 
@@ -39,25 +39,26 @@ impl About {
     ///
     /// # Panics
     ///
-    /// When the name is not 1 to 64 of `a-z 0-9 - . _`, beginning with a letter. In
-    /// [`Plugin::ABOUT`](crate::Plugin::ABOUT) that is an error of the compiler.
+    /// If the name is not 1 to 64 of `a-z 0-9 - . _`, beginning with a letter. In
+    /// [`Plugin::ABOUT`](crate::Plugin::ABOUT) that is a compile error.
     #[must_use]
     pub const fn new(name: &'static str, version: u64) -> Self {
         assert!(is_name(name), "a plugin's name is 1 to 64 of a-z 0-9 - . _, a letter first");
         Self { name, version, uses: List::of(Use { name: "", version: 0 }), invites: List::of("") }
     }
 
-    /// Says that this plugin opens channels to `name`, or calls it, at `version` or later. At most
-    /// 8 of them.
+    /// Declares that this plugin opens channels to `name`, or calls it, at `version` or later. At
+    /// most 8 names.
     ///
-    /// Servers keep a link for that. One over which no channel is open, and whose plugins neither
-    /// use nor invite one another, ends after 5 s unless a server's configuration says otherwise.
-    /// Nobody has to say this to open a channel or to call. For a name that comes from the
-    /// configuration there is [`Host::uses`](crate::Host::uses).
+    /// Servers keep a link because of such a declaration. A link without open channels, of which no
+    /// plugin uses or invites one of the other side, is closed after 5 s unless a server's
+    /// configuration says otherwise. A plugin may open channels and make calls without this
+    /// declaration. For a name that comes from the configuration there is
+    /// [`Host::uses`](crate::Host::uses).
     ///
     /// # Panics
     ///
-    /// When the name is not valid, or is the ninth.
+    /// If the name is not valid, or is the ninth.
     #[must_use]
     pub const fn uses(mut self, name: &'static str, version: u64) -> Self {
         assert!(is_name(name), "a plugin's name is 1 to 64 of a-z 0-9 - . _, a letter first");
@@ -65,15 +66,16 @@ impl About {
         self
     }
 
-    /// Says that plugins called `name` on other servers should connect to this one. At most 8.
+    /// Declares that plugins called `name` on other servers should connect to this one. At most 8
+    /// names.
     ///
-    /// Where a server with such a plugin is linked, and may see this one, it connects the two: each
-    /// is asked by [`Plugin::open`](crate::Plugin::open), as if the other had opened the channel.
-    /// Like [`uses`](Self::uses), it keeps the link.
+    /// If a linked server has such a plugin, and may see this one, it connects the two: each is
+    /// asked by [`Plugin::open`](crate::Plugin::open), as if the other had opened the channel. Like
+    /// [`uses`](Self::uses), it keeps the link.
     ///
     /// # Panics
     ///
-    /// When the name is not valid, or is the ninth.
+    /// If the name is not valid, or is the ninth.
     #[must_use]
     pub const fn invites(mut self, name: &'static str) -> Self {
         assert!(is_name(name), "a plugin's name is 1 to 64 of a-z 0-9 - . _, a letter first");

@@ -1,12 +1,12 @@
-//! What becomes of a call, as the caller is told it.
+//! The outcome of a call, as the caller receives it.
 
 use core::fmt;
 
 use crate::{Call, Reason};
 
-/// What a call has come to when [`Host::call`](crate::Host::call) returns.
+/// The state of a call when [`Host::call`](crate::Host::call) returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a call that is over already is not told by `reply`"]
+#[must_use = "the outcome of a finished call is not passed to `reply`"]
 pub enum Called {
     /// It is over: the answer, or why there is none. [`reply`](crate::Plugin::reply) is not called.
     Over(Result<Vec<u8>, Unanswered>),
@@ -15,8 +15,8 @@ pub enum Called {
 }
 
 impl Called {
-    /// The outcome as [`reply`](crate::Plugin::reply) would tell it, if the call is over: so that
-    /// the same lines handle both.
+    /// The outcome as [`reply`](crate::Plugin::reply) would receive it, if the call is over, so
+    /// that the same lines handle both.
     #[must_use]
     pub fn over(&self) -> Option<Result<&[u8], Unanswered>> {
         match self {
@@ -29,21 +29,21 @@ impl Called {
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unanswered {
-    /// It was not done: the callee says no, or a server does (`unknown-plugin`, `too-many-calls`,
-    /// `limit-reached` and so on).
+    /// It was not done, because the callee or a server refused it (`unknown-plugin`,
+    /// `too-many-calls`, `limit-reached` and so on).
     Refused(Reason),
-    /// The caller took it back. It may have been done.
+    /// The caller cancelled it. It may have been done.
     Cancelled,
     /// The answer did not come in time. It may have been done.
     Deadline,
-    /// The callee failed or stopped (`plugin-failed`, `plugin-stopped`), the way to it is lost
-    /// (`link-lost`, `host-lost`), or its answer found no room (`limit-reached`,
-    /// `too-many-calls`). It may have been done.
+    /// The callee failed or stopped (`plugin-failed`, `plugin-stopped`), the path to it is lost
+    /// (`link-lost`, `host-lost`), or its answer found no room (`limit-reached`, `too-many-calls`).
+    /// It may have been done.
     Lost(Reason),
 }
 
 impl Unanswered {
-    /// The reason's code, or the word for what happened: `cancelled`, `deadline`.
+    /// The reason's code, or `cancelled` or `deadline`.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {

@@ -1,8 +1,8 @@
-//! The numbers by which a plugin and its host speak of channels, calls, timers and watches.
+//! The numbers by which a plugin and its host identify channels, calls, timers and watches.
 
 use core::fmt;
 
-/// Makes a number that only the host hands out and that is never used twice.
+/// Defines a type for numbers that only the host issues, and issues once.
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -18,7 +18,7 @@ macro_rules! number {
                 self.0
             }
 
-            /// Makes one: for the host, which takes care that none comes twice.
+            /// Makes one. For the host, which must not issue a number twice.
             #[cfg(feature = "host")]
             #[must_use]
             pub const fn new(number: u64) -> Self {
@@ -40,7 +40,7 @@ number! {
 }
 
 number! {
-    /// A call that this plugin made, or that it has to answer.
+    /// A call that this plugin made, or has to answer.
     Call
 }
 

@@ -25,13 +25,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration out of JSON text: what the host does, and what a plugin's tests can do.
+    /// A configuration from JSON text. Hosts use it, and so may the tests of a plugin.
     #[must_use]
     pub fn from_json(json: impl Into<String>) -> Self {
         Self { json: json.into() }
     }
 
-    /// Reads all of it into one type. A missing `[plugin.config]` reads as an empty table.
+    /// Reads the whole configuration into one type. A missing `[plugin.config]` reads as an empty
+    /// table.
     ///
     /// # Errors
     ///
@@ -46,7 +47,8 @@ impl Config {
     }
 }
 
-/// The reason for what could not be read, without the place in a JSON text that nobody wrote.
+/// The reason for a read error, without its position in the JSON text, because no user wrote that
+/// text.
 fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Reason {
     let what = error.inner().to_string();
     let what = what.split(" at line ").next().unwrap_or(&what);

@@ -1,4 +1,4 @@
-//! What a plugin is told about other plugins, servers and links.
+//! What a plugin is told about other plugins, about servers and about links.
 
 use core::fmt;
 
@@ -24,12 +24,12 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A server: its key, and the name that it has for people.
+/// A server: its key, and its name for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Who it is.
+    /// Its key.
     pub key: Key,
-    /// What people call it; not unique.
+    /// Its name in logs and status; not unique.
     pub name: String,
 }
 
@@ -62,16 +62,16 @@ pub struct Entry {
 /// What changed in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A plugin is there that was not.
+    /// A plugin appeared.
     Appeared(Entry),
     /// A plugin has another version now.
     Changed(Entry),
-    /// A plugin is gone.
+    /// A plugin left.
     Left(Entry),
 }
 
 impl Change {
-    /// The plugin that it is about.
+    /// The plugin that changed.
     #[must_use]
     pub fn entry(&self) -> &Entry {
         match self {

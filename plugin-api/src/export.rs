@@ -42,13 +42,13 @@ impl<P: Plugin> Provides<ModuleTable> for Export<P> {
     };
 }
 
-/// A plugin that was started, with the handle that its callbacks are given.
+/// A running plugin, with the handle that its callbacks receive.
 struct Running<P> {
     host: Host,
     plugin: P,
 }
 
-/// Shows what the plugin says about itself; all names in it are constants of its file.
+/// Shows what the plugin declares about itself; all names in it are constants of its file.
 unsafe extern "C" fn about<P: Plugin>(out: Sink<AboutView>) {
     let about = &P::ABOUT;
     let view = |one: &Use| UseView { name: Bytes::text(one.name), version: one.version };
@@ -66,9 +66,9 @@ unsafe extern "C" fn about<P: Plugin>(out: Sink<AboutView>) {
     unsafe { out.put(&about) }
 }
 
-/// Connects this file's log and panic hook.
+/// Connects the log and the panic hook of this file.
 unsafe extern "C" fn connect(table: LogRef, owner: *const ()) {
-    // A panic here would be the loader's bad luck: there is nobody yet who could be told.
+    // A panic here could not be reported: no instance exists yet.
     let _ = guard(|| panic_hook::install(log_forward::install(Forward { table, owner })));
 }
 
@@ -284,14 +284,14 @@ unsafe fn enter<P: Plugin, R>(
     guard(|| callback(plugin, host)).map_err(|message| panicked(host, &message))
 }
 
-/// Shows the host why not.
+/// Passes the reason of a refusal to the host.
 fn refuse(refusal: Sink<ReasonView>, reason: &Reason) -> Status {
     // SAFETY: this runs within the call that the sink came with.
     unsafe { refusal.put(&reason.view()) };
     Status::REFUSED
 }
 
-/// Tells the host what the panic said.
+/// Reports the panic's message to the host.
 #[cold]
 fn panicked(host: &Host, message: &str) -> Status {
     host.panicked(message);

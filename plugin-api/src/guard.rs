@@ -1,21 +1,21 @@
-//! Keeps a panic from leaving the side of the boundary on which it happened.
+//! Keeps a panic on the side of the boundary on which it happened.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `call`; a panic becomes its message.
 pub(crate) fn guard<R>(call: impl FnOnce() -> R) -> Result<R, String> {
-    // Whoever panicked is never entered again, so nobody sees what it left half done.
+    // A plugin that panicked is never entered again, so its half-done state is never observed.
     catch_unwind(AssertUnwindSafe(call)).map_err(message_of)
 }
 
-/// What a panic's payload says; nothing when it is not text.
+/// The message of a panic's payload; empty if it is not text.
 pub(crate) fn text_of(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&'static str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("")
 }
 
-/// Takes the message out of a payload and drops it, which may panic as well.
+/// Takes the message out of a payload and drops the payload, which may panic as well.
 #[cold]
 fn message_of(payload: Box<dyn Any + Send>) -> String {
     let message = match text_of(&*payload) {
@@ -23,7 +23,7 @@ fn message_of(payload: Box<dyn Any + Send>) -> String {
         text => text.to_owned(),
     };
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // Its drop may panic again, and so on without end: it is leaked.
+        // This payload's drop may panic again, without end. Therefore it is leaked.
         std::mem::forget(second);
     }
     message

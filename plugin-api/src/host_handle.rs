@@ -1,4 +1,4 @@
-//! What a plugin may ask of the place where it runs.
+//! What a plugin may ask of its host.
 
 mod calls;
 mod links;
@@ -14,17 +14,17 @@ use crate::abi::{
 use crate::target::Place;
 use crate::{By, Channel, Entry, Interest, Key, Link, Reason, Server, Target, Timer, Waker, Watch};
 
-/// The place where a plugin runs, as the plugin sees it.
+/// The place where a plugin runs, as the plugin sees it: in a server, or in a host process.
 ///
-/// Every callback of [`Plugin`](crate::Plugin) is handed one, which lives as long as the callback:
-/// it can be neither kept nor given to another thread (a [`Waker`] can). None of its methods
-/// blocks or calls the plugin back; [`call`](Host::call) may run another plugin meanwhile.
+/// Every callback of [`Plugin`](crate::Plugin) receives one, which lives as long as the callback.
+/// It can neither be kept nor be sent to another thread (a [`Waker`] can). No method blocks or
+/// calls back into the plugin; [`call`](Host::call) may run another plugin meanwhile.
 ///
-/// A method that names a channel which is not this plugin's, or is gone already, does nothing.
+/// A method does nothing if its channel has ended or does not belong to this plugin.
 pub struct Host {
     /// The host's functions.
     table: HostRef,
-    /// What they take first; being a pointer, it also keeps this type on its thread.
+    /// The first argument of each function. A pointer keeps this type on its thread.
     context: *const (),
     name: String,
     server: Server,
@@ -52,7 +52,7 @@ impl Host {
         host
     }
 
-    /// The name under which this plugin runs here: the configuration's, or its own.
+    /// The name under which this plugin runs: from the configuration, or its own.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -66,12 +66,13 @@ impl Host {
 
     /// Opens a channel to another plugin.
     ///
-    /// It may be written to at once, within the credit that a new channel has. What becomes of it
-    /// is told by [`opened`](crate::Plugin::opened) or [`ended`](crate::Plugin::ended).
+    /// The plugin may write at once, within the credit of a new channel. The outcome is reported by
+    /// [`opened`](crate::Plugin::opened) or [`ended`](crate::Plugin::ended).
     ///
     /// # Errors
     ///
-    /// When it is known already that it cannot be: no such plugin, or no channel left.
+    /// If it is clear at once that the channel cannot be opened: no such plugin, or no channel
+    /// left.
     pub fn open(&self, target: &Target) -> Result<Channel, Reason> {
         let target = target_view(target);
         let mut channel = 0;
@@ -95,12 +96,12 @@ impl Host {
         unsafe { (self.table.refuse())(self.context, channel.0, &raw const view) };
     }
 
-    /// Writes to the other end and tells how many bytes were taken: all of them or the first ones,
+    /// Writes to the other end. Returns how many bytes were taken: all of them or the first ones,
     /// as far as there is room.
     ///
-    /// When it took less than all, [`credit`](crate::Plugin::credit) tells when there is room
+    /// If fewer bytes were taken, [`credit`](crate::Plugin::credit) is called when there is room
     /// again. Nothing is taken after [`close`](Self::close).
-    #[must_use = "what was not taken has to be written again later"]
+    #[must_use = "bytes that were not taken have to be written again later"]
     pub fn write(&self, channel: Channel, bytes: &[u8]) -> usize {
         let mut taken = 0;
         // SAFETY: the bytes and the place for the count are borrowed for the call.
@@ -108,50 +109,53 @@ impl Host {
         taken.min(bytes.len())
     }
 
-    /// Says that so many bytes which were held back are consumed now, so that the other end may
-    /// write as many more. Only for a channel with [`hold`](Self::hold).
+    /// Declares that this many held bytes are consumed now, so that the other end may write as many
+    /// more. Only for a channel with [`hold`](Self::hold).
     pub fn credit(&self, channel: Channel, amount: u64) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.credit())(self.context, channel.0, amount) };
     }
 
-    /// From now on, the bytes of this channel count as consumed only when
-    /// [`credit`](Self::credit) says so, not when [`write`](crate::Plugin::write) returns.
+    /// From now on, the bytes of this channel count as consumed only after
+    /// [`credit`](Self::credit), not when [`write`](crate::Plugin::write) returns.
     pub fn hold(&self, channel: Channel) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.hold())(self.context, channel.0) };
     }
 
-    /// Says that this end writes no more; what was taken still arrives.
+    /// Ends this direction: this end no longer writes. Bytes that were taken still arrive.
     pub fn close(&self, channel: Channel) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.close())(self.context, channel.0) };
     }
 
-    /// Says that this end reads no more; the other end is told, and its bytes are dropped.
+    /// Ends the other direction: this end no longer reads. The other end is notified, and its bytes
+    /// are dropped.
     pub fn stop_read(&self, channel: Channel) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.stop_read())(self.context, channel.0) };
     }
 
-    /// Ends a channel at once, whatever is under way; the other end is told the reason.
+    /// Ends a channel at once, whatever is under way. The other end receives the reason.
     pub fn abort(&self, channel: Channel, why: Reason) {
         let view = why.view();
         // SAFETY: the reason is borrowed for the call.
         unsafe { (self.table.abort())(self.context, channel.0, &raw const view) };
     }
 
-    /// Joins two channel ends of this plugin: what one is told, the other is given.
+    /// Joins two channel ends of this plugin: everything that arrives at one is written to the
+    /// other.
     ///
-    /// The plugin hears no more of them. They end as one channel does, and with the plugin; where
-    /// one of them is over already, both end and [`ended`](crate::Plugin::ended) is told. An end
-    /// joined to itself is an echo. An incoming channel may be joined before it is accepted.
+    /// The plugin is no longer notified of them. They end together, and with the plugin. If one of
+    /// them is over already, both end and [`ended`](crate::Plugin::ended) is called. An end joined
+    /// to itself is an echo. An incoming channel may be joined before it is accepted.
     pub fn join(&self, a: Channel, b: Channel) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.join())(self.context, a.0, b.0) };
     }
 
-    /// Has [`timer`](crate::Plugin::timer) called once, after this time or a little later.
+    /// Sets a timer: [`timer`](crate::Plugin::timer) is called once, after this time or a little
+    /// later.
     pub fn set_timer(&self, after: Duration) -> Timer {
         // 64 bits of nanoseconds are 584 years.
         let after = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
@@ -161,19 +165,19 @@ impl Host {
         Timer(timer)
     }
 
-    /// Takes a timer back; nothing happens when it has fired.
+    /// Cancels a timer. Has no effect if the timer has fired.
     pub fn cancel_timer(&self, timer: Timer) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.cancel_timer())(self.context, timer.0) };
     }
 
-    /// Has [`ready`](crate::Plugin::ready) called when this file descriptor, which must not block,
-    /// becomes ready. A descriptor is watched at most once; [`unwatch`](Self::unwatch) it before
-    /// it is closed.
+    /// Watches a file descriptor, which must not block: [`ready`](crate::Plugin::ready) is called
+    /// when it becomes ready. A descriptor is watched at most once; call [`unwatch`](Self::unwatch)
+    /// before closing it.
     ///
     /// # Errors
     ///
-    /// When the descriptor cannot be watched, as a plain file cannot, or when there are too many.
+    /// If the descriptor cannot be watched, as a plain file cannot, or if too many are watched.
     pub fn watch(&self, fd: &impl AsFd, interest: Interest) -> Result<Watch, Reason> {
         let fd = fd.as_fd().as_raw_fd();
         let mut watch = 0;
@@ -184,17 +188,17 @@ impl Host {
         Ok(Watch(watch))
     }
 
-    /// Watches a file descriptor no more.
+    /// Stops watching a file descriptor.
     pub fn unwatch(&self, watch: Watch) {
         // SAFETY: context and table belong together.
         unsafe { (self.table.unwatch())(self.context, watch.0) };
     }
 
-    /// A handle with which other threads have [`wake`](crate::Plugin::wake) called.
+    /// A handle by which other threads have [`wake`](crate::Plugin::wake) called.
     ///
     /// # Panics
     ///
-    /// When the host failed to make one.
+    /// If the host failed to make one.
     #[must_use]
     pub fn waker(&self) -> Waker {
         let mut waker = None;
@@ -202,7 +206,7 @@ impl Host {
         // SAFETY: the sink is used during the call only.
         unsafe { (self.table.waker())(self.context, Sink::new(&mut take)) };
         #[allow(clippy::expect_used)]
-        // A host that makes none has broken the contract, and its plugin fails for it.
+        // A host that makes no waker broke the contract; its plugin fails for it.
         waker.expect("the host makes a waker")
     }
 
@@ -228,7 +232,7 @@ impl Host {
         links
     }
 
-    /// Tells the message of the panic for which the running callback will answer.
+    /// Reports the message of the panic for which the running callback will answer.
     pub(crate) fn panicked(&self, message: &str) {
         // SAFETY: the message is borrowed for the call.
         unsafe { (self.table.panicked())(self.context, Bytes::text(message)) };
@@ -242,7 +246,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// What a plugin wants to reach, which must outlive the view.
+/// The wanted plugin, which must outlive the view.
 fn target_view(target: &Target) -> TargetView {
     let (place, server) = match target.place() {
         Place::Anywhere => (0, ""),
@@ -253,7 +257,7 @@ fn target_view(target: &Target) -> TargetView {
     TargetView { name, version: target.least_version(), place, server: Bytes::text(server) }
 }
 
-/// Asks for something that may be refused.
+/// Asks the host for something that it may refuse.
 fn ask(call: impl FnOnce(Sink<ReasonView>) -> Status) -> Result<(), Reason> {
     let mut refusal = None;
     // SAFETY: the host shows what is alive.
@@ -261,7 +265,11 @@ fn ask(call: impl FnOnce(Sink<ReasonView>) -> Status) -> Result<(), Reason> {
     match call(Sink::new(&mut take)) {
         Status::DONE => Ok(()),
         _ => Err(refusal.unwrap_or_else(|| {
-            Reason::received(By::Server, "host-failed", "the host failed while it was asked")
+            Reason::received(
+                By::Server,
+                "host-failed",
+                "the server failed while it handled the request; see its log",
+            )
         })),
     }
 }

@@ -1,8 +1,8 @@
 //! What a Trunkline plugin needs: the trait [`Plugin`], the [`Host`] handle and [`export_plugin!`].
 //!
-//! A plugin is a plain Rust type in a `cdylib` crate that depends on this crate alone. The ABI
-//! below it is stable: a plugin built against 1.a loads in every server of 1.b, older or newer,
-//! whatever compiler built either of them.
+//! A plugin is a plain Rust type in a `cdylib` crate whose only dependency for Trunkline is this
+//! crate. The ABI below it is stable: a plugin built against any 1.x loads in any 1.y server, older
+//! or newer, whichever compiler built the two.
 //!
 //! # A whole plugin
 //!
@@ -32,16 +32,16 @@
 //!
 //! # The contract in six sentences
 //!
-//! * All callbacks of one plugin run on one thread, its host loop, one at a time, and are never
-//!   entered again while one is on the stack: a callback must return soon and must not block.
-//! * What [`Plugin::write`] has returned from is consumed, and its credit goes back to the sender;
-//!   a plugin that holds bytes back says so with [`Host::hold`].
-//! * [`Host::write`] tells how many bytes it took, and [`Plugin::credit`] tells when there is room
-//!   for more.
-//! * [`Host::call`] gives the outcome of a call when the callee runs in the same process, and else
-//!   says which call [`Plugin::reply`] will tell about; each has one outcome.
+//! * All callbacks of one plugin run on one thread, its host loop, one at a time, and never while
+//!   one of them is on the stack. A callback must return soon and must not block.
+//! * Bytes count as consumed when [`Plugin::write`] returns, and their credit goes back to the
+//!   sender. A plugin that holds bytes back calls [`Host::hold`].
+//! * [`Host::write`] returns how many bytes it took, and [`Plugin::credit`] is called when there is
+//!   room for more.
+//! * [`Host::call`] returns the outcome of a call if the callee runs in the same process, and
+//!   otherwise the call whose outcome [`Plugin::reply`] receives. Each call has one outcome.
 //! * A panic marks the plugin as failed and closes its channels; the server goes on.
-//! * What the `log` macros record reaches the server's log under the target `plugin::<name>`.
+//! * Records of the `log` macros reach the server's log under the target `plugin::<name>`.
 
 #[doc(hidden)]
 pub mod abi;
@@ -80,7 +80,7 @@ pub use serde;
 pub use target::{Place, Target};
 pub use waker::Waker;
 
-/// Everything that a plugin's file names, for one `use` line.
+/// Everything that a plugin's file uses, in one `use` line.
 pub mod prelude {
     pub use crate::{
         About, Answer, By, Call, Called, Caller, Change, Channel, Config, Entry, Host, Interest,
@@ -98,12 +98,11 @@ pub mod __private {
 
 /// Makes a type that implements [`Plugin`] the plugin of this `cdylib`.
 ///
-/// It stands once in a crate, at the end of its `lib.rs`, as in the
-/// [example](crate#a-whole-plugin).
+/// Write it once in a crate, at the end of `lib.rs`, as in the [example](crate#a-whole-plugin).
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ty) => {
-        // The name is the one that `abi_stable` looks for; a test of this crate holds it.
+        // The name is the one that `abi_stable` looks for; a test of this crate compares them.
         #[doc(hidden)]
         #[unsafe(no_mangle)]
         pub static _1as_0lib_1header_0root_bmodule_bloader: $crate::__private::Header =

@@ -6,10 +6,10 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::abi::{Bytes, LogRef, RecordView};
 
-/// The file's way to the server's log; a file has one, however many instances run.
+/// This file's connection to the server's log. There is one per file, however many instances run.
 static FORWARD: OnceLock<Forward> = OnceLock::new();
 
-/// The server's log functions, and what they take first.
+/// The server's log functions, and their first argument.
 pub(crate) struct Forward {
     pub(crate) table: LogRef,
     pub(crate) owner: *const (),
@@ -21,9 +21,9 @@ unsafe impl Send for Forward {}
 // SAFETY: as above.
 unsafe impl Sync for Forward {}
 
-/// Makes `forward` the logger of this file, and gives it back for other uses.
+/// Makes `forward` the logger of this file, and returns it for other uses.
 ///
-/// The level is the one that the server has now, so that a disabled record costs one comparison.
+/// The level is the server's current one, so that a disabled record costs one comparison.
 pub(crate) fn install(forward: Forward) -> &'static Forward {
     let forward = FORWARD.get_or_init(|| forward);
     // SAFETY: table and owner belong together.
@@ -53,7 +53,7 @@ impl Log for Forward {
             file: Bytes::text(record.file().unwrap_or("")),
             line: record.line().unwrap_or(0),
         };
-        // SAFETY: all that the view shows is borrowed for the call.
+        // SAFETY: everything that the view shows is borrowed for the call.
         unsafe { (self.table.record())(self.owner, &raw const view) }
     }
 

@@ -1,4 +1,4 @@
-//! Tells the server where the plugin's code panics, in place of a text on stderr.
+//! Reports the panics of the plugin's code to the server, instead of printing them to stderr.
 
 use std::panic::PanicHookInfo;
 
@@ -6,7 +6,7 @@ use crate::abi::Bytes;
 use crate::guard::text_of;
 use crate::log_forward::Forward;
 
-/// Makes every panic in this file tell message and location.
+/// Makes every panic in this file report its message and location.
 ///
 /// A `cdylib` has its own copy of the standard library, so this hook is the plugin's alone.
 pub(crate) fn install(forward: &'static Forward) {

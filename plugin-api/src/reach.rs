@@ -1,6 +1,7 @@
 //! From how far away an address can be dialled.
 
-/// From where an address of a server reaches it; each reaches at least as far as the one before.
+/// From where an address of a server can be dialled. Each value reaches at least as far as the one
+/// before.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reach {
@@ -22,7 +23,7 @@ impl Reach {
         }
     }
 
-    /// The reach with this number; none for one that only a later version knows.
+    /// The reach with this number; `None` for one that only a later version knows.
     #[cfg(feature = "host")]
     pub(crate) fn numbered(number: u8) -> Option<Self> {
         [Self::Device, Self::Local, Self::Public].into_iter().find(|one| one.number() == number)

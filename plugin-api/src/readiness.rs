@@ -1,8 +1,8 @@
-//! What a plugin wants to hear about a file descriptor, and what it is told.
+//! The readiness of a file descriptor: what a plugin waits for, and what it is notified of.
 
 use core::ops::BitOr;
 
-/// Which readiness of a file descriptor a plugin wants to hear of.
+/// Which readiness of a file descriptor a plugin wants to be notified of.
 ///
 /// ```
 /// use trunkline_plugin::Interest;
@@ -14,9 +14,9 @@ use core::ops::BitOr;
 pub struct Interest(pub(crate) u8);
 
 impl Interest {
-    /// There is something to read, or the other side writes no more.
+    /// There is something to read, or the other side has stopped writing.
     pub const READABLE: Self = Self(1);
-    /// There is room to write, or a connection that was begun is up.
+    /// There is room to write, or a pending connection is up.
     pub const WRITABLE: Self = Self(2);
 
     /// Whether all of `other` is in it.
@@ -45,20 +45,20 @@ impl Readiness {
     pub const READABLE: Self = Self(1);
     /// There is room to write.
     pub const WRITABLE: Self = Self(2);
-    /// The other side writes no more.
+    /// The other side has stopped writing.
     pub const READ_CLOSED: Self = Self(4);
-    /// The other side reads no more.
+    /// The other side has stopped reading.
     pub const WRITE_CLOSED: Self = Self(8);
     /// The descriptor has an error, which the next read or write returns.
     pub const ERROR: Self = Self(16);
 
-    /// Whether reading is worth a try: bytes, an end or an error wait there.
+    /// Whether a read is worth a try: bytes, an end or an error may be waiting.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.0 & (Self::READABLE.0 | Self::READ_CLOSED.0 | Self::ERROR.0) != 0
     }
 
-    /// Whether writing is worth a try: there is room, or an error waits there.
+    /// Whether a write is worth a try: there may be room or an error.
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.0 & (Self::WRITABLE.0 | Self::WRITE_CLOSED.0 | Self::ERROR.0) != 0

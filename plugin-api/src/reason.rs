@@ -3,17 +3,17 @@
 use core::fmt;
 use std::borrow::Cow;
 
-/// At most so many bytes in a reason's code.
+/// The most bytes in a reason's code.
 const LONGEST_CODE: usize = 64;
 
-/// At most so many bytes in a reason's text; the rest is cut off. It travels in one control
-/// message with room to spare.
+/// The most bytes in a reason's text; the rest is cut off. A reason fits in one control message
+/// with room to spare.
 const LONGEST_TEXT: usize = 1024;
 
 /// A code for programs and a sentence for people.
 ///
-/// Who said it is kept apart from what was said, so that a server's reason cannot be mistaken for
-/// a plugin's. What a plugin makes is always [`By::Plugin`].
+/// The giver of a reason is kept apart from its code, so that a server's reason cannot be mistaken
+/// for a plugin's. A reason made by a plugin is always [`By::Plugin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     by: By,
@@ -26,17 +26,16 @@ pub struct Reason {
 pub enum By {
     /// The plugin at the other end, or this one.
     Plugin,
-    /// A server on the way.
+    /// A server on the path.
     Server,
 }
 
 impl Reason {
-    /// A plugin's reason: a kebab-case code, and a sentence of at most 1 KiB (what is longer is
-    /// cut off).
+    /// A plugin's reason: a kebab-case code, and a sentence of at most 1 KiB (the rest is cut off).
     ///
     /// # Panics
     ///
-    /// When the code is not 1 to 64 of `a-z 0-9 -`.
+    /// If the code is not 1 to 64 of `a-z 0-9 -`.
     #[must_use]
     #[track_caller]
     pub fn new(code: &'static str, text: impl Into<String>) -> Self {
@@ -44,14 +43,14 @@ impl Reason {
         Self { by: By::Plugin, code: Cow::Borrowed(code), text: cut(text.into()) }
     }
 
-    /// A reason that came from elsewhere; none when its code is not a code.
+    /// A reason that came from elsewhere; `None` if its code is invalid.
     #[cfg(feature = "host")]
     #[must_use]
     pub fn from_parts(by: By, code: &str, text: &str) -> Option<Self> {
         is_code(code).then(|| Self::received(by, code, text))
     }
 
-    /// A reason as the host tells it; the host has checked it.
+    /// A reason as the host delivers it; the host has checked it.
     pub(crate) fn received(by: By, code: &str, text: &str) -> Self {
         Self { by, code: Cow::Owned(code.to_owned()), text: cut(text.to_owned()) }
     }
@@ -95,7 +94,7 @@ fn is_code(code: &str) -> bool {
         && code.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-/// The text without what is beyond the limit.
+/// Cuts off the part of the text that is beyond the limit.
 fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(LONGEST_TEXT));
     text

@@ -1,8 +1,8 @@
-//! Which plugin a channel should lead to, or is to be called.
+//! Which plugin to open a channel to, or to call.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The plugin to open a channel to, or to call: a name, a least version, and where it may be.
+/// The plugin to open a channel to, or to call: a name, a least version, and a place.
 ///
 /// ```
 /// use trunkline_plugin::Target;
@@ -19,8 +19,9 @@ pub struct Target {
     hint: Hint,
 }
 
-/// Where the host found the plugin the last time, in the host's own terms; 0 says nothing. It makes
-/// the next call faster, and means nothing else: targets that differ in it alone are equal.
+/// Where the host found the plugin the last time, in the host's own terms; 0 means unknown. It
+/// makes the next call faster and has no other effect: targets that differ only in the hint are
+/// equal.
 #[derive(Debug, Default)]
 struct Hint(AtomicU64);
 
@@ -38,10 +39,10 @@ impl PartialEq for Hint {
 
 impl Eq for Hint {}
 
-/// Where the plugin may be.
+/// Where to look for the plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// On this server if it is here, else on any linked server that has it.
+    /// On this server if it exists here, else on any linked server that has it.
     Anywhere,
     /// On this server only.
     Here,
@@ -50,13 +51,13 @@ pub enum Place {
 }
 
 impl Target {
-    /// The plugin with this name, of any version, wherever it is.
+    /// The plugin with this name, of any version, on any server.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), version: 0, place: Place::Anywhere, hint: Hint::default() }
     }
 
-    /// Of this version or a later one.
+    /// Requires this version or a later one.
     #[must_use]
     pub fn version(mut self, least: u64) -> Self {
         self.version = least;
@@ -83,7 +84,7 @@ impl Target {
         &self.name
     }
 
-    /// The least version that will do.
+    /// The least version that suffices.
     #[must_use]
     pub fn least_version(&self) -> u64 {
         self.version
@@ -97,7 +98,7 @@ impl Target {
         self.hint.0.store(hint, Ordering::Relaxed);
     }
 
-    /// Where it may be.
+    /// Where to look for it.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place

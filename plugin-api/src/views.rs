@@ -1,4 +1,4 @@
-//! Between the types that people use and the views that cross the boundary.
+//! Conversions between the public types and the views that cross the boundary.
 
 use crate::abi::{Bytes, EntryView, OutcomeView, ReasonView, ServerView};
 use crate::{By, Caller, Entry, Key, Reason, Server, Unanswered};
@@ -27,7 +27,7 @@ impl Reason {
 }
 
 impl OutcomeView {
-    /// Shows what became of a call, for the time of `show`.
+    /// Shows the outcome of a call, for the time of `show`.
     #[cfg(feature = "host")]
     pub(crate) fn show<R>(outcome: Result<&[u8], &Unanswered>, show: impl FnOnce(&Self) -> R) -> R {
         let nothing = Bytes::text("");
@@ -56,7 +56,8 @@ impl OutcomeView {
             1 => Err(Unanswered::Refused(why())),
             2 => Err(Unanswered::Cancelled),
             3 => Err(Unanswered::Deadline),
-            // Whatever else a later version may have: it has no answer, and may have been done.
+            // A later version may have other outcomes: no answer came, and the call may have been
+            // done.
             _ => Err(Unanswered::Lost(why())),
         }
     }

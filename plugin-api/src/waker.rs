@@ -1,4 +1,4 @@
-//! A handle with which a plugin's own threads call for their plugin.
+//! A handle by which a plugin's own threads wake their plugin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::abi::WakerView;
 
 /// Has [`Plugin::wake`](crate::Plugin::wake) called soon, from any thread.
 ///
-/// It may be kept as long as one likes: after the end of its plugin it does nothing. It becomes a
+/// It may be kept for any time; after the end of its plugin it has no effect. It converts into a
 /// [`std::task::Waker`] with `into()`, so that futures can be polled on the host loop.
 pub struct Waker(WakerView);
 
@@ -23,7 +23,7 @@ impl Waker {
         Self(view)
     }
 
-    /// Has the plugin's `wake` called. Several calls may be told as one.
+    /// Has the plugin's `wake` called. Several calls may be merged into one.
     pub fn wake(&self) {
         // SAFETY: this is an owner of the data, so it is alive.
         unsafe { (self.0.wake)(self.0.data) }

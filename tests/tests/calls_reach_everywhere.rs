@@ -177,7 +177,7 @@ fn a_call_that_cannot_be_made_is_refused_with_its_reason() {
     assert_eq!(asker.ask("call inline 0 say hello"), "now deadline", "zero is past");
     assert_eq!(asker.ask("call process 0 say hello"), "now deadline", "zero is past");
     let none = asker.call("echo", "who");
-    assert_eq!(none, "now refused no-calls: this plugin takes no calls");
+    assert_eq!(none, "now refused no-calls: this plugin accepts no calls");
     for callee in ["inline", "process"] {
         let long = asker.ask(&format!("long {callee} 1073741824"));
         let expected = "now refused limit-reached: the request has 1073741824 bytes, at most \

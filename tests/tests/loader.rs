@@ -192,7 +192,8 @@ fn a_host_of_version_1_0_runs_a_plugin_of_today_and_refuses_what_it_lacks() {
                    plugin::dials: invites not-supported\n\
                    plugin::dials: call Over(Err(Refused(Reason { by: Server, \
                    code: \"not-supported\", \
-                   text: \"this server knows no calls: its API is older than 1.2\" })))\n\
+                   text: \"this server's plugin API is older than 1.2 and has no calls; \
+                   run a newer server\" })))\n\
                    open: Accept\n\
                    said: join 9 9\n";
     assert_eq!(run(Api::OlderMinor, &plugin(Api::Ours, "dials")), refused);
@@ -205,7 +206,7 @@ fn a_newer_host_runs_older_and_equal_plugins() {
     let run = |file: PathBuf| run(Api::NewerMinor, &file);
     let older = "open: Accept\nsaid: join 9 9\ncall: None\nsaid: \nask: None\n";
     assert_eq!(run(plugin(Api::OlderMinor, "echo")), older, "it is told of no call");
-    let refused = "call: Some(())\nsaid: refuse_call 7 no-calls: this plugin takes no calls\n";
+    let refused = "call: Some(())\nsaid: refuse_call 7 no-calls: this plugin accepts no calls\n";
     let today = format!("open: Accept\nsaid: join 9 9\n{refused}ask: None\n");
     assert_eq!(run(plugin(Api::Ours, "echo")), today);
     let served = format!(
@@ -226,7 +227,7 @@ fn a_newer_host_runs_older_and_equal_plugins() {
                  open: Accept\n\
                  said: join 9 9\n\
                  call: Some(())\n\
-                 said: refuse_call 7 no-calls: this plugin takes no calls\n\
+                 said: refuse_call 7 no-calls: this plugin accepts no calls\n\
                  plugin::newer: asked, the host answers Some(42)\n\
                  ask: Some(Ok(()))\n";
     assert_eq!(run(plugin(Api::NewerMinor, "newer")), equal);

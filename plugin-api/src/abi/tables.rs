@@ -7,14 +7,14 @@ use super::{
     Sink, Status, TargetView, WakerView,
 };
 
-/// What a plugin's file gives its host.
+/// What a plugin's file offers its host.
 ///
 /// Each function after `start` takes the pointer that `start` gave.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = ModuleRef, prefix_fields = ModulePrefix)))]
 pub struct ModuleTable {
-    /// Whether a panic in this file can be caught; if not, it would end the host.
+    /// Whether a panic in this file can be caught. If not, it would end the host.
     pub unwinds: bool,
     /// Shows name, version, uses and invites.
     pub about: unsafe extern "C" fn(out: Sink<AboutView>),
@@ -39,15 +39,15 @@ pub struct ModuleTable {
     ) -> Status,
     /// A channel that the plugin opened is up.
     pub opened: unsafe extern "C" fn(plugin: *mut (), channel: u64) -> Status,
-    /// There is room for so many more bytes.
+    /// There is room for that many more bytes.
     pub credit: unsafe extern "C" fn(plugin: *mut (), channel: u64, room: u64) -> Status,
     /// Bytes from the other end.
     pub write: unsafe extern "C" fn(plugin: *mut (), channel: u64, bytes: Bytes) -> Status,
-    /// The other end writes no more.
+    /// The other end no longer writes.
     pub close: unsafe extern "C" fn(plugin: *mut (), channel: u64) -> Status,
-    /// The other end reads no more.
+    /// The other end no longer reads.
     pub stop_read: unsafe extern "C" fn(plugin: *mut (), channel: u64) -> Status,
-    /// The channel is gone; null when both ends closed it in order.
+    /// The channel has ended; null if both ends closed it in order.
     pub ended:
         unsafe extern "C" fn(plugin: *mut (), channel: u64, why: *const ReasonView) -> Status,
     /// The directory changed: 0 appeared, 1 changed, 2 left.
@@ -65,7 +65,7 @@ pub struct ModuleTable {
     pub ready: unsafe extern "C" fn(plugin: *mut (), watch: u64, readiness: u8) -> Status,
     /// A waker was used.
     pub wake: unsafe extern "C" fn(plugin: *mut ()) -> Status,
-    /// The server ends.
+    /// The server stops.
     #[sabi(last_prefix_field)]
     pub stop: unsafe extern "C" fn(plugin: *mut ()) -> Status,
     // Since 1.2.
@@ -77,21 +77,21 @@ pub struct ModuleTable {
         caller: *const EntryView,
         request: Bytes,
     ) -> Status,
-    /// Nobody waits for the answer to a call any more.
+    /// The caller no longer waits for the answer to a call.
     #[sabi(missing_field(option))]
     pub cancelled: unsafe extern "C" fn(plugin: *mut (), call: u64) -> Status,
-    /// What became of a call.
+    /// The outcome of a call.
     #[sabi(missing_field(option))]
     pub reply:
         unsafe extern "C" fn(plugin: *mut (), call: u64, outcome: *const OutcomeView) -> Status,
 }
 
-/// What a host gives an instance; each function takes the instance's context.
+/// What a host offers an instance; each function takes the instance's context.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = HostRef, prefix_fields = HostPrefix)))]
 pub struct HostTable {
-    /// Under which name the plugin runs, and where.
+    /// Shows the name under which the plugin runs, and its server.
     pub identity: unsafe extern "C" fn(context: *const (), out: Sink<IdentityView>) -> Status,
     /// Opens a channel.
     pub open: unsafe extern "C" fn(
@@ -100,34 +100,34 @@ pub struct HostTable {
         channel: *mut u64,
         refusal: Sink<ReasonView>,
     ) -> Status,
-    /// Accepts a channel whose answer was to come later.
+    /// Accepts a channel that was answered with "later".
     pub accept: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
-    /// Refuses a channel whose answer was to come later.
+    /// Refuses a channel that was answered with "later".
     pub refuse:
         unsafe extern "C" fn(context: *const (), channel: u64, why: *const ReasonView) -> Status,
-    /// Writes bytes and tells how many were taken.
+    /// Writes bytes and returns how many were taken.
     pub write: unsafe extern "C" fn(
         context: *const (),
         channel: u64,
         bytes: Bytes,
         taken: *mut usize,
     ) -> Status,
-    /// Gives credit for so many more bytes.
+    /// Gives credit for that many more bytes.
     pub credit: unsafe extern "C" fn(context: *const (), channel: u64, amount: u64) -> Status,
-    /// Bytes are consumed only by `credit` from now on.
+    /// From now on, bytes are consumed only by `credit`.
     pub hold: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
-    /// This end writes no more.
+    /// This end no longer writes.
     pub close: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
-    /// This end reads no more.
+    /// This end no longer reads.
     pub stop_read: unsafe extern "C" fn(context: *const (), channel: u64) -> Status,
     /// Ends a channel at once.
     pub abort:
         unsafe extern "C" fn(context: *const (), channel: u64, why: *const ReasonView) -> Status,
-    /// Joins two ends of the plugin's.
+    /// Joins two ends of the plugin.
     pub join: unsafe extern "C" fn(context: *const (), a: u64, b: u64) -> Status,
     /// Sets a timer; `after` is in nanoseconds.
     pub set_timer: unsafe extern "C" fn(context: *const (), after: u64, timer: *mut u64) -> Status,
-    /// Takes a timer back.
+    /// Cancels a timer.
     pub cancel_timer: unsafe extern "C" fn(context: *const (), timer: u64) -> Status,
     /// Watches a file descriptor.
     pub watch: unsafe extern "C" fn(
@@ -137,7 +137,7 @@ pub struct HostTable {
         watch: *mut u64,
         refusal: Sink<ReasonView>,
     ) -> Status,
-    /// Watches it no more.
+    /// Stops watching it.
     pub unwatch: unsafe extern "C" fn(context: *const (), watch: u64) -> Status,
     /// Makes a waker with one owner.
     pub waker: unsafe extern "C" fn(context: *const (), out: Sink<WakerView>) -> Status,
@@ -145,11 +145,11 @@ pub struct HostTable {
     pub directory: unsafe extern "C" fn(context: *const (), out: Sink<EntryView>) -> Status,
     /// Shows each link that is up.
     pub links: unsafe extern "C" fn(context: *const (), out: Sink<ServerView>) -> Status,
-    /// Tells the message of the panic for which the running call will answer `PANICKED`.
+    /// Reports the message of the panic for which the running call will answer `PANICKED`.
     #[sabi(last_prefix_field)]
     pub panicked: unsafe extern "C" fn(context: *const (), message: Bytes) -> Status,
     // Since 1.1.
-    /// Opens a link to the server at an address, and tells the key that is expected there.
+    /// Opens a link to the server at an address, and returns the key that is expected there.
     #[sabi(missing_field(option))]
     pub open_link: unsafe extern "C" fn(
         context: *const (),
@@ -164,8 +164,8 @@ pub struct HostTable {
         server: *const [u8; 32],
         refusal: Sink<ReasonView>,
     ) -> Status,
-    /// Shows the server's addresses that reach at least so far: 0 on this machine, 1 in this
-    /// network, 2 everywhere.
+    /// Shows the server's addresses with at least this reach: 0 this machine, 1 this network, 2
+    /// everywhere.
     #[sabi(missing_field(option))]
     pub addresses: unsafe extern "C" fn(context: *const (), reach: u8, out: Sink<Bytes>) -> Status,
     /// Adds a name and its least version to those that the plugin opens channels to.
@@ -181,9 +181,9 @@ pub struct HostTable {
     pub invites:
         unsafe extern "C" fn(context: *const (), name: Bytes, refusal: Sink<ReasonView>) -> Status,
     // Since 1.2.
-    /// Calls another plugin; `deadline` is in nanoseconds, and the greatest one never comes.
-    /// `DONE`: the outcome was shown. `LATER`: it is told for `call`. `hint` is the host's, 0 at
-    /// first.
+    /// Calls another plugin; `deadline` is in nanoseconds, and the greatest value never passes.
+    /// `DONE`: the outcome was shown. `LATER`: it follows for `call`. `hint` belongs to the host,
+    /// and is 0 at first.
     #[sabi(missing_field(option))]
     pub call: unsafe extern "C" fn(
         context: *const (),
@@ -194,7 +194,7 @@ pub struct HostTable {
         call: *mut u64,
         outcome: Sink<OutcomeView>,
     ) -> Status,
-    /// Takes a call back.
+    /// Cancels a call.
     #[sabi(missing_field(option))]
     pub cancel_call: unsafe extern "C" fn(context: *const (), call: u64) -> Status,
     /// Answers a call.
@@ -206,18 +206,18 @@ pub struct HostTable {
         unsafe extern "C" fn(context: *const (), call: u64, why: *const ReasonView) -> Status,
 }
 
-/// What a process that loads plugins gives each file; called on any thread, with the file's owner.
+/// What a process that loads plugins offers each file; called on any thread, with the file's owner.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = LogRef, prefix_fields = LogPrefix)))]
 pub struct LogTable {
-    /// The most detailed level that anybody listens to: 0 none, 1 error to 5 trace.
+    /// The most detailed level that is recorded: 0 none, 1 error to 5 trace.
     pub max_level: unsafe extern "C" fn(owner: *const ()) -> u8,
     /// Whether a record of this level would be kept.
     pub enabled: unsafe extern "C" fn(owner: *const (), level: u8) -> bool,
     /// Records.
     pub record: unsafe extern "C" fn(owner: *const (), record: *const RecordView),
-    /// Tells that code of this file panics, and where.
+    /// Reports a panic in this file's code, and where it happened.
     #[sabi(last_prefix_field)]
     pub panics: unsafe extern "C" fn(owner: *const (), message: Bytes, location: Bytes),
 }

@@ -1,5 +1,5 @@
-//! What crosses the boundary in a call: frozen structs, for the time of the call unless said
-//! otherwise.
+//! The types that cross the boundary in a call: frozen structs, valid for the time of the call
+//! unless said otherwise.
 
 use abi_stable::StableAbi;
 
@@ -9,7 +9,7 @@ use abi_stable::StableAbi;
 pub struct Status(pub u8);
 
 impl Status {
-    /// It was done; from `open`: the channel is accepted.
+    /// It was done. From `open`: the channel is accepted.
     pub const DONE: Self = Self(0);
     /// It was refused, and the reason was put into the sink.
     pub const REFUSED: Self = Self(1);
@@ -44,18 +44,18 @@ impl Bytes {
     ///
     /// # Safety
     ///
-    /// What the view was made of must be alive and unchanged for `'a`.
+    /// The source of the view must be alive and unchanged for `'a`.
     #[must_use]
     pub const unsafe fn as_slice<'a>(self) -> &'a [u8] {
         // SAFETY: `new` took pointer and length from a slice, which the caller says still lives.
         unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
     }
 
-    /// The text; nothing when it is not UTF-8.
+    /// The text; `None` if it is not UTF-8.
     ///
     /// # Safety
     ///
-    /// What the view was made of must be alive and unchanged for `'a`.
+    /// The source of the view must be alive and unchanged for `'a`.
     #[must_use]
     pub const unsafe fn as_text<'a>(self) -> &'a str {
         // SAFETY: the caller's promise is the same.
@@ -66,7 +66,7 @@ impl Bytes {
     }
 }
 
-/// A function of the caller's to which the callee shows a value, so that the caller copies it.
+/// A function of the caller to which the callee passes a value, so that the caller copies it.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct Sink<T> {
@@ -75,24 +75,24 @@ pub struct Sink<T> {
 }
 
 impl<T> Sink<T> {
-    /// A sink that gives each item to `take`, which must not panic and must outlive the call that
-    /// the sink is handed to.
+    /// A sink that passes each item to `take`, which must not panic and must outlive the call that
+    /// receives the sink.
     pub fn new<F: FnMut(&T)>(take: &mut F) -> Self {
         Self { slot: (&raw mut *take).cast(), put: put::<T, F> }
     }
 
-    /// Shows an item.
+    /// Passes an item.
     ///
     /// # Safety
     ///
-    /// The call that the sink was handed to must not have returned yet.
+    /// The call that received the sink must not have returned yet.
     pub unsafe fn put(self, item: &T) {
         // SAFETY: `new` paired slot and function, and by the caller's promise the slot is alive.
         unsafe { (self.put)(self.slot, item) }
     }
 }
 
-/// Gives an item to the closure in the slot.
+/// Passes an item to the closure in the slot.
 unsafe extern "C" fn put<T, F: FnMut(&T)>(slot: *mut (), item: *const T) {
     // SAFETY: `Sink::new` made the slot of an exclusive borrow of an `F`, and only one `put` runs
     // at a time, since a sink stays on the thread of its call; the item is borrowed.
@@ -104,7 +104,7 @@ unsafe extern "C" fn put<T, F: FnMut(&T)>(slot: *mut (), item: *const T) {
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct ReasonView {
-    /// 0 a plugin, 1 a server. What a plugin says here is not believed.
+    /// 0 a plugin, 1 a server. The value is ignored if it comes from a plugin.
     pub by: u8,
     /// Kebab-case, 1 to 64 bytes.
     pub code: Bytes,
@@ -112,7 +112,7 @@ pub struct ReasonView {
     pub text: Bytes,
 }
 
-/// What became of a call.
+/// The outcome of a call.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct OutcomeView {
@@ -138,7 +138,7 @@ pub struct EntryView {
     pub local: bool,
 }
 
-/// A server, which is also all that there is to say about a link to it.
+/// A server; a link is shown as the server at its other side.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct ServerView {
@@ -148,7 +148,7 @@ pub struct ServerView {
     pub name: Bytes,
 }
 
-/// Under which name a plugin runs, and where.
+/// The name under which a plugin runs, and its server.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct IdentityView {
@@ -192,11 +192,11 @@ pub struct AboutView {
     pub version: u64,
     /// The plugins that it opens channels to.
     pub uses: *const UseView,
-    /// How many they are.
+    /// The number of `uses`.
     pub uses_len: usize,
     /// The names of the plugins that should connect to it.
     pub invites: *const Bytes,
-    /// How many they are.
+    /// The number of `invites`.
     pub invites_len: usize,
 }
 
@@ -206,21 +206,21 @@ pub struct AboutView {
 pub struct RecordView {
     /// 1 error to 5 trace.
     pub level: u8,
-    /// What it says.
+    /// Its text.
     pub message: Bytes,
-    /// The module that says it; empty when unknown.
+    /// The module that made it; empty if unknown.
     pub module: Bytes,
-    /// The file that says it; empty when unknown.
+    /// The file that made it; empty if unknown.
     pub file: Bytes,
     /// The line, from 1; 0 when unknown.
     pub line: u32,
 }
 
-/// A [`Waker`](crate::Waker): shared data and what to do with it, on any thread.
+/// A [`Waker`](crate::Waker): shared data and the functions for it, on any thread.
 #[repr(C)]
 #[derive(StableAbi, Clone, Copy)]
 pub struct WakerView {
-    /// What the functions take.
+    /// The argument of the functions.
     pub data: *const (),
     /// Wakes the plugin.
     pub wake: unsafe extern "C" fn(data: *const ()),

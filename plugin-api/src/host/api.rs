@@ -1,4 +1,4 @@
-//! What a server does for one plugin.
+//! What a server offers one plugin.
 
 use std::os::fd::BorrowedFd;
 use std::task::Waker;
@@ -14,12 +14,12 @@ use crate::{
 pub struct Callee<'a> {
     /// The wanted name, as the plugin wrote it: any bytes.
     pub name: &'a [u8],
-    /// The least version that will do.
+    /// The least version that suffices.
     pub version: u64,
     /// Where it may be.
     pub place: CalleePlace<'a>,
-    /// What the host has put here the last time that the target was used, 0 at first. A plugin can
-    /// put anything here.
+    /// What the host stored here when the target was last used, 0 at first. A plugin can put any
+    /// value here.
     pub hint: u64,
 }
 
@@ -34,15 +34,15 @@ pub enum CalleePlace<'a> {
     Server(&'a str),
 }
 
-/// Who is shown what became of a call, at most once.
+/// Receives the outcome of a call, at most once.
 pub type ShowOutcome<'a> = &'a mut dyn FnMut(Result<&[u8], &Unanswered>);
 
 /// The server as one plugin instance reaches it: the counterpart of [`Host`](crate::Host).
 ///
 /// Every method is called on the thread of the host loop, while a callback of the plugin is on the
-/// stack, from [`Module::create`](super::Module::create) on. None may call the instance: what
-/// follows from it is told later. A plugin can pass any number for a channel, a call, a timer or a
-/// watch.
+/// stack, from [`Module::create`](super::Module::create) on. No method may call the instance;
+/// consequences are delivered later. A plugin can pass any number for a channel, a call, a timer or
+/// a watch.
 pub trait HostApi {
     /// The name under which the plugin runs here.
     fn name(&self) -> String;
@@ -59,19 +59,19 @@ pub trait HostApi {
     /// The plugin refuses a channel that it answered with `Later`.
     fn refuse(&self, channel: Channel, why: Reason);
 
-    /// The plugin writes; the answer is how many bytes were taken.
+    /// The plugin writes. Returns how many bytes were taken.
     fn write(&self, channel: Channel, bytes: &[u8]) -> usize;
 
-    /// The plugin has consumed so many bytes of a channel that it holds.
+    /// The plugin has consumed that many bytes of a channel that it holds.
     fn credit(&self, channel: Channel, amount: u64);
 
-    /// The plugin gives credit for this channel by hand from now on.
+    /// From now on the plugin gives credit for this channel by hand.
     fn hold(&self, channel: Channel);
 
-    /// The plugin writes no more.
+    /// The plugin no longer writes.
     fn close(&self, channel: Channel);
 
-    /// The plugin reads no more.
+    /// The plugin no longer reads.
     fn stop_read(&self, channel: Channel);
 
     /// The plugin ends a channel at once.
@@ -80,16 +80,16 @@ pub trait HostApi {
     /// The plugin joins two of its ends.
     fn join(&self, a: Channel, b: Channel);
 
-    /// The plugin wants to be told after this time.
+    /// The plugin sets a timer for this time from now.
     fn set_timer(&self, after: Duration) -> Timer;
 
-    /// The plugin takes a timer back.
+    /// The plugin cancels a timer.
     fn cancel_timer(&self, timer: Timer);
 
-    /// The plugin wants to be told of this descriptor's edges. It stays the plugin's.
+    /// The plugin watches this descriptor's edges. The descriptor still belongs to the plugin.
     fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> Result<Watch, Reason>;
 
-    /// The plugin wants to be told no more. The descriptor may be closed by now.
+    /// The plugin stops watching. The descriptor may be closed by now.
     fn unwatch(&self, watch: Watch);
 
     /// Makes a waker, which may be used on any thread and outlive the instance.
@@ -101,35 +101,35 @@ pub trait HostApi {
     /// Every link that is up.
     fn links(&self) -> Vec<Link>;
 
-    /// The plugin opens a link to the server at a multiserver address, and is told the key that
-    /// the address names. One attempt, whose outcome is told as a change of the link.
+    /// The plugin opens a link to the server at a multiserver address. Returns the key that the
+    /// address names. One attempt is made; its outcome is reported as a change of the link.
     ///
     /// # Errors
     ///
     /// `not-allowed` without the permission `links`, `bad-address`, `limit-reached`.
     fn open_link(&self, address: &str) -> Result<Key, Reason>;
 
-    /// The plugin ends the link to a server, which is not dialled again until a directory changes
-    /// or a plugin opens it.
+    /// The plugin ends the link to a server, which is redialled only after a directory changes or a
+    /// plugin opens it.
     ///
     /// # Errors
     ///
     /// `not-allowed` without the permission `links`, `unknown-server` when there is no link.
     fn close_link(&self, server: Key) -> Result<(), Reason>;
 
-    /// The multiserver addresses of this server that reach at least so far, the best one first.
+    /// The multiserver addresses of this server with at least this reach, the best one first.
     fn addresses(&self, reach: Reach) -> Vec<String>;
 
-    /// The plugin opens channels to this name, at this version or later, besides those of its
-    /// [`About`](crate::About). The name can be any text.
+    /// The plugin declares that it opens channels to this name, at this version or later, besides
+    /// those of its [`About`](crate::About). The name can be any text.
     ///
     /// # Errors
     ///
     /// `bad-name`, or `limit-reached` from the 65th on, with those of its `About`.
     fn uses(&self, name: &str, version: u64) -> Result<(), Reason>;
 
-    /// Plugins with this name on other servers should connect to the plugin, besides those of its
-    /// [`About`](crate::About). The name can be any text.
+    /// The plugin declares that plugins with this name on other servers should connect to it,
+    /// besides those of its [`About`](crate::About). The name can be any text.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ pub trait HostApi {
     fn invites(&self, name: &str) -> Result<(), Reason>;
 
     /// The plugin calls another one. Either the outcome is shown before this returns, or the call
-    /// is given whose outcome is told later. Other instances may be called meanwhile.
+    /// is returned whose outcome follows later. Other instances may be called meanwhile.
     fn call(
         &self,
         callee: &mut Callee<'_>,
@@ -146,7 +146,7 @@ pub trait HostApi {
         outcome: ShowOutcome<'_>,
     ) -> Option<Call>;
 
-    /// The plugin takes a call back.
+    /// The plugin cancels a call.
     fn cancel(&self, call: Call);
 
     /// The plugin answers a call.
@@ -156,6 +156,6 @@ pub trait HostApi {
     fn refuse_call(&self, call: Call, why: Reason);
 
     /// A method of this trait panicked with this message, while it served the plugin. The plugin
-    /// saw an error and goes on.
+    /// received an error and goes on.
     fn host_panicked(&self, message: &str);
 }

@@ -1,4 +1,4 @@
-//! What belongs to a running instance on the host's side.
+//! The host's part of a running instance.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -12,9 +12,9 @@ thread_local! {
     static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
 }
 
-/// The server as this instance reaches it, and where its panics are noted.
+/// The server as this instance reaches it, and the record of its panics.
 ///
-/// Its address is what the instance's host functions are handed.
+/// The instance's host functions receive its address.
 pub(crate) struct Context {
     api: Rc<dyn HostApi>,
     log_target: String,
@@ -60,14 +60,14 @@ impl Context {
         unsafe { CURRENT.get().as_ref() }.map(look)
     }
 
-    /// The panic hook says that a panic begins; the plugin may still catch it by itself.
+    /// The panic hook reports the beginning of a panic; the plugin may still catch it.
     pub(crate) fn panics(&self, message: &str, location: &str) {
         let location = Some(location.to_owned());
         self.panic.replace(Panic { message: message.to_owned(), location });
     }
 
-    /// The guard says that a panic left the callback. The hook's location is that of this panic
-    /// when they agree about the message; a resumed panic passes the hook by.
+    /// The guard reports that a panic left the callback. The hook's location belongs to this panic
+    /// if the messages are equal; a resumed panic does not reach the hook.
     pub(crate) fn panicked(&self, message: &str) {
         let mut panic = self.panic.borrow_mut();
         if panic.message != message {
@@ -75,7 +75,7 @@ impl Context {
         }
     }
 
-    /// The failure that the callback which just panicked ended in.
+    /// The failure of the callback that has just panicked.
     #[cold]
     pub(crate) fn failure(&self) -> Failure {
         let Panic { message, location } = self.panic.take();

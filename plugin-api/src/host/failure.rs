@@ -4,17 +4,17 @@ use std::fmt;
 
 use crate::Reason;
 
-/// Why a callback did not end as it should; the instance should be dropped.
+/// Why a callback failed. The instance should be dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// It panicked.
     Panicked {
-        /// What the panic says.
+        /// The panic's message.
         message: String,
-        /// `file:line:column`, when the plugin's panic hook told it.
+        /// `file:line:column`, if the plugin's panic hook reported it.
         location: Option<String>,
     },
-    /// The plugin broke the contract: how.
+    /// The plugin broke the contract in this way.
     Misused(String),
 }
 
@@ -33,7 +33,7 @@ impl std::error::Error for Failure {}
 /// Why an instance did not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartError {
-    /// The plugin says why it does not.
+    /// The plugin's own reason.
     Refused(Reason),
     /// It failed.
     Failed(Failure),

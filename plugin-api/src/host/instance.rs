@@ -19,15 +19,15 @@ use crate::{
 /// After a [`Failure`] the instance should be dropped. Dropping it drops the plugin.
 pub struct Instance {
     module: ModuleRef,
-    /// What the module's `start` gave; only the module looks into it.
+    /// What the module's `start` returned; only the module looks into it.
     plugin: *mut (),
     context: Rc<Context>,
 }
 
 /// The functions of a module take the pointer of the instance, here always `self.plugin`.
 ///
-/// That is what each `SAFETY: own pointer` below says: `start` of the same module gave it, it is
-/// dropped by `drop` only, and `&mut self` keeps a second callback out while one is running.
+/// Each `SAFETY: own pointer` below stands for this: `start` of the same module returned it, only
+/// `drop` drops it, and `&mut self` excludes a second callback while one is running.
 impl Instance {
     /// Starts the plugin.
     pub(super) fn start(
@@ -90,7 +90,7 @@ impl Instance {
         self.tell(|module, plugin| unsafe { (module.opened())(plugin, channel.0) })
     }
 
-    /// There is room to write so many more bytes.
+    /// There is room to write that many more bytes.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Instance {
         self.tell(|module, plugin| unsafe { (module.write())(plugin, channel.0, bytes) })
     }
 
-    /// The other end writes no more.
+    /// The other end no longer writes.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Instance {
         self.tell(|module, plugin| unsafe { (module.close())(plugin, channel.0) })
     }
 
-    /// The other end reads no more.
+    /// The other end no longer reads.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Instance {
         self.tell(|module, plugin| unsafe { (module.stop_read())(plugin, channel.0) })
     }
 
-    /// A channel is gone: the last word about it.
+    /// A channel has ended: its last event.
     ///
     /// # Errors
     ///
@@ -207,8 +207,8 @@ impl Instance {
         self.tell(|module, plugin| unsafe { (module.wake())(plugin) })
     }
 
-    /// Another plugin calls. The answer is none where the plugin was built for an API that knows no
-    /// calls, and was not told.
+    /// Another plugin calls. Returns `None` if the plugin was built for an API without calls; it
+    /// was not called then.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Instance {
             .map(Some)
     }
 
-    /// Nobody waits for the answer to a call any more.
+    /// The caller no longer waits for the answer to a call.
     ///
     /// # Errors
     ///
@@ -238,7 +238,7 @@ impl Instance {
         self.tell(|_, plugin| unsafe { function(plugin, call.0) })
     }
 
-    /// What became of a call.
+    /// The outcome of a call.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ impl Instance {
         })
     }
 
-    /// The server ends, or removes the plugin.
+    /// The server stops, or removes the plugin.
     ///
     /// # Errors
     ///
@@ -302,10 +302,10 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// What a plugin did wrong that says no without a reason.
+/// The misuse of a plugin that refuses without a valid reason.
 const NO_REASON: &str = "it refused without a valid reason";
 
-/// The plugin's own reason; none when its code is not a code.
+/// The plugin's own reason; `None` if its code is invalid.
 fn reason_of(view: &ReasonView) -> Option<Reason> {
     // SAFETY: a sink is shown what is alive.
     let (code, text) = unsafe { (view.code.as_text(), view.text.as_text()) };

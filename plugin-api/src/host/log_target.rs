@@ -6,13 +6,13 @@ use super::context::Context;
 use crate::abi::{self, Bytes, LogRef, LogTable, Provides, RecordView};
 use crate::guard::guard;
 
-/// A plugin's file, as the owner of the records that no running callback explains.
+/// A plugin's file, as the owner of records that no running callback accounts for.
 pub(crate) struct Owner {
     target: String,
 }
 
 impl Owner {
-    /// An owner that lives as long as the file's code, which is for ever.
+    /// An owner that lives as long as the file's code, which is forever.
     pub(crate) fn leaked(name: &str) -> *const () {
         let owner: &'static Self = Box::leak(Box::new(Self { target: target_of(name) }));
         (&raw const *owner).cast()
@@ -49,7 +49,7 @@ unsafe extern "C" fn enabled(owner: *const (), level: u8) -> bool {
 }
 
 unsafe extern "C" fn record(owner: *const (), view: *const RecordView) {
-    // A logger that panics cannot be told to anybody, least of all to the log.
+    // A panic of the logger cannot be reported, least of all to the log.
     let _ = guard(|| {
         // SAFETY: the plugin passes the owner that it was given, and lends the record.
         let (owner, view) = unsafe { (&*owner.cast(), &*view) };
@@ -71,12 +71,12 @@ unsafe extern "C" fn panics(owner: *const (), message: Bytes, location: Bytes) {
     });
 }
 
-/// Gives the target of the instance whose callback runs on this thread, else that of the file.
+/// Passes the target of the instance whose callback runs on this thread, else that of the file.
 fn with_target<R>(owner: &Owner, mut take: impl FnMut(&str) -> R) -> R {
     Context::current(|context| take(context.log_target())).unwrap_or_else(|| take(&owner.target))
 }
 
-/// Hands a record to this process's logger.
+/// Passes a record to this process's logger.
 ///
 /// # Safety
 ///

@@ -4,12 +4,12 @@
 //! loader, and starts an [`Instance`] of it. Each callback of [`Plugin`](crate::Plugin) is a
 //! method of the instance; each method of [`Host`](crate::Host) arrives at the `HostApi`.
 //!
-//! * All of it stays on one thread. A method of an instance takes `&mut self`, so that a plugin
-//!   that is on the stack cannot be entered again.
-//! * No panic crosses, in either direction. A plugin's becomes a [`Failure`], after which its
-//!   instance should be dropped; the server's own is told to [`HostApi::host_panicked`].
-//! * What a plugin records with `log` goes to this process's logger, with the target
-//!   `plugin::<name>`; from a thread of the plugin's own, with the name that its file gives.
+//! * All of it stays on one thread. A method of an instance takes `&mut self`, so that a running
+//!   plugin cannot be entered again.
+//! * No panic crosses, in either direction. A plugin's panic becomes a [`Failure`], after which its
+//!   instance should be dropped; the server's own is reported to [`HostApi::host_panicked`].
+//! * Log records of a plugin go to this process's logger, with the target `plugin::<name>`. Those
+//!   from a plugin's own threads carry the name of its file.
 
 mod api;
 mod context;

@@ -1,4 +1,4 @@
-//! A loaded plugin file, out of which instances are started.
+//! A loaded plugin file, from which instances are started.
 
 use std::fmt;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::about::is_name;
 use crate::export::Export;
 use crate::{About, Plugin};
 
-/// A plugin's code: what it is, and how to start it. It stays loaded for ever.
+/// A plugin's code: what it is, and how to start it. It stays loaded forever.
 #[derive(Clone, Copy)]
 pub struct Module {
     table: ModuleRef,
@@ -20,12 +20,12 @@ pub struct Module {
 }
 
 impl Module {
-    /// A module out of a plugin's file, whose log and panic hook are connected to this process.
+    /// A module from a plugin's file, whose log and panic hook are connected to this process.
     ///
     /// # Errors
     ///
-    /// One sentence, when the plugin was built so that its panics cannot be caught, or says
-    /// impossible things about itself.
+    /// One sentence, if the plugin was built so that its panics cannot be caught, or if its
+    /// declarations are invalid.
     ///
     /// # Safety
     ///
@@ -36,33 +36,33 @@ impl Module {
                         end the server; build it with panic = \"unwind\""
                 .to_owned());
         }
-        let mut about = Err("it says nothing about itself".to_owned());
+        let mut about = Err("it declares neither name nor version".to_owned());
         // SAFETY: a module shows what is alive, and names that live as long as its code.
         let mut take = |view: &AboutView| about = unsafe { about_of(view) };
         // SAFETY: the sink is used during the call only.
         unsafe { (table.about())(Sink::new(&mut take)) };
         let about = about?;
         let owner = Owner::leaked(about.name());
-        // SAFETY: the owner lives for ever, and belongs to the table.
+        // SAFETY: the owner lives forever, and belongs to the table.
         unsafe { (table.connect())(Owner::table(), owner) };
         Ok(Self { table, about })
     }
 
-    /// A module out of a type of this process, for tests and measurements: everything goes through
+    /// A module from a type of this process, for tests and measurements: everything goes through
     /// the ABI, but log and panic hook are the process's own.
     #[must_use]
     pub fn of<P: Plugin>() -> Self {
         Self { table: crate::abi::module::<Export<P>>(), about: P::ABOUT }
     }
 
-    /// What the plugin says about itself.
+    /// What the plugin declares about itself.
     #[must_use]
     pub fn about(&self) -> &About {
         &self.about
     }
 
-    /// Starts an instance, which reaches its server through `host`. Several instances of one
-    /// module may run.
+    /// Starts an instance, which reaches its server through `host`. A module may have several
+    /// instances.
     ///
     /// `config` is the plugin's configuration as JSON text. `host` is called already while the
     /// plugin starts.
@@ -81,11 +81,12 @@ impl fmt::Debug for Module {
     }
 }
 
-/// What the plugin says about itself, checked: it may have been built by another version.
+/// What the plugin declares about itself, checked because it may have been built by another
+/// version.
 ///
 /// # Safety
 ///
-/// The view shows what is alive, and names that live for ever.
+/// What the view shows is alive, and its names live forever.
 unsafe fn about_of(view: &AboutView) -> Result<About, String> {
     // SAFETY: the caller's promise; each list comes with its own length.
     let (uses, invites) = unsafe {
@@ -114,7 +115,7 @@ unsafe fn about_of(view: &AboutView) -> Result<About, String> {
 ///
 /// # Safety
 ///
-/// The text lives for ever.
+/// The text lives forever.
 unsafe fn name_of(text: Bytes) -> Result<&'static str, String> {
     // SAFETY: the caller's promise.
     match unsafe { text.as_text() } {

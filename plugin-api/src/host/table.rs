@@ -21,8 +21,8 @@ use links::{addresses, close_link, invites, open_link, uses};
 
 /// Stands for the host of all instances of this process.
 ///
-/// Each function is handed the context of an instance that is running a callback, and borrows what
-/// is behind its pointers for the call. That is what `SAFETY: lent` says below.
+/// Each function receives the context of an instance that is running a callback, and borrows what
+/// is behind its pointers for the call. `SAFETY: lent` below stands for this.
 pub(super) struct Table;
 
 impl Provides<HostTable> for Table {
@@ -197,7 +197,7 @@ unsafe extern "C" fn panicked(context: *const (), message: Bytes) -> Status {
 unsafe extern "C" fn wake_waker(data: *const ()) {
     // SAFETY: one of its owners calls, so the waker is alive.
     let waker = unsafe { &*data.cast::<Waker>() };
-    // There is nobody to tell on a thread of the plugin's.
+    // A panic on a thread of the plugin cannot be reported.
     let _ = guard(|| waker.wake_by_ref());
 }
 
@@ -212,7 +212,7 @@ unsafe extern "C" fn drop_waker(data: *const ()) {
     let _ = guard(|| drop(waker));
 }
 
-/// Does what cannot be refused.
+/// Runs a function that cannot be refused.
 ///
 /// # Safety
 ///
@@ -227,7 +227,7 @@ unsafe fn serve(context: *const (), work: impl FnOnce(&dyn HostApi)) -> Status {
     }
 }
 
-/// Does what has a status of its own.
+/// Runs a function with a status of its own.
 ///
 /// # Safety
 ///
@@ -238,7 +238,7 @@ unsafe fn guarded(context: *const (), work: impl FnOnce(&dyn HostApi) -> Status)
     guard(|| work(context.api())).unwrap_or_else(|message| host_panicked(context, &message))
 }
 
-/// Does what may be refused.
+/// Runs a function that may be refused.
 ///
 /// # Safety
 ///
@@ -260,7 +260,7 @@ unsafe fn decide(
     }
 }
 
-/// Tells the server that it panicked, which it may do by panicking.
+/// Reports a panic of the server itself to the server, which may panic again.
 #[cold]
 fn host_panicked(context: &Context, message: &str) -> Status {
     if let Err(second) = guard(|| context.api().host_panicked(message)) {
@@ -269,7 +269,7 @@ fn host_panicked(context: &Context, message: &str) -> Status {
     Status::PANICKED
 }
 
-/// What a plugin wants to reach.
+/// The target as a plugin passes it.
 ///
 /// # Safety
 ///
@@ -285,7 +285,8 @@ unsafe fn target_of(view: &TargetView) -> Target {
     }
 }
 
-/// A plugin's reason. One without a valid code says so, since there is nobody to refuse it to.
+/// A plugin's reason. If its code is invalid, the reason says so, because there is no caller to
+/// refuse it to.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! How a plugin calls others, and answers those that call it.
+//! How a plugin makes calls, and answers them.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use crate::{By, Call, Reason, Target};
 
 /// Calls: since version 1.2 of the API.
 ///
-/// A call is one request and one answer. It ends in exactly one way: answered, refused, cancelled,
-/// past its deadline, or lost. It is made at most once; nothing is tried again by itself.
+/// A call is one request with exactly one outcome: answered, refused, cancelled, past its deadline,
+/// or lost. It is made at most once and never retried.
 impl Host {
-    /// Calls another plugin, and waits for its answer for `deadline` at the most.
+    /// Calls another plugin, and waits at most `deadline` for its answer.
     ///
-    /// A plugin that runs in the same place is called at once, and what it answers there is in
-    /// [`Called::Over`]. Otherwise, also when that plugin is on the stack already or answers later,
-    /// [`reply`](crate::Plugin::reply) tells the outcome. The calls of one plugin to another begin
-    /// in the order in which they were made, and end in any order; only a request of more than 16
-    /// KiB to another process may be overtaken by shorter ones.
+    /// A plugin that runs in the same place is called at once; if it answers at once, its answer is
+    /// in [`Called::Over`]. Otherwise, also if that plugin is on the stack already,
+    /// [`reply`](crate::Plugin::reply) receives the outcome. The calls of one plugin to another
+    /// begin in the order in which they were made, and end in any order. Only a request of more
+    /// than 16 KiB to another process may be overtaken by shorter ones.
     ///
     /// A request and an answer have at most 16 MiB each, and a plugin may wait for 65,536 calls,
-    /// unless the server's `[limits]` say otherwise. A deadline of zero is past: the callee is not
-    /// called. One of [`Duration::MAX`] never is. An answer that is given at once is never late.
-    /// A target that is kept and used again is found faster the next time.
+    /// unless the server's `[limits]` say otherwise. With a deadline of zero the callee is not
+    /// called. [`Duration::MAX`] is no deadline. An answer that is given at once is never late. A
+    /// target that is kept is found faster the next time.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ impl Host {
     /// /// Asks a key-value store.
     /// struct Asks {
     ///     store: Target,
-    ///     /// What each call that is pending asked for.
+    ///     /// The key that each pending call asked for.
     ///     asked: BTreeMap<Call, String>,
     /// }
     ///
@@ -41,14 +41,14 @@ impl Host {
     ///     fn ask(&mut self, host: &Host, key: &str) {
     ///         match host.call(&self.store, key.as_bytes(), Duration::from_secs(1)) {
     ///             Called::Pending(call) => drop(self.asked.insert(call, key.to_owned())),
-    ///             over => over.over().into_iter().for_each(|outcome| self.told(key, outcome)),
+    ///             over => over.over().into_iter().for_each(|outcome| self.log_outcome(key, outcome)),
     ///         }
     ///     }
     ///
-    ///     fn told(&self, key: &str, outcome: Result<&[u8], Unanswered>) {
+    ///     fn log_outcome(&self, key: &str, outcome: Result<&[u8], Unanswered>) {
     ///         match outcome {
     ///             Ok(value) => log::info!("{key} is {value:?}"),
-    ///             // The store itself says no: a reason of its own.
+    ///             // The store itself refused, with a reason of its own.
     ///             Err(Unanswered::Refused(why)) if why.by() == By::Plugin => log::info!("{why}"),
     ///             Err(why) => log::warn!("{key}: {why}"),
     ///         }
@@ -69,7 +69,7 @@ impl Host {
     ///
     ///     fn reply(&mut self, _host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
     ///         if let Some(key) = self.asked.remove(&call) {
-    ///             self.told(&key, outcome);
+    ///             self.log_outcome(&key, outcome);
     ///         }
     ///     }
     /// }
@@ -78,7 +78,9 @@ impl Host {
     /// ```
     pub fn call(&self, target: &Target, request: &[u8], deadline: Duration) -> Called {
         let Some(function) = self.table.call() else {
-            return refused("this server knows no calls: its API is older than 1.2");
+            return refused(
+                "this server's plugin API is older than 1.2 and has no calls; run a newer server",
+            );
         };
         // 64 bits of nanoseconds are 584 years.
         let nanos = deadline.as_secs().saturating_mul(NANOS_IN_SECOND);
@@ -113,9 +115,9 @@ impl Host {
         }
     }
 
-    /// Takes a call back: its outcome is [`Unanswered::Cancelled`], told by
-    /// [`reply`](crate::Plugin::reply), and the callee is told that nobody waits. Nothing happens
-    /// when the call is over already.
+    /// Cancels a call: its outcome is [`Unanswered::Cancelled`], reported by
+    /// [`reply`](crate::Plugin::reply), and the callee is notified. Has no effect if the call is
+    /// over.
     pub fn cancel(&self, call: Call) {
         if let Some(function) = self.table.cancel_call() {
             // SAFETY: context and table belong together.
@@ -123,8 +125,8 @@ impl Host {
         }
     }
 
-    /// Answers a call to this plugin, in [`call`](crate::Plugin::call) or at any time after.
-    /// Nothing happens when it was answered already, or its caller waits no longer.
+    /// Answers a call to this plugin, in [`call`](crate::Plugin::call) or at any later time. Has no
+    /// effect if the call is over: answered, cancelled or past its deadline.
     pub fn answer(&self, call: Call, answer: &[u8]) {
         if let Some(function) = self.table.answer_call() {
             // SAFETY: the answer is borrowed for the call.
@@ -146,7 +148,7 @@ const NANOS_IN_SECOND: u64 = 1_000_000_000;
 
 #[cold]
 fn host_failed() -> Called {
-    let why = "the host failed while it was asked";
+    let why = "the server failed while it handled the request; see its log";
     let why = Reason::received(By::Server, "host-failed", why);
     Called::Over(Err(Unanswered::Lost(why)))
 }

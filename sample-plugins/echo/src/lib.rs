@@ -1,4 +1,4 @@
-//! Echo: what a channel is sent, it gives back.
+//! Echo: sends back what it receives.
 
 use trunkline_plugin::prelude::*;
 

@@ -13,10 +13,10 @@ use crate::greeting::{CONNECTED, Service};
 use crate::pump::Pump;
 use crate::window::Window;
 
-/// Where the connections of one listener are carried.
+/// Where a listener forwards its connections.
 #[derive(Debug)]
 pub(crate) struct Destination {
-    /// What to call its connections in the log.
+    /// The name of its connections in the log.
     pub(crate) title: Rc<str>,
     to: Service,
     /// The key or name of the only server to ask, if the configuration says one.
@@ -44,15 +44,15 @@ impl Destination {
     }
 }
 
-/// Who is asked to serve an accepted connection. Nothing is read from its socket meanwhile.
+/// An accepted connection that waits for a server to serve it. Its socket is not read meanwhile.
 #[derive(Debug)]
 pub(crate) struct Asking {
     destination: Rc<Destination>,
-    /// Who is asked now.
+    /// The server that is being asked.
     server: String,
-    /// Who is asked next.
+    /// The servers to ask next.
     others: VecDeque<String>,
-    /// What the channel did not take of the greeting.
+    /// The part of the greeting that the channel has not taken.
     unsent: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ impl Asking {
     ///
     /// # Errors
     ///
-    /// The last refusal, or `no-server` when there was nobody to ask.
+    /// The last refusal, or `no-server` if there was no candidate.
     pub(crate) fn start(
         host: &Host,
         destination: &Rc<Destination>,
@@ -69,12 +69,13 @@ impl Asking {
         let others = destination.candidates(host);
         let (server, unsent) = Default::default();
         let mut asking = Self { destination: Rc::clone(destination), server, others, unsent };
-        let nobody = Reason::new("no-server", "no server that is linked has a forward plugin");
-        let channel = asking.ask_next(host, nobody)?;
+        let no_server = Reason::new("no-server", "no linked server exposes a forward plugin");
+        let channel = asking.ask_next(host, no_server)?;
         Ok((asking, channel))
     }
 
-    /// Asks the next candidate after a refusal, which comes back when nobody else may serve.
+    /// Asks the next candidate after a refusal; returns the refusal if no other candidate may
+    /// serve.
     pub(crate) fn ask_next(&mut self, host: &Host, refusal: Reason) -> Result<Channel, Reason> {
         let mut refusal = refusal;
         while let Some(server) = self.others.pop_front() {
@@ -92,16 +93,16 @@ impl Asking {
         Err(refusal)
     }
 
-    /// The channel ended before the answer came: asks somebody else if that makes sense.
+    /// The channel ended before the answer: asks the next candidate if one may serve.
     pub(crate) fn refused(&mut self, host: &Host, refusal: &Reason) -> Result<Channel, Reason> {
-        log::debug!("{}: {} says {refusal}", self.destination.title, self.server);
+        log::debug!("{}: {} refused: {refusal}", self.destination.title, self.server);
         match candidates::another_may_serve(refusal) {
             true => self.ask_next(host, refusal.clone()),
             false => Err(refusal.clone()),
         }
     }
 
-    /// Writes what is left of the greeting.
+    /// Writes the rest of the greeting.
     pub(crate) fn greet(&mut self, host: &Host, channel: Channel) {
         if !self.unsent.is_empty() {
             let taken = host.write(channel, &self.unsent);
@@ -109,12 +110,12 @@ impl Asking {
         }
     }
 
-    /// Whether this first byte of the peer's is the right answer.
+    /// Whether this first byte of the peer is the right answer.
     pub(crate) fn check(&self, answer: u8) -> Result<(), Reason> {
         if answer == CONNECTED && self.unsent.is_empty() {
             return Ok(());
         }
-        let text = format!("{} answered something else than a forward plugin", self.server);
+        let text = format!("{} did not answer as a forward plugin does", self.server);
         Err(Reason::new("bad-answer", text))
     }
 

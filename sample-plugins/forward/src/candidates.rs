@@ -1,14 +1,14 @@
-//! Which servers are asked for a service, and in which order; pure.
+//! Which servers to ask for a service, and in which order; pure.
 
 use std::collections::VecDeque;
 
 use trunkline_plugin::{By, Entry, Reason};
 
-/// The code with which a `forward` says that it does not serve what it was asked for.
+/// The code of a `forward` that does not serve the wanted service.
 pub(crate) const UNKNOWN_SERVICE: &str = "unknown-service";
 
-/// The servers that have the plugin `name`: the one that served last time first, this server's own
-/// last, because a service is mostly wanted from somewhere else.
+/// The servers that have the plugin `name`: the one that served last time first, this server last,
+/// because a service is mostly wanted from elsewhere.
 pub(crate) fn in_order(name: &str, entries: &[Entry], last_time: Option<&str>) -> VecDeque<String> {
     let there = entries.iter().filter(|entry| entry.name == name);
     let mut there: Vec<_> = there.map(|entry| (entry.local, entry.server.to_string())).collect();
@@ -16,8 +16,8 @@ pub(crate) fn in_order(name: &str, entries: &[Entry], last_time: Option<&str>) -
     there.into_iter().map(|(_, key)| key).collect()
 }
 
-/// Whether another server may still serve what was refused for this reason: this one does not know
-/// the service, or could not be reached. Who knows it has the last word.
+/// Whether another server may still serve after this refusal: this one does not know the service,
+/// or could not be reached. A server that knows the service has the last word.
 pub(crate) fn another_may_serve(reason: &Reason) -> bool {
     reason.by() == By::Server || reason.code() == UNKNOWN_SERVICE
 }
@@ -43,15 +43,15 @@ mod tests {
     }
 
     #[test]
-    fn peers_come_before_this_server_and_who_served_last_time_before_all() {
+    fn the_last_server_comes_first_and_this_server_last() {
         assert_eq!(order(None), keys([3, 4, 1]));
         assert_eq!(order(Some(4)), keys([4, 3, 1]));
         assert_eq!(order(Some(1)), keys([1, 3, 4]));
-        assert_eq!(order(Some(9)), keys([3, 4, 1]), "who is gone is not asked");
+        assert_eq!(order(Some(9)), keys([3, 4, 1]), "a server that left is not asked");
     }
 
     #[test]
-    fn who_knows_the_service_has_the_last_word() {
+    fn a_refusal_by_a_server_that_knows_the_service_is_final() {
         assert!(another_may_serve(&Reason::new(UNKNOWN_SERVICE, "")));
         assert!(!another_may_serve(&Reason::new("unreachable", "")));
     }

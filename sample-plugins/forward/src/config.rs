@@ -1,4 +1,4 @@
-//! What `[plugin.config]` may say; it opens nothing yet.
+//! The settings in `[plugin.config]`. Reading them opens nothing.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,17 +7,17 @@ use trunkline_plugin::serde::Deserialize;
 
 use crate::greeting::Service;
 
-/// All of the configuration. There are no defaults: who names nothing serves nothing.
+/// The whole configuration. Without it, nothing is served.
 #[derive(Debug, Default, Deserialize)]
 #[serde(crate = "trunkline_plugin::serde", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// What peers may reach through this plugin, and where it is.
+    /// The services that peers may reach through this plugin, with their addresses.
     pub(crate) serve: BTreeMap<Service, Endpoint>,
     /// Where to listen.
     pub(crate) listen: Vec<Listen>,
 }
 
-/// An address on which connections are accepted, and where they are carried.
+/// An address on which connections are accepted, and where they are forwarded.
 #[derive(Debug, Deserialize)]
 #[serde(crate = "trunkline_plugin::serde", deny_unknown_fields)]
 pub(crate) struct Listen {
@@ -25,7 +25,7 @@ pub(crate) struct Listen {
     pub(crate) address: Endpoint,
     /// The service that a peer's `forward` serves.
     pub(crate) to: Service,
-    /// The key or name of that peer's server; without it, whoever serves it.
+    /// The key or name of that peer's server; without it, any server that serves it.
     pub(crate) server: Option<String>,
 }
 
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_documentation_shows_is_read() {
+    fn the_documented_example_is_valid() {
         let settings = read(
             r#"{"serve": {"web": "127.0.0.1:8000"},
                 "listen": [{"address": "127.0.0.1:9000", "to": "web", "server": "beta"},
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_key_and_the_value() {
         for (json, expected) in [
             (r#"{"serve": {"web": "localhost:80"}}"#, "is not an IP address with a port"),
             (r#"{"serve": {"": "127.0.0.1:80"}}"#, "1 to 255 bytes"),

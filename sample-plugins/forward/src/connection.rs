@@ -1,5 +1,4 @@
-//! One connection from its beginning to its end: which stage it is in, and what each event means
-//! there.
+//! One connection from beginning to end: its stage, and what each event means there.
 
 use std::io;
 use std::mem;
@@ -9,30 +8,30 @@ use std::rc::Rc;
 use trunkline_plugin::{Channel, Host, Interest, Readiness, Reason, Watch};
 
 use crate::asking::{Asking, Destination};
-use crate::greeting::Reader;
+use crate::greeting::GreetingReader;
 use crate::pump::{Pace, Pump};
 use crate::service::{self, Greeted, Services};
 use crate::tcp;
 use crate::window::{Spare, Window};
 
-/// What an event may use.
+/// What the handler of an event may use.
 pub(crate) struct Place<'a> {
     pub(crate) host: &'a Host,
     pub(crate) services: &'a Services,
-    /// What windows may grow by.
+    /// The memory that windows share for their growth.
     pub(crate) spare: &'a Spare,
-    /// Where a socket's bytes are read to.
+    /// The buffer into which sockets are read.
     pub(crate) chunk: &'a mut [u8],
 }
 
-/// How it goes on after an event; a reason means that both sides are reset.
+/// How to continue after an event; a reason means that both sides are reset.
 pub(crate) type Next = Result<Pace, Reason>;
 
-/// A channel and, but for the first moments of the serving side, a TCP connection.
+/// A channel and, except for the first moments of the serving side, a TCP connection.
 pub(crate) struct Connection {
-    /// What to call it in the log.
+    /// Its name in the log.
     pub(crate) title: Rc<str>,
-    /// Its channel, which may be gone already while the socket still takes what came.
+    /// Its channel, which may have ended while the socket still takes held bytes.
     pub(crate) channel: Channel,
     pub(crate) watch: Option<Watch>,
     stage: Stage,
@@ -41,18 +40,18 @@ pub(crate) struct Connection {
 enum Stage {
     /// Accepted here; a peer is asked for the service.
     Asking(Box<Asking>, TcpStream),
-    /// Opened by a peer, whose greeting has not come whole.
-    Greeting(Reader),
-    /// The service's address is being connected. The channel may have brought its end already.
+    /// Opened by a peer, whose greeting is incomplete.
+    Greeting(GreetingReader),
+    /// Connecting to the service's address. The channel may have closed already.
     Connecting(Box<Pump>),
     /// Both sides are up.
     Carrying(Box<Pump>),
-    /// What stands here while one stage becomes the next.
+    /// Replaces a stage while the next one is made from it.
     Over,
 }
 
 impl Connection {
-    /// A connection that was accepted here. The socket is reset when nobody serves it.
+    /// A connection that was accepted here. The socket is reset if no server serves it.
     pub(crate) fn accepted(
         host: &Host,
         socket: TcpStream,
@@ -71,7 +70,7 @@ impl Connection {
     /// A connection that a peer opens.
     pub(crate) fn opened(host: &Host, channel: Channel, title: String) -> Self {
         host.hold(channel);
-        let stage = Stage::Greeting(Reader::default());
+        let stage = Stage::Greeting(GreetingReader::default());
         Self { title: title.into(), channel, watch: None, stage }
     }
 
@@ -89,13 +88,15 @@ impl Connection {
         }
     }
 
-    /// The channel brings no more bytes.
+    /// The channel has closed.
     pub(crate) fn closed(&mut self, place: &mut Place<'_>) -> Next {
         match &mut self.stage {
             Stage::Asking(..) => {
-                Err(Reason::new("bad-answer", "the peer closed and did not answer"))
+                Err(Reason::new("bad-answer", "the peer closed the channel without an answer"))
             }
-            Stage::Greeting(_) => Err(Reason::new("bad-greeting", "no service was named")),
+            Stage::Greeting(_) => {
+                Err(Reason::new("bad-greeting", "the channel closed before it named a service"))
+            }
             Stage::Connecting(pump) => {
                 pump.close();
                 Ok(Pace::Waits)
@@ -108,16 +109,16 @@ impl Connection {
         }
     }
 
-    /// The other end reads no more. After this end's close that is its answer; before it, it is
-    /// what TCP would answer with a reset.
+    /// The other end no longer reads. After this end's close, that is the answer to it; before, it
+    /// corresponds to a TCP reset.
     pub(crate) fn stopped(&mut self) -> Next {
         match &self.stage {
             Stage::Carrying(pump) if pump.has_closed() => Ok(Pace::Waits),
-            _ => Err(Reason::new(TCP_RESET, "the other end reads no more")),
+            _ => Err(Reason::new(TCP_RESET, "the other end stopped reading")),
         }
     }
 
-    /// The channel is gone. After an orderly end, the socket may still have to take what came.
+    /// The channel has ended. After an orderly end, the socket may still have to take held bytes.
     pub(crate) fn ended(&mut self, place: &mut Place<'_>, why: Option<&Reason>) -> Next {
         match (&mut self.stage, why) {
             (Stage::Asking(asking, _), Some(why)) => {
@@ -141,7 +142,7 @@ impl Connection {
         }
     }
 
-    /// The socket may be read on.
+    /// The socket may be read further.
     pub(crate) fn read_on(&mut self, place: &mut Place<'_>) -> Next {
         let Stage::Carrying(pump) = &mut self.stage else { return Ok(Pace::Waits) };
         let pipe = &mut (place.host, self.channel);
@@ -167,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// Has the TCP side see a reset when the connection is dropped.
+    /// Makes the TCP side see a reset when the connection is dropped.
     pub(crate) fn reset_on_drop(&self) {
         match &self.stage {
             Stage::Asking(_, socket) => tcp::reset_on_drop(socket),
@@ -221,15 +222,15 @@ impl Connection {
     }
 }
 
-/// Watches a socket in both directions from its beginning to its end.
+/// Watches a socket in both directions for its whole life.
 pub(crate) fn watch(host: &Host, socket: &TcpStream) -> Result<Watch, Reason> {
     host.watch(socket, Interest::READABLE | Interest::WRITABLE)
 }
 
-/// What an error of the TCP connection is called at the other end.
+/// The reason that the other end gets for an error of the TCP connection.
 fn reset(error: io::Error) -> Reason {
     Reason::new(TCP_RESET, error.to_string())
 }
 
-/// The code of what ends by a reset of the TCP connection, which nobody needs to be warned of.
+/// The code of an end by a TCP reset, which is not worth a warning.
 pub(crate) const TCP_RESET: &str = "tcp-reset";

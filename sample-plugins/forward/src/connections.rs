@@ -1,4 +1,4 @@
-//! All connections, found by their number, their channel or their watch.
+//! The table of all connections, by number, channel or watch.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use trunkline_plugin::{Channel, Watch};
 
 use crate::connection::Connection;
 
-/// A connection's number, which is never used again.
+/// A connection's number, which is never reused.
 pub(crate) type Id = u64;
 
 /// The table of connections.
@@ -26,7 +26,7 @@ impl Connections {
         self.index(self.last);
     }
 
-    /// Makes a connection's channel and watch known after they changed.
+    /// Updates the index after a connection's channel or watch changed.
     pub(crate) fn index(&mut self, id: Id) {
         let Some(connection) = self.all.get(&id) else { return };
         self.by_channel.insert(connection.channel, id);
@@ -35,7 +35,7 @@ impl Connections {
         }
     }
 
-    /// Forgets a channel that is gone, and tells whose it was.
+    /// Forgets a channel that has ended; returns its connection.
     pub(crate) fn forget_channel(&mut self, channel: Channel) -> Option<Id> {
         self.by_channel.remove(&channel)
     }

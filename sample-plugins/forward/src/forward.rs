@@ -1,5 +1,5 @@
-//! The plugin itself: it hands each callback to the connection or listener that it is for, and
-//! takes turns between those that could go on for ever.
+//! The plugin itself: it passes each callback to its connection or listener, and takes turns
+//! between those with more work than fits in one turn.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -15,35 +15,35 @@ use crate::asking::Destination;
 use crate::config::Settings;
 use crate::connection::{self, Connection, Next, Place, TCP_RESET};
 use crate::connections::{Connections, Id};
-use crate::listener::{Accepted, Listener, REST};
+use crate::listener::{Accepted, Listener, PAUSE};
 use crate::pump::Pace;
 use crate::service::Services;
 use crate::window::Spare;
 
-/// So many connections are accepted in one turn; then what they carry comes first.
+/// The most connections that are accepted in one turn; then the open ones have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Carries TCP connections through channels.
+/// Forwards TCP connections through channels.
 pub(crate) struct Forward {
     services: Services,
     listeners: Vec<Listener>,
     connections: Connections,
     spare: Spare,
-    /// Where all sockets' bytes are read to.
+    /// The buffer into which all sockets are read.
     chunk: Vec<u8>,
-    /// What has its next turn when the timer fires.
+    /// The work of the next turn, when the timer fires.
     waiting: BTreeSet<Work>,
     next_turn: Option<Timer>,
-    /// Set while listeners rest.
-    rest_over: Option<Timer>,
+    /// Set while listeners pause.
+    pause_over: Option<Timer>,
 }
 
-/// What was left undone so that others have their turn.
+/// Work that was postponed so that others have their turn.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Work {
     /// Accept on the listener with this index.
     Accept(usize),
-    /// Read on from this connection's socket.
+    /// Continue reading this connection's socket.
     Carry(Id),
 }
 
@@ -61,7 +61,7 @@ impl Plugin for Forward {
             chunk: vec![0; CHUNK],
             waiting: BTreeSet::new(),
             next_turn: None,
-            rest_over: None,
+            pause_over: None,
         })
     }
 
@@ -73,27 +73,27 @@ impl Plugin for Forward {
 
     fn credit(&mut self, host: &Host, channel: Channel, _room: u64) {
         let id = self.connections.with_channel(channel);
-        self.tell(host, id, Connection::room);
+        self.dispatch(host, id, Connection::room);
     }
 
     fn write(&mut self, host: &Host, channel: Channel, bytes: &[u8]) {
         let id = self.connections.with_channel(channel);
-        self.tell(host, id, |connection, place| connection.bytes(place, bytes));
+        self.dispatch(host, id, |connection, place| connection.bytes(place, bytes));
     }
 
     fn close(&mut self, host: &Host, channel: Channel) {
         let id = self.connections.with_channel(channel);
-        self.tell(host, id, Connection::closed);
+        self.dispatch(host, id, Connection::closed);
     }
 
     fn stop_read(&mut self, host: &Host, channel: Channel) {
         let id = self.connections.with_channel(channel);
-        self.tell(host, id, |connection, _| connection.stopped());
+        self.dispatch(host, id, |connection, _| connection.stopped());
     }
 
     fn ended(&mut self, host: &Host, channel: Channel, why: Option<&Reason>) {
         let id = self.connections.forget_channel(channel);
-        self.tell(host, id, |connection, place| connection.ended(place, why));
+        self.dispatch(host, id, |connection, place| connection.ended(place, why));
     }
 
     fn ready(&mut self, host: &Host, watch: Watch, readiness: Readiness) {
@@ -101,7 +101,7 @@ impl Plugin for Forward {
             return self.accept(host, index);
         }
         let id = self.connections.with_watch(watch);
-        self.tell(host, id, |connection, place| connection.ready(place, readiness));
+        self.dispatch(host, id, |connection, place| connection.ready(place, readiness));
     }
 
     fn timer(&mut self, host: &Host, timer: Timer) {
@@ -110,18 +110,18 @@ impl Plugin for Forward {
             for work in mem::take(&mut self.waiting) {
                 match work {
                     Work::Accept(index) => self.accept(host, index),
-                    Work::Carry(id) => self.tell(host, Some(id), Connection::read_on),
+                    Work::Carry(id) => self.dispatch(host, Some(id), Connection::read_on),
                 }
             }
-        } else if self.rest_over == Some(timer) {
-            self.rest_over = None;
+        } else if self.pause_over == Some(timer) {
+            self.pause_over = None;
             self.resume(host);
         }
     }
 
     fn stop(&mut self, host: &Host) {
         for id in self.connections.ids() {
-            self.fail(host, id, Reason::new(TCP_RESET, "the forward plugin stops"));
+            self.fail(host, id, Reason::new(TCP_RESET, "the forward plugin is stopping"));
         }
         for listener in &mut self.listeners {
             listener.unwatch(host);
@@ -130,8 +130,8 @@ impl Plugin for Forward {
 }
 
 impl Forward {
-    /// Tells a connection something, and does what follows from it.
-    fn tell(
+    /// Passes an event to a connection, and acts on the result.
+    fn dispatch(
         &mut self,
         host: &Host,
         id: Option<Id>,
@@ -170,20 +170,20 @@ impl Forward {
         self.drop_connection(host, id);
     }
 
-    /// Accepts who waits, as many as one turn allows.
+    /// Accepts waiting connections, as many as one turn allows.
     fn accept(&mut self, host: &Host, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = self.listeners.get_mut(index) else { return };
             match listener.accept() {
                 Accepted::Nobody => return,
-                Accepted::Short(error) => return self.rest(host, index, &error),
+                Accepted::Short(error) => return self.pause(host, index, &error),
                 Accepted::Connection(socket) => {
                     let destination = Rc::clone(&listener.destination);
                     match connection::watch(host, &socket) {
                         Ok(watch) => self.carry(host, socket, watch, &destination),
                         Err(why) => {
                             listener.put_back(socket);
-                            return self.rest(host, index, &why);
+                            return self.pause(host, index, &why);
                         }
                     }
                 }
@@ -192,7 +192,7 @@ impl Forward {
         self.later(host, Work::Accept(index));
     }
 
-    /// Takes in a connection that was accepted.
+    /// Adds a connection that was accepted.
     fn carry(
         &mut self,
         host: &Host,
@@ -206,20 +206,20 @@ impl Forward {
         }
     }
 
-    /// Does this after what else the server has to do.
+    /// Postpones this work until the server has had its turn.
     fn later(&mut self, host: &Host, work: Work) {
         self.waiting.insert(work);
         self.next_turn.get_or_insert_with(|| host.set_timer(Duration::ZERO));
     }
 
-    /// Leaves a listener alone for a while.
-    fn rest(&mut self, host: &Host, index: usize, error: &dyn Display) {
+    /// Pauses a listener.
+    fn pause(&mut self, host: &Host, index: usize, error: &dyn Display) {
         let Some(listener) = self.listeners.get_mut(index) else { return };
-        listener.rest(host, error);
-        self.rest_over.get_or_insert_with(|| host.set_timer(REST));
+        listener.pause(host, error);
+        self.pause_over.get_or_insert_with(|| host.set_timer(PAUSE));
     }
 
-    /// Watches the listeners that rested, and accepts who waits there.
+    /// Watches the paused listeners again, and accepts the connections that wait there.
     fn resume(&mut self, host: &Host) {
         for index in 0..self.listeners.len() {
             match self.listeners[index].resume(host) {
@@ -227,15 +227,15 @@ impl Forward {
                 Ok(false) => {}
                 Err(reason) => {
                     log::warn!("{}: {reason}", self.listeners[index].destination.title);
-                    self.rest_over.get_or_insert_with(|| host.set_timer(REST));
+                    self.pause_over.get_or_insert_with(|| host.set_timer(PAUSE));
                 }
             }
         }
     }
 }
 
-/// Records why a connection ended. A reset is everyday business, all else is for somebody to see.
+/// Logs why a connection ended. A reset is normal; everything else is a warning.
 fn log_end(title: &str, reason: &Reason) {
     let level = if reason.code() == TCP_RESET { log::Level::Debug } else { log::Level::Warn };
-    log::log!(level, "{title}: the connection is reset: {reason}");
+    log::log!(level, "{title}: connection reset: {reason}");
 }

@@ -1,4 +1,4 @@
-//! A socket that listens: it accepts, and it rests while the process has no descriptor left.
+//! A listening socket: it accepts connections, and pauses while the process has no free descriptor.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -12,35 +12,35 @@ use crate::asking::Destination;
 use crate::config::Listen;
 use crate::tcp;
 
-/// How long a listener rests when accepting failed for lack of something: connections wait in the
-/// backlog meanwhile, and trying again at once would only spin.
-pub(crate) const REST: Duration = Duration::from_millis(100);
+/// How long a listener pauses after accepting failed for lack of a resource. Connections wait in
+/// the backlog meanwhile; an immediate retry would only spin.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
-/// A socket that listens, and where its connections are carried.
+/// A listening socket, and where its connections are forwarded.
 pub(crate) struct Listener {
     socket: TcpListener,
-    /// None while it rests.
+    /// `None` while it pauses.
     watch: Option<Watch>,
-    /// A connection that was accepted and then could not be watched.
+    /// A connection that was accepted but could not be watched.
     put_back: Option<TcpStream>,
-    /// Whether accepting failed last time, of which is warned once.
+    /// Whether accepting failed last time: the warning is logged once.
     short: bool,
     pub(crate) destination: Rc<Destination>,
 }
 
-/// What accepting came to.
+/// The result of an attempt to accept.
 #[derive(Debug)]
 pub(crate) enum Accepted {
-    /// A connection, which does not block.
+    /// A non-blocking connection.
     Connection(TcpStream),
-    /// Nobody waits.
+    /// No connection is waiting.
     Nobody,
-    /// Something is short, descriptors mostly: try again after [`REST`].
+    /// A resource is exhausted, mostly descriptors: try again after [`PAUSE`].
     Short(io::Error),
 }
 
 impl Listener {
-    /// Listens as the configuration says.
+    /// Listens as configured.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl Listener {
         self.watch == Some(watch)
     }
 
-    /// Has this connection accepted again next time.
+    /// Returns this connection next time, as if it had been accepted then.
     pub(crate) fn put_back(&mut self, socket: TcpStream) {
         self.put_back = Some(socket);
     }
@@ -82,52 +82,56 @@ impl Listener {
             match accepted {
                 Ok(socket) => return Accepted::Connection(socket),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // Everybody is in: the next lack is news again.
+                    // The backlog is empty, so the next failure is worth a warning again.
                     self.short = false;
                     return Accepted::Nobody;
                 }
                 Err(error) if concerns_one_connection(&error) => {
-                    log::debug!("{}: a connection was gone: {error}", self.destination.title);
+                    log::debug!(
+                        "{}: a connection ended before it was accepted: {error}",
+                        self.destination.title
+                    );
                 }
                 Err(error) => return Accepted::Short(error),
             }
         }
     }
 
-    /// Rests because of this error.
-    pub(crate) fn rest(&mut self, host: &Host, error: &dyn Display) {
+    /// Pauses because of this error.
+    pub(crate) fn pause(&mut self, host: &Host, error: &dyn Display) {
         let first = !std::mem::replace(&mut self.short, true);
         let level = if first { log::Level::Warn } else { log::Level::Debug };
         let title = &self.destination.title;
-        log::log!(level, "{title}: cannot accept now: {error}; trying again every {REST:?}");
+        log::log!(level, "{title}: cannot accept connections: {error}; retrying every {PAUSE:?}");
         self.unwatch(host);
     }
 
-    /// Watches no more.
+    /// Stops watching.
     pub(crate) fn unwatch(&mut self, host: &Host) {
         if let Some(watch) = self.watch.take() {
             host.unwatch(watch);
         }
     }
 
-    /// Watches again, and tells whether it had rested.
+    /// Watches again; returns whether it had paused.
     pub(crate) fn resume(&mut self, host: &Host) -> Result<bool, Reason> {
-        let rested = self.watch.is_none();
-        if rested {
+        let paused = self.watch.is_none();
+        if paused {
             self.watch = Some(host.watch(&self.socket, Interest::READABLE)?);
         }
-        Ok(rested)
+        Ok(paused)
     }
 }
 
-/// Whether only the connection that was to be accepted has failed, so that the next one may work.
+/// Whether the error concerns only the connection that was being accepted, so that the next one may
+/// work.
 fn concerns_one_connection(error: &io::Error) -> bool {
     use ErrorKind::{
         ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, InvalidInput,
         NetworkDown, NetworkUnreachable, NotConnected,
     };
-    // Linux passes on what was already pending on the new socket, see accept(2). Invalid input is
-    // what setting an option says on a connection that was reset.
+    // Linux reports errors that were pending on the new socket, see accept(2). Setting an option on
+    // a connection that was reset fails with "invalid input".
     matches!(
         error.kind(),
         ConnectionAborted
@@ -146,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lack_of_descriptors_is_not_the_connections_fault() {
+    fn a_lack_of_descriptors_pauses_the_listener() {
         // EMFILE and ENFILE of Linux.
         for number in [24, 23] {
             assert!(!concerns_one_connection(&io::Error::from_raw_os_error(number)));

@@ -1,4 +1,4 @@
-//! A TCP connection and a channel, carried into each other. It knows neither services nor peers.
+//! A TCP connection and a channel, forwarded into each other. It knows neither services nor peers.
 
 use std::io;
 use std::net::TcpStream;
@@ -9,13 +9,13 @@ use crate::to_channel::ToChannel;
 use crate::to_socket::ToSocket;
 use crate::window::Window;
 
-/// What a pump asks of its channel.
+/// What a pump needs of its channel.
 pub(crate) trait Pipe {
-    /// Writes, and tells how many bytes were taken.
+    /// Writes, and returns how many bytes were taken.
     fn write(&mut self, bytes: &[u8]) -> usize;
-    /// Lets the other end write so many bytes more.
+    /// Lets the other end write that many more bytes.
     fn credit(&mut self, amount: u64);
-    /// Says that no more is written.
+    /// Closes the channel's direction.
     fn close(&mut self);
 }
 
@@ -33,13 +33,13 @@ impl Pipe for (&Host, Channel) {
     }
 }
 
-/// How a pump stands after it did what it could.
+/// The state of a pump after it did what it could.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// It waits for the socket or for the channel.
     Waits,
-    /// It could go on, but others come first.
+    /// It has more work, but others have their turn first.
     MoreToDo,
     /// Both directions have ended in order.
     Over,
@@ -54,7 +54,7 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    /// A pump whose socket is not known to be ready; `first` is what the channel is written first.
+    /// A pump whose socket is not known to be ready; `first` is written to the channel first.
     pub(crate) fn new(socket: TcpStream, window: Window, first: &[u8]) -> Self {
         let (to_channel, to_socket) = (ToChannel::new(first), ToSocket::new(window));
         Self { socket, to_channel, to_socket }
@@ -64,13 +64,13 @@ impl Pump {
         &self.socket
     }
 
-    /// Takes the socket for ready in both directions: only trying tells.
+    /// Assumes that the socket is ready in both directions; only a try can tell.
     pub(crate) fn assume_ready(&mut self) {
         self.to_channel.readable();
         self.to_socket.writable();
     }
 
-    /// Notes the socket's readiness; an error is found here even while nothing is read or written.
+    /// Notes the socket's readiness. Finds an error even while nothing is read or written.
     pub(crate) fn ready(&mut self, readiness: Readiness) -> io::Result<()> {
         if readiness.is_readable() {
             self.to_channel.readable();
@@ -84,12 +84,12 @@ impl Pump {
         }
     }
 
-    /// So many bytes of the channel were consumed before there was a pump.
+    /// This many bytes of the channel were consumed before there was a pump.
     pub(crate) fn owe(&mut self, count: usize) {
         self.to_socket.owe(count);
     }
 
-    /// Whether the channel was told that no more comes from here.
+    /// Whether the channel was closed from here.
     pub(crate) fn has_closed(&self) -> bool {
         self.to_channel.is_over()
     }
@@ -99,18 +99,18 @@ impl Pump {
         self.to_socket.give(&self.socket, bytes)
     }
 
-    /// The channel brings no more.
+    /// The channel has closed.
     pub(crate) fn close(&mut self) {
         self.to_socket.close();
     }
 
-    /// Carries towards the socket.
+    /// Forwards towards the socket.
     pub(crate) fn advance_to_socket(&mut self, pipe: &mut impl Pipe) -> io::Result<Pace> {
         self.to_socket.advance(&self.socket, pipe)?;
         Ok(self.or_over(Pace::Waits))
     }
 
-    /// Carries towards the channel; `chunk` is where bytes are read to.
+    /// Forwards towards the channel; `chunk` is the buffer to read into.
     pub(crate) fn advance_to_channel(
         &mut self,
         pipe: &mut impl Pipe,

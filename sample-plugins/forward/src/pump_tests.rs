@@ -1,4 +1,4 @@
-//! A pump between a real socket and a channel that the test plays.
+//! A pump between a real socket and a channel that the test simulates.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use super::*;
 use crate::window::{FIRST, Spare, Window};
 use crate::{CHUNK, tcp};
 
-/// A channel with so much room.
+/// A channel with this much room.
 #[derive(Default)]
-struct Played {
+struct FakeChannel {
     room: usize,
     written: Vec<u8>,
     credit: u64,
     closed: bool,
 }
 
-impl Pipe for Played {
+impl Pipe for FakeChannel {
     fn write(&mut self, bytes: &[u8]) -> usize {
         assert!(!self.closed, "nothing may be written after the close");
         let taken = bytes.len().min(self.room);
@@ -38,7 +38,7 @@ impl Pipe for Played {
 /// A pump, its channel, and the TCP client at the other side.
 struct Setup {
     pump: Pump,
-    channel: Played,
+    channel: FakeChannel,
     client: TcpStream,
     chunk: Vec<u8>,
 }
@@ -50,7 +50,7 @@ impl Setup {
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (socket, _) = listener.accept().unwrap();
         tcp::prepare(&socket).unwrap();
-        let channel = Played { room, ..Played::default() };
+        let channel = FakeChannel { room, ..FakeChannel::default() };
         Self {
             pump: Pump::new(socket, Window::new(&Spare::default()), b""),
             channel,
@@ -59,15 +59,15 @@ impl Setup {
         }
     }
 
-    /// Does what an edge of the socket does.
+    /// Reacts to an edge of the socket.
     fn turn(&mut self) -> io::Result<Pace> {
         self.pump.assume_ready();
         let _ = self.pump.advance_to_socket(&mut self.channel)?;
         self.pump.advance_to_channel(&mut self.channel, &mut self.chunk)
     }
 
-    /// Turns until it is so.
-    fn until(&mut self, what: &str, so: impl Fn(&Played, Pace) -> bool) {
+    /// Turns until the condition holds.
+    fn until(&mut self, what: &str, so: impl Fn(&FakeChannel, Pace) -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
             let pace = self.turn().unwrap();
@@ -97,7 +97,7 @@ fn the_end_of_one_direction_leaves_the_other_open() {
 }
 
 #[test]
-fn no_more_is_read_than_the_channel_takes_and_one_chunk() {
+fn at_most_one_chunk_is_read_beyond_what_the_channel_takes() {
     let mut setup = Setup::new(1000);
     let mut sent = 0;
     setup.client.set_nonblocking(true).unwrap();
@@ -165,7 +165,7 @@ fn a_reset_is_an_error() {
 }
 
 #[test]
-fn what_the_channel_is_written_first_comes_first() {
+fn the_first_bytes_of_the_channel_precede_those_of_the_socket() {
     let setup = Setup::new(1);
     let socket = setup.pump.socket().try_clone().unwrap();
     let mut pump = Pump::new(socket, Window::new(&Spare::default()), &[9, 8]);

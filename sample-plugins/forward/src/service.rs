@@ -6,30 +6,30 @@ use trunkline_plugin::Reason;
 
 use crate::candidates::UNKNOWN_SERVICE;
 use crate::config::Endpoint;
-use crate::greeting::{CONNECTED, Read, Reader, Service};
+use crate::greeting::{CONNECTED, GreetingReader, Read, Service};
 use crate::pump::Pump;
 use crate::tcp;
 use crate::window::{Spare, Window};
 
-/// What this plugin serves, and where it is.
+/// The services of this plugin, with their addresses.
 pub(crate) type Services = BTreeMap<Service, Endpoint>;
 
-/// What became of a greeting.
+/// The result of reading a greeting.
 pub(crate) enum Greeted {
-    /// There is more to come.
+    /// More bytes are needed.
     Partly,
-    /// The service's address is being connected. The pump holds what came after the greeting.
+    /// Connecting to the service's address. The pump holds the bytes after the greeting.
     Connecting(Box<Pump>, String),
 }
 
-/// Reads on in a greeting, and begins to connect the service that it names.
+/// Reads more of a greeting, and begins to connect to the service that it names.
 ///
 /// # Errors
 ///
 /// Why the caller gets no connection: `bad-greeting`, `unknown-service` or `unreachable`.
 pub(crate) fn greet(
     services: &Services,
-    reader: &mut Reader,
+    reader: &mut GreetingReader,
     spare: &Spare,
     bytes: &[u8],
 ) -> Result<Greeted, Reason> {
@@ -43,18 +43,18 @@ pub(crate) fn greet(
     };
     let title = format!("{service} at {address}");
     let socket = tcp::connect(*address).map_err(|error| unreachable(&error))?;
-    // The answer waits in front of all that the service sends.
+    // The answer is sent before the service's bytes.
     let mut pump = Box::new(Pump::new(socket, Window::new(spare), &[CONNECTED]));
     pump.owe(service.greeting().len());
     pump.give(rest).map_err(|error| unreachable(&error))?;
     Ok(Greeted::Connecting(pump, title))
 }
 
-/// Whether the connection that was begun is up.
+/// Whether the pending connection is up.
 ///
 /// # Errors
 ///
-/// `unreachable`, with what the kernel says.
+/// `unreachable`, with the kernel's error.
 pub(crate) fn is_connected(pump: &Pump) -> Result<bool, Reason> {
     match pump.socket().take_error() {
         Ok(None) => Ok(pump.socket().peer_addr().is_ok()),
@@ -62,7 +62,7 @@ pub(crate) fn is_connected(pump: &Pump) -> Result<bool, Reason> {
     }
 }
 
-/// The peer learns what is wrong, and not at which address.
+/// The peer learns the error, but not the address.
 fn unreachable(error: &std::io::Error) -> Reason {
     Reason::new("unreachable", format!("the service cannot be reached: {error}; does it run?"))
 }
@@ -76,26 +76,27 @@ mod tests {
     }
 
     fn refusal(services: &Services, greeting: &[u8]) -> String {
-        match greet(services, &mut Reader::default(), &Spare::default(), greeting) {
+        match greet(services, &mut GreetingReader::default(), &Spare::default(), greeting) {
             Err(reason) => reason.code().to_owned(),
             Ok(_) => panic!("{greeting:?} was not refused"),
         }
     }
 
     #[test]
-    fn what_is_not_served_is_refused() {
+    fn an_unknown_service_is_refused() {
         let services = Services::new();
         assert_eq!(refusal(&services, &greeting("web")), "unknown-service");
         assert_eq!(refusal(&services, &[0]), "bad-greeting");
     }
 
     #[test]
-    fn a_service_that_is_served_is_connected() {
+    fn a_known_service_is_connected() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let service = Service::try_from("web".to_owned()).unwrap();
         let services = Services::from([(service, Endpoint(listener.local_addr().unwrap()))]);
         let greeted =
-            greet(&services, &mut Reader::default(), &Spare::default(), &greeting("web")).unwrap();
+            greet(&services, &mut GreetingReader::default(), &Spare::default(), &greeting("web"))
+                .unwrap();
         assert!(matches!(greeted, Greeted::Connecting(..)));
         listener.accept().expect("somebody connects");
     }

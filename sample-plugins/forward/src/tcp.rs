@@ -1,4 +1,4 @@
-//! The few things about TCP sockets that the standard library does not offer.
+//! What Trunkline needs of TCP sockets and the standard library does not offer.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,20 +7,20 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// How many connections may wait to be accepted: the kernel's usual bound, so that a burst is not
-/// turned away while the loop is busy elsewhere.
+/// refused while the loop is busy elsewhere.
 const BACKLOG: i32 = 4096;
 
-/// A socket that listens and does not block.
+/// A non-blocking listening socket.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(address)?;
-    // Otherwise an address stays taken for a minute after its connections have ended.
+    // Without this option, the address stays in use for a minute after its connections have ended.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Begins a connection that does not block; it is up, or has failed, when it becomes writable.
+/// Begins a non-blocking connection; it is up, or has failed, when it becomes writable.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket(address)?;
     socket.set_tcp_nodelay(true)?;
@@ -39,16 +39,16 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Makes an accepted socket not block, and pass on small pieces at once as they came.
+/// Makes an accepted socket non-blocking, and has it send small pieces at once.
 pub(crate) fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_nodelay(true)
 }
 
-/// Has the other side see a reset, instead of an orderly end, when the socket is dropped.
+/// Makes the other side see a reset, not an orderly end, when the socket is dropped.
 pub(crate) fn reset_on_drop(socket: &TcpStream) {
     if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
-        trunkline_plugin::log::debug!("a connection ends in order instead of a reset: {error}");
+        trunkline_plugin::log::debug!("a connection could not be reset and ends in order: {error}");
     }
 }
 

@@ -1,19 +1,20 @@
-//! The other direction of a connection: what the socket sends goes into a channel.
+//! The other direction of a connection: from the socket to the channel.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
 
 use crate::pump::{Pace, Pipe};
 
-/// After so many bytes in one turn, other connections come first.
+/// After this many bytes in one turn, other connections have their turn.
 const BYTES_PER_TURN: usize = 256 * 1024;
 
 /// The direction towards the channel.
 #[derive(Debug, Default)]
 pub(crate) struct ToChannel {
-    /// What the channel did not take, at most one chunk: nothing is read before it is gone.
+    /// Bytes that the channel has not taken, at most one chunk: nothing more is read before it
+    /// takes them.
     rest: Vec<u8>,
-    /// Whether reading is worth a try.
+    /// Whether a read is worth a try.
     readable: bool,
     progress: Progress,
 }
@@ -22,25 +23,25 @@ pub(crate) struct ToChannel {
 enum Progress {
     #[default]
     Open,
-    /// The socket sends no more; the rest comes first.
+    /// The socket has ended; the held bytes come first.
     Closing,
-    /// The channel was told.
+    /// The channel was closed.
     Over,
 }
 
 impl ToChannel {
-    /// A direction in which `first` goes before all that the socket sends.
+    /// A direction that sends `first` before the bytes of the socket.
     pub(crate) fn new(first: &[u8]) -> Self {
         Self { rest: first.to_vec(), ..Self::default() }
     }
 
-    /// The socket may have sent something.
+    /// The socket may have bytes.
     pub(crate) fn readable(&mut self) {
-        // After the end, there is nothing more to find.
+        // After the end, nothing more follows.
         self.readable = self.progress == Progress::Open;
     }
 
-    /// Whether the channel was told that no more comes.
+    /// Whether the channel was closed.
     pub(crate) fn is_over(&self) -> bool {
         self.progress == Progress::Over
     }
@@ -73,7 +74,7 @@ impl ToChannel {
         Ok(Pace::Waits)
     }
 
-    /// Reads once. Zero bytes mean that there are none now, or no more at all.
+    /// Reads once. Zero bytes mean that there are none now, or that the socket has ended.
     fn read(&mut self, mut socket: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
         match socket.read(chunk) {
             Ok(0) => {
@@ -103,7 +104,7 @@ impl ToChannel {
         let taken = pipe.write(&self.rest);
         self.rest.drain(..taken);
         if self.rest.is_empty() {
-            // Who waits for nobody holds no memory.
+            // An idle connection holds no memory.
             self.rest = Vec::new();
         }
     }

@@ -1,4 +1,4 @@
-//! One direction of a connection: what a channel brings goes to the socket.
+//! One direction of a connection: from the channel to the socket.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -10,10 +10,11 @@ use crate::window::Window;
 /// The direction towards the socket.
 #[derive(Debug)]
 pub(crate) struct ToSocket {
-    /// What the socket did not take, at most a window: the channel brings no more without credit.
+    /// Bytes that the socket has not taken, at most a window: without credit the channel brings no
+    /// more.
     held: VecDeque<u8>,
     window: Window,
-    /// Whether writing is worth a try.
+    /// Whether a write is worth a try.
     writable: bool,
     progress: Progress,
 }
@@ -22,9 +23,9 @@ pub(crate) struct ToSocket {
 enum Progress {
     #[default]
     Open,
-    /// The channel brings no more; what is held comes first.
+    /// The channel has closed; held bytes come first.
     Closing,
-    /// The socket was told.
+    /// The socket's direction was shut down.
     Over,
 }
 
@@ -34,36 +35,36 @@ impl ToSocket {
         Self { held, window, writable, progress }
     }
 
-    /// The socket may take something.
+    /// The socket may take bytes.
     pub(crate) fn writable(&mut self) {
         self.writable = true;
     }
 
-    /// The channel brings no more.
+    /// The channel has closed.
     pub(crate) fn close(&mut self) {
         if self.progress == Progress::Open {
             self.progress = Progress::Closing;
         }
     }
 
-    /// Whether the socket was told that no more comes.
+    /// Whether the socket's direction was shut down.
     pub(crate) fn is_over(&self) -> bool {
         self.progress == Progress::Over
     }
 
-    /// So many bytes were consumed on their way to the socket.
+    /// This many bytes were consumed on their way to the socket.
     pub(crate) fn owe(&mut self, count: usize) {
         self.window.consume(count);
     }
 
-    /// Takes what the channel brought, which mostly goes right through.
+    /// Takes bytes from the channel; mostly they are written at once.
     pub(crate) fn give(&mut self, socket: &TcpStream, bytes: &[u8]) -> io::Result<()> {
         let taken = if self.held.is_empty() { self.write(socket, bytes)? } else { 0 };
         self.held.extend(&bytes[taken..]);
         Ok(())
     }
 
-    /// Writes what is held, then ends the socket's direction when the channel's has ended.
+    /// Writes held bytes, then shuts the socket's direction down if the channel has closed.
     pub(crate) fn advance(&mut self, socket: &TcpStream, pipe: &mut impl Pipe) -> io::Result<()> {
         self.flush(socket)?;
         if let Some(credit) = self.window.take_credit(self.held.is_empty()) {
@@ -84,13 +85,13 @@ impl ToSocket {
             self.held.drain(..taken?);
         }
         if self.held.is_empty() {
-            // Who waits for nobody holds no memory.
+            // An idle connection holds no memory.
             self.held = VecDeque::new();
         }
         Ok(())
     }
 
-    /// Writes until all is written or the socket takes no more, and tells how much it took.
+    /// Writes until everything is written or the socket takes no more; returns how much it took.
     fn write(&mut self, mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while self.writable && taken < bytes.len() {

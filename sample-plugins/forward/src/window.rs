@@ -1,5 +1,5 @@
-//! How far a channel may be ahead of its socket. It grows while the socket keeps up, so that one
-//! connection can fill a long path, and a slow reader holds little memory.
+//! How far a channel may be ahead of its socket. The window grows while the socket keeps up, so
+//! that one connection can fill a long path, and a slow reader holds little memory.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,13 +7,13 @@ use std::rc::Rc;
 /// The least window that a channel has at first; servers may be configured to give more.
 pub(crate) const FIRST: u64 = 64 * 1024;
 
-/// No window grows further than this.
+/// The largest window.
 pub(crate) const LARGEST: u64 = 1024 * 1024;
 
-/// What the windows of all connections may have grown by together.
+/// The most by which the windows of all connections together may have grown.
 pub(crate) const SPARE: u64 = 64 * 1024 * 1024;
 
-/// What is left of [`SPARE`]; its clones share it.
+/// The rest of [`SPARE`]; its clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Spare(Rc<Cell<u64>>);
 
@@ -23,13 +23,13 @@ impl Default for Spare {
     }
 }
 
-/// The window of one channel. Its growth is given back when it is dropped.
+/// The window of one channel. Its growth is returned when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Window {
     size: u64,
     /// Bytes that were consumed and for which no credit was given.
     owed: u64,
-    /// Bytes that were consumed since the socket was behind, or the window has grown.
+    /// Bytes that were consumed since the socket was last behind, or the window last grew.
     kept_up: u64,
     spare: Spare,
 }
@@ -39,13 +39,14 @@ impl Window {
         Self { size: FIRST, owed: 0, kept_up: 0, spare: spare.clone() }
     }
 
-    /// So many bytes were consumed on their way to the socket.
+    /// This many bytes were consumed on their way to the socket.
     pub(crate) fn consume(&mut self, count: usize) {
         self.owed += count as u64;
     }
 
     /// The credit to give now, in pieces of half a window, since each is a packet. `keeps_up` says
-    /// that the socket has taken all that came: when it did so for a whole window, that doubles.
+    /// that the socket has taken everything that came: when it did so for a whole window, that
+    /// doubles.
     pub(crate) fn take_credit(&mut self, keeps_up: bool) -> Option<u64> {
         if self.owed < self.size / 2 {
             return None;
@@ -58,7 +59,7 @@ impl Window {
         Some(credit)
     }
 
-    /// Doubles, as far as there is room.
+    /// Doubles, as far as the shared memory allows.
     fn grow(&mut self) -> u64 {
         let Spare(left) = &self.spare;
         let more = self.size.min(LARGEST - self.size).min(left.get());

@@ -1,32 +1,32 @@
-//! What `[plugin.config]` may say, with defaults for all of it.
+//! The settings in `[plugin.config]`, with defaults for all of them.
 
 use trunkline_plugin::Reason;
 use trunkline_plugin::serde::Deserialize;
 
 use crate::run::Plan;
 
-/// The largest message: more than any channel takes at once, and still no strain on memory.
+/// The largest message: more than any channel takes at once, yet little memory.
 const LARGEST_MESSAGE: u64 = 1 << 20;
 
-/// The most round trips of a run: their times take 8 bytes each until it is over.
+/// The most round trips of a run. Their times take 8 bytes each until it is over.
 const MOST_ROUND_TRIPS: u64 = 1_000_000;
 
-/// The most MiB of a run, which are 1 TiB.
+/// The most MiB of a run: 1 TiB.
 const MOST_BULK: u64 = 1 << 20;
 
-/// All of the configuration.
+/// The whole configuration.
 #[derive(Debug, Deserialize)]
 #[serde(crate = "trunkline_plugin::serde", rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// The plugin to measure the way to.
+    /// The plugin to measure.
     pub(crate) to: String,
-    /// The key or name of the only server where it is looked for.
+    /// The key or name of the only server to measure; default: every server that has the plugin.
     pub(crate) server: Option<String>,
     /// Bytes in a message.
     size: u64,
     /// Round trips in a run.
     count: u64,
-    /// Milliseconds from the beginning of a run to that of the next; 0: there is only one.
+    /// Milliseconds from the beginning of a run to that of the next; 0: one run only.
     pub(crate) every_ms: u64,
     /// MiB that are sent there and back after the round trips.
     bulk_mib: u64,
@@ -43,7 +43,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// `bad-config`, with the key whose number is out of its range.
+    /// `bad-config`, with the key whose number is out of range.
     pub(crate) fn plan(&self) -> Result<Plan, Reason> {
         in_range("size", self.size, 1, LARGEST_MESSAGE)?;
         in_range("count", self.count, 1, MOST_ROUND_TRIPS)?;
@@ -56,7 +56,7 @@ fn in_range(key: &str, number: u64, least: u64, most: u64) -> Result<(), Reason>
     if (least..=most).contains(&number) {
         return Ok(());
     }
-    let text = format!("plugin.config.{key}: {number} is not within {least} and {most}");
+    let text = format!("plugin.config.{key}: {number} is not between {least} and {most}");
     Err(Reason::new("bad-config", text))
 }
 
@@ -79,12 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_key_and_the_value() {
         for (json, expected) in [
             (r#"{"sise": 1}"#, "unknown field `sise`"),
-            (r#"{"size": 0}"#, "plugin.config.size: 0 is not within 1 and 1048576"),
-            (r#"{"count": 1000001}"#, "plugin.config.count: 1000001 is not within"),
-            (r#"{"bulk-mib": 9999999}"#, "plugin.config.bulk-mib: 9999999 is not within"),
+            (r#"{"size": 0}"#, "plugin.config.size: 0 is not between 1 and 1048576"),
+            (r#"{"count": 1000001}"#, "plugin.config.count: 1000001 is not between"),
+            (r#"{"bulk-mib": 9999999}"#, "plugin.config.bulk-mib: 9999999 is not between"),
             (r#"{"every-ms": -1}"#, "plugin.config.every-ms: invalid value"),
         ] {
             let said = plan(json).unwrap_err();

@@ -1,10 +1,10 @@
-//! The bytes that are sent: byte `k` of a channel is `k` modulo 251, so that neither sending nor
-//! checking needs a copy of what was sent.
+//! The bytes of a run: byte `k` of a channel is `k` modulo 251, so that neither sending nor
+//! checking needs a copy.
 
 /// A prime, so that a byte lost, doubled or shifted by any power of two shows at the next one.
 const PERIOD: u64 = 251;
 
-/// At most so many bytes are written or checked at once: the first window of a channel.
+/// The most bytes that are written or checked at once: the first window of a channel.
 pub(crate) const PIECE: usize = 64 * 1024;
 
 /// A stretch of the pattern in which a piece can begin at any place of the period.
@@ -34,7 +34,7 @@ impl Pattern {
         &self.bytes[from..from + length]
     }
 
-    /// Compares what came with what belongs at place `at`.
+    /// Compares received bytes with the pattern at place `at`.
     pub(crate) fn check(&self, at: u64, bytes: &[u8]) -> Result<(), Mismatch> {
         let mut at = at;
         for found in bytes.chunks(PIECE) {
@@ -48,7 +48,7 @@ impl Pattern {
     }
 }
 
-/// Which byte differs, in two pieces that do.
+/// The first byte that differs between two pieces.
 #[cold]
 fn first_mismatch(at: u64, expected: &[u8], found: &[u8]) -> Mismatch {
     let mut pairs = expected.iter().zip(found);

@@ -1,4 +1,4 @@
-//! The plugin itself: where there is something to measure, and when.
+//! The plugin itself: what it measures, and when.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 use crate::run::Plan;
 use crate::session::Session;
 
-/// Measures the way to a plugin on each server that has it.
+/// Measures round trips to a plugin on each server that has it.
 pub(crate) struct Ping {
     settings: Settings,
     plan: Plan,
@@ -126,25 +126,25 @@ impl Ping {
     }
 }
 
-/// Says which plugin this one connects to, unless [`Ping::ABOUT`] says it already.
+/// Declares the plugin that this one connects to, unless [`Ping::ABOUT`] declares it already.
 ///
 /// # Errors
 ///
-/// The host's, when the name is not one. A host that cannot be told has to be lived with.
+/// The host's, if the name is invalid. An old host without this function is no error.
 fn announce_use(host: &Host, name: &str) -> Result<(), Reason> {
     if name == "echo" {
         return Ok(());
     }
     match host.uses(name, 1) {
         Err(why) if why.code() == "not-supported" => {
-            log::debug!("ping: the server is not told of the use of {name}: {why}");
+            log::debug!("ping: the use of {name} could not be declared to the server: {why}");
             Ok(())
         }
         told => told,
     }
 }
 
-/// What people call the server of a plugin; the beginning of its key if it has no name.
+/// The name of a plugin's server; the beginning of its key if it has no name.
 fn name_of(host: &Host, entry: &Entry) -> String {
     let links = host.links();
     let mut servers = links.iter().map(|link| &link.peer).chain([host.server()]);

@@ -1,4 +1,4 @@
-//! What a finished run is told in: its one line in the log, which stays as it is.
+//! The report of a finished run: one line in the log, whose form is stable.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,14 +20,14 @@ impl Report {
         Self { plan, times, bulk_time }
     }
 
-    /// The time within which so many of a hundred round trips ended, in microseconds.
+    /// The given percentile of the round-trip times, in microseconds.
     fn percentile(&self, percent: usize) -> f64 {
         let rank = (self.times.len() * percent).div_ceil(100).max(1);
         let nanos = self.times.get(rank - 1).copied().unwrap_or(0);
         nanos as f64 / 1e3
     }
 
-    /// Millions of bytes that went there and back in a second.
+    /// The throughput there and back, in megabytes per second.
     fn megabytes_per_second(&self) -> f64 {
         match self.bulk_time.as_secs_f64() {
             0.0 => 0.0,

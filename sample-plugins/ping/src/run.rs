@@ -1,5 +1,5 @@
-//! One run as pure bookkeeping: how much may be sent, and what the times say. It sends nothing and
-//! knows no clock.
+//! One run as pure bookkeeping: how much to send, and what the times mean. It sends nothing and has
+//! no clock.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) struct Run {
     plan: Plan,
     sent: u64,
     received: u64,
-    /// When the message that is under way was first written.
+    /// When the current message was first written.
     asked: Duration,
     /// What each round trip took, in nanoseconds.
     times: Vec<u64>,
@@ -50,7 +50,7 @@ impl Run {
         until - self.sent
     }
 
-    /// So many bytes are being sent from `now` on.
+    /// This many bytes are being sent, beginning at `now`.
     pub(crate) fn sent(&mut self, count: u64, now: Duration) {
         if self.round_trips() < self.plan.count && self.sent == self.received {
             self.asked = now;
@@ -58,7 +58,7 @@ impl Run {
         self.sent += count;
     }
 
-    /// So many bytes came back, and that was the last one of the run if there is a report.
+    /// This many bytes came back. Returns the report after the last byte of the run.
     pub(crate) fn received(
         &mut self,
         count: u64,
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_go_one_after_another_and_then_all_at_once() {
+    fn round_trips_are_sequential_and_bulk_is_sent_at_once() {
         let mut run = Run::new(PLAN);
         assert_eq!(run.to_send(), 10);
         run.sent(4, at(0));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_was_sent_is_noticed() {
+    fn more_bytes_back_than_sent_is_an_error() {
         let mut run = Run::new(PLAN);
         run.sent(5, at(0));
         assert_eq!(run.received(6, at(1)), Err(TooMuch));

@@ -1,4 +1,4 @@
-//! One channel to the plugin that is measured, with the run that is under way on it.
+//! One channel to the measured plugin, with its current run.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::run::{Plan, Run, TooMuch};
 pub(crate) struct Session {
     channel: Channel,
     pub(crate) server: Key,
-    /// What to call it in the log: `echo@beta`.
+    /// Its name in the log: `echo@beta`.
     pub(crate) title: String,
-    /// The plugin came again before this channel has ended: another one follows it.
+    /// The plugin appeared again before this channel ended: a new channel follows it.
     pub(crate) again: bool,
     run: Option<(Run, Instant)>,
-    /// How many bytes were sent in all, and how many came back.
+    /// How many bytes were sent in total, and how many came back.
     sent: u64,
     received: u64,
 }
@@ -38,7 +38,7 @@ impl Session {
         self.run.as_ref().map_or(Duration::ZERO, |(_, began)| began.elapsed())
     }
 
-    /// Writes what may be written now, as much as is taken.
+    /// Writes as much as may be sent and is taken.
     pub(crate) fn send(&mut self, host: &Host, pattern: &Pattern) {
         let Some((run, began)) = &mut self.run else { return };
         while run.to_send() > 0 {
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// Checks what came back.
+    /// Checks received bytes.
     ///
     /// # Errors
     ///

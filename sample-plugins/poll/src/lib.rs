@@ -1,7 +1,7 @@
-//! Poll: calls another plugin again and again, and logs what it answers, or why it does not.
+//! Poll: calls another plugin periodically, and logs its answer, or why there is none.
 //!
-//! Where the other plugin is does not matter to it: an answer that is there when the call returns
-//! and one that comes later are handled by the same lines.
+//! It works the same wherever the other plugin runs: the same lines handle an answer that is there
+//! when the call returns and one that comes later.
 
 use std::time::Duration;
 
@@ -12,19 +12,19 @@ struct Poll {
     settings: Settings,
 }
 
-/// What `[plugin.config]` may say.
+/// The settings in `[plugin.config]`.
 #[derive(serde::Deserialize)]
 #[serde(crate = "trunkline_plugin::serde", rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Settings {
     /// The plugin to call.
     to: String,
-    /// The key or name of the only server where it is called.
+    /// The key or name of the only server to call.
     server: Option<String>,
-    /// What it is asked.
+    /// The request.
     request: String,
     /// Milliseconds from one call to the next.
     every_ms: u64,
-    /// Milliseconds that an answer may take.
+    /// The deadline of each call, in milliseconds.
     deadline_ms: u64,
 }
 
@@ -41,7 +41,10 @@ impl Plugin for Poll {
     fn start(host: &Host, config: Config) -> Result<Self, Reason> {
         let settings: Settings = config.read()?;
         if settings.every_ms == 0 {
-            return Err(Reason::new("bad-config", "plugin.config.every-ms: 0 is too often"));
+            return Err(Reason::new(
+                "bad-config",
+                "plugin.config.every-ms: 0 is too short; the least is 1",
+            ));
         }
         if settings.to != "clock" {
             host.uses(&settings.to, 1)?;
@@ -60,17 +63,17 @@ impl Plugin for Poll {
         host.set_timer(Duration::from_millis(*every_ms));
         let deadline = Duration::from_millis(*deadline_ms);
         if let Some(outcome) = host.call(&self.target, request.as_bytes(), deadline).over() {
-            self.told(outcome);
+            self.log_outcome(outcome);
         }
     }
 
     fn reply(&mut self, _host: &Host, _call: Call, outcome: Result<&[u8], Unanswered>) {
-        self.told(outcome);
+        self.log_outcome(outcome);
     }
 }
 
 impl Poll {
-    fn told(&self, outcome: Result<&[u8], Unanswered>) {
+    fn log_outcome(&self, outcome: Result<&[u8], Unanswered>) {
         let to = &self.settings.to;
         match outcome {
             Ok(answer) => log::info!("poll {to}: {}", String::from_utf8_lossy(answer)),

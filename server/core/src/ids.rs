@@ -1,30 +1,30 @@
-//! The numbers that name things: leaves, which know nothing of what they name.
+//! The ids of things. They are leaves: they know nothing about what they identify.
 
 use core::fmt;
 use core::num::NonZeroU32;
 
-/// A connection, by the number that the broker gave it. A number is used again only when all others
+/// A connection, by the number that the broker gave it. A number is reused only after all others
 /// were used in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u32);
 
-/// A plugin of this process. Numbers are never used again.
+/// A plugin of this process. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PluginId(pub u32);
 
-/// A peer. Numbers are never used again.
+/// A peer. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub u32);
 
-/// A host that this server starts. Numbers are never used again.
+/// A host that this server starts. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChildId(pub u32);
 
-/// A direct connection that is being dialled. Numbers are never used again.
+/// A direct connection that is being dialled. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DirectId(pub u64);
 
-/// Names a call, and is never used again.
+/// A call. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
@@ -64,7 +64,7 @@ impl fmt::Display for EndId {
     }
 }
 
-/// How a plugin names one of its ends. It is never used again after the end is gone.
+/// A plugin's name for one of its ends. It is never reused after the end has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub u64);
 

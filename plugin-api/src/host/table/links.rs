@@ -32,7 +32,7 @@ pub(super) unsafe extern "C" fn addresses(
     reach: u8,
     out: Sink<Bytes>,
 ) -> Status {
-    // Nothing is known to reach as far as only a later version can say.
+    // An unknown reach comes from a later version; no address has it.
     let Some(reach) = Reach::numbered(reach) else { return Status::DONE };
     // SAFETY: lent.
     unsafe {
