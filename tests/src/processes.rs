@@ -299,7 +299,7 @@ impl Processes {
         }
     }
 
-    /// Lets time go by, with all that happens meanwhile.
+    /// Lets time go by, with everything that happens meanwhile.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         loop {

@@ -125,9 +125,9 @@ fn an_error_names_the_place_and_the_rule() {
 #[test]
 fn an_alternate_that_cannot_be_used_is_skipped_with_a_reason() {
     for (text, reason) in [
-        ("onion:x.onion:80", "the transport `onion` is not known; known are net and unix"),
-        ("net:h:1~gzip", "the transform `gzip` is not known here; known are noauth and shs"),
-        ("net:h:1~shs~gzip", "the transform `gzip` is not known here; known are noauth and shs"),
+        ("onion:x.onion:80", "the transport `onion` is unknown; known are net and unix"),
+        ("net:h:1~gzip", "the transform `gzip` is unknown here; known are noauth and shs"),
+        ("net:h:1~shs~gzip", "the transform `gzip` is unknown here; known are noauth and shs"),
         ("net:8008", "a host or a port is missing"),
         ("net:", "a host or a port is missing"),
         ("net:host:", "`` is not a port from 1 to 65535"),
@@ -146,10 +146,10 @@ fn an_alternate_that_cannot_be_used_is_skipped_with_a_reason() {
         ("unix:", "a path is missing"),
         ("unix", "a path is missing"),
         ("unix:/a~noauth:x", "`noauth` takes no data"),
-        ("net:h:1~shs:short", "`shs` takes one key, the base64 of 32 bytes"),
-        (&format!("net:h:1~shs:{KEY}:x"), "`shs` takes one key, the base64 of 32 bytes"),
-        ("net:h:1~noauth", "`noauth` is for unix sockets and loopback only"),
-        ("net:0.0.0.0:1~noauth", "`noauth` is for unix sockets and loopback only"),
+        ("net:h:1~shs:short", "`shs` needs one key, the base64 of 32 bytes"),
+        (&format!("net:h:1~shs:{KEY}:x"), "`shs` needs one key, the base64 of 32 bytes"),
+        ("net:h:1~noauth", "`noauth` is possible on unix sockets and loopback only"),
+        ("net:0.0.0.0:1~noauth", "`noauth` is possible on unix sockets and loopback only"),
     ] {
         let address: Address = format!("{text};net:good.example:1").parse().unwrap();
         let (endpoints, skipped) = address.endpoints();
@@ -169,7 +169,7 @@ fn a_unix_path_has_at_most_107_bytes_and_keeps_its_colons() {
     assert!(endpoints[0].to_string().starts_with("unix:a!:bbb"));
     assert_eq!(
         skipped[0].why.to_string(),
-        "a socket's path has at most 107 bytes, this one has 108"
+        "a socket's path may have at most 107 bytes, this one has 108"
     );
 }
 

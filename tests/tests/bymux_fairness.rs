@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use trunkline_core::bymux::{
-    Connection, Event, HIGH_WATER, LOW_WATER, PAYLOAD_MAX, Packet, Profile, QUANTUM, Role,
+    Connection, Event, HIGH_WATER, LOW_WATER, MuxRole, PAYLOAD_MAX, Packet, Profile, QUANTUM,
     StreamId, Violation,
 };
 
@@ -19,13 +19,13 @@ const PROFILE: Profile =
 
 /// An end with so many streams of its own, their creation already sent.
 fn with_streams(count: usize) -> (Connection, Vec<StreamId>) {
-    let mut connection = Connection::new(Role::Proactive, PROFILE, 0);
+    let mut connection = Connection::new(MuxRole::Dialler, PROFILE, 0);
     let ids = (0..count).map(|_| connection.create().unwrap()).collect();
     drain(&mut connection, usize::MAX);
     (connection, ids)
 }
 
-/// Takes at most so many bytes from the outbox, as a socket would.
+/// Takes at most that many bytes from the outbox, as a socket would.
 fn drain(connection: &mut Connection, most: usize) -> Vec<u8> {
     let mut bytes = connection.outbox().slices().concat();
     assert_eq!(bytes.len(), connection.outbox().len());
@@ -157,7 +157,7 @@ fn the_next_round_begins_before_the_outbox_is_empty() {
 #[test]
 fn a_write_that_credit_cuts_short_does_not_wait_for_room() {
     let profile = Profile { creator_credit: 3, ..PROFILE };
-    let mut connection = Connection::new(Role::Proactive, profile, 0);
+    let mut connection = Connection::new(MuxRole::Dialler, profile, 0);
     let id = connection.create().unwrap();
     assert_eq!(connection.write(id, b"four"), 3);
     drain(&mut connection, usize::MAX);
@@ -351,7 +351,7 @@ impl World {
             let accounts = BTreeMap::from([(StreamId::CONTROL, Account::default())]);
             End { connection: Connection::new(role, profile, 0), pipe: Vec::new(), accounts }
         };
-        World { random: Random(seed), ends: [end(Role::Proactive), end(Role::Reactive)] }
+        World { random: Random(seed), ends: [end(MuxRole::Dialler), end(MuxRole::Acceptor)] }
     }
 
     /// One call or one movement of bytes at one of the ends.
@@ -461,7 +461,7 @@ impl World {
         }
     }
 
-    /// Moves all that is on its way, and then compares what both ends say about each credit.
+    /// Moves everything that is on its way, and then compares what both ends say about each credit.
     fn settle(&mut self) {
         for end in [0, 1, 0, 1] {
             let sent = drain(&mut self.ends[end].connection, usize::MAX);
@@ -567,11 +567,11 @@ fn garbage(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// All that can be seen of an end which was fed these pieces: what it took, what it sends, how it
-/// stopped.
+/// Everything that can be seen of an end which was fed these pieces: what it took, what it sends,
+/// how it stopped.
 fn fed(pieces: &[&[u8]]) -> (BTreeMap<StreamId, Vec<u8>>, usize, Vec<u8>, Option<Violation>) {
     let profile = Profile { control_stream: Some(50), global_credit: 3, creator_credit: 60 };
-    let mut connection = Connection::new(Role::Reactive, profile, 0);
+    let mut connection = Connection::new(MuxRole::Acceptor, profile, 0);
     let (mut taken, mut others) = (BTreeMap::<_, Vec<u8>>::new(), 0);
     let mut violation = None;
     for mut input in pieces.iter().copied() {

@@ -6,7 +6,9 @@
 use std::num::NonZeroU64;
 
 use serde_json::{Value, json};
-use trunkline_core::bymux::{Connection, Event, Level, Packet, Profile, Role, StreamId, Violation};
+use trunkline_core::bymux::{
+    Connection, Event, Level, MuxRole, Packet, Profile, StreamId, Violation,
+};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../vectors/bymux.json")).unwrap()
@@ -144,8 +146,8 @@ fn the_vectors_cases_hold_however_the_bytes_are_split() {
 
 fn run(case: &Value, feed: Feed) {
     let role = match text(&case["role"]) {
-        "proactive" => Role::Proactive,
-        _ => Role::Reactive,
+        "proactive" => MuxRole::Dialler,
+        _ => MuxRole::Acceptor,
     };
     let mut connection = Connection::new(role, Profile::VANILLA, 0);
     // What we have answered by ourselves: a `local` step that asks for it once more must change
@@ -262,7 +264,7 @@ fn in_words(packet: Packet) -> Value {
     }
 }
 
-/// Takes all that waits to be sent.
+/// Takes everything that waits to be sent.
 fn flush(connection: &mut Connection) -> Vec<u8> {
     let bytes = connection.outbox().slices().concat();
     connection.outbox_mut().advance(bytes.len());
@@ -286,7 +288,7 @@ fn packets(mut bytes: &[u8]) -> Vec<Packet> {
 /// An end that accepted, with stream 0 from the start, and with stream 2 opened by the peer.
 fn accepted() -> Connection {
     let profile = Profile { control_stream: Some(8), global_credit: 2, creator_credit: 4 };
-    let mut connection = Connection::new(Role::Reactive, profile, 0);
+    let mut connection = Connection::new(MuxRole::Acceptor, profile, 0);
     assert_eq!(receive(&mut connection, &[&from_hex("3002")]), Ok(vec![json!(["opened", 2])]));
     connection
 }
@@ -337,7 +339,7 @@ fn each_violation_names_its_rule() {
 #[test]
 fn the_end_of_the_transport_is_legal_only_between_packets_and_without_streams() {
     let control_only = Profile { control_stream: Some(8), ..Profile::VANILLA };
-    let fresh = Connection::new(Role::Proactive, control_only, 0);
+    let fresh = Connection::new(MuxRole::Dialler, control_only, 0);
     assert_eq!(fresh.end_of_transport(), Ok(()));
     let open = accepted();
     assert_eq!(open.end_of_transport(), Err(Violation::EndedWithStreams { open: 1 }));
@@ -407,7 +409,7 @@ fn what_comes_after_our_stop_read_is_dropped_but_counted() {
 #[test]
 fn creation_needs_credit_and_never_uses_an_id_twice() {
     let profile = Profile { control_stream: Some(8), global_credit: 1, creator_credit: 4 };
-    for (role, ids) in [(Role::Proactive, [2, 4]), (Role::Reactive, [1, 3])] {
+    for (role, ids) in [(MuxRole::Dialler, [2, 4]), (MuxRole::Acceptor, [1, 3])] {
         let mut connection = Connection::new(role, profile, 0);
         let first = connection.create().unwrap();
         assert_eq!((first, connection.create()), (StreamId(ids[0]), None));
@@ -420,7 +422,7 @@ fn creation_needs_credit_and_never_uses_an_id_twice() {
         assert!(receive(&mut connection, &[&from_hex("100a90b0")]).is_ok());
         assert_eq!((connection.create(), connection.creatable()), (None, 0), "after the end");
     }
-    assert_eq!(Connection::new(Role::Proactive, Profile::VANILLA, 0).create(), None);
+    assert_eq!(Connection::new(MuxRole::Dialler, Profile::VANILLA, 0).create(), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use trunkline_core::calls::{
-    Kind, MESSAGE_COST, Message, PIECE_MAX, Reader, Sender, Side, Violation,
+    CallMessage, CallReader, CallSender, CallSide, CallViolation, Kind, MESSAGE_COST, PIECE_MAX,
 };
 use trunkline_tests::sim::random::Random;
 
@@ -15,16 +15,16 @@ const SEEDS: u64 = 400;
 /// Longer messages are too long.
 const LONGEST: usize = 40_000;
 
-/// Room for all that these tests send.
+/// Room for everything that these tests send.
 const ROOM: u64 = 1 << 30;
 
-/// All that a reader makes of bytes that come in chunks.
+/// Everything that a reader makes of bytes that come in chunks.
 fn read<'a>(
-    side: Side,
+    side: CallSide,
     room: u64,
     chunks: impl Iterator<Item = &'a [u8]>,
-) -> (Vec<Message>, Option<Violation>, Reader) {
-    let (mut reader, mut messages) = (Reader::new(side), Vec::new());
+) -> (Vec<CallMessage>, Option<CallViolation>, CallReader) {
+    let (mut reader, mut messages) = (CallReader::new(side), Vec::new());
     for mut chunk in chunks {
         loop {
             match reader.read(&mut chunk, LONGEST, room, |call| call == 2) {
@@ -67,7 +67,7 @@ fn pieces(random: &mut Random) -> Vec<u8> {
 fn what_comes_out_does_not_depend_on_where_it_was_cut() {
     for seed in 0..SEEDS {
         let bytes = pieces(&mut Random::new(seed));
-        for side in [Side::Caller, Side::Callee] {
+        for side in [CallSide::Caller, CallSide::Callee] {
             let (messages, violation, reader) = read(side, ROOM, std::iter::once(&bytes[..]));
             let same = |what: String, chunks: &mut dyn Iterator<Item = &[u8]>| {
                 let (again, broken, other) = read(side, ROOM, chunks);
@@ -103,9 +103,9 @@ fn nothing_is_kept_beyond_the_room_that_there_is() {
         }
         let room = random.size(100, 50_000);
         let step = random.size(1, 10_000) as usize;
-        let (messages, violation, reader) = read(Side::Callee, room, bytes.chunks(step));
+        let (messages, violation, reader) = read(CallSide::Callee, room, bytes.chunks(step));
         assert_eq!(violation, None, "seed {seed}");
-        let too_much = messages.iter().filter(|m| matches!(m, Message::TooMuch(..))).count();
+        let too_much = messages.iter().filter(|m| matches!(m, CallMessage::TooMuch(..))).count();
         let most = (room / MESSAGE_COST) as usize;
         assert!(too_much >= 2000 - most, "seed {seed}: {too_much} were too much");
         let kept = 2000 - too_much;
@@ -123,8 +123,8 @@ fn of_call(call: u32, length: usize) -> Vec<u8> {
 
 /// Requests on their way from a sender to a reader.
 struct Transfer {
-    sender: Sender,
-    reader: Reader,
+    sender: CallSender,
+    reader: CallReader,
     waiting: BTreeSet<u32>,
     /// Those of which the last piece may be under way.
     withdrawn: BTreeSet<u32>,
@@ -133,7 +133,7 @@ struct Transfer {
 
 impl Transfer {
     fn new() -> Transfer {
-        let (sender, reader) = (Sender::default(), Reader::new(Side::Callee));
+        let (sender, reader) = (CallSender::default(), CallReader::new(CallSide::Callee));
         let (waiting, withdrawn) = Default::default();
         Transfer { sender, reader, waiting, withdrawn, next: 0 }
     }
@@ -152,13 +152,13 @@ impl Transfer {
         self.withdrawn.insert(call);
     }
 
-    /// The other side takes so many bytes, if there are.
+    /// The other side takes that many bytes, if there are.
     fn take(&mut self, mut budget: usize) {
         while budget > 0 && !self.sender.bytes().is_empty() {
             let bytes = self.sender.bytes();
             let bytes = bytes[..budget.min(bytes.len())].to_vec();
             let mut input = &bytes[..];
-            let next = |reader: &mut Reader, input: &mut &[u8]| {
+            let next = |reader: &mut CallReader, input: &mut &[u8]| {
                 reader.read(input, LONGEST, ROOM, |_| false).expect("our own bytes")
             };
             while let Some(message) = next(&mut self.reader, &mut input) {
@@ -169,14 +169,14 @@ impl Transfer {
         }
     }
 
-    fn comes(&mut self, message: Message) {
+    fn comes(&mut self, message: CallMessage) {
         match message {
-            Message::Whole(Kind::Request, call, bytes) => {
+            CallMessage::Whole(Kind::Request, call, bytes) => {
                 let known = self.waiting.remove(&call) || self.withdrawn.remove(&call);
                 assert!(known, "call {call} came again");
                 assert!(bytes == of_call(call, bytes.len()), "call {call} has other bytes");
             }
-            Message::Whole(Kind::Cancel, call, _) => {
+            CallMessage::Whole(Kind::Cancel, call, _) => {
                 self.withdrawn.remove(&call);
                 self.reader.forget(call);
             }

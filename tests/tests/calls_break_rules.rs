@@ -4,7 +4,7 @@
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
 
-use trunkline_core::bymux::Role;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{Announced, Hello, Message, Preface, Purpose};
 use trunkline_core::key::Key;
 use trunkline_core::limits::WINDOW;
@@ -320,7 +320,7 @@ fn a_caller_that_reads_nothing_loses_its_stream_when_too_much_waits_for_it() {
 fn called(scene: &mut Scene, key: u8) -> (Peer, Chan) {
     let plugin = Announced::new("theirs".parse().expect("a name"), 1);
     let hello = Hello { plugins: vec![plugin], ..hello(Key([key; 32])) };
-    let mut peer = Peer::say_hello(Socket::unix(&scene.alpha), Role::Proactive, hello);
+    let mut peer = Peer::say_hello(Socket::unix(&scene.alpha), MuxRole::Dialler, hello);
     peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
     scene.alpha.wait_until("its plugin is known", |status| status.knows_remote("theirs"));
     ask(scene);

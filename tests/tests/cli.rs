@@ -65,7 +65,7 @@ fn a_key_is_made_once_and_only_its_public_half_is_shown() {
     let folder = Folder::new();
     let (code, first, stderr) = say(&["key", "a.key"], folder.path());
     assert_eq!(code, 0, "{stderr}");
-    assert_eq!(stderr, "trunkline: a.key: a new key was made; keep it secret\n");
+    assert_eq!(stderr, "trunkline: a.key: made a new key; keep it secret\n");
     let file = folder.path().join("a.key");
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -126,10 +126,10 @@ fn many_processes_that_make_the_same_key_get_the_same() {
 #[test]
 fn a_wrong_server_address_is_one_line() {
     let folder = Folder::new();
-    let only_unix = "only a unix address works so far, such as unix:alpha.sock";
+    let only_unix = "only a unix address is possible, such as unix:alpha.sock";
     for (address, why) in [
         ("net:localhost:80~noauth", only_unix),
-        ("foo:bar", "the transport `foo` is not known; known are net and unix"),
+        ("foo:bar", "the transport `foo` is unknown; known are net and unix"),
         ("unix:", "a path is missing"),
         ("", "a transport or transform is missing at character 1"),
     ] {

@@ -84,7 +84,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "10: `listen`: \"net:0.0.0.0:1~shs:{KEY}\": a server listens with its own key; write \
              `~shs`",
             "11: `listen`: \"unix:x~shs:{KEY}\": a server listens with its own key; write `~shs`",
-            "12: `listen`: \"onion:x:1\": the transport `onion` is not known; known are net and \
+            "12: `listen`: \"onion:x:1\": the transport `onion` is unknown; known are net and \
              unix",
             "13: `listen`: \"unix:no/folder\": there is no folder DIR/no; make it",
             "14: `listen`: expected a list of strings, found a whole number",
@@ -152,7 +152,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
              different keys, and must lead to the same place; remove one",
             "14: `key`: \"x\": a key is the standard base64 of 32 bytes (44 characters ending in \
              =); `trunkline key FILE` prints one",
-            "17: `address`: \"net:g:1~shs:x\": `shs` takes one key, the base64 of 32 bytes",
+            "17: `address`: \"net:g:1~shs:x\": `shs` needs one key, the base64 of 32 bytes",
             "20: [[peer]]: the key {OTHER} is that of line 18; remove one",
         ],
     ),
@@ -222,7 +222,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "24: `advertise`: \"net:0.0.0.0:0~shs:{KEY}\": a plugin is reached with its own key; \
              write `~shs`",
             "26: `advertise`: \"net:0.0.0.0:0~shs\": given twice; remove one",
-            "28: `advertise`: \"tcp\": the transport `tcp` is not known; known are net and unix",
+            "28: `advertise`: \"tcp\": the transport `tcp` is unknown; known are net and unix",
         ],
     ),
     (
@@ -326,7 +326,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
              in =); `trunkline key FILE` prints one",
             "9: `role`: \"friend\": not a known value; known are server, host",
             "11: `path`: \"\": a file is needed, such as \"libecho.so\"",
-            "12: `name`: \"Echo\": a name begins with a letter a-z, this one with 'E'",
+            "12: `name`: \"Echo\": a name must begin with a letter a-z, not 'E'",
             "13: `placement`: \"inlin\": not a known value; did you mean `inline`?",
             "14: `expose`: \"all\": not a known value; known are local, peers",
             "15: `allow`: \"root\": not a known value; known are links",
@@ -481,7 +481,7 @@ fn a_file_with_every_key_is_taken_and_an_unknown_transport_is_noted_only() {
     );
     let file = folder.write("good.toml", text);
     let place = file.display();
-    let note = "`listen`: skipped onion:x:80: the transport `onion` is not known; known are net \
+    let note = "`listen`: skipped onion:x:80: the transport `onion` is unknown; known are net \
                 and unix";
     assert_eq!(
         taken(&file),

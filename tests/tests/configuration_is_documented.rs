@@ -1,4 +1,4 @@
-//! CONFIGURATION.md has all that a file may say, and nothing else.
+//! CONFIGURATION.md has everything that a file may say, and nothing else.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used)]

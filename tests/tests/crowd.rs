@@ -73,7 +73,7 @@ impl Side {
         }
     }
 
-    /// Writes all that waits to the other side; whether there was anything.
+    /// Writes everything that waits to the other side; whether there was anything.
     fn send(&mut self, other: &mut Side) -> bool {
         self.perform();
         let bytes = self.broker.outgoing(self.conn).concat();

@@ -6,7 +6,7 @@
 
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
-use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{
     Announced, Answer, Closing, Hello, Linked, Message, OpenLink, Plugins, Rejected, Role,
     Withdrawn,
@@ -232,7 +232,7 @@ fn of_two_hosts_that_register_one_name_at_once_one_holds_it() {
 /// A host that is made by hand.
 fn raw_host(server: &Server, key: u8) -> Peer {
     let hello = Hello { role: Role::Host, ..hello(Key([key; 32])) };
-    let mut peer = Peer::say_hello(Socket::unix(server), MuxRole::Proactive, hello);
+    let mut peer = Peer::say_hello(Socket::unix(server), MuxRole::Dialler, hello);
     peer.wait_for("that all is told", |heard| matches!(heard, Heard::Message(Message::Linked(_))));
     peer
 }

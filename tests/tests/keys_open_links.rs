@@ -27,7 +27,7 @@ fn beta(folder: &Folder, setup: Setup) -> Server {
     Server::start(folder, &setup)
 }
 
-/// Gives back all that comes over one connection.
+/// Gives back everything that comes over one connection.
 fn echo_over_tcp() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
     let address = listener.local_addr().expect("a listener has an address");

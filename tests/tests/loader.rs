@@ -100,7 +100,8 @@ fn a_library_for_another_machine_is_refused() {
     bytes[18..20].copy_from_slice(&8u16.to_ne_bytes());
     let folder = Folder::new();
     let this = std::env::consts::ARCH;
-    let expected = format!("it is built for mips, this machine is {this}; build it for this one");
+    let expected = format!("it is built for mips, but this machine is {this}; ");
+    let expected = expected + "build it for this machine";
     assert_refused(&folder.write("mips.so", &bytes), &expected);
     bytes[18..20].copy_from_slice(&9999u16.to_ne_bytes());
     assert_refused(&folder.write("other.so", &bytes), "it is built for machine type 9999, ");
@@ -137,7 +138,7 @@ int add(int a, int b) { return a + b; }
 
 #[test]
 fn a_plugin_for_another_major_version_of_the_api_is_refused() {
-    let expected = "it is built for plugin API 2.0.0, this server has 1.2.0; \
+    let expected = "it is built for plugin API 2.0.0, but this server has 1.2.0; \
                     build it with trunkline-plugin 1.2.0";
     assert_eq!(refusal(&plugin(Api::OtherMajor, "echo")), expected);
 }
@@ -145,7 +146,7 @@ fn a_plugin_for_another_major_version_of_the_api_is_refused() {
 #[test]
 fn a_plugin_with_a_changed_layout_is_refused_with_the_first_difference() {
     let why = refusal(&plugin(Api::ChangedLayout, "echo"));
-    let expected = "its API differs at `about.out.put.param_1.name`: expected field ptr, \
+    let expected = "its plugin API differs at `about.out.put.param_1.name`: expected field ptr, \
                     found field len; build it with an unchanged trunkline-plugin";
     assert_eq!(why, expected);
 }

@@ -1,4 +1,4 @@
-//! An idle channel costs a server 256 bytes at the most, whichever way it goes.
+//! An idle channel costs a server 256 bytes at most, whichever way it goes.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;

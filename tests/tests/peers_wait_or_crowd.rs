@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use socket2::{Domain, SockAddr, Socket as Raw, Type};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
-use trunkline_core::bymux::Role;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::Message;
 use trunkline_core::key::Key;
 use trunkline_core::reason::Code;
@@ -113,7 +113,7 @@ fn what_came_unread_was_said() {
     // All of this lies there when the server looks again, between and before silent peers.
     alpha.signal(Signal::STOP);
     let dial = || Socket::tcp(&alpha);
-    let say = |key| Peer::say_hello(dial(), Role::Proactive, hello(Key([key; 32])));
+    let say = |key| Peer::say_hello(dial(), MuxRole::Dialler, hello(Key([key; 32])));
     let crowd = |count: usize| (0..count).map(|_| dial()).collect::<Vec<Socket>>();
     let mut good = vec![say(1)];
     let silent = crowd(6);

@@ -4,7 +4,7 @@
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
 
-use trunkline_core::bymux::Role;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{Answer, Message};
 use trunkline_core::reason::Reason;
 use trunkline_tests::binaries::plugin;
@@ -27,7 +27,7 @@ fn beta(folder: &Folder) -> Server {
 
 /// A peer that has said hello and heard nothing yet.
 fn peer(server: &Server, seed: u8) -> Peer {
-    Peer::say_hello(Socket::shs(server, seed), Role::Proactive, hello(key_of(seed)))
+    Peer::say_hello(Socket::shs(server, seed), MuxRole::Dialler, hello(key_of(seed)))
 }
 
 /// Opens a channel, and gives the answer with the names of all plugins that were told before it.

@@ -167,7 +167,7 @@ fn a_peer_that_does_not_read_its_socket_costs_an_outbox_and_its_windows() {
     let chans: Vec<Chan> = (0..CHANNELS).map(|_| deaf.open("echo")).collect();
     chans.iter().for_each(|chan| deaf.grant(*chan, 16 * MIB));
     let sent: u64 = chans.iter().map(|chan| deaf.write_out(*chan)).sum();
-    // All that it sent is taken by the server, whoever reads the answers.
+    // Everything that it sent is taken by the server, whoever reads the answers.
     alpha.wait_until("the server has read all of it", |status| {
         let of_deaf = status.channels.iter().map(|channel| channel.bytes_out);
         of_deaf.sum::<u64>() == sent

@@ -5,7 +5,7 @@
 
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
-use trunkline_core::bymux::Role;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::Message;
 use trunkline_core::key::Key;
 use trunkline_tests::binaries::plugin;
@@ -111,8 +111,8 @@ fn servers_that_dial_each_other_end_with_one_link() {
     }
 }
 
-/// The two servers have dialled each other, and both connections have come up: of which server the
-/// one stays, only their keys decide.
+/// The two servers have dialled each other, and both connections have arrived up: of which server
+/// the one stays, only their keys decide.
 #[test]
 fn of_two_links_that_cross_the_one_dialled_by_the_lower_key_stays() {
     for (key, stays) in [(0x00, "ours"), (0xff, "theirs")] {
@@ -122,8 +122,8 @@ fn of_two_links_that_cross_the_one_dialled_by_the_lower_key_stays() {
         let alpha = Server::start(&folder, &setup);
         let (dialled, _) = listener.accept().expect("the server dials");
         let hello = || hello(Key([key; 32]));
-        let mut ours = Peer::say_hello(Socket::unix(&alpha), Role::Proactive, hello());
-        let mut theirs = Peer::say_hello(Socket::from(dialled), Role::Reactive, hello());
+        let mut ours = Peer::say_hello(Socket::unix(&alpha), MuxRole::Dialler, hello());
+        let mut theirs = Peer::say_hello(Socket::from(dialled), MuxRole::Acceptor, hello());
         let (winner, loser) = match stays {
             "ours" => (&mut ours, &mut theirs),
             _ => (&mut theirs, &mut ours),

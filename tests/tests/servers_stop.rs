@@ -131,6 +131,6 @@ fn without_a_server_the_command_line_says_so() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{command}: {said}");
         assert_eq!(said.lines().count(), 1, "{command}: {said}");
-        assert!(said.contains("no server runs there"), "{command}: {said}");
+        assert!(said.contains("no server listens there"), "{command}: {said}");
     }
 }

@@ -205,7 +205,7 @@ fn finish(command: &mut Command) -> Output {
     Output { status: running.0.wait().expect("a child can be waited for"), stdout, stderr }
 }
 
-/// All that a pipe gives, once it is closed.
+/// Everything that a pipe gives, once it is closed.
 fn drained(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     let mut pipe = pipe.expect("it is piped");

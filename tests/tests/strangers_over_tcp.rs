@@ -57,7 +57,7 @@ impl Scene {
     }
 }
 
-/// All that comes until the server hangs up, in whichever way.
+/// Everything that comes until the server hangs up, in whichever way.
 fn all_that_comes(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     match stream.read_to_end(&mut all) {

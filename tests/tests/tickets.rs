@@ -9,7 +9,7 @@ use trunkline_core::broker::{
     ConnId, Direct, DirectDial, DirectPlace, Grants, Keep, Opened, Opening, PeerConfig,
     PeerProcess, Rights, Security,
 };
-use trunkline_core::bymux::{Role as MuxRole, StreamId};
+use trunkline_core::bymux::{MuxRole, StreamId};
 use trunkline_core::control::{
     Addresses, Announced, Answer, Hello, Invitation, Message, Origin, PROTOCOL, Preface, Presented,
     Registration, Request, Role, SocketName, Ticket,
@@ -49,8 +49,8 @@ impl Raw {
             Opening { how, grants, address, security, from: None, process: PeerProcess::Foreign };
         let conn = all.all[process].broker.connected(opening);
         let role = match how {
-            Opened::Dialled(_) => MuxRole::Reactive,
-            _ => MuxRole::Proactive,
+            Opened::Dialled(_) => MuxRole::Acceptor,
+            _ => MuxRole::Dialler,
         };
         let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
         Raw { process, conn, link, answers: Vec::new(), goodbye: None, asked: Vec::new() }

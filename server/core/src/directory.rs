@@ -1,4 +1,5 @@
-//! Which plugins exist and at which server; not how to reach them, nor who may see them.
+//! Which plugins exist, and at which server. It does not know how to reach them, nor who may see
+//! them.
 
 use crate::key::Key;
 use crate::name::{Name, Version};
@@ -18,18 +19,18 @@ pub struct Entry {
     pub server: Key,
 }
 
-/// What happened to an entry.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// The plugin was not there before.
+    /// The plugin appeared.
     Appeared,
-    /// Its version is another one now.
+    /// Its version changed.
     Changed,
-    /// It is not there any more.
+    /// The plugin left.
     Left,
 }
 
-/// A change of the directory, with the entry as it is now, or as it was last.
+/// A change of the directory, with the current entry, or the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// What happened.
@@ -38,10 +39,10 @@ pub struct Change {
     pub entry: Entry,
 }
 
-/// Where a plugin is wanted.
+/// Where to look for a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// At this server if it is here, else wherever it is.
+    /// At this server if it exists here, else at any server.
     Anywhere,
     /// At the server with this key.
     At(Key),
@@ -60,7 +61,7 @@ impl Directory {
         Directory::default()
     }
 
-    /// A server has a plugin. `None` when that was known.
+    /// A server has a plugin. `None` if that was known.
     pub fn announce(&mut self, server: Key, name: &Name, version: Version) -> Option<Change> {
         let known = self.by_name.entry(name.clone()).or_default().insert(server, version);
         self.by_server.entry(server).or_default().insert(name.clone());
@@ -72,7 +73,7 @@ impl Directory {
         Some(Change { kind, entry: Entry { name: name.clone(), version, server } })
     }
 
-    /// A server has a plugin no more. `None` when it was not known to have it.
+    /// A server no longer has a plugin. `None` if it was not known to have it.
     pub fn withdraw(&mut self, server: Key, name: &Name) -> Option<Change> {
         let holders = self.by_name.get_mut(name)?;
         let version = holders.remove(&server)?;
@@ -128,7 +129,7 @@ impl Directory {
         })
     }
 
-    /// The entry that serves who wants `(name, least)`: the one at `home` before all others.
+    /// The entry that serves `(name, least)`. The one at `home` comes before all others.
     pub fn find(
         &self,
         name: &Name,
@@ -136,7 +137,8 @@ impl Directory {
         wanted: Wanted,
         home: Key,
     ) -> Result<Entry, Reason> {
-        let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {name}"));
+        let unknown =
+            || Reason::server(Code::UnknownPlugin, format!("no plugin {name} is known here"));
         let holders = self.by_name.get(name).ok_or_else(unknown)?;
         let asked = |server: &Key| match wanted {
             Wanted::Anywhere => true,
@@ -156,9 +158,9 @@ impl Directory {
     }
 }
 
-/// The refusal of a plugin whose version is `has` to somebody who needs `least`.
+/// The refusal of a plugin whose version is `has`, when `least` is needed.
 pub(crate) fn too_low(name: &Name, has: Version, least: Version) -> Reason {
-    let text = format!("{name} is there in version {has}, wanted is at least {least}");
+    let text = format!("{name} has version {has}, but at least {least} is needed");
     Reason::server(Code::VersionTooLow, text)
 }
 
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_once_and_a_forgotten_server_leaves_nothing() {
+    fn changes_are_reported_once_and_a_forgotten_server_leaves_nothing() {
         let mut directory = Directory::new();
         let kind = |change: Option<Change>| change.map(|c| c.kind);
         assert_eq!(kind(directory.announce(FAR, &name("foo"), 1)), Some(ChangeKind::Appeared));

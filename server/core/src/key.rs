@@ -1,4 +1,4 @@
-//! Public keys, which say who a server or a host is; secrets live elsewhere.
+//! Public keys, which identify servers and hosts. Secret keys are kept elsewhere.
 
 use alloc::string::String;
 use base64ct::{Base64, Encoding};
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key(pub [u8; 32]);
 
-/// The network of servers whose configuration names none: the SHA-256 of `trunkline`.
+/// The network of servers without a configured one: the SHA-256 of `trunkline`.
 pub const NETWORK: [u8; 32] = [
     0xc3, 0x5d, 0x87, 0x0a, 0x42, 0xbc, 0x53, 0x18, 0x8d, 0xf3, 0x6c, 0x93, 0x0b, 0xfc, 0x34, 0x71,
     0xbc, 0x4e, 0x2f, 0xef, 0x72, 0xca, 0x46, 0xe0, 0x7f, 0xa3, 0x77, 0xad, 0xa4, 0x3f, 0x19, 0xdf,
 ];
 
-/// A text is not the standard base64 of 32 bytes.
+/// The text is not the standard base64 of 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyError;
 

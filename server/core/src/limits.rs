@@ -1,21 +1,20 @@
-//! Every bound that can be configured, with its default. None is infinite, and none exists only in
-//! a document.
+//! Every configurable limit, with its default. None is infinite, and each one is enforced.
 
 use crate::control::MESSAGE_MAX;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// What a process holds and waits for at the most. The configuration's `[limits]` sets each of
-/// them, but for the two of the heartbeat, which stand in `[server]` or `[host]`.
+/// The most that a process holds and waits for. The configuration's `[limits]` sets each of them,
+/// except for the two of the heartbeat, which stand in `[server]` or `[host]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Connections whose peer has not said hello.
+    /// Connections whose peer has not sent hello.
     pub half_open: usize,
-    /// How long a connection may take until its hello.
+    /// The longest time of a connection until its hello.
     pub handshake: Duration,
-    /// Connections in all.
+    /// Connections of all kinds.
     pub links: usize,
-    /// Open streams of one link, whoever opened them.
+    /// Open streams of one link, whichever side opened them.
     pub streams: usize,
     /// Open channels of one plugin.
     pub channels: usize,
@@ -25,31 +24,31 @@ pub struct Limits {
     pub call_size: usize,
     /// Plugins that one peer may announce.
     pub announced: usize,
-    /// Names that the plugins of one peer may invite, each as often as it is invited.
+    /// Names that the plugins of one peer may invite, each counted as often as it is invited.
     pub invited: usize,
-    /// Tickets of one process that may be out at a time. Each takes some 200 bytes.
+    /// Tickets of one process that may be valid at a time. Each takes some 200 bytes.
     pub tickets: usize,
-    /// Bytes that a channel may have on the way to a plugin at first.
+    /// Bytes of a channel that may be on the way to a plugin at first.
     pub window: u64,
-    /// What a channel's window may grow to, in bytes.
+    /// The largest window of a channel, in bytes.
     pub window_max: u64,
-    /// What all windows of a link together may grow to, in bytes.
+    /// The most by which all windows of a link together may grow, in bytes.
     pub link_window: u64,
-    /// A ping is sent when nothing was heard for so long.
+    /// Silence after which a ping is sent.
     pub heartbeat: Duration,
-    /// A link is dead when nothing was heard for so long.
+    /// Silence after which a link is dead.
     pub dead_after: Duration,
     /// The pause before the first redial; it doubles with each failure.
     pub redial_min: Duration,
-    /// The longest pause between two dials.
+    /// The longest pause before a redial.
     pub redial_max: Duration,
-    /// A link that serves no pair of plugins ends after so long.
+    /// The time after which a link that no pair of plugins uses ends.
     pub nothing_in_common: Duration,
     /// Bytes that may wait for a connection beyond its credit rules.
     pub outbox: usize,
     /// Bytes of one control message.
     pub control_message: usize,
-    /// A plugin that blocks its loop for so long is reported.
+    /// A plugin that blocks its loop for this time is reported.
     pub watchdog: Duration,
 }
 
@@ -81,8 +80,8 @@ impl Default for Limits {
     }
 }
 
-/// The credit with which a stream's creator starts, in bytes. Both ends of a link must agree on it,
-/// so it is part of the protocol and the smallest window that can be configured.
+/// The initial credit of a stream's creator, in bytes. Both ends of a link must agree on it, so it
+/// is part of the protocol, and the smallest window that can be configured.
 pub const WINDOW: u64 = 64 * 1024;
 
 macro_rules! limits {
@@ -95,7 +94,7 @@ macro_rules! limits {
             /// All of them, in the order in which `status` shows them.
             pub const ALL: &[Limit] = &[$(Limit::$variant,)*];
 
-            /// The word that `status` uses; durations are in microseconds.
+            /// The word for it in `status`; durations are in microseconds.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Limit::$variant => $name,)* }
             }
@@ -110,17 +109,17 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Connections whose peer has not said hello: the oldest of those that said nothing made room.
+    /// Connections whose peer has not sent hello: the oldest silent one was evicted.
     HalfOpen = "half-open": |limits| limits.half_open as u64;
-    /// A connection had no hello in time.
+    /// A connection sent no hello in time.
     Handshake = "handshake-us": |limits| microseconds(limits.handshake);
-    /// Connections in all: the next one waits.
+    /// Connections of all kinds: the next one waits.
     Links = "links": |limits| limits.links as u64;
     /// Streams of a link.
     Streams = "streams-per-link": |limits| limits.streams as u64;
     /// Channels of a plugin.
     Channels = "channels-per-plugin": |limits| limits.channels as u64;
-    /// Calls that a plugin waited for, or had to answer.
+    /// Calls that a plugin waits for, or has to answer.
     Calls = "calls-per-plugin": |limits| limits.calls as u64;
     /// A request or an answer was longer.
     CallSize = "call-size": |limits| limits.call_size as u64;
@@ -130,12 +129,12 @@ limits! {
     Announced = "plugins-per-peer": |limits| limits.announced as u64;
     /// Names that the plugins of a peer invited.
     Invited = "invites-per-peer": |limits| limits.invited as u64;
-    /// The window of a channel grew no more.
+    /// The window of a channel could not grow further.
     Window = "stream-window-max": |limits| limits.window_max;
-    /// The windows of a link grew no more, no more of its channels could wait for an answer, or
-    /// no more bytes of calls could wait.
+    /// The windows of a link could not grow further, or no more of its channels could wait for an
+    /// answer, or no more bytes of calls could wait.
     LinkWindow = "link-window": |limits| limits.link_window;
-    /// A peer did not read what was meant for it.
+    /// A peer did not read its control messages.
     Outbox = "outbox": |limits| limits.outbox as u64;
     /// A peer announced a longer control message.
     ControlMessage = "control-message": |limits| limits.control_message as u64;

@@ -1,4 +1,4 @@
-//! Checked plugin names and versions; nothing here knows where a plugin is.
+//! Checked plugin names and versions. It does not know where a plugin is.
 
 use alloc::string::String;
 use core::borrow::Borrow;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A plugin's version. Each new version works for the users of every older one.
 pub type Version = u64;
 
-/// Longest name in bytes. It bounds what one directory entry may cost a server.
+/// Longest name in bytes. It bounds the cost of a directory entry.
 pub const NAME_MAX: usize = 64;
 
 /// A plugin's name: 1 to 64 of `a-z 0-9 - . _`, beginning with a letter.
@@ -88,12 +88,12 @@ impl fmt::Display for NameError {
         match self {
             NameError::Empty => f.write_str("a name must not be empty"),
             NameError::TooLong(n) => {
-                write!(f, "a name has at most {NAME_MAX} bytes, this one has {n}")
+                write!(f, "a name may have at most {NAME_MAX} bytes, this one has {n}")
             }
             NameError::FirstCharacter(c) => {
-                write!(f, "a name begins with a letter a-z, this one with {c:?}")
+                write!(f, "a name must begin with a letter a-z, not {c:?}")
             }
-            NameError::Character(c) => write!(f, "a name holds only a-z 0-9 - . _, not {c:?}"),
+            NameError::Character(c) => write!(f, "a name may hold only a-z 0-9 - . _, not {c:?}"),
         }
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn a_name_holds_only_what_the_design_allows() {
+    fn only_valid_names_are_accepted() {
         for good in ["a", "echo", "a-b.c_9", &"x".repeat(64)] {
             assert_eq!(good.parse::<Name>().map(|n| n.to_string()).as_deref(), Ok(good));
         }

@@ -1,5 +1,5 @@
-//! A table that grows page by page: nothing in it is ever moved, and no more than one page of it is
-//! spare. It knows nothing of what is in it, and forgets no place.
+//! A table that grows page by page: no item is ever moved, and at most one page is spare. It does
+//! not interpret its items, and frees no place.
 
 use alloc::vec::Vec;
 

@@ -4,13 +4,13 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-/// Longest text of a reason in bytes; a longer one is cut at a character boundary.
+/// Longest text of a reason in bytes. A longer one is cut at a character boundary.
 pub const TEXT_MAX: usize = 1024;
 
 /// Longest code of a reason in bytes.
 pub const CODE_MAX: usize = 64;
 
-/// Who gave a reason. A plugin cannot speak as a server.
+/// Who gave a reason. A plugin cannot give a server's reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// A server decided it; the code is one of [`Code`].
@@ -22,7 +22,7 @@ pub enum By {
 /// Why something was refused, closed or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// Who says so.
+    /// Who gave it.
     pub by: By,
     /// A kebab-case code, at most [`CODE_MAX`] bytes.
     pub code: String,
@@ -32,7 +32,7 @@ pub struct Reason {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// The codes that a server gives. PROTOCOL.md lists the same.
+        /// The codes that servers give. PROTOCOL.md lists the same.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code { $($(#[$doc])* $variant,)* }
 
@@ -49,43 +49,43 @@ macro_rules! codes {
 }
 
 codes! {
-    /// No plugin of that name is here, or the asker may not see it.
+    /// No plugin of that name exists here, or the asker may not see it.
     UnknownPlugin = "unknown-plugin",
-    /// The plugin is here, but its version is lower than the asker needs.
+    /// The plugin exists here, but its version is lower than the asker needs.
     VersionTooLow = "version-too-low",
     /// No linked server has the key or name that was asked for.
     UnknownServer = "unknown-server",
     /// The channel ended without an answer, or what it was joined to is over.
     Refused = "refused",
-    /// The plugin panicked, misused its host or is not running.
+    /// The plugin panicked, misused its host or does not run.
     PluginFailed = "plugin-failed",
     /// The plugin stopped, because it or its server was told to.
     PluginStopped = "plugin-stopped",
     /// The link under the channel ended.
     LinkLost = "link-lost",
-    /// The host in whose process the plugin ran is gone.
+    /// The link to the plugin's host ended.
     HostLost = "host-lost",
-    /// A direct connection presented a ticket that was used, has expired or was never given.
+    /// A direct connection presented a ticket that was used, has expired or was never issued.
     BadTicket = "bad-ticket",
     /// A name is taken by another plugin.
     NameTaken = "name-taken",
-    /// The server is going down.
+    /// The server is stopping.
     ServerStopping = "server-stopping",
     /// The peer broke the protocol; the text names the rule.
     ProtocolViolation = "protocol-violation",
     /// The peer speaks another version of the protocol.
     ProtocolVersion = "protocol-version",
-    /// Nothing was heard from the peer for too long.
+    /// Nothing arrived from the peer for too long.
     Silent = "silent",
-    /// The connection was not a working link in time.
+    /// The handshake did not end in time.
     HandshakeTimeout = "handshake-timeout",
-    /// The peer did not prove its key, is of another network, or may not link.
+    /// The peer did not prove its key, belongs to another network, or may not link.
     HandshakeFailed = "handshake-failed",
-    /// The transport ended: closed by the peer, reset, or not to be reached.
+    /// The transport ended: closed by the peer, reset, or unreachable.
     TransportLost = "transport-lost",
     /// Two servers dialled each other; the other connection is kept.
     DuplicateLink = "duplicate-link",
-    /// No plugin of either server has to do with one of the other.
+    /// No plugin of either server uses or invites one of the other.
     NothingInCommon = "nothing-in-common",
     /// A plugin that may do so closed the link.
     LinkClosed = "link-closed",
@@ -99,11 +99,11 @@ codes! {
     TooManyCalls = "too-many-calls",
     /// An address cannot be dialled; the text says why.
     BadAddress = "bad-address",
-    /// A plugin asked for what its configuration does not allow, or a peer for what it may not.
+    /// A plugin or a peer asked for something that it has no right to.
     NotAllowed = "not-allowed",
-    /// A control message of a kind that this server does not know.
+    /// This server does not know a control message of that kind.
     UnknownMessage = "unknown-message",
-    /// A command of the command line that this server does not know.
+    /// This server does not know that command of the command line.
     UnknownCommand = "unknown-command",
 }
 

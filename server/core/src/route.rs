@@ -1,4 +1,4 @@
-//! How a channel's bytes travel, decided from where its two plugins are.
+//! How a channel's bytes travel, decided from the places of its two plugins.
 
 use crate::key::Key;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ pub enum Route {
     /// A TCP connection that both dial at the same moment, through the routers between them.
     #[n(3)]
     Punched,
-    /// A stream of a link that exists: of two servers, or of a host and its server.
+    /// A stream of an existing link: of two servers, or of a host and its server.
     #[n(4)]
     Link,
     /// Streams of several links, joined by the servers between them.
@@ -33,7 +33,7 @@ impl Route {
     pub const ALL: [Route; 6] =
         [Route::Local, Route::Unix, Route::Tcp, Route::Punched, Route::Link, Route::Relay];
 
-    /// The word that logs and `status` use.
+    /// The word for it in logs and `status`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Route::Local => "local",
@@ -51,14 +51,14 @@ impl Route {
     }
 }
 
-/// Where a plugin is.
+/// The place of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The plugin's server.
     pub server: Key,
     /// The machine of that server.
     pub server_machine: Key,
-    /// The process that the plugin runs in; the server's own key when it runs inline.
+    /// The process that the plugin runs in. For an inline plugin, the server's own key.
     pub process: Key,
     /// The machine of that process.
     pub machine: Key,
@@ -71,10 +71,10 @@ pub struct Place {
 pub struct Reach {
     /// The plugin advertises a unix socket.
     pub unix: bool,
-    /// The plugin advertises a `net` address that means something elsewhere.
+    /// The plugin advertises a `net` address that is valid on other machines.
     pub net: bool,
-    /// The plugin advertises a port on loopback, and its server knows for sure that its process is
-    /// on the same machine.
+    /// The plugin advertises a port on loopback, and its server is sure that its process is on the
+    /// same machine.
     pub loopback: bool,
     /// The process has a TCP link, whose other end sees an address of it.
     pub seen: bool,
@@ -90,8 +90,8 @@ impl Place {
     }
 }
 
-/// The routes from the plugin at `a`, which opens a channel, to the one at `b`, in the order in
-/// which to try them. The last one always works, as long as the links do.
+/// The routes from the plugin at `a`, which opens a channel, to the one at `b`, in the order of the
+/// attempts. The last one works as long as the links do.
 pub fn routes(a: &Place, b: &Place) -> Vec<Route> {
     if a.process == b.process {
         return [Route::Local].to_vec();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn some_route_always_works_whatever_is_advertised() {
+    fn the_last_route_never_depends_on_advertised_addresses() {
         let reaches = [NOTHING, ALL, Reach { unix: true, ..NOTHING }];
         for (server, machine, reach) in
             (1..=2).flat_map(|s| (1..=3).flat_map(move |m| reaches.map(|r| (s, m, r))))

@@ -1,4 +1,4 @@
-//! What has to happen when: one ordered set of deadlines for links, redials and plugins.
+//! Deadlines: one ordered set for links, redials and plugins.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -17,14 +17,14 @@ impl<K: Ord + Copy> Timers<K> {
         Timers { by_time: BTreeSet::new(), by_key: BTreeMap::new() }
     }
 
-    /// Sets the deadline of `key`, instead of the one that it had.
+    /// Sets the deadline of `key`, replacing an earlier one.
     pub(crate) fn set(&mut self, key: K, at: Duration) {
         self.cancel(key);
         self.by_time.insert((at, key));
         self.by_key.insert(key, at);
     }
 
-    /// Forgets the deadline of `key`; whether there was one.
+    /// Removes the deadline of `key`; returns whether there was one.
     pub(crate) fn cancel(&mut self, key: K) -> bool {
         match self.by_key.remove(&key) {
             Some(at) => self.by_time.remove(&(at, key)),
@@ -32,7 +32,7 @@ impl<K: Ord + Copy> Timers<K> {
         }
     }
 
-    /// Forgets the deadlines of all keys in a range.
+    /// Removes the deadlines of all keys in a range.
     pub(crate) fn cancel_range(&mut self, keys: RangeInclusive<K>) {
         let known: Vec<K> = self.by_key.range(keys).map(|(key, _)| *key).collect();
         for key in known {
@@ -55,7 +55,7 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_key.keys()
     }
 
-    /// Takes the earliest key whose time has come.
+    /// Removes and returns the earliest key whose deadline has passed.
     pub(crate) fn pop_due(&mut self, now: Duration) -> Option<K> {
         let (at, key) = *self.by_time.first()?;
         if at > now {

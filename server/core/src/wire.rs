@@ -1,5 +1,5 @@
-//! What lies between a connection's bytes and its link: nothing (`noauth`), or Secret Handshake and
-//! box stream (`shs`). It decides nothing about who may connect.
+//! The layer between a connection's bytes and its link: nothing (`noauth`), or Secret Handshake and
+//! box stream (`shs`). It does not decide which keys may connect.
 
 use crate::bymux::Outbox;
 use crate::key::Key;
@@ -11,19 +11,19 @@ use trunkline_shs::{
     Reader, Sealer, Session,
 };
 
-/// Bytes that are sealed at once, before the socket is known to take them: fifteen frames make one
-/// `write(2)` worth its while, and are the most that fit in one segment of a TCP connection within
-/// the machine; and what is sealed cannot be overtaken by control any more.
+/// Bytes that are encrypted at once, before the socket is known to take them. Fifteen frames are
+/// enough to amortize a `write(2)`, and are the most that fit in one segment of a TCP connection
+/// within the machine. Control can no longer overtake encrypted bytes.
 pub(crate) const SEAL_AT_ONCE: usize = 15 * BODY_MAX;
 
-/// How a connection's bytes are protected, from its opening on.
+/// How a connection's bytes are protected from its opening on.
 #[derive(Debug)]
 pub enum Security {
-    /// Not at all: whoever can reach the socket is trusted.
+    /// Not at all: every process that can reach the socket is trusted.
     NoAuth,
     /// By Secret Handshake and box stream.
     Shs {
-        /// Whom we dialled; `None` where we accept and learn it.
+        /// The key that we dialled; `None` for an acceptor, which learns the key.
         expected: Option<Key>,
         /// A fresh key pair for this one handshake.
         ephemeral: Ephemeral,
@@ -33,33 +33,33 @@ pub enum Security {
 /// The bytes of one connection on their way between socket and link.
 #[derive(Debug)]
 pub(crate) enum Wire {
-    /// As they are.
+    /// Plain bytes.
     Plain,
-    /// Proved and sealed.
+    /// Proved keys and encryption.
     Secured(Box<Secured>),
 }
 
-/// What opening some bytes came to.
+/// The result of decrypting some bytes.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum WireEvent {
     /// All input is used up.
     Waiting,
-    /// The owner of this key wants to connect, and is who it says: [`Secured::admit`] it or not.
+    /// The peer proved this key and asks for the connection: [`Secured::admit`] it or not.
     Asks(Key),
     /// The acceptor that we dialled has proved its key, and admits us.
     Admitted,
-    /// The peer says that it sends no more.
+    /// The peer has ended the stream.
     Goodbye,
 }
 
-/// Handshake and box stream of one connection, with what waits for its socket.
+/// Handshake and box stream of one connection, with the bytes that wait for its socket.
 pub(crate) struct Secured {
     stage: Stage,
-    /// Handshake messages and frames. They are numbered, so that they go out as they are.
+    /// Handshake messages and frames. Frames are numbered, so their order is fixed.
     outgoing: Vec<u8>,
     /// Bytes at the front of `outgoing` that the socket has taken.
     sent: usize,
-    /// The other side has shown that it knows the network.
+    /// The other side has proved that it knows the network id.
     greeted: bool,
 }
 
@@ -92,7 +92,7 @@ impl Wire {
         Ok(Wire::Secured(Box::new(Secured { stage, outgoing, sent: 0, greeted: false })))
     }
 
-    /// Whether the other side has proved its key, as far as that is asked for.
+    /// Whether the other side has proved its key, if that is required.
     pub(crate) fn is_proved(&self) -> bool {
         match self {
             Wire::Plain => true,
@@ -100,7 +100,7 @@ impl Wire {
         }
     }
 
-    /// Whether what waits in the link's outbox can be sent.
+    /// Whether the bytes in the link's outbox can be encrypted.
     pub(crate) fn can_seal(&mut self) -> bool {
         match self {
             Wire::Plain => true,
@@ -110,13 +110,13 @@ impl Wire {
 }
 
 impl Secured {
-    /// Opens bytes that came: what they say to the link is appended to `plain`. Advances `input`.
-    /// It stops at each thing that somebody has to know of; call it again until it waits.
+    /// Decrypts received bytes: those for the link are appended to `plain`. Advances `input`. It
+    /// stops at each event that its owner has to handle; call it again until it waits.
     pub(crate) fn open(
         &mut self,
         input: &mut &mut [u8],
         plain: &mut Vec<u8>,
-    ) -> Result<Heard, Error> {
+    ) -> Result<WireEvent, Error> {
         match &mut self.stage {
             Stage::Shaking(handshake) => {
                 let mut rest: &[u8] = input;
@@ -126,11 +126,11 @@ impl Secured {
                 *input = &mut core::mem::take(input)[used..];
                 self.greeted |= self.outgoing.len() > self.sent;
                 match progress? {
-                    Progress::Waiting => Ok(Heard::Waiting),
-                    Progress::Asks(key) => Ok(Heard::Asks(Key(key))),
+                    Progress::Waiting => Ok(WireEvent::Waiting),
+                    Progress::Asks(key) => Ok(WireEvent::Asks(Key(key))),
                     Progress::Done(session) => {
                         self.begin(session);
-                        Ok(Heard::Admitted)
+                        Ok(WireEvent::Admitted)
                     }
                 }
             }
@@ -141,8 +141,8 @@ impl Secured {
                         plain.extend_from_slice(body);
                         None
                     }
-                    Opened::Goodbye => Some(Heard::Goodbye),
-                    Opened::Waiting => Some(Heard::Waiting),
+                    Opened::Goodbye => Some(WireEvent::Goodbye),
+                    Opened::Waiting => Some(WireEvent::Waiting),
                 };
                 *input = &mut core::mem::take(input)[used..];
                 if let Some(heard) = heard {
@@ -152,7 +152,7 @@ impl Secured {
         }
     }
 
-    /// Lets the owner of the key in that asked; without effect if nobody did.
+    /// Admits the key that asked; has no effect if none did.
     pub(crate) fn admit(&mut self) {
         if let Stage::Shaking(handshake) = &mut self.stage
             && let Ok(session) = handshake.admit(&mut self.outgoing)
@@ -161,7 +161,7 @@ impl Secured {
         }
     }
 
-    /// Whether the other side has shown that it knows the network.
+    /// Whether the other side has proved that it knows the network id.
     pub(crate) fn is_greeted(&self) -> bool {
         self.greeted
     }
@@ -171,8 +171,8 @@ impl Secured {
         matches!(self.stage, Stage::Shaking(_)) && self.sealer().is_some()
     }
 
-    /// Seals the front of an outbox; how many of its bytes. Nothing while frames wait, only behind
-    /// a message of the handshake, so that both go out together.
+    /// Encrypts the front of an outbox; returns how many of its bytes. Nothing while frames wait;
+    /// only behind a handshake message, so that both are sent together.
     pub(crate) fn seal(&mut self, outbox: &Outbox, spare: &mut Vec<u8>) -> usize {
         if self.waiting().len() > MESSAGE_MAX || outbox.is_empty() || self.sealer().is_none() {
             return 0;
@@ -191,7 +191,7 @@ impl Secured {
         sealed.map_or(0, |()| SEAL_AT_ONCE - room)
     }
 
-    /// The last frame, behind which nothing is said.
+    /// The last frame, after which nothing is sent.
     pub(crate) fn seal_goodbye(&mut self) {
         if let Stage::Open { sealer, .. } = &mut self.stage
             && let Ok(frame) = sealer.goodbye()
@@ -200,12 +200,13 @@ impl Secured {
         }
     }
 
-    /// What waits for the socket.
+    /// The bytes that wait for the socket.
     pub(crate) fn waiting(&self) -> &[u8] {
         &self.outgoing[self.sent..]
     }
 
-    /// The socket took so many bytes. An empty buffer goes to whoever seals next.
+    /// The socket took this many bytes. An empty buffer is passed on to the next connection that
+    /// encrypts.
     pub(crate) fn advance(&mut self, count: usize, spare: &mut Vec<u8>) {
         self.sent = (self.sent + count).min(self.outgoing.len());
         if self.sent == self.outgoing.len() {
@@ -218,7 +219,7 @@ impl Secured {
         }
     }
 
-    /// A buffer to seal into. Messages of the handshake that wait stay in front.
+    /// A buffer to encrypt into. Waiting handshake messages stay in front.
     fn take_buffer(&mut self, spare: &mut Vec<u8>) -> Vec<u8> {
         if self.outgoing.is_empty() {
             self.sent = 0;

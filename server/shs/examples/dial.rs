@@ -1,5 +1,6 @@
 //! Dials a `net~shs` address, sends a pattern, says goodbye and checks the echo and the peer's
-//! goodbye: `dial ADDRESS NETWORK_HEX SEED_HEX BYTES`. The exit code is 0 only when all was right.
+//! goodbye: `dial ADDRESS NETWORK_HEX SEED_HEX BYTES`. The exit code is 0 only if everything was
+//! right.
 
 mod wire;
 
@@ -12,7 +13,7 @@ use trunkline_core::address::{Address, Transform, Transport};
 use trunkline_shs::{BODY_MAX, Handshake, Identity, Opened, PublicKey, Reader, Sealer};
 use wire::{Deadline, Failure, HANDSHAKE_TIMEOUT, Stream, shake, unhex};
 
-/// How long the peer may send nothing before it counts as dead.
+/// How long the peer may be silent before it counts as dead.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// What is sealed and written at once.
@@ -25,13 +26,13 @@ fn main() -> ExitCode {
 fn dial(arguments: &[String]) -> Result<(), Failure> {
     let (host, port, peer) = target(&arguments[0])?;
     let identity = Identity::from_seed(&unhex(&arguments[2])?);
-    let total: u64 = arguments[3].parse().map_err(|_| format!("{}: no number", arguments[3]))?;
+    let total: u64 = arguments[3].parse().map_err(|_| format!("{}: not a number", arguments[3]))?;
     let socket = TcpStream::connect((host.as_str(), port))?;
     socket.set_nodelay(true)?;
     let mut first = Vec::new();
     let handshake =
         Handshake::dial(&unhex(&arguments[1])?, &identity, &peer, wire::ephemeral(), &mut first)?;
-    // The beginning rides with message 3, and costs no round trip.
+    // The first bytes follow message 3 at once, and cost no round trip.
     let early = total.min(BODY_MAX as u64);
     let mut stream = Stream(Deadline::after(&socket, HANDSHAKE_TIMEOUT), &socket);
     let (session, rest) =
@@ -43,7 +44,7 @@ fn dial(arguments: &[String]) -> Result<(), Failure> {
         let writer = scope.spawn(|| write(&socket, sealer, early..total));
         let received = check(&socket, reader, rest);
         if received.is_err() {
-            // The writer must not wait for a peer that is not trusted any more.
+            // The writer must not wait for a peer that is no longer trusted.
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
         let written = writer.join().map_err(|_| "the writer panicked")?;
@@ -57,7 +58,7 @@ fn dial(arguments: &[String]) -> Result<(), Failure> {
     })
 }
 
-/// Where an address points, and whose key is expected there.
+/// The socket address and the key that is expected there.
 fn target(text: &str) -> Result<(String, u16, PublicKey), Failure> {
     let address: Address = text.parse().map_err(|error| format!("{text}: {error}"))?;
     for endpoint in address.endpoints().0 {
@@ -67,7 +68,7 @@ fn target(text: &str) -> Result<(String, u16, PublicKey), Failure> {
             return Ok((host.to_string(), port, key.0));
         }
     }
-    Err(format!("{text}: no net~shs address with a key").into())
+    Err(format!("{text}: not a net~shs address with a key").into())
 }
 
 /// The byte at a place of the pattern: it repeats after 2^32 bytes only.

@@ -1,5 +1,6 @@
-//! Accepts connections on 127.0.0.1 and echoes every byte: `echo_server PORT NETWORK_HEX SEED_HEX
-//! [ALLOWED_CLIENT_HEX]`. Port 0 is one that the system chooses; the address is printed first.
+//! Accepts connections on 127.0.0.1 and echoes every byte:
+//! `echo_server PORT NETWORK_HEX SEED_HEX [ALLOWED_CLIENT_HEX]`. Port 0 means that the system
+//! chooses one; the address is printed first.
 
 mod wire;
 
@@ -12,10 +13,10 @@ use trunkline_core::key::Key;
 use trunkline_shs::{Handshake, Identity, NetworkId, Opened, PublicKey, Reader, Sealer};
 use wire::{Deadline, Failure, HANDSHAKE_TIMEOUT, Stream, shake, unhex};
 
-/// What a read may give at once.
+/// The most bytes of one read.
 const READ: usize = 64 * 1024;
 
-/// What all connections need.
+/// What all connections share.
 struct Server {
     network: NetworkId,
     identity: Identity,
@@ -74,7 +75,7 @@ impl Server {
     }
 }
 
-/// Seals all that is in `input`; goodbye is answered with goodbye.
+/// Seals the bytes of `input`; goodbye is answered with goodbye.
 fn echo(
     reader: &mut Reader,
     sealer: &mut Sealer,

@@ -1,23 +1,23 @@
-//! What can go wrong, named by the rule that was broken; whose fault it is decides the type.
+//! Possible errors, named by the rule that was broken. The type says whose fault it is.
 
 use core::fmt;
 
-/// The peer broke a rule, is not who it should be, or its bytes were changed on the way. The
-/// connection has to be closed without another byte.
+/// The peer broke a rule, has the wrong key, or its bytes were changed in transit. The connection
+/// has to be closed without another byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// Message 1 or 2 was not made with our network id, or was changed on the way.
+    /// Message 1 or 2 was not made with our network id, or was changed in transit.
     Network,
-    /// The peer's ephemeral or long-term key makes a shared secret that everybody knows.
+    /// The peer's ephemeral or long-term key makes a shared secret that everyone knows.
     LowOrder,
-    /// The peer's long-term key is no ed25519 key that can be used.
+    /// The peer's long-term key is not a usable ed25519 key.
     PeerKey,
-    /// Message 3 cannot be opened: it was made for another server, or was changed on the way.
+    /// Message 3 cannot be opened: it was made for another server, or was changed in transit.
     Hello,
     /// Message 3 is not signed by the key that it names.
     HelloSignature,
-    /// Message 4 cannot be opened: the acceptor has another key, or it was changed on the way.
+    /// Message 4 cannot be opened: the acceptor has another key, or it was changed in transit.
     Answer,
     /// Message 4 is not signed by the acceptor.
     AnswerSignature,
@@ -25,35 +25,40 @@ pub enum Error {
     Header,
     /// The body of a frame does not have the tag that its header names.
     Body,
-    /// The body of a frame would be this long, which is over [`BODY_MAX`](crate::BODY_MAX).
+    /// The header claims a body of this length, which is over [`BODY_MAX`](crate::BODY_MAX).
     BodyTooLong(u16),
     /// There are bytes after goodbye.
     AfterGoodbye,
-    /// The transport ended without goodbye, so the peer may have meant to say more.
+    /// The transport ended without goodbye, so data may be missing.
     Truncated,
 }
 
-/// The caller asked for what the protocol cannot do at this point. Nothing was changed.
+/// The caller asked for something that the protocol does not allow at this point. Nothing was
+/// changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
     /// [`Handshake::admit`](crate::Handshake::admit) while no peer waits for an answer.
-    NobodyAsked,
+    NoPeerWaits,
     /// A body has to have 1 to 4,096 bytes.
     BodyLength(usize),
     /// The buffer for a frame has this many bytes, which is too few for header and body.
     Room(usize),
-    /// Goodbye was said already.
+    /// Goodbye was sent already.
     AfterGoodbye,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Error::Network => "the peer is of another network, or does not speak secret handshake",
-            Error::LowOrder => "the peer's key is of low order and would make no secret",
-            Error::PeerKey => "the peer's key is no usable ed25519 key",
-            Error::Hello => "message 3 cannot be opened: it is meant for a server with another key",
+            Error::Network => {
+                "the peer belongs to another network, or does not speak Secret Handshake"
+            }
+            Error::LowOrder => {
+                "the peer's key is of low order, so the shared secret would be known"
+            }
+            Error::PeerKey => "the peer's key is not a usable ed25519 key",
+            Error::Hello => "message 3 cannot be opened: it was made for a server with another key",
             Error::HelloSignature => "message 3 is not signed by the key that it names",
             Error::Answer => "message 4 cannot be opened: the server has another key",
             Error::AnswerSignature => "message 4 is not signed by the server's key",
@@ -72,9 +77,9 @@ impl fmt::Display for Error {
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misuse::NobodyAsked => f.write_str("no peer waits to be admitted"),
+            Misuse::NoPeerWaits => f.write_str("no peer waits to be admitted"),
             Misuse::BodyLength(length) => {
-                write!(f, "a body of {length} bytes is not within 1 and 4096; split it")
+                write!(f, "a body of {length} bytes is not between 1 and 4096 long; split it")
             }
             Misuse::Room(length) => {
                 write!(f, "{length} bytes are too few for a frame; give 34 more than the body has")

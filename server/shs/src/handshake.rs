@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::agreement::{self, Direction, Ends, agree};
+use crate::agreement::{self, Direction, PublicKeys, agree};
 use crate::messages::{self, ANSWER_BOX, GREETING, HELLO_BOX, Hello};
 use crate::primitives::{self, Secret};
 use crate::{Ephemeral, Error, Identity, MESSAGE_MAX, Misuse, NetworkId, Opener};
@@ -14,33 +14,33 @@ pub struct Handshake {
     network: NetworkId,
     us: Identity,
     ephemeral: Ephemeral,
-    /// The front of the message that is expected; its rest has not come yet.
+    /// The front of the expected message, whose rest has not arrived yet.
     held: [u8; MESSAGE_MAX],
     held_length: usize,
     state: State,
 }
 
-/// How far a handshake is.
+/// The progress of a handshake.
 #[derive(Debug)]
 #[must_use]
 #[allow(clippy::large_enum_variant)] // There is one for each read of a handshake, and none is kept.
 pub enum Progress {
     /// All input is used up, and more is needed.
     Waiting,
-    /// For the acceptor: the owner of this key wants to connect. Say [`Handshake::admit`], or drop
-    /// the handshake and close without another byte.
+    /// For the acceptor: the owner of this key asks for the connection. Call [`Handshake::admit`],
+    /// or drop the handshake and close without another byte.
     Asks(PublicKey),
-    /// Both ends have proven who they are. What is left of the input belongs to the session.
+    /// Both ends have proved their keys. The rest of the input belongs to the session.
     Done(Session),
 }
 
-/// What a finished handshake leaves: the box stream in both directions.
+/// The result of a handshake: the box stream in both directions.
 pub struct Session {
-    /// Makes frames of what is sent.
+    /// Makes the frames of outgoing bytes.
     pub sealer: Sealer,
-    /// Opens the frames that are received.
+    /// Opens the frames of incoming bytes.
     pub opener: Opener,
-    /// Who is at the other end.
+    /// The key of the other end.
     pub peer: PublicKey,
 }
 
@@ -52,16 +52,16 @@ enum State {
     },
     /// The dialler has sent message 3, and perhaps frames.
     SaidHello(Proven),
-    /// The acceptor has sent nothing.
+    /// The acceptor has sent nothing yet.
     Listening,
     /// The acceptor has sent message 2.
     Greeted {
         theirs: [u8; 32],
         ab: Secret,
     },
-    /// The acceptor knows who is there, and its owner has to decide.
+    /// The acceptor knows the dialler's key, and its owner has to decide.
     Asking(Proven),
-    /// It is done or was given up.
+    /// It is finished or was given up.
     Over,
     Failed(Error),
 }
@@ -80,7 +80,7 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// The peer's key is no usable ed25519 key.
+    /// The peer's key is not a usable ed25519 key.
     pub fn dial(
         network: &NetworkId,
         us: &Identity,
@@ -99,12 +99,12 @@ impl Handshake {
         Handshake::new(network, us, ephemeral, State::Listening)
     }
 
-    /// Takes what the handshake needs from the front of `input`, never more, and appends what has
-    /// to be sent to `output`.
+    /// Takes what the handshake needs from the front of `input`, never more, and appends its
+    /// messages to `output`.
     ///
     /// # Errors
     ///
-    /// The peer failed. Then nothing was appended, and the connection has to be closed.
+    /// The peer failed. Nothing was appended, and the connection has to be closed.
     pub fn receive(&mut self, input: &mut &[u8], output: &mut Vec<u8>) -> Result<Progress, Error> {
         loop {
             match &self.state {
@@ -130,7 +130,7 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// Nobody asked.
+    /// No peer asks.
     pub fn admit(&mut self, output: &mut Vec<u8>) -> Result<Session, Misuse> {
         match core::mem::replace(&mut self.state, State::Over) {
             State::Asking(Proven { hello, ab, k3, session, .. }) => {
@@ -140,14 +140,14 @@ impl Handshake {
             }
             other => {
                 self.state = other;
-                Err(Misuse::NobodyAsked)
+                Err(Misuse::NoPeerWaits)
             }
         }
     }
 
-    /// For the dialler, from message 3 on: what seals the frames that may be sent before message 4
-    /// has come. The session will go on with it. Only the right acceptor can open them, but whether
-    /// it admits us is not known yet.
+    /// For the dialler, from message 3 on: the sealer for frames that may be sent before message 4
+    /// arrives. The session continues with it. Only the right acceptor can open these frames, but
+    /// whether it admits us is not known yet.
     pub fn sealer(&mut self) -> Option<&mut Sealer> {
         match &mut self.state {
             State::SaidHello(proven) => Some(&mut proven.session.sealer),
@@ -160,7 +160,7 @@ impl Handshake {
         Handshake { network: *network, us: us.clone(), ephemeral, held, held_length: 0, state }
     }
 
-    /// Moves bytes until the expected message is whole; whether it is.
+    /// Moves bytes until the expected message is complete; returns whether it is.
     fn hold(&mut self, input: &mut &[u8]) -> bool {
         let expected = match self.state {
             State::Dialled { .. } | State::Listening => GREETING,
@@ -176,12 +176,12 @@ impl Handshake {
         self.held_length == expected
     }
 
-    /// Judges a whole message.
+    /// Checks a complete message.
     fn step(&mut self, message: &[u8], output: &mut Vec<u8>) -> Result<Option<Session>, Error> {
         match core::mem::replace(&mut self.state, State::Over) {
             State::Dialled { peer, peer_curve } => {
                 let message = message.try_into().map_err(|_| Error::Network)?;
-                let proven = self.say_hello(message, peer, &peer_curve, output)?;
+                let proven = self.send_hello(message, peer, &peer_curve, output)?;
                 self.state = State::SaidHello(proven);
             }
             State::SaidHello(proven) => {
@@ -200,16 +200,16 @@ impl Handshake {
             }
             State::Greeted { theirs, ab } => {
                 let message = message.try_into().map_err(|_| Error::Hello)?;
-                self.state = State::Asking(self.hear_hello(message, theirs, ab)?);
+                self.state = State::Asking(self.receive_hello(message, theirs, ab)?);
             }
-            // No message is expected then, so there is none.
+            // No message is expected then, so none arrives.
             state @ (State::Asking(_) | State::Over | State::Failed(_)) => self.state = state,
         }
         Ok(None)
     }
 
-    /// The dialler has message 2 and says message 3.
-    fn say_hello(
+    /// The dialler has message 2 and answers with message 3.
+    fn send_hello(
         &self,
         message: &[u8; GREETING],
         peer: PublicKey,
@@ -224,7 +224,7 @@ impl Handshake {
         let hello = messages::hello(&self.us, network, &peer, &ab);
         let hello_key = agreement::hello_key(network, &ab, &a_long_b);
         let k3 = agreement::answer_key(network, &ab, &a_long_b, &long_a_b);
-        let ends = Ends {
+        let ends = PublicKeys {
             dialler: *self.us.public(),
             acceptor: peer,
             dialler_ephemeral: self.ephemeral.public,
@@ -237,7 +237,7 @@ impl Handshake {
     }
 
     /// The acceptor has message 3.
-    fn hear_hello(
+    fn receive_hello(
         &self,
         message: &[u8; HELLO_BOX],
         theirs: [u8; 32],
@@ -251,7 +251,7 @@ impl Handshake {
         let peer_curve = primitives::to_curve_public(&peer).ok_or(Error::PeerKey)?;
         let long_a_b = agree(&self.ephemeral.secret, &peer_curve)?;
         let k3 = agreement::answer_key(network, &ab, &a_long_b, &long_a_b);
-        let ends = Ends {
+        let ends = PublicKeys {
             dialler: peer,
             acceptor: *self.us.public(),
             dialler_ephemeral: theirs,

@@ -1,4 +1,4 @@
-//! The boxes of a direction's headers, whose keystream is made for a few frames ahead.
+//! The boxes of a direction's headers. Their keystream is computed a few frames ahead.
 
 use zeroize::Zeroizing;
 
@@ -10,11 +10,11 @@ use crate::{HEADER, primitives::Tag};
 /// Bytes of a header inside its box: a length of 2 and the body's tag of 16.
 pub(crate) const HEADER_PLAIN: usize = 18;
 
-/// What distinguishes the nonces of consecutive headers: a body's nonce lies between them.
+/// The difference between the nonces of consecutive headers: the nonce of a body lies between them.
 const STEP: u8 = 2;
 
 /// Key and nonce of one direction of a box stream, and the keystream of its next headers.
-pub(crate) struct Headers {
+pub(crate) struct HeaderCipher {
     key: Secret,
     nonce: Nonce,
     subkey: Secret,
@@ -26,9 +26,9 @@ pub(crate) struct Headers {
     filled: usize,
 }
 
-impl Headers {
-    pub(crate) fn new(key: &[u8; 32], nonce: &Nonce) -> Headers {
-        Headers {
+impl HeaderCipher {
+    pub(crate) fn new(key: &[u8; 32], nonce: &Nonce) -> HeaderCipher {
+        HeaderCipher {
             key: Secret::new(*key),
             nonce: *nonce,
             subkey: Secret::default(),
@@ -64,7 +64,7 @@ impl Headers {
         self.advance();
     }
 
-    /// Opens the next header; `None` when it was not made for this place in the stream.
+    /// Opens the next header; `None` if it was not made for this place in the stream.
     pub(crate) fn open(&mut self, boxed: &[u8; HEADER]) -> Option<[u8; HEADER_PLAIN]> {
         let (tag_key, stream) = halves(self.block());
         let (tag, sealed) = boxed.split_first_chunk::<{ size_of::<Tag>() }>()?;
@@ -88,7 +88,7 @@ impl Headers {
         &self.blocks[self.next]
     }
 
-    /// Makes the keystream for the next headers, as far as their nonces share a subkey.
+    /// Computes the keystream for the next headers, as far as their nonces share a subkey.
     fn fill(&mut self) {
         let (prefix, _) = parts(&self.nonce);
         if self.subkey_prefix != Some(prefix) {

@@ -1,4 +1,4 @@
-//! The keys that the caller hands in. Every secret is wiped when it is dropped.
+//! The keys that the caller provides. Every secret is wiped when it is dropped.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 
 use crate::primitives::{self, Secret};
 
-/// A long-term ed25519 public key: who a server is.
+/// A long-term ed25519 public key: the identity of a server.
 pub type PublicKey = [u8; 32];
 
-/// 32 bytes that all servers of one network know; only those can shake hands.
+/// 32 bytes that all servers of one network know; only those can complete a handshake with each
+/// other.
 pub type NetworkId = [u8; 32];
 
 /// Bytes of the secret half of an [`Identity`]: an ed25519 key, then the X25519 key that belongs to
@@ -27,8 +28,8 @@ pub struct Identity {
     public: PublicKey,
 }
 
-/// A key pair for one handshake. Its secret must be 32 fresh random bytes each time: whoever
-/// repeats them loses the secrecy of both sessions.
+/// A key pair for one handshake. Its secret must be 32 fresh random bytes each time: repeating them
+/// destroys the secrecy of both sessions.
 pub struct Ephemeral {
     pub(crate) secret: Secret,
     pub(crate) public: [u8; 32],

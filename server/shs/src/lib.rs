@@ -1,11 +1,11 @@
 //! Secret Handshake (SHS1) and box stream as pure state machines: bytes in, bytes out.
 //!
-//! There is no socket, no clock and no source of randomness in this crate. The caller owns the
-//! buffers, hands in the ephemeral key of each [`Handshake`], and enforces the time-out: 5 s for
-//! the whole handshake, which is what peers expect. Nothing is kept for a peer that is not
-//! authenticated beyond the handshake's own messages.
+//! This crate has no socket, no clock and no source of randomness. The caller owns the buffers,
+//! provides the ephemeral key of each [`Handshake`], and enforces the time-out: 5 s for the whole
+//! handshake, which peers expect. For a peer that has not proved its key, nothing is kept beyond
+//! the handshake's own messages.
 //!
-//! A link is driven like this, by either end:
+//! Either end drives a link like this:
 //!
 //! 1. [`Handshake::dial`] or [`Handshake::accept`].
 //! 2. Whenever bytes arrive: [`Handshake::receive`], until it returns [`Progress::Done`]; send what
@@ -42,18 +42,19 @@ pub use opener::{Opened, Opener};
 pub use reader::Reader;
 pub use sealer::{Sealer, sealed_len};
 
-/// HMAC-SHA-512 cut to 32 bytes: what nobody can guess who does not know the key. It is the
-/// authenticator of the handshake, for other uses than that.
+/// HMAC-SHA-512 cut to 32 bytes, which only owners of the key can compute. It is the authenticator
+/// of the handshake, offered for other uses.
 pub fn keyed_hash(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     primitives::authenticator(key, message)
 }
 
-/// Longest body of a frame, in bytes. The protocol fixes it, so that a receiver needs no more room.
+/// Longest body of a frame, in bytes. The protocol fixes it, so that a receiver needs no larger
+/// buffer.
 pub const BODY_MAX: usize = 4096;
 
 /// Bytes in front of each body: a tag of 16 and, boxed, a length of 2 and the body's tag of 16.
 pub const HEADER: usize = 34;
 
 /// Bytes of the longest handshake message, the dialler's hello (message 3). No more than this is
-/// ever kept for a peer that is not authenticated.
+/// ever kept for a peer that has not proved its key.
 pub const MESSAGE_MAX: usize = 112;

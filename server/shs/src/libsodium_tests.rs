@@ -9,9 +9,9 @@ use libsodium_rs::{crypto_secretbox, crypto_sign};
 use zeroize::Zeroizing;
 
 use crate::primitives::{self, Secret};
-use crate::{HEADER, header::Headers};
+use crate::{HEADER, header::HeaderCipher};
 
-/// How many random inputs each comparison takes.
+/// How many random inputs each comparison uses.
 const ROUNDS: u64 = 300;
 
 /// A pseudo-random generator (xorshift), so that every failure can be repeated.
@@ -33,7 +33,7 @@ impl Random {
         Zeroizing::new(self.array())
     }
 
-    /// Up to `most` bytes; short ones as often as long ones.
+    /// Up to `most` bytes; short lengths as often as long ones.
     fn bytes(&mut self, most: u64) -> Vec<u8> {
         let most = if self.number().is_multiple_of(2) { most.min(150) } else { most };
         let length = self.number() % (most + 1);
@@ -82,7 +82,8 @@ fn headers_are_boxes() {
             nonce[if round % 2 == 0 { 16 } else { 0 }..].fill(0xff);
             nonce[23] = random.number() as u8 | 0xf0;
         }
-        let (mut sealing, mut opening) = (Headers::new(&key, &nonce), Headers::new(&key, &nonce));
+        let (mut sealing, mut opening) =
+            (HeaderCipher::new(&key, &nonce), HeaderCipher::new(&key, &nonce));
         for number in 0..20 {
             let plain = random.array();
             let theirs = sodium_box(&plain, sealing.nonce(), &key);
@@ -150,7 +151,7 @@ fn keys_and_shared_secrets_are_the_same() {
         let shared = crypto_scalarmult::curve25519::scalarmult(&secret, &other).unwrap();
         let agreed = primitives::shared_secret(&ours, &other).expect("it is not of low order");
         assert_eq!(agreed[..], shared, "round {round}: X25519");
-        // Random bytes are a key for both or for neither.
+        // Random bytes are a valid key for both or for neither.
         let theirs = crypto_sign::PublicKey::from_bytes(&other).unwrap();
         let theirs = crypto_sign::ed25519_pk_to_curve25519(&theirs).ok();
         assert_eq!(primitives::to_curve_public(&other), theirs, "round {round}: random bytes");

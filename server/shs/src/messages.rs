@@ -1,4 +1,4 @@
-//! The contents of the four handshake messages: making them and judging them, without any state.
+//! The contents of the four handshake messages: making and checking them, without any state.
 
 use zeroize::Zeroizing;
 
@@ -12,13 +12,13 @@ pub(crate) const HELLO_BOX: usize = 112;
 /// Message 4: a tag of 16 and a signature of 64.
 pub(crate) const ANSWER_BOX: usize = 80;
 
-/// What is in the box of message 3. It says who the dialler is, so it is wiped.
+/// The content of the box of message 3. It identifies the dialler, so it is wiped.
 pub(crate) type Hello = Zeroizing<[u8; 96]>;
 
 /// The nonce of all boxes of the handshake: each key is used for one box only.
 const NONCE: Nonce = [0; 24];
 
-/// Messages 1 and 2 show that their sender knows the network, and carry its ephemeral key.
+/// Messages 1 and 2 prove that their sender knows the network id, and carry its ephemeral key.
 pub(crate) fn greeting(network: &NetworkId, ephemeral: &[u8; 32]) -> [u8; GREETING] {
     let mut message = [0; GREETING];
     message[..32].copy_from_slice(&primitives::authenticator(network, ephemeral));
@@ -39,7 +39,7 @@ pub(crate) fn read_greeting(
     }
 }
 
-/// What the dialler signs and then says.
+/// What the dialler signs, and then sends as message 3.
 pub(crate) fn hello(us: &Identity, network: &NetworkId, to: &PublicKey, ab: &Secret) -> Hello {
     let mut hello = Hello::new([0; 96]);
     hello[..64].copy_from_slice(&us.sign(&hello_signed(network, to, ab)[..]));
@@ -56,7 +56,7 @@ pub(crate) fn seal_hello(hello: &Hello, k2: &Secret) -> [u8; HELLO_BOX] {
     message
 }
 
-/// The hello of message 3, and who says it.
+/// The hello of message 3, and the key that signed it.
 pub(crate) fn read_hello(
     message: &[u8; HELLO_BOX],
     k2: &Secret,
@@ -92,7 +92,7 @@ pub(crate) fn answer(
     message
 }
 
-/// Whether message 4 comes from whom we dialled.
+/// Whether message 4 comes from the server that we dialled.
 pub(crate) fn check_answer(
     message: &[u8; ANSWER_BOX],
     from: &PublicKey,
@@ -113,7 +113,7 @@ pub(crate) fn check_answer(
     }
 }
 
-/// K, B and H(ab): a signature over them is good for this server and this handshake only.
+/// K, B and H(ab): a signature over them is valid for this server and this handshake only.
 fn hello_signed(network: &NetworkId, to: &PublicKey, ab: &Secret) -> Zeroizing<[u8; 96]> {
     let mut signed = Zeroizing::new([0; 96]);
     signed[..32].copy_from_slice(network);
@@ -150,7 +150,7 @@ mod tests {
         Secret::new([byte; 32])
     }
 
-    /// What the acceptor says to a hello that is boxed rightly.
+    /// The acceptor's answer to a hello in a correct box.
     fn judge(hello: &Hello) -> Result<PublicKey, Error> {
         let message = seal_hello(hello, &secret(1));
         let us = identity(2);
@@ -164,14 +164,14 @@ mod tests {
         assert_eq!(judge(&good), Ok(*dialler.public()));
         let mut stolen = good.clone();
         stolen[64..].copy_from_slice(identity(7).public());
-        assert_eq!(judge(&stolen), Err(Error::HelloSignature), "somebody else's key");
+        assert_eq!(judge(&stolen), Err(Error::HelloSignature), "another's key");
         let mut forged = good.clone();
         forged[0] ^= 1;
         assert_eq!(judge(&forged), Err(Error::HelloSignature), "a forged signature");
     }
 
     #[test]
-    fn a_hello_is_good_for_one_network_one_server_and_one_handshake() {
+    fn a_hello_is_valid_for_one_network_one_server_and_one_handshake() {
         let (dialler, acceptor) = (identity(1), identity(2));
         let us = acceptor.public();
         let elsewhere = [
@@ -180,7 +180,7 @@ mod tests {
             hello(&dialler, &NETWORK, us, &secret(4)),
         ];
         for (hello, what) in elsewhere.iter().zip(["network", "server", "handshake"]) {
-            assert_eq!(judge(hello), Err(Error::HelloSignature), "it is of another {what}");
+            assert_eq!(judge(hello), Err(Error::HelloSignature), "it belongs to another {what}");
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn advance(nonce: &mut Nonce, amount: u8) {
     }
 }
 
-/// The nonce that is `amount` after this one.
+/// The nonce that follows this one by `amount`.
 pub(crate) fn after(nonce: &Nonce, amount: u8) -> Nonce {
     let mut next = *nonce;
     advance(&mut next, amount);

@@ -1,21 +1,21 @@
-//! The receiving direction of a box stream: frames in, bodies out, opened where they lie.
+//! The receiving direction of a box stream: frames in, bodies out, decrypted in place.
 
-use crate::header::Headers;
+use crate::header::HeaderCipher;
 use crate::primitives::{self, Nonce, Tag};
 use crate::{BODY_MAX, Error, HEADER};
 
-/// Opens the frames of one direction. After an error it repeats that error for ever.
+/// Opens the frames of one direction. After an error it repeats that error forever.
 pub struct Opener {
-    headers: Headers,
+    headers: HeaderCipher,
     state: State,
 }
 
-/// What was found in the bytes of a box stream.
+/// The next item in the bytes of a box stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Opened<'a> {
     /// The body of a frame. It is empty when a peer sends an empty frame, which is legal.
     Body(&'a mut [u8]),
-    /// The peer sends no more.
+    /// The peer has ended the stream.
     Goodbye,
     /// More bytes are needed.
     Waiting,
@@ -24,7 +24,7 @@ pub enum Opened<'a> {
 /// As [`Opened`], without a borrow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Found {
-    /// The last so many of the bytes that were used up are a body.
+    /// The last bytes of those that were used up, this many, are a body.
     Body(usize),
     Goodbye,
     Waiting,
@@ -37,7 +37,7 @@ enum State {
     Broken(Error),
 }
 
-/// What an authentic header says about its body.
+/// The claims of an authentic header about its body.
 #[derive(Clone, Copy)]
 struct Expected {
     length: usize,
@@ -46,9 +46,9 @@ struct Expected {
 }
 
 impl Opener {
-    /// Begins a direction with the key and the first nonce that both ends know.
+    /// Begins a direction with the key and the first nonce, which both ends know.
     pub fn new(key: &[u8; 32], nonce: &[u8; 24]) -> Opener {
-        Opener { headers: Headers::new(key, nonce), state: State::Header }
+        Opener { headers: HeaderCipher::new(key, nonce), state: State::Header }
     }
 
     /// Opens the first frame of `input` in place. Returns how many bytes of `input` are used up and
@@ -69,8 +69,7 @@ impl Opener {
         Ok((used, opened))
     }
 
-    /// How many bytes have to be there for the next step: those of a header or of a body; 0 after
-    /// goodbye.
+    /// How many bytes the next step needs: those of a header or of a body; 0 after goodbye.
     pub fn needed(&self) -> usize {
         match &self.state {
             State::Header => HEADER,
@@ -136,7 +135,7 @@ impl Opener {
         Ok((end, Found::Body(expected.length)))
     }
 
-    /// What the header says about its body; `None` when it is the goodbye.
+    /// The header's claims about its body; `None` if it is the goodbye.
     fn open_header(&mut self, boxed: &[u8; HEADER]) -> Result<Option<Expected>, Error> {
         let nonce = self.headers.body_nonce();
         let plain = self.headers.open(boxed).ok_or(Error::Header)?;

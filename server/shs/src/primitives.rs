@@ -1,6 +1,6 @@
-//! All cryptography that is not ours: the only module that names the crate it comes from.
+//! All cryptographic primitives: the only module that names the crate that provides them.
 //!
-//! `dryoc` is young. This module is all that would have to change to replace it, and
+//! `dryoc` is a young crate. Only this module would have to change to replace it, and
 //! `libsodium_tests.rs` compares every function that we use with libsodium's.
 
 use dryoc::classic::{
@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 pub(crate) type Secret = Zeroizing<[u8; 32]>;
 /// An ed25519 secret key as libsodium keeps it: the seed and the public key.
 pub(crate) type SigningKey = [u8; 64];
-/// What proves that a box was not changed.
+/// The proof that a box was not changed.
 pub(crate) type Tag = [u8; 16];
-/// A number used once with a key. It is no secret.
+/// A number used once with a key. It is not secret.
 pub(crate) type Nonce = [u8; 24];
 
 /// HMAC-SHA-512 cut to 32 bytes.
@@ -31,7 +31,7 @@ pub(crate) fn is_authenticator(mac: &[u8; 32], key: &[u8; 32], message: &[u8]) -
     crypto_auth::crypto_auth_verify(mac, message, key).is_ok()
 }
 
-/// SHA-256 of the parts behind each other.
+/// SHA-256 of the concatenated parts.
 pub(crate) fn hash(parts: &[&[u8]]) -> Secret {
     let mut state = crypto_hash::crypto_hash_sha256_init();
     for part in parts {
@@ -50,7 +50,7 @@ pub(crate) fn signing_key(seed: &[u8; 32], public: &mut [u8; 32], secret: &mut S
 /// An ed25519 signature.
 pub(crate) fn sign(key: &SigningKey, message: &[u8]) -> [u8; 64] {
     let mut signature = [0; 64];
-    // It cannot fail: all lengths are in the types. A signature of zeros would be refused anyway.
+    // This cannot fail: all lengths are in the types. A signature of zeros would be refused anyway.
     let _ = crypto_sign::crypto_sign_detached(&mut signature, message, key);
     signature
 }
@@ -60,7 +60,7 @@ pub(crate) fn is_signature(signature: &[u8; 64], message: &[u8], public: &[u8; 3
     crypto_sign::crypto_sign_verify_detached(signature, message, public).is_ok()
 }
 
-/// The X25519 public key of a secret.
+/// The X25519 public key of a secret key.
 pub(crate) fn curve_public(secret: &Secret) -> [u8; 32] {
     let mut public = [0; 32];
     crypto_core::crypto_scalarmult_base(&mut public, secret);
@@ -80,7 +80,7 @@ pub(crate) fn to_curve_public(public: &[u8; 32]) -> Option<[u8; 32]> {
     converted.is_ok().then_some(curve)
 }
 
-/// X25519; `None` when the result is all zeros, so that anybody could know it.
+/// X25519; `None` if the result is all zeros, because then everyone could know it.
 pub(crate) fn shared_secret(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
     let mut shared = Secret::default();
     let result = crypto_core::crypto_scalarmult(&mut shared, secret, public);
@@ -89,10 +89,11 @@ pub(crate) fn shared_secret(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secr
     (result.is_ok() && !zeros).then_some(shared)
 }
 
-/// XSalsa20-Poly1305 in place; what it returns has to travel with the data.
+/// XSalsa20-Poly1305 in place. The returned tag has to be sent with the data.
 pub(crate) fn seal(data: &mut [u8], nonce: &Nonce, key: &Secret) -> Tag {
     let mut tag = Tag::default();
-    // A box "after precomputation" is a secret box, byte by byte; only its name has this variant.
+    // A box "after precomputation" equals a secret box byte for byte; the library offers this
+    // variant only under that name.
     crypto_box::crypto_box_detached_afternm_inplace(data, &mut tag, nonce, key);
     tag
 }

@@ -1,17 +1,17 @@
-//! An [`Opener`] that keeps what a read cuts off, so that bytes may arrive in pieces of any size.
+//! An [`Opener`] that keeps incomplete frames, so that bytes may arrive in pieces of any size.
 
 use alloc::vec::Vec;
 
 use crate::opener::Found;
 use crate::{Error, Opened, Opener};
 
-/// Opens a direction of a box stream out of reads of any size. Frames that are whole in a read are
-/// opened there; only one that is cut is copied, into a buffer of at most one body.
+/// Opens a direction of a box stream from reads of any size. A frame that is complete in one read
+/// is opened there; only a frame that is cut is copied, into a buffer of at most one body.
 pub struct Reader {
     opener: Opener,
-    /// The front of a header or of a body, whose rest has not come yet.
+    /// The front of a header or of a body, whose rest has not arrived yet.
     partial: Vec<u8>,
-    /// The caller has had what `partial` holds.
+    /// The caller has received the content of `partial`.
     spent: bool,
 }
 
@@ -22,8 +22,9 @@ impl From<Opener> for Reader {
 }
 
 impl Reader {
-    /// Opens the next frame out of `input` and what was kept. Returns how many bytes of `input` are
-    /// used up, and what was found; call it again with the rest. When it waits, all are used up.
+    /// Opens the next frame from `input` and the kept bytes. Returns how many bytes of `input` are
+    /// used up, and what was found. Call it again with the rest. When it waits, all bytes are used
+    /// up.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl Reader {
         if self.spent { 0 } else { self.partial.len() }
     }
 
-    /// Opens what begins at `start` in the input itself, or keeps it.
+    /// Opens what begins at `start` within the input, or keeps it.
     fn open_rest<'a>(
         &mut self,
         input: &'a mut [u8],
@@ -93,7 +94,7 @@ impl Reader {
         Ok((end, opened))
     }
 
-    /// Keeps the front of a header or of a body. There is room for the whole, and not for more.
+    /// Keeps the front of a header or of a body. The buffer has room for the whole, and no more.
     fn keep(&mut self, front: &[u8]) {
         if !front.is_empty() {
             self.partial.reserve_exact(self.opener.needed());
@@ -101,7 +102,7 @@ impl Reader {
         }
     }
 
-    /// Tops the partial header or body up; returns how much it took.
+    /// Completes the partial header or body; returns how many bytes it took.
     fn fill(&mut self, input: &[u8]) -> usize {
         let missing = self.opener.needed().saturating_sub(self.partial.len());
         let taken = missing.min(input.len());

@@ -1,12 +1,12 @@
-//! The first Salsa20 block for several nonces of one key at once; no other part of the cipher.
+//! The first Salsa20 block for several nonces of one key at once, and nothing else of the cipher.
 //!
 //! The headers of a box stream are 18 bytes under a nonce each, so a library's XSalsa20 spends its
-//! time on setting up. Their keystream does not depend on what is sent: here that of the next
-//! headers is made together, in the lanes of vectors. There is no branch and no index that depends
-//! on a secret.
+//! time on setup. Their keystream does not depend on the data. Therefore the keystream of the next
+//! headers is computed together here, in the lanes of vectors. No branch and no index depends on a
+//! secret.
 
-/// How many nonces are done at once: a vector of 128 bits, which every machine has, holds so many
-/// words.
+/// How many nonces are computed at once: a vector of 128 bits, which every machine has, holds this
+/// many words.
 pub(crate) const LANES: usize = 4;
 
 /// One block of keystream.
@@ -26,7 +26,8 @@ pub(crate) fn first_blocks(key: &[u8; 32], nonces: &[[u8; 8]; LANES], blocks: &m
     let start = state(key, nonces);
     let mut x = start;
     for _ in 0..DOUBLE_ROUNDS {
-        // A compiler makes vector instructions of this loop, since no lane depends on another.
+        // The compiler turns this loop into vector instructions, because no lane depends on
+        // another.
         for lane in 0..LANES {
             double_round(&mut x, lane);
         }

@@ -1,27 +1,26 @@
-//! The sending direction of a box stream: bodies in, frames out. It holds no data of its own.
+//! The sending direction of a box stream: bodies in, frames out. It keeps no data.
 
 use alloc::vec::Vec;
 
-use crate::header::{HEADER_PLAIN, Headers};
+use crate::header::{HEADER_PLAIN, HeaderCipher};
 use crate::primitives::{self, Tag};
 use crate::{BODY_MAX, HEADER, Misuse};
 
 /// Makes the frames of one direction. All methods leave it unchanged when they fail.
 pub struct Sealer {
-    headers: Headers,
+    headers: HeaderCipher,
     ended: bool,
 }
 
-/// What `length` bytes take on the wire when they are cut into as few frames as possible, without
-/// the goodbye.
+/// The length on the wire of `length` bytes in as few frames as possible, without the goodbye.
 pub const fn sealed_len(length: usize) -> usize {
     length + length.div_ceil(BODY_MAX) * HEADER
 }
 
 impl Sealer {
-    /// Begins a direction with the key and the first nonce that both ends know.
+    /// Begins a direction with the key and the first nonce, which both ends know.
     pub fn new(key: &[u8; 32], nonce: &[u8; 24]) -> Sealer {
-        Sealer { headers: Headers::new(key, nonce), ended: false }
+        Sealer { headers: HeaderCipher::new(key, nonce), ended: false }
     }
 
     /// Writes the frame of `body`, 1 to 4,096 bytes, to the front of `frame` and returns its
@@ -29,7 +28,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// A body that is empty or too long, a `frame` that is too short, or goodbye was said.
+    /// A body that is empty or too long, a `frame` that is too short, or a frame after goodbye.
     pub fn seal(&mut self, body: &[u8], frame: &mut [u8]) -> Result<usize, Misuse> {
         self.check(body.len())?;
         let length = body.len() + HEADER;
@@ -46,7 +45,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// A body that is empty or too long, a `frame` shorter than a header, or goodbye was said.
+    /// A body that is empty or too long, a `frame` shorter than a header, or a frame after goodbye.
     pub fn seal_in_place(&mut self, frame: &mut [u8]) -> Result<(), Misuse> {
         let (header, body) = split(frame)?;
         self.check(body.len())?;
@@ -55,22 +54,22 @@ impl Sealer {
         Ok(())
     }
 
-    /// Appends the frames of `bytes`, which may have any length, to `output`. It grows by
-    /// [`sealed_len`]; no bytes make no frame.
+    /// Appends the frames of `bytes`, which may have any length, to `output`, which grows by
+    /// [`sealed_len`]. Without bytes there is no frame.
     ///
     /// # Errors
     ///
-    /// Goodbye was said.
+    /// Goodbye was sent already.
     pub fn append(&mut self, bytes: &[u8], output: &mut Vec<u8>) -> Result<(), Misuse> {
         self.append_joined(&[bytes], output)
     }
 
-    /// As [`append`](Self::append) with all slices one behind the other: a frame may hold the end
-    /// of one and the front of the next.
+    /// As [`append`](Self::append) for the concatenation of all slices: a frame may hold the end of
+    /// one slice and the front of the next.
     ///
     /// # Errors
     ///
-    /// Goodbye was said.
+    /// Goodbye was sent already.
     pub fn append_joined(&mut self, slices: &[&[u8]], output: &mut Vec<u8>) -> Result<(), Misuse> {
         if self.ended {
             return Err(Misuse::AfterGoodbye);
@@ -85,7 +84,7 @@ impl Sealer {
             output.extend_from_slice(&[0; HEADER]);
             while output.len() < end {
                 if slice.is_empty() {
-                    // As many bytes are left in the slices as there are to seal.
+                    // The slices hold exactly as many bytes as remain to be sealed.
                     slice = slices.next().unwrap_or_default();
                     continue;
                 }
@@ -103,7 +102,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// Goodbye was said.
+    /// Goodbye was sent already.
     pub fn goodbye(&mut self) -> Result<[u8; HEADER], Misuse> {
         self.check(1)?;
         let mut frame = [0; HEADER];
@@ -112,7 +111,7 @@ impl Sealer {
         Ok(frame)
     }
 
-    /// Whether goodbye was said.
+    /// Whether goodbye was sent.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
@@ -134,7 +133,7 @@ impl Sealer {
 
     fn seal_header(&mut self, length: usize, tag: &Tag, boxed: &mut [u8; HEADER]) {
         let mut plain = [0; HEADER_PLAIN];
-        // `check` has seen that the length is at most 4,096.
+        // `check` has verified that the length is at most 4,096.
         plain[..2].copy_from_slice(&(length as u16).to_be_bytes());
         plain[2..].copy_from_slice(tag);
         self.headers.seal(&plain, boxed);

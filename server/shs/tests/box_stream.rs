@@ -15,7 +15,7 @@ fn ends() -> (Sealer, Opener) {
     (Sealer::new(&KEY, &NONCE), Opener::new(&KEY, &NONCE))
 }
 
-/// All that `bytes` say, given in pieces of at most `piece` bytes.
+/// Everything that `bytes` contain, given in pieces of at most `piece` bytes.
 fn read(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Reader), Error> {
     let mut reader = Reader::from(ends().1);
     let mut bodies = Vec::new();
@@ -37,7 +37,7 @@ fn read(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Reader), Error> {
     Ok((bodies, reader))
 }
 
-/// A frame as libsodium makes it, with any header: what no sealer would make.
+/// A frame as libsodium makes it, with any header, even one that no sealer makes.
 fn forged(number: u8, length: u16, body: &[u8]) -> Vec<u8> {
     let boxed = secretbox(body, 2 * number + 1);
     let header = [&length.to_be_bytes()[..], &boxed[..16]].concat();
@@ -135,7 +135,7 @@ fn data_rides_with_messages_3_and_4() {
     let (_, opened) = accepted.opener.open(&mut frames).unwrap();
     assert_eq!(opened, Opened::Body(&mut b"early".to_vec()));
     accepted.sealer.append(b"answer", &mut fourth).unwrap();
-    // One read of the dialler holds message 4 and a frame, and its sealer goes on where it was.
+    // One read of the dialler holds message 4 and a frame, and its sealer continues where it was.
     let mut rest = &fourth[..];
     let Ok(Progress::Done(mut dialled)) = dialler.receive(&mut rest, &mut Vec::new()) else {
         panic!("message 4 is good")
@@ -159,7 +159,7 @@ fn every_flipped_bit_of_a_frame_is_refused() {
         let mut opener = ends().1;
         let expected = if bit < HEADER * 8 { Error::Header } else { Error::Body };
         assert_eq!(opener.open(&mut bad), Err(expected), "bit {bit}");
-        // It does not go on, not even with what would have been right.
+        // It does not continue, not even with bytes that would have been right.
         assert_eq!(opener.open(&mut good.clone()), Err(expected), "after bit {bit}");
         assert_eq!(opener.open(&mut []), Err(expected), "after bit {bit}");
     }

@@ -91,7 +91,7 @@ fn a_server_without_the_key_cannot_answer() {
     let (_, second) = give(&mut impostor, &first).unwrap();
     let (_, third) = give(&mut dialler, &second).unwrap();
     assert_eq!(give(&mut impostor, &third).unwrap_err(), Error::Hello);
-    // Whatever it sends instead of message 4 is refused.
+    // Whatever the acceptor sends instead of message 4 is refused.
     assert_eq!(give(&mut dialler, &[0; 80]).unwrap_err(), Error::Answer);
 }
 
@@ -197,16 +197,16 @@ fn only_a_peer_that_asks_can_be_admitted_and_only_once() {
     let good = messages();
     let mut output = Vec::new();
     let mut acceptor = accept();
-    assert_eq!(acceptor.admit(&mut output).unwrap_err(), Misuse::NobodyAsked);
+    assert_eq!(acceptor.admit(&mut output).unwrap_err(), Misuse::NoPeerWaits);
     let _ = give(&mut acceptor, &good[0]).unwrap();
-    assert_eq!(acceptor.admit(&mut output).unwrap_err(), Misuse::NobodyAsked);
+    assert_eq!(acceptor.admit(&mut output).unwrap_err(), Misuse::NoPeerWaits);
     let _ = give(&mut acceptor, &good[2]).unwrap();
     assert!(output.is_empty());
     assert!(acceptor.admit(&mut output).is_ok(), "misuse must not end the handshake");
     assert_eq!(output, good[3]);
-    assert_eq!(acceptor.admit(&mut output).unwrap_err(), Misuse::NobodyAsked);
+    assert_eq!(acceptor.admit(&mut output).unwrap_err(), Misuse::NoPeerWaits);
     let (mut dialler, _) = dial();
-    assert_eq!(dialler.admit(&mut output).unwrap_err(), Misuse::NobodyAsked);
+    assert_eq!(dialler.admit(&mut output).unwrap_err(), Misuse::NoPeerWaits);
     assert!(dialler.sealer().is_none(), "there is no key before message 2");
 }
 

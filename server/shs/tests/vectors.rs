@@ -86,7 +86,7 @@ impl Recorded {
     }
 }
 
-/// Gives `message` in two parts; the last progress and all that is sent.
+/// Gives `message` in two parts; the last progress and everything that is sent.
 fn give(to: &mut Handshake, message: &[u8], split: usize) -> (Progress, Vec<u8>) {
     let (front, back) = message.split_at(split);
     let mut output = Vec::new();

@@ -1,4 +1,4 @@
-//! One request of the command line to a running server: a link with one stream, over unix.
+//! One request of the command line to a running server: a link with one stream, over a unix socket.
 
 use crate::other_side::check_listener;
 use std::io::{self, ErrorKind, Read, Write};
@@ -6,14 +6,14 @@ use std::num::NonZeroU64;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
-use trunkline_core::bymux::{Role as MuxRole, StreamId};
+use trunkline_core::bymux::{MuxRole, StreamId};
 use trunkline_core::control::{Answer, Goodbye, Hello, Message, PROTOCOL, Preface, Role};
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::{Event, Link};
 use trunkline_core::reason::Code;
 
-/// How long a server may be silent: as long as it may take to end in order, and some more.
+/// How long a server may be silent: the longest time of an orderly stop, and some reserve.
 pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The tag of the one stream.
@@ -37,7 +37,7 @@ pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
     Ok(stream)
 }
 
-/// As [`request`], over a connection. After `stop`, it waits until the server has hung up.
+/// As [`request`], over an open connection. After `stop`, it waits until the server closes it.
 pub(super) fn converse(
     stream: UnixStream,
     socket: &Path,
@@ -58,7 +58,7 @@ fn failure(socket: &Path, error: &io::Error) -> String {
     let socket = socket.display();
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            format!("{socket}: no server runs there; start one with `trunkline run`")
+            format!("{socket}: no server listens there; start one with `trunkline run`")
         }
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             format!("{socket}: the server did not answer in time")
@@ -74,13 +74,13 @@ struct Client<'a> {
     stream: Option<StreamId>,
     reply: Vec<u8>,
     outcome: Option<Result<Vec<u8>, String>>,
-    /// The server has said that it stops: it may hang up at any time.
+    /// The server has announced its stop: it may close the connection at any time.
     stopping: bool,
 }
 
 impl Client<'_> {
     fn new(socket: UnixStream, command: &str) -> Client<'_> {
-        let link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default(), 0);
+        let link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
         let (reply, outcome) = (Vec::new(), None);
         let mut client =
             Client { command, socket, link, stream: None, reply, outcome, stopping: false };
@@ -92,7 +92,7 @@ impl Client<'_> {
         let hello = Hello {
             protocol: PROTOCOL,
             role: Role::Command,
-            // Over a unix socket the peer is whoever may open it.
+            // Over a unix socket a peer is identified by its user, not by a key.
             key: Key([0; 32]),
             name: "trunkline".into(),
             machine: Key([0; 32]),
@@ -120,7 +120,7 @@ impl Client<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         let bytes = self.link.outbox().slices().concat();
-        // A server that has said its last word may have closed already.
+        // A server that has said goodbye may have closed already.
         match self.socket.write_all(&bytes) {
             Err(error) if self.outcome.is_none() && !self.stopping => return Err(error),
             _ => {}
@@ -133,7 +133,7 @@ impl Client<'_> {
         let mut buffer = [0; 64 * 1024];
         let count = self.socket.read(&mut buffer)?;
         if count == 0 {
-            let why = "the server hung up without an answer";
+            let why = "the server closed the connection without an answer";
             self.outcome =
                 Some(if self.command == "stop" { Ok(Vec::new()) } else { Err(why.into()) });
             return Ok(());
@@ -163,7 +163,7 @@ impl Client<'_> {
                 self.reply.extend_from_slice(bytes);
                 self.grant(bytes.len() as u64);
             }
-            // The server of a stop hangs up when it has ended.
+            // After `stop`, the server closes the connection when it has ended.
             Event::Close { .. } if self.command != "stop" => {
                 self.outcome = Some(Ok(std::mem::take(&mut self.reply)));
             }

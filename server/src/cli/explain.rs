@@ -5,7 +5,7 @@ use super::{Failed, Server, client, print};
 use serde::Deserialize;
 use std::fmt::Write;
 
-/// What the server answers.
+/// The server's answer.
 #[derive(Deserialize)]
 struct Explanation {
     from: String,
@@ -25,7 +25,7 @@ struct Rule {
 pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Result<(), Failed> {
     for plugin in [from, to] {
         if plugin.is_empty() || plugin.contains(char::is_whitespace) {
-            return Err(Failed::from(format!("explain: {plugin:?}: no name of a plugin")));
+            return Err(Failed::from(format!("explain: {plugin:?}: not a plugin's name")));
         }
     }
     let socket = socket(server)?;
@@ -36,7 +36,7 @@ pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Resu
         Form::Json => print(&format!("{}\n", text.trim_end())),
         Form::Tables => {
             let explanation = serde_json::from_str(&text).map_err(|error| {
-                format!("explain: {}: an answer that is not understood: {error}", socket.display())
+                format!("explain: {}: the answer cannot be read: {error}; are client and server of the same release?", socket.display())
             })?;
             print(&render(&explanation))
         }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_stand_below_each_other() {
+    fn rules_are_aligned_one_per_line() {
         let rule = |rule: &str, verdict: &str| Rule {
             rule: rule.into(),
             verdict: verdict.into(),

@@ -1,4 +1,4 @@
-//! `trunkline host`: runs plugins for a server; and the host that a server itself starts.
+//! `trunkline host`: runs plugins for a server. Also runs the host that a server starts.
 
 use super::{DEFAULT_KEY, Failed, run};
 use crate::config::HostConfig;
@@ -7,7 +7,7 @@ use crate::serve;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
 
-/// The host of a configuration file, or of what stands on the command line.
+/// The host of a configuration file, or of the arguments.
 pub(super) fn host(
     server: Option<&str>,
     key: Option<&Path>,
@@ -20,7 +20,9 @@ pub(super) fn host(
         (None, Some(server)) => {
             HostConfig::of_arguments(server, key.unwrap_or(Path::new(DEFAULT_KEY)), plugins)?
         }
-        (None, None) => return Err(Failed::from("host: name its server or its file".to_string())),
+        (None, None) => {
+            return Err(Failed::from("host: neither --server nor --config is given".to_string()));
+        }
     };
     for note in &config.notes {
         log::warn!("{note}");
@@ -29,13 +31,13 @@ pub(super) fn host(
     let secret = if named || config.server.iter().any(asks_for_key) {
         key_of(&config.key)?
     } else {
-        // Over a unix socket nobody asks for it; it only tells this host from others.
+        // Over a unix socket no key has to be proved; this one only tells the host from others.
         SecretKey::random()
     };
     serve::host(&config, &secret).map_err(Failed::from)
 }
 
-/// Whether a server lets hosts in there by their keys.
+/// Whether the server at this address identifies hosts by their keys.
 fn asks_for_key(endpoint: &Endpoint) -> bool {
     endpoint.transform != Transform::NoAuth
 }
@@ -43,7 +45,7 @@ fn asks_for_key(endpoint: &Endpoint) -> bool {
 fn key_of(file: &Path) -> Result<SecretKey, Failed> {
     let (secret, origin) = SecretKey::read_or_make(file).map_err(|error| error.to_string())?;
     if origin == Origin::Made {
-        log::info!("{}: a new key was made: {}", file.display(), secret.public());
+        log::info!("{}: made a new key: {}", file.display(), secret.public());
     }
     Ok(secret)
 }
@@ -51,6 +53,6 @@ fn key_of(file: &Path) -> Result<SecretKey, Failed> {
 /// The host that a server starts in this process.
 pub(super) fn child() -> Result<(), Failed> {
     run::log_to_stderr();
-    // Whoever reads the server's log has been told.
+    // The error is in the server's log already.
     serve::child()?.map_err(|_| Failed(Vec::new()))
 }

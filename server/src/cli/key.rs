@@ -8,7 +8,7 @@ pub(super) fn key(file: &Path) -> Result<(), Failed> {
     let (secret, origin) =
         SecretKey::read_or_make(file).map_err(|error| Failed::from(error.to_string()))?;
     if origin == Origin::Made {
-        super::tell(&format!("{}: a new key was made; keep it secret", file.display()));
+        super::print_error(&format!("{}: made a new key; keep it secret", file.display()));
     }
     print(&format!("{}\n", secret.public()))
 }

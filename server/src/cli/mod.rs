@@ -1,4 +1,4 @@
-//! The command line: what was asked for, and how it ended; each command has its own file.
+//! The command line: its arguments and its exit codes. Each command has a file of its own.
 
 mod check;
 mod client;
@@ -114,7 +114,7 @@ struct Server {
 const DEFAULT_CONFIG: &str = "trunkline.toml";
 const DEFAULT_KEY: &str = "trunkline.key";
 
-/// Why a command failed: the lines for stderr, `what: why` each.
+/// Why a command failed: the lines for stderr, each `what: why`.
 #[derive(Debug)]
 struct Failed(Vec<String>);
 
@@ -134,13 +134,13 @@ impl From<Vec<Problem>> for Failed {
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage::tell(&error),
+        Err(error) => return usage::report(&error),
     };
     match command(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed(lines)) => {
             for line in lines {
-                tell(&line);
+                print_error(&line);
             }
             ExitCode::from(1)
         }
@@ -169,13 +169,13 @@ fn command(command: Command) -> Result<(), Failed> {
     }
 }
 
-/// One line about what went wrong. Line ends inside it are flattened.
-fn tell(line: &str) {
-    // Nobody is left to be told when stderr is closed.
+/// Prints one line about an error. Line ends within it are replaced by spaces.
+fn print_error(line: &str) {
+    // If stderr is closed, the error cannot be reported.
     let _ = writeln!(std::io::stderr(), "trunkline: {}", line.replace('\n', " "));
 }
 
-/// Prints to stdout. A reader that has gone away, such as `head`, is no failure.
+/// Prints to stdout. A closed pipe, as of `head`, is not an error.
 fn print(text: &str) -> Result<(), Failed> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,4 +1,4 @@
-//! `trunkline run`: reads the configuration and the key, then hands over to the server.
+//! `trunkline run`: reads the configuration and the key, then starts the server.
 
 use super::Failed;
 use crate::config::Config;
@@ -15,12 +15,12 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
     let (secret, origin) =
         SecretKey::read_or_make(&config.key).map_err(|error| Failed::from(error.to_string()))?;
     if origin == Origin::Made {
-        log::info!("{}: a new key was made: {}", config.key.display(), secret.public());
+        log::info!("{}: made a new key: {}", config.key.display(), secret.public());
     }
     serve(&config, &secret).map_err(Failed::from)
 }
 
-/// Logs go to stderr, as `RUST_LOG` says.
+/// Logs to stderr, at the level of `RUST_LOG`.
 pub(super) fn log_to_stderr() {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
 }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use trunkline_core::address::{Address, Transport};
 
-/// How often `--watch` looks.
+/// The period of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 const SIGINT: i32 = 2;
-/// Clears a terminal and goes to its upper left corner.
+/// Clears the terminal and moves to its upper left corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// How a status is shown.
@@ -37,7 +37,7 @@ pub(super) fn status(server: &Server, form: Form, times: Times) -> Result<(), Fa
     }
 }
 
-/// The unix socket of the server that is meant.
+/// The unix socket of the server that the arguments name.
 pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
     let Some(text) = &server.server else {
         let config = Config::load(&server.config)?;
@@ -53,14 +53,17 @@ pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
     });
     path.ok_or_else(|| match skipped.first() {
         Some(skipped) => wrong(&skipped.why.to_string()),
-        None => wrong("only a unix address works so far, such as unix:alpha.sock"),
+        None => wrong("only a unix address is possible, such as unix:alpha.sock"),
     })
 }
 
 fn shown(socket: &std::path::Path, form: Form) -> Result<String, Failed> {
     let answer = client::request(socket, "status").map_err(|why| format!("status: {why}"))?;
     let wrong = |error: &dyn std::fmt::Display| {
-        format!("status: {}: an answer that is not understood: {error}", socket.display())
+        format!(
+            "status: {}: the answer cannot be read: {error}; are client and server of the same release?",
+            socket.display()
+        )
     };
     match form {
         Form::Json => {
@@ -74,8 +77,8 @@ fn shown(socket: &std::path::Path, form: Form) -> Result<String, Failed> {
     }
 }
 
-/// Shows the status each second, until SIGINT. A server that is not there is shown as such: it may
-/// come back.
+/// Shows the status each second, until SIGINT. If the server is missing, that is shown instead,
+/// because it may come back.
 fn watch(socket: &std::path::Path, form: Form) -> Result<(), Failed> {
     let failed = |error: std::io::Error| Failed::from(format!("status: {error}"));
     let mut poll = Poll::new().map_err(failed)?;
@@ -87,7 +90,7 @@ fn watch(socket: &std::path::Path, form: Form) -> Result<(), Failed> {
     loop {
         match shown(socket, form) {
             Ok(text) => print(&format!("{clear}{text}"))?,
-            Err(Failed(lines)) => lines.iter().for_each(|line| super::tell(line)),
+            Err(Failed(lines)) => lines.iter().for_each(|line| super::print_error(line)),
         }
         let next = Instant::now() + WATCH_EVERY;
         while let Some(left) = next.checked_duration_since(Instant::now()) {

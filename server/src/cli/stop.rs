@@ -1,4 +1,4 @@
-//! `trunkline stop`: tells a running server to end in order, and waits until it has.
+//! `trunkline stop`: asks a running server to end in order, and waits until it has ended.
 
 use super::{Failed, client};
 use crate::config::Config;
@@ -21,15 +21,15 @@ pub(super) fn stop(file: &Path) -> Result<(), Failed> {
     }
 }
 
-/// The server's process; `None` where the system does not tell.
+/// The server's process; `None` if the system does not tell.
 fn process_behind(stream: &impl AsFd) -> Option<OwnedFd> {
     pidfd_open(socket_peercred(stream).ok()?.pid, PidfdFlags::empty()).ok()
 }
 
-/// Waits until the process has ended. It has hung up, but its hosts may take longer.
+/// Waits until the process has ended. It has closed the connection, but its hosts may take longer.
 fn has_ended(process: &OwnedFd) -> bool {
     let Ok(patience) = Timespec::try_from(client::PATIENCE) else { return false };
     let mut ended = [PollFd::new(process, PollFlags::IN)];
-    // It fails for a signal, and then nobody waits any more.
+    // A signal interrupts this wait, and then it is over.
     poll(&mut ended, Some(&patience)).is_ok_and(|count| count > 0)
 }

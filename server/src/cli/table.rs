@@ -1,8 +1,8 @@
-//! A status as tables for people: the shape of the server's answer, and its columns.
+//! A status as tables for people: the parts of the server's answer, and the columns.
 
 use serde::Deserialize;
 
-/// What a server says about itself. Counts are bytes, durations are microseconds.
+/// The server's part of a status. Counts are bytes, durations are microseconds.
 #[derive(Deserialize)]
 pub(super) struct Status {
     server: Server,
@@ -99,7 +99,7 @@ impl Plugin {
 }
 
 impl Plugin {
-    /// Those that it has made and those that it has to answer, as far as the server can know.
+    /// The calls that it has made and those that it has to answer, as far as the server knows.
     fn calls(&self) -> String {
         match (self.calls_made, self.calls_to_answer) {
             (Some(made), Some(to_answer)) => format!("{made} out, {to_answer} in"),

@@ -1,10 +1,10 @@
-//! Wrong usage, told in one line like every other error; help and version are no errors.
+//! Wrong usage, printed as one line like every other error. Help and version are no errors.
 
 use clap::error::ErrorKind;
 use std::process::ExitCode;
 
-/// Tells what clap found and gives the exit code for it.
-pub(super) fn tell(error: &clap::Error) -> ExitCode {
+/// Prints clap's message and returns the exit code for it.
+pub(super) fn report(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return match super::print(&error.render().to_string()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -15,11 +15,11 @@ pub(super) fn tell(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".into(),
         _ => one_line(&error.render().to_string()),
     };
-    super::tell(&format!("usage: {why}; see `trunkline --help`"));
+    super::print_error(&format!("usage: {why}; see `trunkline --help`"));
     ExitCode::from(2)
 }
 
-/// What clap says before it shows the usage, without its labels and line ends.
+/// Clap's message up to the usage, without its labels and line ends.
 fn one_line(rendered: &str) -> String {
     let mut sentences: Vec<String> = Vec::new();
     let own = |text: &&str| !text.starts_with("Usage:") && !text.starts_with("For more");

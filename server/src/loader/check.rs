@@ -1,8 +1,8 @@
 //! Whether an opened library is a plugin of our API: its version, then the layout of its types.
 //!
-//! This is the only place of the server that knows `abi_stable`, whose own loading functions give
-//! two files the same module, refuse a plugin that is older than its host, and let two plugins
-//! refuse each other.
+//! This is the only place in the server that knows `abi_stable`. Its own loading functions are not
+//! used, because they give two files the same module, refuse a plugin that is older than its host,
+//! and let two plugins refuse each other.
 
 use std::fmt::Display;
 
@@ -21,7 +21,7 @@ use trunkline_plugin::abi::{ModuleRef, VERSION};
 
 use super::Problem;
 
-/// At most so many characters of a type's name are shown.
+/// The most characters of a type's name that are shown.
 const LONGEST_TYPE: usize = 80;
 
 /// The name of what each plugin exports.
@@ -29,10 +29,10 @@ pub(super) fn symbol() -> &'static str {
     ROOT_MODULE_LOADER_NAME
 }
 
-/// The module of a library that stays open for ever.
+/// The module of a library that stays open forever.
 pub(super) fn module(library: &'static Library) -> Result<ModuleRef, Problem> {
     // SAFETY: a file that exports this name exports abi_stable's header, which begins with a magic
-    // string; nothing else is looked at before it was compared.
+    // string; the string is compared before anything else is read.
     let header =
         unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
     let header = header.map_err(|_| Problem::NotAPlugin)?;
@@ -43,7 +43,7 @@ pub(super) fn module(library: &'static Library) -> Result<ModuleRef, Problem> {
         .map_err(|_| Problem::Refused("its module cannot be made; build it again".to_owned()))
 }
 
-/// Which of the two sides knows fewer functions.
+/// The side that knows fewer functions.
 #[derive(Clone, Copy)]
 enum Older {
     Server,
@@ -64,9 +64,9 @@ fn check_version(header: &LibHeader) -> Result<Older, Problem> {
 
 /// Compares the layouts of all types that cross the boundary.
 ///
-/// A table may have more fields at its end, and the check wants to have the shorter one first. It
-/// remembers all layouts that it has seen in the globals: they are new each time, since two
-/// plugins with different additions do not know each other.
+/// A table may have more fields at its end, and the check takes the shorter one first. It remembers
+/// all layouts that it has seen in the globals. They are new each time, because two plugins with
+/// different additions do not know each other.
 fn check_layout(header: &LibHeader, older: Older) -> Result<(), Problem> {
     let ours: &'static TypeLayout = <ModuleRef as StableAbi>::LAYOUT;
     let theirs = header.layout().ok_or(Problem::Checks)?;
@@ -78,7 +78,7 @@ fn check_layout(header: &LibHeader, older: Older) -> Result<(), Problem> {
     checked.map_err(|errors| first_difference(&errors, older))
 }
 
-/// The first difference of what may be hundreds of lines.
+/// The first difference; the whole report may have hundreds of lines.
 fn first_difference(errors: &AbiInstabilityErrors, older: Older) -> Problem {
     let first = errors.errors.iter().find_map(|error| Some((error, error.errs.first()?)));
     let Some((error, what)) = first else {
@@ -94,8 +94,8 @@ fn first_difference(errors: &AbiInstabilityErrors, older: Older) -> Problem {
     Problem::Layout { place, expected, found }
 }
 
-/// The way to the difference. The checks name a function pointer and its function alike, and wrap
-/// each table in a struct whose only field is called 0.
+/// The path to the difference. The checks name a function pointer like its function, and wrap each
+/// table in a struct whose only field is called 0.
 fn place_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut place: Vec<&str> = Vec::new();
     for name in names.map(|name| name.trim_matches(',')) {
@@ -113,7 +113,7 @@ fn name_of(step: &TLFieldOrFunction) -> &str {
     }
 }
 
-/// What the first and the second layout have where they differ.
+/// What each of the two layouts has where they differ.
 fn sides(what: &AbiInstability) -> (String, String) {
     use AbiInstability as A;
     match what {

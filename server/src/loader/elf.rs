@@ -1,7 +1,7 @@
-//! Whether an ELF file can be mapped without harm, read from its headers alone.
+//! Checks from its headers alone whether an ELF file can be mapped safely.
 //!
-//! The dynamic linker believes the headers: mapping a file that is shorter than they say ends the
-//! process with SIGBUS. This is no linker: it looks at lengths, machine, and exported names.
+//! The dynamic linker trusts the headers: mapping a file that is shorter than they say ends the
+//! process with SIGBUS. This module is not a linker: it reads lengths, machine, and exported names.
 
 use std::env::consts::ARCH;
 
@@ -58,7 +58,8 @@ pub(super) fn check(file: &[u8]) -> Result<(), Problem> {
     check_lengths(file)
 }
 
-/// Whether the file's table of dynamic names has this one. Only for a file that passed `check`.
+/// Whether the file's table of dynamic names contains this one. Only for a file that passed
+/// `check`.
 pub(super) fn exports(file: &[u8], name: &str) -> bool {
     let names = dynamic_names(file).unwrap_or_default();
     names.split(|&byte| byte == 0).any(|one| one == name.as_bytes())
@@ -121,7 +122,7 @@ fn segments(file: &[u8]) -> impl Iterator<Item = Segment> {
     })
 }
 
-/// The table of the names with which the dynamic linker works, each with a NUL behind it.
+/// The table of names for the dynamic linker, each ending with a NUL.
 fn dynamic_names(file: &[u8]) -> Option<&[u8]> {
     let dynamic = segments(file).find(|segment| segment.kind == SEGMENT_DYNAMIC)?;
     let value_of = |tag| {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// A file that is not loaded, and why.
+/// A file that could not be loaded, and why.
 ///
 /// It is shown as one line: file, what is wrong, what to do.
 #[derive(Debug)]
@@ -26,16 +26,16 @@ pub enum Problem {
     Folder,
     /// It is a device, a pipe or a socket, or larger than 1 GiB.
     NotAFile,
-    /// It is not the file that the configuration wants.
+    /// It does not have the hash that the configuration asks for.
     Hash {
         /// The hash in the configuration.
         expected: [u8; 32],
         /// The hash of the file.
         found: [u8; 32],
     },
-    /// It has no bytes.
+    /// It is empty.
     Empty,
-    /// It is not an ELF file at all.
+    /// It is not an ELF file.
     NotElf,
     /// It is an ELF file, but not a shared library.
     NotShared,
@@ -53,9 +53,9 @@ pub enum Problem {
         /// Its length in bytes.
         found: u64,
     },
-    /// No memory could be had for it.
+    /// There is not enough memory for it.
     Copy(io::Error),
-    /// The dynamic linker refuses it, and says this.
+    /// The dynamic linker refuses it, with this error.
     Open(String),
     /// It exports no plugin.
     NotAPlugin,
@@ -68,7 +68,7 @@ pub enum Problem {
         /// The plugin's.
         found: String,
     },
-    /// It says that it is built for the same API, but a type differs.
+    /// It claims to be built for the same API, but a type differs.
     Layout {
         /// The field or function, as a path from the table.
         place: String,
@@ -99,23 +99,28 @@ impl fmt::Display for Problem {
                 f.write_str("correct `sha256` if the file is the right one")
             }
             Self::Machine { expected, found } => {
-                write!(f, "it is built for {found}, this machine is {expected}; ")?;
-                f.write_str("build it for this one")
+                write!(f, "it is built for {found}, but this machine is {expected}; ")?;
+                f.write_str("build it for this machine")
             }
             Self::Truncated { expected, found } => {
-                write!(f, "it is cut off: {found} bytes of at least {expected}; ")?;
+                write!(f, "it is incomplete: it has {found} bytes of at least {expected}; ")?;
                 f.write_str("copy or build it again")
             }
-            Self::Copy(error) => write!(f, "it cannot be copied to memory ({error}); free some"),
+            Self::Copy(error) => {
+                write!(f, "it cannot be copied to memory ({error}); free some memory")
+            }
             Self::Open(cause) => {
                 write!(f, "the dynamic linker refuses it: {cause}; build it again")
             }
             Self::Api { expected, found } => {
-                write!(f, "it is built for plugin API {found}, this server has {expected}; ")?;
+                write!(f, "it is built for plugin API {found}, but this server has {expected}; ")?;
                 write!(f, "build it with trunkline-plugin {expected}")
             }
             Self::Layout { place, expected, found } => {
-                write!(f, "its API differs at `{place}`: expected {expected}, found {found}; ")?;
+                write!(
+                    f,
+                    "its plugin API differs at `{place}`: expected {expected}, found {found}; "
+                )?;
                 f.write_str("build it with an unchanged trunkline-plugin")
             }
             Self::Refused(why) => f.write_str(why),
@@ -129,7 +134,7 @@ impl fmt::Display for Problem {
             Self::Empty => f.write_str("it is empty; copy or build it again"),
             Self::NotElf => f.write_str("it is not a shared library; name a plugin's .so file"),
             Self::NotShared => {
-                f.write_str("it is an ELF file but no shared library; build it as a `cdylib`")
+                f.write_str("it is an ELF file, but not a shared library; build it as a `cdylib`")
             }
             Self::NotAPlugin => f.write_str(
                 "it is a shared library but no Trunkline plugin; \

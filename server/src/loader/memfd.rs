@@ -1,4 +1,4 @@
-//! A file's content in memory that nobody can change any more.
+//! A file's content in memory that can no longer be changed.
 
 use std::ffi::{OsStr, c_void};
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::slice;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// At most so many bytes of a file's name are shown in `/proc/PID/maps`; Linux takes 249.
+/// The most bytes of a file's name that are shown in `/proc/PID/maps`; Linux takes 249.
 const LONGEST_NAME: usize = 200;
 
 /// A sealed copy of a file.
@@ -35,32 +35,32 @@ impl Sealed {
         Ok(Self { memory, mapping })
     }
 
-    /// What the file held when it was copied.
+    /// The content of the file when it was copied.
     pub(super) fn bytes(&self) -> &[u8] {
         let Mapping { start, len } = self.mapping;
         if len == 0 {
             return &[];
         }
-        // SAFETY: so many bytes are mapped there as long as `self` lives, and the seals keep
-        // everybody from changing them or cutting them off.
+        // SAFETY: that many bytes are mapped there as long as `self` lives, and the seals prevent
+        // every change and truncation.
         unsafe { slice::from_raw_parts(start.cast(), len) }
     }
 
-    /// Where the copy can be opened, as long as it is kept.
+    /// The path of the copy, valid as long as the copy is kept.
     pub(super) fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.memory.as_raw_fd())
     }
 
-    /// Keeps the number of the descriptor from ever being used again: to the dynamic linker, the
-    /// same path is the same library.
-    pub(super) fn keep_for_ever(self) {
+    /// Keeps the descriptor's number from ever being reused, because to the dynamic linker the same
+    /// path is the same library.
+    pub(super) fn keep_forever(self) {
         mem::forget(self.memory);
     }
 }
 
-/// A file in memory, mapped to be read.
+/// A file in memory, mapped for reading.
 struct Mapping {
-    /// Null when there is nothing to map.
+    /// Null if the file is empty.
     start: *mut c_void,
     len: usize,
 }
@@ -71,7 +71,7 @@ impl Mapping {
             return Ok(Self { start: ptr::null_mut(), len });
         }
         let (protection, flags) = (ProtFlags::READ, MapFlags::PRIVATE);
-        // SAFETY: a new mapping, at a place of the kernel's choice, harms nobody.
+        // SAFETY: a new mapping, at a place that the kernel chooses, affects no other memory.
         let start = unsafe { mmap(ptr::null_mut(), len, protection, flags, memory, 0)? };
         Ok(Self { start, len })
     }
@@ -80,8 +80,8 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if self.len > 0 {
-            // SAFETY: `new` mapped it, and nobody has a reference into it any more. An error would
-            // leave it mapped, which is harmless.
+            // SAFETY: `new` mapped it, and no reference into it remains. On an error it stays
+            // mapped, which is harmless.
             let _ = unsafe { munmap(self.start, self.len) };
         }
     }

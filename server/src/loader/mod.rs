@@ -1,12 +1,12 @@
-//! Turns a plugin's file into a [`Module`], or into one line that says why not.
+//! Turns a plugin's file into a [`Module`], or into one line that says why it cannot.
 //!
-//! Copy the file to sealed memory (`memfd`), so that nobody changes it under its checks or under
-//! a running plugin; check that it can be mapped (`elf`); open it; check API version and type
-//! layout (`check`). None of its code runs before it is known to export a plugin.
+//! The steps: copy the file to sealed memory (`memfd`), so that it cannot change under its checks
+//! or under a running plugin; check that it can be mapped (`elf`); open it; check API version and
+//! type layout (`check`). None of its code runs before it is known to export a plugin.
 //!
-//! What was opened stays open for ever: a plugin may have left threads and thread-locals behind,
-//! and the C library would give a later file the code of an earlier one whose number it reuses.
-//! The same file loaded twice is two modules, each with its own statics and its own log.
+//! An opened file stays open forever. A plugin may have left threads and thread-locals behind, and
+//! the C library would give a later file the code of an earlier one whose number it reuses. The
+//! same file loaded twice is two modules, each with its own statics and its own log.
 
 mod check;
 mod elf;
@@ -25,13 +25,13 @@ use trunkline_plugin::host::Module;
 pub use error::{LoadError, Problem};
 use memfd::Sealed;
 
-/// At most so many bytes in a plugin's file. One with all debug information has tens of
-/// megabytes; what is larger is no plugin, and would fill the memory before that is seen.
+/// The largest file of a plugin, in bytes. One with all debug information has tens of megabytes. A
+/// larger file is not a plugin, and would fill the memory before that is noticed.
 const LARGEST_FILE: u64 = 1 << 30;
 
 /// Loads the plugin in this file; with `sha256`, only if its content has this hash.
 ///
-/// The code stays in memory until the process ends, 0.3 to 0.8 MB of it for most plugins.
+/// The code stays in memory until the process ends: 0.3 to 0.8 MB for most plugins.
 ///
 /// # Errors
 ///
@@ -40,8 +40,8 @@ pub fn load(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, LoadError> 
     load_steps(path, sha256).map_err(|problem| LoadError { path: path.to_owned(), problem })
 }
 
-/// Opens the file itself and checks its layout, and does nothing else of what [`load`] does: what
-/// the benchmarks compare it with. Do not load a plugin by it.
+/// Opens the file itself and checks its layout, without the other steps of [`load`]: the benchmarks
+/// compare `load` with this. Do not load a plugin with it.
 ///
 /// # Errors
 ///
@@ -95,17 +95,17 @@ fn check_hash(content: &[u8], expected: Option<[u8; 32]>) -> Result<(), Problem>
     if found == expected { Ok(()) } else { Err(Problem::Hash { expected, found }) }
 }
 
-/// Opens the copy, for ever.
+/// Opens the copy, forever.
 fn open(copy: Sealed) -> Result<&'static Library, Problem> {
-    // SAFETY: this runs the file's initialisers. The file says that it is a plugin, and a plugin
-    // may do here what it may do in all its callbacks.
+    // SAFETY: this runs the file's initialisers. The file claims to be a plugin, and may do here
+    // what a plugin may do in all its callbacks.
     let library = unsafe { Library::open(Some(copy.path()), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| Problem::Open(cause(&error)))?;
-    copy.keep_for_ever();
+    copy.keep_forever();
     Ok(Box::leak(Box::new(library)))
 }
 
-/// What the C library says, without the path of the copy, which nobody knows.
+/// The C library's error, without the path of the copy, which means nothing to the user.
 fn cause(error: &libloading::Error) -> String {
     let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     let said = text.strip_prefix("/proc/self/fd/").and_then(|rest| rest.split_once(": "));

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use trunkline_core::bymux::{Connection, Event, Profile, QUANTUM, Role, StreamId};
+use trunkline_core::bymux::{Connection, Event, MuxRole, Profile, QUANTUM, StreamId};
 
 use crate::contender::{Contender, Group, Metric, Sample};
 
@@ -70,8 +70,8 @@ fn carry(size: usize, length: Duration) -> Result<Sample, String> {
 /// Two ends with one stream between them on which the first may write without a bound.
 fn ends() -> Result<(Connection, Connection, StreamId), String> {
     let profile = Profile { global_credit: 1, ..Profile::VANILLA };
-    let mut from = Connection::new(Role::Proactive, profile, 0);
-    let mut to = Connection::new(Role::Reactive, profile, 0);
+    let mut from = Connection::new(MuxRole::Dialler, profile, 0);
+    let mut to = Connection::new(MuxRole::Acceptor, profile, 0);
     let stream = from.create().ok_or("there is no credit for a stream")?;
     hand_over(&mut from, &mut to)?;
     to.credit_infinite(stream);

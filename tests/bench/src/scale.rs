@@ -5,7 +5,7 @@
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use trunkline_core::bymux::Role;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{Announced, Message, Plugins};
 use trunkline_core::key::Key;
 use trunkline_tests::harness::{Heard, Peer, Socket, hello};
@@ -107,7 +107,7 @@ fn link_to(servers: &Servers, number: usize) -> Result<Peer, String> {
         UnixStream::connect(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut key = [255; 32];
     key[..8].copy_from_slice(&(number as u64).to_le_bytes());
-    let mut peer = Peer::say_hello(Socket::from(stream), Role::Proactive, hello(Key(key)));
+    let mut peer = Peer::say_hello(Socket::from(stream), MuxRole::Dialler, hello(Key(key)));
     peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
     Ok(peer)
 }

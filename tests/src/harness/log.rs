@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The lines of one process, as far as they have come.
+/// The lines of one process, as far as they have arrived.
 #[derive(Clone, Debug)]
 pub struct Log(Arc<Shared>);
 

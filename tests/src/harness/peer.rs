@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
-use trunkline_core::bymux::{Role, StreamId};
+use trunkline_core::bymux::{MuxRole, StreamId};
 use trunkline_core::control::{Answer, Hello, Message, Origin, Preface, Purpose, Request};
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Limits, WINDOW};
@@ -36,9 +36,9 @@ pub enum Heard {
     Write(u32, Vec<u8>),
     /// It gave credit.
     Credit(u32),
-    /// It writes no more.
+    /// It no longer writes.
     Close(u32),
-    /// It reads no more.
+    /// It no longer reads.
     StopRead(u32),
     /// A channel is over.
     Gone(u32),
@@ -64,7 +64,7 @@ impl Peer {
     #[must_use]
     pub fn link(socket: Socket, key: u8) -> Peer {
         let key = socket.proved().unwrap_or(Key([key; 32]));
-        let mut peer = Peer::say_hello(socket, Role::Proactive, hello(key));
+        let mut peer = Peer::say_hello(socket, MuxRole::Dialler, hello(key));
         peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
         peer
     }
@@ -73,14 +73,14 @@ impl Peer {
     #[must_use]
     pub fn link_as(socket: Socket, key: u8, name: &str) -> Peer {
         let hello = Hello { name: name.into(), ..hello(Key([key; 32])) };
-        let mut peer = Peer::say_hello(socket, Role::Proactive, hello);
+        let mut peer = Peer::say_hello(socket, MuxRole::Dialler, hello);
         peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
         peer
     }
 
     /// Says hello over a connection, and waits for nothing.
     #[must_use]
-    pub fn say_hello(socket: Socket, role: Role, hello: Hello) -> Peer {
+    pub fn say_hello(socket: Socket, role: MuxRole, hello: Hello) -> Peer {
         let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
         let (heard, opened) = Default::default();
         let mut peer = Peer { socket, link, heard, opened, next_tag: 0, ended: false };
@@ -146,7 +146,7 @@ impl Peer {
         chan
     }
 
-    /// Lets the server write so many bytes more. It is sent with what is sent next.
+    /// Lets the server write that many more bytes. It is sent with what is sent next.
     pub fn grant(&mut self, chan: Chan, bytes: u64) {
         if let Some(bytes) = NonZeroU64::new(bytes) {
             self.link.mux().credit(chan.stream, bytes);
@@ -160,7 +160,7 @@ impl Peer {
         taken
     }
 
-    /// Writes all that there is credit for, as long as anything is taken.
+    /// Writes everything that there is credit for, as long as anything is taken.
     pub fn write_out(&mut self, chan: Chan) -> u64 {
         let bytes = [7; 16 * 1024];
         let mut total = 0;
@@ -192,7 +192,7 @@ impl Peer {
         self.flush();
     }
 
-    /// Sends all that waits. A server that has hung up is no error: it is heard later.
+    /// Sends everything that waits. A server that has hung up is no error: it is heard later.
     pub fn flush(&mut self) {
         let bytes = self.link.outbox().slices().concat();
         if self.socket.write_all(&bytes).is_err() {

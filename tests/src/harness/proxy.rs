@@ -78,7 +78,7 @@ impl Proxy {
         self.address
     }
 
-    /// How many connections have come so far.
+    /// How many connections have arrived so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.count.load(Ordering::SeqCst)

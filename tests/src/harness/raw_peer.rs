@@ -108,7 +108,7 @@ impl RawPeer {
         }
     }
 
-    /// Takes whole packets off what has come, and keeps the bytes of the control stream.
+    /// Takes whole packets off what has arrived, and keeps the bytes of the control stream.
     fn decode(&mut self) {
         let bytes = std::mem::take(&mut self.rest);
         let mut left = &bytes[..];

@@ -108,7 +108,7 @@ impl Secured {
         &mut self.sealer
     }
 
-    /// Says that no more frames come, and sends no more.
+    /// Says that no more frames come, and no longer sends.
     ///
     /// # Errors
     ///

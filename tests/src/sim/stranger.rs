@@ -4,7 +4,7 @@
 
 use super::random::Random;
 use std::time::Duration;
-use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{
     Announced, Hello, Message, Origin, PROTOCOL, Preface, Presented, Request, Role, Ticket,
 };
@@ -47,7 +47,7 @@ pub(super) fn false_ticket(random: &mut Random, secured: Option<Key>) -> Vec<u8>
     if let Some(target) = secured {
         return greeting(random, target);
     }
-    let mut link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default(), 0);
+    let mut link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
     let ticket = Ticket(std::array::from_fn(|_| random.bits() as u8));
     let presented = Presented { ticket, route: Route::Unix };
     if let Some(stream) = link.open(0) {
@@ -70,7 +70,7 @@ fn greeting(random: &mut Random, target: Key) -> Vec<u8> {
 }
 
 fn conversation(random: &mut Random) -> Vec<u8> {
-    let mut link = Link::new(MuxRole::Proactive, Duration::ZERO, &Limits::default(), 0);
+    let mut link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
     let name = |text: &str| text.parse().expect("a name of the script");
     let plugins = vec![Announced::new(name("trap"), 1 + random.below(9))];
     let hello = Hello {

@@ -1,4 +1,4 @@
-//! Alternates that we understand: `net` and `unix`, each with `noauth` or `shs`.
+//! Alternates that we support: `net` and `unix`, each with `noauth` or `shs`.
 
 use super::{AddressError, Alternate, Host, Part, grammar};
 use crate::key::Key;
@@ -10,41 +10,42 @@ use core::fmt;
 /// Longest path of a unix socket in bytes: `sun_path` has 108, the last of which is a zero.
 pub const UNIX_PATH_MAX: usize = 107;
 
-/// A place where one can listen or that one can dial.
+/// An address to listen on or to dial.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
-    /// How bytes get there.
+    /// The transport.
     pub transport: Transport,
-    /// Who is trusted there.
+    /// The transform.
     pub transform: Transform,
 }
 
-/// How bytes get to an endpoint.
+/// The transport of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
     /// TCP.
     Net {
-        /// The host, which may have to be looked up.
+        /// The host, which may have to be resolved.
         host: Host,
-        /// The port; 0 only where one listens, for one that the system chooses.
+        /// The port; 0 only for listening, where the system chooses one.
         port: u16,
     },
     /// A unix stream socket.
     Unix {
-        /// The path, at most [`UNIX_PATH_MAX`] bytes; relative paths mean what their reader says.
+        /// The path, at most [`UNIX_PATH_MAX`] bytes. The caller decides what a relative path is
+        /// relative to.
         path: String,
     },
 }
 
-/// Who is trusted at an endpoint.
+/// The peers that are trusted at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transform {
-    /// Whoever can reach it. Only on unix sockets and on loopback.
+    /// Every process that can reach it. Only on unix sockets and on loopback.
     NoAuth,
-    /// Whoever has this key, proven by Secret Handshake.
+    /// The owner of this key, proved by Secret Handshake.
     Shs(Key),
-    /// As `Shs`, with a key that is known from elsewhere: our own where we listen, a `[[peer]]`'s
-    /// where we dial. Written as `~shs`, or as nothing at all behind `net`.
+    /// As `Shs`, with a key that is known from elsewhere: our own for listening, a `[[peer]]`'s for
+    /// dialling. Written as `~shs`, or omitted behind `net`.
     ShsKnownKey,
 }
 
@@ -60,7 +61,7 @@ pub struct Skipped {
 /// Why an alternate cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhySkipped {
-    /// A transport that this version does not know; it may be from the future.
+    /// A transport that this version does not know; it may come from a later version.
     UnknownTransport(String),
     /// A transform, or an order of transforms, that this version does not know.
     UnknownTransform(String),
@@ -68,17 +69,17 @@ pub enum WhySkipped {
     HostOrPortMissing,
     /// Neither an IP address nor a host name.
     BadHost(String),
-    /// Not a decimal number from 1 (where one listens: 0) to 65535.
+    /// Not a decimal number from 1 (for listening: 0) to 65535.
     BadPort(String),
     /// `unix` without a path.
     PathMissing,
     /// A path of this many bytes, which is over [`UNIX_PATH_MAX`].
     PathTooLong(usize),
-    /// Something else than one key behind `shs`.
+    /// Anything other than one key behind `shs`.
     BadKey,
     /// Data behind `noauth`, which takes none.
     NoAuthData,
-    /// `noauth` on a host that is not surely loopback.
+    /// `noauth` on a host that is not certainly loopback.
     NoAuthBeyondLoopback,
 }
 
@@ -162,8 +163,8 @@ fn transform(parts: &[Part], transport: &Transport) -> Result<Transform, WhySkip
 impl TryFrom<&Endpoint> for Alternate {
     type Error = AddressError;
 
-    /// The endpoint as an alternate. Fails when a path cannot be written in an address: it holds a
-    /// space or something that is not ASCII.
+    /// The endpoint as an alternate. Fails if a path cannot be written in an address, because it
+    /// holds a space or a character that is not ASCII.
     fn try_from(endpoint: &Endpoint) -> Result<Alternate, AddressError> {
         let transport = match &endpoint.transport {
             Transport::Net { host, port } => {
@@ -183,10 +184,10 @@ impl TryFrom<&Endpoint> for Alternate {
 }
 
 impl fmt::Display for Endpoint {
-    /// Prints as an address, also where a path holds what an address cannot say.
+    /// Prints as an address, even if a path holds characters that an address cannot.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.transport {
-            // Its colons stay bare: only in that form do the JavaScript peers read IPv6.
+            // Its colons stay bare, because the JavaScript peers read IPv6 only in that form.
             Transport::Net { host, port } => write!(f, "net:{host}:{port}")?,
             Transport::Unix { path } => {
                 f.write_str("unix:")?;
@@ -211,10 +212,10 @@ impl fmt::Display for WhySkipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WhySkipped::UnknownTransport(name) => {
-                write!(f, "the transport `{name}` is not known; known are net and unix")
+                write!(f, "the transport `{name}` is unknown; known are net and unix")
             }
             WhySkipped::UnknownTransform(name) => {
-                write!(f, "the transform `{name}` is not known here; known are noauth and shs")
+                write!(f, "the transform `{name}` is unknown here; known are noauth and shs")
             }
             WhySkipped::HostOrPortMissing => f.write_str("a host or a port is missing"),
             WhySkipped::BadHost(host) => {
@@ -223,12 +224,15 @@ impl fmt::Display for WhySkipped {
             WhySkipped::BadPort(port) => write!(f, "`{port}` is not a port from 1 to 65535"),
             WhySkipped::PathMissing => f.write_str("a path is missing"),
             WhySkipped::PathTooLong(n) => {
-                write!(f, "a socket's path has at most {UNIX_PATH_MAX} bytes, this one has {n}")
+                write!(
+                    f,
+                    "a socket's path may have at most {UNIX_PATH_MAX} bytes, this one has {n}"
+                )
             }
-            WhySkipped::BadKey => f.write_str("`shs` takes one key, the base64 of 32 bytes"),
+            WhySkipped::BadKey => f.write_str("`shs` needs one key, the base64 of 32 bytes"),
             WhySkipped::NoAuthData => f.write_str("`noauth` takes no data"),
             WhySkipped::NoAuthBeyondLoopback => {
-                f.write_str("`noauth` is for unix sockets and loopback only")
+                f.write_str("`noauth` is possible on unix sockets and loopback only")
             }
         }
     }

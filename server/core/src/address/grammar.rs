@@ -1,4 +1,4 @@
-//! Reading and printing of addresses exactly as the grammar says; what they mean is elsewhere.
+//! Parsing and printing of addresses exactly by the grammar. Their meaning is elsewhere.
 //!
 //! ```text
 //! address   = alternate *( ";" alternate )
@@ -14,21 +14,21 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-/// A text is not an address.
+/// The text is not an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressError {
-    /// Where, in bytes from the start of the text.
+    /// The position of the error, in bytes from the start of the text.
     pub position: usize,
-    /// Which rule of the grammar the text breaks there.
+    /// The rule that the text breaks there.
     pub rule: Rule,
 }
 
-/// A rule of the grammar that can be broken.
+/// The rules of the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// An address has at most [`ADDRESS_MAX`] bytes.
     TooLong,
-    /// Something stands before, between and after `~` and `;`, and an address is not empty.
+    /// No part before, between or after `~` and `;` may be empty, and an address is not empty.
     EmptyPart,
     /// A name begins with a-z.
     NameStart(char),
@@ -38,7 +38,7 @@ pub enum Rule {
     NameCharacter(char),
     /// Data are printable ASCII without space.
     DataCharacter(char),
-    /// `!` stands before one of `! ~ : ;` only.
+    /// `!` may only precede one of `! ~ : ;`.
     Escape(Option<char>),
 }
 
@@ -49,7 +49,7 @@ impl FromStr for Address {
         if text.len() > ADDRESS_MAX {
             return Err(AddressError { position: ADDRESS_MAX, rule: Rule::TooLong });
         }
-        let mut reader = Reader { text, position: 0 };
+        let mut reader = AddressParser { text, position: 0 };
         let mut alternates = Vec::new();
         loop {
             alternates.push(reader.alternate()?);
@@ -61,7 +61,7 @@ impl FromStr for Address {
     }
 }
 
-/// Whether a name may stand in an address; `start` is its position there.
+/// Whether a name is valid in an address; `start` is its position there.
 pub(super) fn check_name(name: &str, start: usize) -> Result<(), AddressError> {
     let fail = |position, rule| Err(AddressError { position: start + position, rule });
     let mut chars = name.char_indices();
@@ -88,7 +88,7 @@ pub(super) fn check_datum(datum: &str) -> Result<(), AddressError> {
 /// Whether these alternates make an address that can be read again.
 pub(super) fn check_length(alternates: &[Alternate]) -> Result<(), AddressError> {
     let mut count = Counter(0);
-    // A counter takes whatever it is given.
+    // A counter accepts any input.
     let _ = print_alternates(alternates, &mut count);
     match count.0 {
         0 => Err(AddressError { position: 0, rule: Rule::EmptyPart }),
@@ -145,13 +145,13 @@ impl fmt::Display for Rule {
 
 impl core::error::Error for AddressError {}
 
-/// What is left of a text, and where that stands in it.
-struct Reader<'a> {
+/// The rest of a text, and its position.
+struct AddressParser<'a> {
     text: &'a str,
     position: usize,
 }
 
-impl Reader<'_> {
+impl AddressParser<'_> {
     fn alternate(&mut self) -> Result<Alternate, AddressError> {
         let transport = self.part()?;
         let mut transforms = Vec::new();
@@ -190,7 +190,7 @@ impl Reader<'_> {
         Ok(datum)
     }
 
-    /// The character after a `!`, which stands next.
+    /// The character after a `!`, which comes next.
     fn escaped(&mut self) -> Result<char, AddressError> {
         match self.rest().chars().nth(1) {
             Some(c) if is_special(c) => {

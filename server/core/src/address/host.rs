@@ -1,5 +1,5 @@
-//! Hosts of `net` addresses: IP addresses and names, checked so that a name can never be an IP
-//! address in disguise. Resolving names is the shell's job.
+//! Hosts of `net` addresses: IP addresses and names, checked so that a name can never be read as an
+//! IP address. The shell resolves names.
 
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -12,7 +12,7 @@ const NAME_MAX: usize = 253;
 /// Longest label of a DNS name in bytes (RFC 1035).
 const LABEL_MAX: usize = 63;
 
-/// Where a `net` address points.
+/// The host of a `net` address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Host {
@@ -20,9 +20,9 @@ pub enum Host {
     V4(Ipv4Addr),
     /// An IPv6 address.
     V6(Ipv6Addr),
-    /// An IPv6 address on one interface of this machine, which is named (`fe80::1%wlan0`).
+    /// An IPv6 address on a named interface of this machine (`fe80::1%wlan0`).
     V6Zone(Ipv6Addr, HostName),
-    /// A name that has to be looked up.
+    /// A name that has to be resolved.
     Name(HostName),
 }
 
@@ -35,7 +35,7 @@ pub struct HostName(String);
 pub struct HostError;
 
 impl Host {
-    /// Whether this is surely loopback: 127.0.0.0/8, ::1 or `localhost`.
+    /// Whether this is certainly loopback: 127.0.0.0/8, ::1 or `localhost`.
     pub fn is_loopback(&self) -> bool {
         match self {
             Host::V4(v4) => v4.is_loopback(),
@@ -54,7 +54,7 @@ impl HostName {
         &self.0
     }
 
-    /// Whether this is that name, in whatever case and with or without the dot of the root.
+    /// Whether this is that name, in either case and with or without the dot of the root.
     pub(super) fn is(&self, name: &str) -> bool {
         self.without_root().eq_ignore_ascii_case(name)
     }
@@ -112,8 +112,8 @@ impl FromStr for HostName {
 
     fn from_str(text: &str) -> Result<HostName, HostError> {
         let labels = text.strip_suffix('.').unwrap_or(text);
-        // A resolver takes `127.1`, `2130706433` and `0x7f.1` for IPv4 addresses: whatever ends in
-        // a number is not a name (as in the URL standard).
+        // A resolver reads `127.1`, `2130706433` and `0x7f.1` as IPv4 addresses. Therefore a text
+        // that ends in a number is not a name (as in the URL standard).
         let last = labels.rsplit('.').next().unwrap_or("");
         let hexadecimal = last.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("0x"));
         if hexadecimal || last.bytes().all(|b| b.is_ascii_digit()) {
@@ -123,7 +123,7 @@ impl FromStr for HostName {
     }
 }
 
-/// A text of legal labels, which may be a number.
+/// A text of valid labels, which may be a number.
 fn label_name(text: &str) -> Result<HostName, HostError> {
     let labels = text.strip_suffix('.').unwrap_or(text);
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
@@ -139,7 +139,7 @@ fn label_name(text: &str) -> Result<HostName, HostError> {
 }
 
 impl fmt::Display for Host {
-    /// Prints without brackets, as the JavaScript peers need it.
+    /// Prints without brackets, because the JavaScript peers need that.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Host::V4(v4) => v4.fmt(f),

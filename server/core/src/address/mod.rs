@@ -1,9 +1,9 @@
-//! Multiserver addresses: what they say, how far they reach, and which may be told to others.
+//! Multiserver addresses: their grammar, their reach, and which may be sent to others.
 //!
 //! An [`Address`] is what the grammar says and nothing more, so that any address of any peer can be
-//! read and printed again. An [`Endpoint`] is an alternate that we understand. A [`Shareable`] is
-//! an address from which all that means something on this machine only has been removed; messages
-//! to other machines take no other type. Nothing here dials or resolves.
+//! read and printed again. An [`Endpoint`] is an alternate that we support. A [`Shareable`] is an
+//! address without its device-scope alternates; messages to other machines accept no other type.
+//! This module neither dials nor resolves.
 
 mod endpoint;
 mod grammar;
@@ -15,12 +15,13 @@ pub use endpoint::{Endpoint, Skipped, Transform, Transport, UNIX_PATH_MAX, WhySk
 pub use grammar::{AddressError, Rule};
 pub use host::{Host, HostError, HostName};
 pub use scope::Scope;
-pub use shareable::{Heard, Shareable};
+pub use shareable::{ReceivedAddress, Shareable};
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Longest address in bytes as printed: a peer must not make us keep more, and no real one is near.
+/// Longest address in bytes as printed. A peer must not make us keep more, and real ones are far
+/// shorter.
 pub const ADDRESS_MAX: usize = 4096;
 
 /// One or more ways to reach the same place, the best one first.
@@ -29,7 +30,7 @@ pub struct Address {
     alternates: Vec<Alternate>,
 }
 
-/// One way to reach a place: a transport, then what is put on top of it.
+/// One way to reach a place: a transport, then its transforms.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alternate {
     transport: Part,
@@ -44,7 +45,7 @@ pub struct Part {
 }
 
 impl Address {
-    /// An address of these alternates. Fails when there are none, or when they print to more than
+    /// An address of these alternates. Fails if there are none, or if they print to more than
     /// [`ADDRESS_MAX`] bytes.
     pub fn new(alternates: Vec<Alternate>) -> Result<Address, AddressError> {
         grammar::check_length(&alternates)?;
@@ -61,14 +62,14 @@ impl Address {
         self.view(Endpoint::dialled)
     }
 
-    /// The alternates on which one can listen: as [`Address::endpoints`], but port 0 is legal.
+    /// The alternates on which one can listen: as [`Address::endpoints`], but port 0 is valid.
     pub fn listen_endpoints(&self) -> (Vec<Endpoint>, Vec<Skipped>) {
         self.view(Endpoint::listened)
     }
 
-    /// What of this address others may be told: the alternates that we understand and that reach at
-    /// least as far as `least`. `None` when none is left. [`Scope::Device`] is read as
-    /// [`Scope::Local`]: what means something on this machine only is never shared.
+    /// The part of this address that may be sent to others: the alternates that we support and that
+    /// reach at least as far as `least`. `None` if none is left. [`Scope::Device`] is read as
+    /// [`Scope::Local`], because device-scope addresses are never shared.
     pub fn shareable(&self, least: Scope) -> Option<Shareable> {
         Shareable::new(self, least)
     }
@@ -94,12 +95,12 @@ impl Alternate {
         Alternate { transport, transforms }
     }
 
-    /// How bytes get there, such as `net`.
+    /// The transport, such as `net`.
     pub fn transport(&self) -> &Part {
         &self.transport
     }
 
-    /// What is put on top, such as `shs`, in order.
+    /// The transforms, such as `shs`, in order.
     pub fn transforms(&self) -> &[Part] {
         &self.transforms
     }
@@ -107,7 +108,7 @@ impl Alternate {
 
 impl Part {
     /// A part with this name and these data, unescaped. The position in an error counts bytes in
-    /// the name or in the datum that is wrong.
+    /// the wrong name or datum.
     pub fn new(name: &str, data: Vec<String>) -> Result<Part, AddressError> {
         grammar::check_name(name, 0)?;
         for datum in &data {

@@ -1,21 +1,21 @@
-//! How far an endpoint means the same thing: on this machine, in this network, or everywhere.
+//! The scope of an endpoint: this machine, this network, or everywhere.
 
 use super::{Endpoint, Host, Transport};
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// How far an endpoint reaches; a wider scope is greater.
+/// The scope of an endpoint; a wider scope is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// Only on this machine: unix sockets, loopback, "any address", addresses on a named interface.
+    /// This machine only: unix sockets, loopback, "any address", addresses on a named interface.
     Device,
-    /// Only in this network: private, link-local and carrier-grade ranges, `.local` names.
+    /// This network only: private, link-local and carrier-grade ranges, `.local` names.
     Local,
-    /// Wherever there is internet; also every name that has to be looked up.
+    /// Everywhere with internet; also every other name that has to be resolved.
     Public,
 }
 
 impl Endpoint {
-    /// How far this endpoint reaches.
+    /// The scope of this endpoint.
     pub fn scope(&self) -> Scope {
         match &self.transport {
             Transport::Unix { .. } => Scope::Device,
@@ -25,12 +25,12 @@ impl Endpoint {
 }
 
 impl Host {
-    /// How far this host reaches.
+    /// The scope of this host.
     pub fn scope(&self) -> Scope {
         match self {
             Host::V4(v4) => v4_scope(*v4),
             Host::V6(v6) => v6_scope(*v6),
-            // The name of an interface means nothing elsewhere (RFC 4007, section 6).
+            // The name of an interface is valid on this machine only (RFC 4007, section 6).
             Host::V6Zone(..) => Scope::Device,
             Host::Name(name) if name.is("localhost") || name.is_below(".localhost") => {
                 Scope::Device

@@ -1,12 +1,12 @@
-//! Addresses that may be told to another machine: the only ones that a message can hold.
+//! Addresses that may be sent to another machine: the only ones that a message can hold.
 
 use super::{Address, Endpoint, Scope, Transform};
 use alloc::vec::Vec;
 use core::fmt;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// An address for other machines: each alternate is understood, reaches beyond this machine and
-/// asks for keys.
+/// An address for other machines: each alternate is supported, reaches beyond this machine and
+/// requires keys.
 ///
 /// It can only be made by [`Address::shareable`], and is the only address that can be encoded:
 /// ```
@@ -25,12 +25,12 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shareable(Address);
 
-/// An address out of a peer's message, reduced to what a peer may say; `None` when that is nothing.
+/// An address from a peer's message, reduced to the alternates that a peer may send; `None` if none
+/// is left.
 ///
-/// A peer that names a path on our machine, or a transport that we do not know, breaks no rule:
-/// what it says has no effect.
+/// A peer that sends a path, or a transport that we do not know, breaks no rule: it has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard(pub Option<Shareable>);
+pub struct ReceivedAddress(pub Option<Shareable>);
 
 impl Shareable {
     pub(super) fn new(address: &Address, least: Scope) -> Option<Shareable> {
@@ -71,10 +71,13 @@ impl<C> Encode<C> for Shareable {
     }
 }
 
-impl<'b, C> Decode<'b, C> for Heard {
-    fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Heard, minicbor::decode::Error> {
+impl<'b, C> Decode<'b, C> for ReceivedAddress {
+    fn decode(
+        decoder: &mut Decoder<'b>,
+        _: &mut C,
+    ) -> Result<ReceivedAddress, minicbor::decode::Error> {
         let address = decoder.str()?.parse::<Address>().ok();
-        Ok(Heard(address.and_then(|address| address.shareable(Scope::Local))))
+        Ok(ReceivedAddress(address.and_then(|address| address.shareable(Scope::Local))))
     }
 }
 
@@ -83,25 +86,28 @@ mod tests {
     use super::*;
     use alloc::string::{String, ToString};
 
-    fn hear(text: &str) -> Option<String> {
+    fn received(text: &str) -> Option<String> {
         let bytes = minicbor::to_vec(text).unwrap();
-        let Heard(heard) = minicbor::decode(&bytes).unwrap();
+        let ReceivedAddress(heard) = minicbor::decode(&bytes).unwrap();
         heard.map(|shareable| shareable.to_string())
     }
 
     #[test]
-    fn of_a_peers_address_only_what_a_peer_may_say_is_heard() {
+    fn alternates_that_a_peer_may_not_send_are_ignored() {
         let said = "unix:/root/x;net:localhost:22;net:10.1.1.1:8008~shs;future:1";
-        assert_eq!(hear(said).as_deref(), Some("net:10.1.1.1:8008~shs"));
-        assert_eq!(hear("unix:/root/x"), None);
-        assert_eq!(hear("not an address"), None);
+        assert_eq!(received(said).as_deref(), Some("net:10.1.1.1:8008~shs"));
+        assert_eq!(received("unix:/root/x"), None);
+        assert_eq!(received("not an address"), None);
     }
 
     #[test]
-    fn what_is_sent_is_what_is_heard() {
+    fn a_sent_address_is_received_unchanged() {
         let address: Address = "net:example.com:8008;unix:/x".parse().unwrap();
         let shared = address.shareable(Scope::Public).unwrap();
         let bytes = minicbor::to_vec(&shared).unwrap();
-        assert_eq!(minicbor::decode::<Heard>(&bytes).unwrap(), Heard(Some(shared)));
+        assert_eq!(
+            minicbor::decode::<ReceivedAddress>(&bytes).unwrap(),
+            ReceivedAddress(Some(shared))
+        );
     }
 }

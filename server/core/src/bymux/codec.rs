@@ -21,10 +21,10 @@ mod kind {
     pub(super) const GLOBAL_STOP_READ: u8 = 0b1011;
 }
 
-/// A packet without its payload: all that a header says.
+/// A packet without its payload: the content of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// The sender takes `amount` bytes more; 0 means without an end.
+    /// The sender accepts `amount` more bytes; 0 means unlimited.
     Credit {
         /// On which stream.
         stream: StreamId,
@@ -38,31 +38,31 @@ pub enum Packet {
         /// Bytes.
         length: u64,
     },
-    /// To be answered by a pong.
+    /// A request for a pong.
     Ping(StreamId),
     /// The answer to a ping.
     Pong(StreamId),
-    /// The sender writes no more.
+    /// The sender no longer writes.
     Close(StreamId),
-    /// The sender takes no more, and gives no more credit.
+    /// The sender no longer reads, and gives no more credit.
     StopRead(StreamId),
-    /// The sender takes so many new streams more.
+    /// The sender accepts that many more new streams.
     GlobalCredit(u64),
     /// The sender creates a stream.
     Create(StreamId),
-    /// To be answered by a global pong.
+    /// A request for a global pong.
     GlobalPing,
     /// The answer to a global ping.
     GlobalPong,
-    /// The sender creates no more streams.
+    /// The sender no longer creates streams.
     GlobalClose,
-    /// The sender takes no more new streams, and gives no more global credit.
+    /// The sender accepts no more new streams, and gives no more global credit.
     GlobalStopRead,
 }
 
 impl Packet {
     /// Reads the header at the start of `bytes`: the packet and the header's length in bytes, or
-    /// `None` when bytes are missing. A type that bymux does not define is an error already at the
+    /// `None` if bytes are missing. A type that bymux does not define is an error already at the
     /// first byte.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Violation> {
@@ -93,20 +93,22 @@ impl Packet {
 
     /// The packet's header, with each integer in its shortest form and unused bits 0.
     #[inline]
-    pub fn encode(self) -> Header {
+    pub fn encode(self) -> EncodedHeader {
         match self {
-            Packet::Credit { stream, amount } => Header::of_two(kind::CREDIT, stream, amount),
-            Packet::GlobalCredit(amount) => Header::of_amount(kind::GLOBAL_CREDIT, amount),
-            Packet::Write { stream, length } => Header::of_two(kind::WRITE, stream, length),
-            Packet::Create(stream) => Header::of_amount(kind::CREATE, stream.0),
-            Packet::Ping(stream) => Header::of_stream(kind::PING, stream),
-            Packet::GlobalPing => Header::new(kind::GLOBAL_PING),
-            Packet::Pong(stream) => Header::of_stream(kind::PONG, stream),
-            Packet::GlobalPong => Header::new(kind::GLOBAL_PONG),
-            Packet::Close(stream) => Header::of_stream(kind::CLOSE, stream),
-            Packet::GlobalClose => Header::new(kind::GLOBAL_CLOSE),
-            Packet::StopRead(stream) => Header::of_stream(kind::STOP_READ, stream),
-            Packet::GlobalStopRead => Header::new(kind::GLOBAL_STOP_READ),
+            Packet::Credit { stream, amount } => {
+                EncodedHeader::of_two(kind::CREDIT, stream, amount)
+            }
+            Packet::GlobalCredit(amount) => EncodedHeader::of_amount(kind::GLOBAL_CREDIT, amount),
+            Packet::Write { stream, length } => EncodedHeader::of_two(kind::WRITE, stream, length),
+            Packet::Create(stream) => EncodedHeader::of_amount(kind::CREATE, stream.0),
+            Packet::Ping(stream) => EncodedHeader::of_stream(kind::PING, stream),
+            Packet::GlobalPing => EncodedHeader::new(kind::GLOBAL_PING),
+            Packet::Pong(stream) => EncodedHeader::of_stream(kind::PONG, stream),
+            Packet::GlobalPong => EncodedHeader::new(kind::GLOBAL_PONG),
+            Packet::Close(stream) => EncodedHeader::of_stream(kind::CLOSE, stream),
+            Packet::GlobalClose => EncodedHeader::new(kind::GLOBAL_CLOSE),
+            Packet::StopRead(stream) => EncodedHeader::of_stream(kind::STOP_READ, stream),
+            Packet::GlobalStopRead => EncodedHeader::new(kind::GLOBAL_STOP_READ),
         }
     }
 }
@@ -133,44 +135,43 @@ fn integer(bytes: &[u8]) -> u64 {
 
 /// An encoded header.
 #[derive(Clone, Copy, Debug)]
-pub struct Header {
+pub struct EncodedHeader {
     bytes: [u8; HEADER_MAX],
     length: usize,
 }
 
-impl Header {
+impl EncodedHeader {
     /// The header as it is sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    fn new(kind: u8) -> Header {
-        let mut header = Header { bytes: [0; HEADER_MAX], length: 1 };
+    fn new(kind: u8) -> EncodedHeader {
+        let mut header = EncodedHeader { bytes: [0; HEADER_MAX], length: 1 };
         header.bytes[0] = kind << 4;
         header
     }
 
-    fn of_stream(kind: u8, stream: StreamId) -> Header {
-        let mut header = Header::new(kind);
+    fn of_stream(kind: u8, stream: StreamId) -> EncodedHeader {
+        let mut header = EncodedHeader::new(kind);
         header.bytes[0] |= header.append(stream.0) << 2;
         header
     }
 
-    fn of_amount(kind: u8, amount: u64) -> Header {
-        let mut header = Header::new(kind);
+    fn of_amount(kind: u8, amount: u64) -> EncodedHeader {
+        let mut header = EncodedHeader::new(kind);
         header.bytes[0] |= header.append(amount);
         header
     }
 
-    fn of_two(kind: u8, stream: StreamId, amount: u64) -> Header {
-        let mut header = Header::of_stream(kind, stream);
+    fn of_two(kind: u8, stream: StreamId, amount: u64) -> EncodedHeader {
+        let mut header = EncodedHeader::of_stream(kind, stream);
         header.bytes[0] |= header.append(amount);
         header
     }
 
-    /// Appends an integer in its shortest form and gives its width code. All eight bytes are
-    /// stored, because a store of fixed size is one instruction; what is too much stays beyond
-    /// `length`.
+    /// Appends an integer in its shortest form; returns its width code. All eight bytes are stored,
+    /// because a store of fixed size is one instruction; surplus bytes stay beyond `length`.
     fn append(&mut self, integer: u64) -> u8 {
         let code = width_code(integer);
         let width = 1 << code;
@@ -191,7 +192,7 @@ fn width_code(integer: u64) -> u8 {
     }
 }
 
-/// Finds headers in input that may end anywhere: only a header that is cut is kept.
+/// Finds headers in input that may end anywhere. Only a header that is cut is kept.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     kept: [u8; HEADER_MAX],
@@ -199,8 +200,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    /// The next packet, its header taken off the front of `input`; `None` when all input is used up
-    /// first.
+    /// The next packet, its header removed from the front of `input`; `None` if all input is used
+    /// up first.
     #[inline]
     pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         if self.filled == 0
@@ -217,8 +218,8 @@ impl Decoder {
         self.filled > 0
     }
 
-    /// Byte by byte: it is rare and short. A header is complete at `HEADER_MAX` bytes at the
-    /// latest, so that `kept` is never overrun.
+    /// Byte by byte, because it is rare and short. A header is complete at `HEADER_MAX` bytes at
+    /// the latest, so `kept` cannot overflow.
     #[cold]
     fn complete(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         while let Some((&byte, rest)) = input.split_first() {

@@ -1,4 +1,4 @@
-//! Bytes on their way out: control before data, and never into the middle of a data packet.
+//! Outgoing bytes: control before data, and never inside a data packet.
 
 use alloc::vec::Vec;
 
@@ -8,21 +8,21 @@ use super::{Packet, StreamId};
 /// of 10 Mbit/s that is 13 ms, while its header of at most 17 bytes costs a tenth of a percent.
 pub const PAYLOAD_MAX: usize = 16 * 1024;
 
-/// The most bytes that one stream puts in the outbox in one round: four packets make one `write(2)`
-/// worth its while, and the others wait for no more than that.
+/// The most bytes that one stream puts in the outbox in one round. Four packets are enough to
+/// amortize a `write(2)`, and the others wait for no more than that.
 pub const QUANTUM: usize = 64 * 1024;
 
-/// When less data than this many bytes is left, the next round begins. What is in the outbox goes
-/// before all that is written later, so that it is little; the socket holds more.
+/// When less data than this many bytes is left, the next round begins. It is small, because what is
+/// in the outbox precedes everything that is written later; the socket holds more.
 pub const LOW_WATER: usize = 16 * 1024;
 
-/// No stream adds data when so many bytes of it wait: four quanta are more than a socket takes at
-/// once, and still fit in a processor's cache. A turn that begins below it is a whole quantum,
-/// since a turn cut short would cheat the same streams in each round; so the data that waits is
-/// below `HIGH_WATER + QUANTUM`, and the headers and Closes with it.
+/// No stream adds data when this many bytes of it wait. Four quanta are more than a socket takes at
+/// once, and still fit in a processor's cache. A turn that begins below this mark is a whole
+/// quantum, because a shortened turn would cheat the same streams in each round. Therefore less
+/// than `HIGH_WATER + QUANTUM` of data waits, plus headers and Closes.
 pub const HIGH_WATER: usize = 256 * 1024;
 
-/// Which of the two queues.
+/// The two queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Credit, StopRead, pings, the global packets, and all of the control stream.
@@ -31,25 +31,25 @@ pub(super) enum Lane {
     Data,
 }
 
-/// Packets that wait to be sent. The two buffers are used again and again.
+/// Packets that wait to be sent. The two buffers are reused.
 #[derive(Debug, Default)]
 pub struct Outbox {
     control: Queue,
     data: Queue,
     /// Bytes at the front of `data` that belong to a packet whose beginning has been sent.
     unfinished: usize,
-    /// Grows with each flush that leaves less than `LOW_WATER` of data.
+    /// Incremented by each flush that leaves less than `LOW_WATER` of data.
     round: u64,
 }
 
 impl Outbox {
-    /// What to send, in this order, for one vectored write. Some slices may be empty.
+    /// The bytes to send, in this order, for one vectored write. Some slices may be empty.
     pub fn slices(&self) -> [&[u8]; 3] {
         let (unfinished, data) = self.data.bytes().split_at(self.unfinished);
         [unfinished, self.control.bytes(), data]
     }
 
-    /// So many bytes of [`Outbox::slices`] were sent. More than there are counts as all.
+    /// This many bytes of [`Outbox::slices`] were sent. A larger number counts as all.
     pub fn advance(&mut self, sent: usize) {
         let unfinished = sent.min(self.unfinished);
         self.unfinished -= unfinished;
@@ -67,14 +67,13 @@ impl Outbox {
         self.control.len() + self.data.len()
     }
 
-    /// Whether nothing waits to be sent. It is the one source of "wants to write".
+    /// Whether nothing waits to be sent. "Wants to write" is derived from this alone.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of control that wait to be sent. Answers to a peer are not bound by credit, so that a
-    /// peer which pings and never reads makes this grow: the owner cuts such a connection at a
-    /// limit.
+    /// Bytes of control that wait to be sent. Answers to a peer need no credit, so a peer that
+    /// pings and never reads makes this grow. The owner closes such a connection at a limit.
     pub fn control_len(&self) -> usize {
         self.control.len()
     }
@@ -83,19 +82,18 @@ impl Outbox {
         self.round
     }
 
-    /// Whether a stream's turn may begin.
+    /// Whether a new turn of a stream may begin.
     #[inline]
     pub(super) fn takes_data(&self) -> bool {
         self.data.len() < HIGH_WATER
     }
 
-    /// Bytes that the control stream may add. It has no turns, for it is the only stream of its
-    /// lane.
+    /// Bytes that the control stream may add. It has no turns, because it is alone in its lane.
     pub(super) fn control_room(&self) -> usize {
         HIGH_WATER.saturating_sub(self.control.len())
     }
 
-    /// Whether the control stream, once cut short, may go on.
+    /// Whether the control stream, after it was cut short, may continue.
     pub(super) fn control_drained(&self) -> bool {
         self.control.len() < LOW_WATER
     }
@@ -105,7 +103,7 @@ impl Outbox {
         self.queue(lane).append(packet.encode().as_bytes());
     }
 
-    /// Appends payload as packets of at most `PAYLOAD_MAX`; none when there is no payload.
+    /// Appends payload as packets of at most `PAYLOAD_MAX`; without payload there is no packet.
     #[inline]
     pub(super) fn write(&mut self, lane: Lane, stream: StreamId, payload: &[u8]) {
         let queue = self.queue(lane);
@@ -123,9 +121,9 @@ impl Outbox {
         }
     }
 
-    /// `sent` bytes of whole packets were sent, but for the last, which may be cut. Where the
-    /// packets end is read from their own headers, and only when it matters: most often all data
-    /// goes out at once.
+    /// `sent` bytes of whole packets were sent, except that the last may be cut. The ends of
+    /// packets are read from their own headers, and only when it matters: mostly all data goes out
+    /// at once.
     fn advance_data(&mut self, sent: usize) {
         let all = self.data.len();
         let mut end = if sent == all { all } else { 0 };
@@ -144,12 +142,14 @@ fn packet_length(bytes: &[u8]) -> usize {
     match Packet::decode(bytes) {
         Ok(Some((Packet::Write { length, .. }, header))) => header + length as usize,
         Ok(Some((_, header))) => header,
-        // Our own packets are whole and defined. Taking the rest as one packet would still be safe.
+        // Our own packets are whole and defined. To take the rest as one packet would still be
+        // safe.
         Ok(None) | Err(_) => bytes.len(),
     }
 }
 
-/// A byte queue in one piece, so that a flush needs no more slices than there are lanes.
+/// A byte queue in one contiguous buffer, so that a flush needs no more slices than there are
+/// lanes.
 #[derive(Debug, Default)]
 struct Queue {
     buffer: Vec<u8>,
@@ -171,9 +171,9 @@ impl Queue {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Takes bytes off the front. The rest moves to the front only when it is no longer than what
-    /// has been sent before it: so no byte costs more than one move, and most often there is no
-    /// rest.
+    /// Removes bytes at the front. The rest moves to the front only if it is no longer than what
+    /// has been sent before it. So no byte is moved more than once on average, and mostly there is
+    /// no rest.
     fn discard(&mut self, count: usize) {
         self.sent += count;
         let rest = self.len();

@@ -1,4 +1,5 @@
-//! What the peer says: each packet is checked against the rules, answered where due, and told.
+//! Receiving: each packet is checked against the rules, answered where due, and returned as an
+//! event.
 
 use super::connection::Payload;
 use super::outbox::Lane;
@@ -6,8 +7,8 @@ use super::stream::{Credit, CreditError, Fact, Stream};
 use super::{Connection, Event, Level, Packet, StreamId, Violation};
 
 impl Connection {
-    /// The next event in `input`, whose used part is taken off; `Ok(None)` when all is used up. It
-    /// copies nothing but a header that is cut at the end of the input.
+    /// The next event in `input`, whose used part is removed; `Ok(None)` when everything is used
+    /// up. Only a header that is cut at the end of the input is copied.
     ///
     /// # Errors
     /// The peer broke a rule. From then on it gives the same error; cut the connection.
@@ -27,7 +28,7 @@ impl Connection {
         }
         while !input.is_empty() {
             let event = if self.payload.left > 0 {
-                self.go_on_with_payload(input)
+                self.continue_payload(input)
             } else if let Some(packet) = self.decoder.next(input)? {
                 self.take(packet, input)?
             } else {
@@ -40,7 +41,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// Follows one packet; `input` is what comes behind its header.
+    /// Handles one packet; `input` holds what follows its header.
     fn take<'a>(
         &mut self,
         packet: Packet,
@@ -84,14 +85,14 @@ impl Connection {
         Ok(self.take_payload(tag, input))
     }
 
-    /// The stream is asked again, since its owner may have set its tag or ended its reading
+    /// The stream is looked up again, because its owner may have set its tag or ended its reading
     /// meanwhile.
-    fn go_on_with_payload<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
+    fn continue_payload<'a>(&mut self, input: &mut &'a [u8]) -> Option<Event<'a>> {
         let tag = self.streams.get(self.payload.stream).and_then(Stream::reader);
         self.take_payload(tag, input)
     }
 
-    /// Takes what is there of the payload. Without a reader it is dropped (rule 22).
+    /// Takes the available part of the payload. Without a reader it is dropped (rule 22).
     fn take_payload<'a>(&mut self, reader: Option<u32>, input: &mut &'a [u8]) -> Option<Event<'a>> {
         let there = usize::try_from(self.payload.left).unwrap_or(usize::MAX).min(input.len());
         let (bytes, rest) = input.split_at(there);
@@ -105,7 +106,7 @@ impl Connection {
         }
     }
 
-    /// After our Close this goes on until the peer's StopRead, and is of no use (rule 23).
+    /// After our Close, credit may arrive until the peer's StopRead, and has no effect (rule 23).
     fn take_credit(&mut self, id: StreamId, amount: u64) -> Result<Event<'static>, Violation> {
         let stream = self.active(id)?;
         if stream.is(Fact::TheyStopped) {
@@ -141,20 +142,19 @@ impl Connection {
     }
 
     fn take_ping(&mut self, id: StreamId) -> Result<Event<'static>, Violation> {
-        let tag = self.hear_ping_or_pong(id)?;
+        let tag = self.check_ping_or_pong(id)?;
         self.pong(id);
         Ok(Event::Ping { stream: id, tag })
     }
 
     fn take_pong(&mut self, id: StreamId) -> Result<Event<'static>, Violation> {
-        let tag = self.hear_ping_or_pong(id)?;
+        let tag = self.check_ping_or_pong(id)?;
         Ok(Event::Pong { stream: id, tag })
     }
 
-    /// Rule 9. We answer Close and StopRead at once, so that a stream on which the peer has sent
-    /// both is gone already; the rule stands here all the same, in case that answers are ever put
-    /// off.
-    fn hear_ping_or_pong(&mut self, id: StreamId) -> Result<u32, Violation> {
+    /// Rule 9. We answer Close and StopRead at once, so a stream on which the peer has sent both no
+    /// longer exists. The rule is checked here anyway, in case answers are ever delayed.
+    fn check_ping_or_pong(&mut self, id: StreamId) -> Result<u32, Violation> {
         let stream = self.active(id)?;
         if stream.they_ended() {
             return Err(Violation::PingAfterEnd(Level::Stream(id)));
@@ -207,17 +207,17 @@ impl Connection {
     }
 
     fn take_global_ping(&mut self) -> Result<Event<'static>, Violation> {
-        self.hear_global_ping_or_pong()?;
+        self.check_global_ping_or_pong()?;
         self.global_pong();
         Ok(Event::GlobalPing)
     }
 
     fn take_global_pong(&mut self) -> Result<Event<'static>, Violation> {
-        self.hear_global_ping_or_pong()?;
+        self.check_global_ping_or_pong()?;
         Ok(Event::GlobalPong)
     }
 
-    fn hear_global_ping_or_pong(&self) -> Result<(), Violation> {
+    fn check_global_ping_or_pong(&self) -> Result<(), Violation> {
         if self.theirs.ended() {
             return Err(Violation::PingAfterEnd(Level::Global));
         }

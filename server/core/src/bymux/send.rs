@@ -1,4 +1,4 @@
-//! What our end says. Every call keeps the protocol by itself: what may not be sent is not sent.
+//! Sending: every call keeps the protocol; a packet that may not be sent is not sent.
 
 use core::num::NonZeroU64;
 
@@ -8,8 +8,8 @@ use super::{Connection, Packet, StreamId};
 
 /// The streams.
 impl Connection {
-    /// Creates a stream. `None` when there is no global credit, or the global level is closed. Our
-    /// own ids are never used again.
+    /// Creates a stream. `None` if there is no global credit, or the global level is closed. Our
+    /// own ids are never reused.
     pub fn create(&mut self) -> Option<StreamId> {
         if self.ours.closed {
             return None;
@@ -23,10 +23,10 @@ impl Connection {
         Some(id)
     }
 
-    /// Queues bytes, and gives how many were taken: as many as there is credit and room for. Cut
-    /// short by credit, go on at `Event::Credit`; cut short by room, go on when
-    /// [`Connection::next_ready`] names the stream, and nothing is taken before. 0 when the stream
-    /// is gone or our Close is sent.
+    /// Queues bytes; returns how many were taken: as many as there is credit and room for. If
+    /// credit ran out, continue at `Event::Credit`. If room ran out, continue when
+    /// [`Connection::next_ready`] names the stream; nothing is taken before. 0 if the stream has
+    /// ended or our Close is sent.
     #[inline]
     pub fn write(&mut self, id: StreamId, bytes: &[u8]) -> usize {
         self.begin_round();
@@ -53,8 +53,8 @@ impl Connection {
         taken
     }
 
-    /// In a new round of the outbox, each stream has its turn before it, whichever streams have the
-    /// places in the list by now.
+    /// In a new round of the outbox, each stream has its turn before it, whichever streams are in
+    /// the list by now.
     #[inline]
     fn begin_round(&mut self) {
         if self.round != self.outbox.round() {
@@ -67,9 +67,9 @@ impl Connection {
         }
     }
 
-    /// The next stream whose write was cut short by room and may now go on, with its tag. Streams
-    /// take turns: each is named once, and waits again behind the others when it is cut short
-    /// again.
+    /// The next stream whose write was cut short for lack of room and may now continue, with its
+    /// tag. Streams take turns: each is named once, and waits again behind the others if it is cut
+    /// short again.
     pub fn next_ready(&mut self) -> Option<(StreamId, u32)> {
         self.begin_round();
         while let Some(&id) = self.waiting.front() {
@@ -89,8 +89,8 @@ impl Connection {
         None
     }
 
-    /// Lets the peer write more bytes, and gives how many were granted: less than `amount` only
-    /// where the sum would be infinite. 0 when the stream is gone or our StopRead is sent.
+    /// Lets the peer write more bytes; returns how many were granted: less than `amount` only if
+    /// the sum would be infinite. 0 if the stream has ended or our StopRead is sent.
     pub fn credit(&mut self, id: StreamId, amount: NonZeroU64) -> u64 {
         let Some(stream) = self.streams.get_mut(id) else { return 0 };
         if stream.is(Fact::WeStopped) {
@@ -104,9 +104,8 @@ impl Connection {
         amount
     }
 
-    /// Lets the peer write without an end, which cannot be undone. Trunkline does not do that to
-    /// itself; it is here because bymux has it. Without effect when the stream is gone or our
-    /// StopRead is sent.
+    /// Gives the peer unlimited credit, which cannot be undone. Trunkline never does; it exists
+    /// because bymux has it. Has no effect if the stream has ended or our StopRead is sent.
     pub fn credit_infinite(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(id)
             && !stream.is(Fact::WeStopped)
@@ -116,7 +115,7 @@ impl Connection {
         }
     }
 
-    /// Ends our writing, behind what is queued. Without effect when it is ended already.
+    /// Ends our writing, behind what is queued. Has no effect if it has ended already.
     pub fn close(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(id)
             && stream.begins(Fact::WeClosed)
@@ -128,7 +127,7 @@ impl Connection {
         }
     }
 
-    /// Ends our reading: what still comes is dropped. Without effect when it is ended already.
+    /// Ends our reading: later bytes are dropped. Has no effect if it has ended already.
     pub fn stop_read(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(id)
             && stream.begins(Fact::WeStopped)
@@ -138,17 +137,17 @@ impl Connection {
         }
     }
 
-    /// Pings the peer on a stream. Without effect when both our Close and our StopRead are sent
-    /// (rule 20).
+    /// Pings the peer on a stream. Has no effect if both our Close and our StopRead are sent (rule
+    /// 20).
     pub fn ping(&mut self, id: StreamId) {
-        self.say_unless_ended(id, Packet::Ping(id));
+        self.push_unless_ended(id, Packet::Ping(id));
     }
 
     pub(super) fn pong(&mut self, id: StreamId) {
-        self.say_unless_ended(id, Packet::Pong(id));
+        self.push_unless_ended(id, Packet::Pong(id));
     }
 
-    fn say_unless_ended(&mut self, id: StreamId, packet: Packet) {
+    fn push_unless_ended(&mut self, id: StreamId, packet: Packet) {
         if self.streams.get(id).is_some_and(|stream| !stream.we_ended()) {
             self.outbox.push(Lane::Control, packet);
         }
@@ -157,8 +156,8 @@ impl Connection {
 
 /// The global level.
 impl Connection {
-    /// Lets the peer create more streams, and gives how many were granted: less than `amount` only
-    /// where the sum would pass 2^64-1. 0 when our global StopRead is sent.
+    /// Lets the peer create more streams; returns how many were granted: less than `amount` only if
+    /// the sum would pass 2^64-1. 0 if our global StopRead is sent.
     pub fn global_credit(&mut self, amount: NonZeroU64) -> u64 {
         if self.ours.stopped {
             return 0;
@@ -171,7 +170,7 @@ impl Connection {
         amount
     }
 
-    /// Creates no more streams; those that are open go on. Without effect when it is said already.
+    /// Creates no more streams; open streams continue. Has no effect if it was called already.
     pub fn global_close(&mut self) {
         if !self.ours.closed {
             self.ours.closed = true;
@@ -180,7 +179,7 @@ impl Connection {
     }
 
     /// Grants no more streams; those already granted may still be created until the peer's global
-    /// Close. Without effect when it is said already.
+    /// Close. Has no effect if it was called already.
     pub fn global_stop_read(&mut self) {
         if !self.ours.stopped {
             self.ours.stopped = true;
@@ -188,16 +187,16 @@ impl Connection {
         }
     }
 
-    /// Pings the peer. Without effect when both our global Close and StopRead are sent (rule 20).
+    /// Pings the peer. Has no effect if both our global Close and StopRead are sent (rule 20).
     pub fn global_ping(&mut self) {
-        self.say_globally_unless_ended(Packet::GlobalPing);
+        self.push_globally_unless_ended(Packet::GlobalPing);
     }
 
     pub(super) fn global_pong(&mut self) {
-        self.say_globally_unless_ended(Packet::GlobalPong);
+        self.push_globally_unless_ended(Packet::GlobalPong);
     }
 
-    fn say_globally_unless_ended(&mut self, packet: Packet) {
+    fn push_globally_unless_ended(&mut self, packet: Packet) {
         if !self.ours.ended() {
             self.outbox.push(Lane::Control, packet);
         }

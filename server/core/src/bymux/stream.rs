@@ -1,10 +1,10 @@
-//! What is known of one stream: credit both ways, who has ended what, and its turn in the outbox.
+//! The state of one stream: credit both ways, which ends have closed, and its turn in the outbox.
 
 use super::StreamId;
 use super::outbox::{Lane, Outbox, QUANTUM};
 
-/// Bytes that one end may still write: finite up to 2^64-2, and 2^64-1 is infinite (rule 15), which
-/// makes a sum of exactly 2^64-1 infinite without a special case.
+/// Bytes that one end may still write: finite up to 2^64-2. 2^64-1 is infinite (rule 15), so a sum
+/// of exactly 2^64-1 becomes infinite without a special case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Credit(u64);
 
@@ -17,10 +17,10 @@ pub(super) enum CreditError {
 
 impl Credit {
     pub(super) const INFINITE: Credit = Credit(u64::MAX);
-    /// The most that is not infinite.
+    /// The largest finite credit.
     const FINITE_MAX: u64 = u64::MAX - 1;
 
-    /// Credit that a profile gives; never infinite, since we never give that.
+    /// Credit that a profile gives. It is never infinite, because we never give infinite credit.
     pub(super) fn finite(bytes: u64) -> Credit {
         Credit(bytes.min(Credit::FINITE_MAX))
     }
@@ -30,18 +30,18 @@ impl Credit {
         self.0
     }
 
-    /// As many of `length` bytes as there is credit for.
+    /// The part of `length` bytes that the credit covers.
     #[inline]
     pub(super) fn limit(self, length: usize) -> usize {
         usize::try_from(self.0).map_or(length, |credit| credit.min(length))
     }
 
-    /// How much can be added so that it stays finite.
+    /// How much can be added while the sum stays finite.
     pub(super) fn headroom(self) -> u64 {
         Credit::FINITE_MAX.saturating_sub(self.0)
     }
 
-    /// What a Credit packet does: 0 makes infinite, and is ignored on infinite.
+    /// The effect of a Credit packet: 0 makes infinite, and is ignored on infinite.
     pub(super) fn add(self, amount: u64) -> Result<Credit, CreditError> {
         match amount {
             0 => Ok(Credit::INFINITE),
@@ -50,7 +50,7 @@ impl Credit {
         }
     }
 
-    /// What a Write costs; `None` when there is less credit than that (rule 6).
+    /// The credit left after a Write; `None` if there is too little (rule 6).
     pub(super) fn spend(self, bytes: u64) -> Option<Credit> {
         match self {
             Credit::INFINITE => Some(self),
@@ -59,18 +59,18 @@ impl Credit {
     }
 }
 
-/// What one end has said for the last time: two of the four facts of a stream, or of the global
-/// level.
+/// Which of Close and StopRead one end has sent: two of the four facts of a stream, or of the
+/// global level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Side {
-    /// It sent Close: it writes no more.
+pub(super) struct EndFacts {
+    /// It sent Close: it no longer writes.
     pub(super) closed: bool,
     /// It sent StopRead: it gives no more credit.
     pub(super) stopped: bool,
 }
 
-impl Side {
-    /// It sent both, and so sends nothing more, no ping and no pong either.
+impl EndFacts {
+    /// It sent both, and therefore sends nothing more, no ping and no pong either.
     pub(super) fn ended(self) -> bool {
         self.closed && self.stopped
     }
@@ -88,7 +88,8 @@ pub(super) enum Fact {
     TheyClosed = 1 << 2,
     /// The peer sent StopRead.
     TheyStopped = 1 << 3,
-    /// A write was cut short by room, and `Connection::next_ready` has not named the stream since.
+    /// A write was cut short for lack of room, and `Connection::next_ready` has not named the
+    /// stream since.
     Waits = 1 << 4,
     /// It has begun its turn in this round.
     HasBegun = 1 << 5,
@@ -104,17 +105,16 @@ pub(super) struct Stream {
     pub(super) granted: Credit,
     /// The owner's number.
     pub(super) tag: u32,
-    /// Bytes that are left of its turn, once that has begun: then fewer than `QUANTUM`.
+    /// Bytes left of its turn, once that has begun; fewer than `QUANTUM` then.
     left: u16,
     facts: u8,
     pub(super) lane: Lane,
 }
 
-// An idle channel may cost 256 bytes in all layers together, and one that is passed on has two
-// streams.
+// An idle channel may cost 256 bytes in all layers together, and a relayed one has two streams.
 const _: () = assert!(size_of::<Stream>() <= 32);
 
-// What is left of a turn that has begun fits `Stream::left`.
+// The rest of a turn that has begun fits `Stream::left`.
 const _: () = assert!(QUANTUM - 1 <= u16::MAX as usize);
 
 impl Stream {
@@ -127,7 +127,7 @@ impl Stream {
         self.facts & fact as u8 != 0
     }
 
-    /// Makes a fact true; whether it was not.
+    /// Makes a fact true; returns whether it was false.
     pub(super) fn begins(&mut self, fact: Fact) -> bool {
         let news = !self.is(fact);
         self.facts |= fact as u8;
@@ -149,7 +149,8 @@ impl Stream {
     }
 
     /// Bytes that the stream may put in the outbox now. A stream that waits gets none before it is
-    /// named, and its turn in this round is over, so that asking early does not put off the next.
+    /// named. Its turn in this round is then over, so that asking early does not delay the next
+    /// one.
     #[inline]
     pub(super) fn room(&self, outbox: &Outbox) -> usize {
         match self.lane {
@@ -161,8 +162,8 @@ impl Stream {
         }
     }
 
-    /// Charges bytes that went into the outbox, which credit and [`Stream::room`] allowed. Whether
-    /// this began the stream's turn.
+    /// Charges bytes that went into the outbox, which credit and [`Stream::room`] allowed. Returns
+    /// whether this began the stream's turn.
     #[inline]
     pub(super) fn charge(&mut self, bytes: usize) -> bool {
         self.writable = self.writable.spend(bytes as u64).unwrap_or(Credit::finite(0));
@@ -174,20 +175,20 @@ impl Stream {
         self.begins(Fact::HasBegun)
     }
 
-    /// The stream's write was cut short: its turn is over. Whether that had not begun.
+    /// The stream's write was cut short: its turn is over. Returns whether the turn had not begun.
     pub(super) fn wait(&mut self) -> bool {
         self.begins(Fact::Waits);
         self.left = 0;
         self.begins(Fact::HasBegun)
     }
 
-    /// The tag of who reads what comes; `None` after our StopRead.
+    /// The tag of the reader of incoming bytes; `None` after our StopRead.
     #[inline]
     pub(super) fn reader(&self) -> Option<u32> {
         (!self.is(Fact::WeStopped)).then_some(self.tag)
     }
 
-    /// Whether a waiting stream's turn has come.
+    /// Whether a waiting stream's turn has arrived.
     pub(super) fn has_turn(&self, outbox: &Outbox) -> bool {
         match self.lane {
             Lane::Control => outbox.control_drained(),

@@ -1,4 +1,4 @@
-//! The active streams of a connection, found by their ids. What they know is in `stream.rs`.
+//! The active streams of a connection, found by their ids. Their state is in `stream.rs`.
 
 use super::StreamId;
 use super::stream::Stream;
@@ -6,14 +6,14 @@ use crate::pages::Pages;
 use alloc::vec::Vec;
 use hashbrown::HashTable;
 
-/// A place of the table, in use or in the list of free ones.
+/// A place in the table, used or in the list of free ones.
 #[derive(Debug)]
 enum Place {
     Taken(Stream),
     Free { next: Option<u32> },
 }
 
-// A free place costs nothing beside it.
+// A free place has the size of a used one.
 const _: () = assert!(size_of::<Place>() == size_of::<Stream>());
 
 impl Place {
@@ -25,19 +25,19 @@ impl Place {
     }
 }
 
-/// Streams by id. The ids lie in an index of their own, which costs some ten bytes for each; so the
-/// streams lie close together whatever ids the peer chooses.
+/// Streams by id. The ids are in an index of their own, which costs some ten bytes for each stream.
+/// So the streams are stored densely whatever ids the peer chooses.
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// Most connections have few streams, so that pages are small.
+    /// Most connections have few streams, therefore pages are small.
     places: Pages<Place, 16>,
     free: Option<u32>,
     index: HashTable<u32>,
     scatter: Scatter,
 }
 
-/// Where an id falls in the index. A peer that cannot know the key cannot choose ids that fall on
-/// one another, which would make each look-up a search.
+/// Hashes ids for the index. A peer that does not know the key cannot choose colliding ids, which
+/// would make each look-up a search.
 #[derive(Clone, Copy, Debug)]
 struct Scatter {
     key: u64,
@@ -94,7 +94,7 @@ impl Streams {
         self.at_mut(place)
     }
 
-    /// A stream with its place, which is its own as long as it is active.
+    /// A stream with its place, which is constant while it is active.
     pub(super) fn find_mut(&mut self, id: StreamId) -> Option<(u32, &mut Stream)> {
         let place = self.place_of(id)?;
         self.at_mut(place).map(|stream| (place, stream))

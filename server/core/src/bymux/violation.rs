@@ -1,10 +1,10 @@
-//! The ways in which a peer can break bymux, each with its rule. Who meets one cuts the connection.
+//! The ways in which a peer can break bymux, each with its rule. The reader closes the connection.
 
 use core::fmt;
 
 use super::StreamId;
 
-/// Where a rule was broken: the global level keeps the same rules as a stream.
+/// Where a rule was broken. The global level has the same rules as a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The level on which streams are created.
@@ -119,7 +119,7 @@ impl fmt::Display for Violation {
                 write!(f, "stream {stream} created without global credit")
             }
             WrongParity(stream) => {
-                write!(f, "stream {stream} created by the wrong end: who dialled creates even ids")
+                write!(f, "stream {stream} created by the wrong end: the dialler creates even ids")
             }
             EndedInPacket => f.write_str("transport ended in the middle of a packet"),
             EndedWithStreams { open } => write!(f, "transport ended with {open} open streams"),

@@ -1,7 +1,7 @@
-//! The header of each piece of a message: what it is, of which call, and how long.
+//! The header of each piece of a message: kind, call and length.
 
-/// The longest piece of a message in bytes. A short message waits for no more than one of them for
-/// each long one that is on its way.
+/// The longest piece of a message in bytes. A short message waits for at most one piece of each
+/// long message.
 pub const PIECE_MAX: usize = 16 * 1024;
 
 /// Bytes of a header.
@@ -13,18 +13,18 @@ const CONTINUES: u8 = 0x40;
 /// Not the last piece of its message.
 const MORE: u8 = 0x80;
 
-/// What a message says of its call.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The caller asks.
+    /// The caller's request.
     Request,
-    /// The caller does not wait any longer. It has no bytes.
+    /// The caller no longer waits. It has no bytes.
     Cancel,
-    /// The callee answers.
+    /// The callee's answer.
     Answer,
-    /// The callee, or its server, says no. The bytes are a reason.
+    /// The callee, or its server, refuses. The bytes are a reason.
     Refused,
-    /// Nobody knows whether it was done. The bytes are a reason.
+    /// It is unknown whether the request was done. The bytes are a reason.
     Lost,
 }
 
@@ -44,7 +44,7 @@ impl Kind {
 
 /// One piece's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct PieceHeader {
     pub(super) kind: Kind,
     /// The first piece of its message.
     pub(super) first: bool,
@@ -56,7 +56,7 @@ pub(super) struct Header {
     pub(super) length: usize,
 }
 
-impl Header {
+impl PieceHeader {
     pub(super) fn encode(self) -> [u8; HEADER] {
         let more = if self.last { 0 } else { MORE };
         let continues = if self.first { 0 } else { CONTINUES };
@@ -66,13 +66,13 @@ impl Header {
         [self.kind.number() | more | continues, a, b, c, d, high, low]
     }
 
-    /// Reads a header; nothing when there is no such kind, or the piece is too long.
-    pub(super) fn decode(bytes: [u8; HEADER]) -> Option<Header> {
+    /// Reads a header; `None` if there is no such kind, or the piece is too long.
+    pub(super) fn decode(bytes: [u8; HEADER]) -> Option<PieceHeader> {
         let [first, a, b, c, d, high, low] = bytes;
         let number = first & !(MORE | CONTINUES);
         let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number)?;
         let length = usize::from(u16::from_be_bytes([high, low]));
-        (length <= PIECE_MAX).then_some(Header {
+        (length <= PIECE_MAX).then_some(PieceHeader {
             kind,
             first: first & CONTINUES == 0,
             last: first & MORE == 0,
@@ -87,16 +87,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_as_they_are_written_down() {
-        let header = Header { kind: Kind::Answer, first: true, last: true, call: 258, length: 5 };
+    fn headers_match_the_protocol() {
+        let header =
+            PieceHeader { kind: Kind::Answer, first: true, last: true, call: 258, length: 5 };
         assert_eq!(header.encode(), [3, 0, 0, 1, 2, 0, 5]);
-        let middle = Header { first: false, last: false, length: PIECE_MAX, ..header };
+        let middle = PieceHeader { first: false, last: false, length: PIECE_MAX, ..header };
         assert_eq!(middle.encode(), [0xc3, 0, 0, 1, 2, 0x40, 0]);
         for header in [header, middle] {
-            assert_eq!(Header::decode(header.encode()), Some(header));
+            assert_eq!(PieceHeader::decode(header.encode()), Some(header));
         }
-        assert_eq!(Header::decode([0, 0, 0, 0, 1, 0, 0]), None);
-        assert_eq!(Header::decode([6, 0, 0, 0, 1, 0, 0]), None);
-        assert_eq!(Header::decode([1, 0, 0, 0, 1, 0x40, 1]), None);
+        assert_eq!(PieceHeader::decode([0, 0, 0, 0, 1, 0, 0]), None);
+        assert_eq!(PieceHeader::decode([6, 0, 0, 0, 1, 0, 0]), None);
+        assert_eq!(PieceHeader::decode([1, 0, 0, 0, 1, 0x40, 1]), None);
     }
 }

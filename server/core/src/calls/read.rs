@@ -1,80 +1,79 @@
-//! Messages put together again out of the pieces that come.
+//! Reassembles messages from the pieces that arrive.
 
 use super::MESSAGE_COST;
-use super::frame::{HEADER, Header, Kind};
+use super::frame::{HEADER, Kind, PieceHeader};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
 /// Which end of a stream of calls reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum CallSide {
     /// Requests go out, and outcomes come.
     Caller,
     /// Requests come, and outcomes go out.
     Callee,
 }
 
-/// What came.
+/// A received message.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Message {
-    /// All of a message.
+pub enum CallMessage {
+    /// A complete message.
     Whole(Kind, u32, Vec<u8>),
-    /// A message is longer than it may be, or there is no room for it. What follows of it is
-    /// dropped.
+    /// A message exceeds its limit, or there is no room for it. Its remaining pieces are dropped.
     TooMuch(Kind, u32),
 }
 
 /// How the other side broke the rules of a stream of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// A header says what there is not, or what only the other side may say.
+pub enum CallViolation {
+    /// An undefined header, or one that only the other side may send.
     BadHeader,
-    /// A message begins before the one of the same call is over.
+    /// A message begins before the last one of the same call is over.
     BeginsTwice(u32),
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for CallViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Violation::BadHeader => f.write_str("a stream of calls holds an impossible header"),
-            Violation::BeginsTwice(call) => write!(f, "call {call} begins twice"),
+            CallViolation::BadHeader => f.write_str("a stream of calls has an undefined header"),
+            CallViolation::BeginsTwice(call) => write!(f, "call {call} begins twice"),
         }
     }
 }
 
-/// Puts messages together.
+/// Reassembles messages.
 #[derive(Debug)]
-pub struct Reader {
-    side: Side,
+pub struct CallReader {
+    side: CallSide,
     header: [u8; HEADER],
-    /// Bytes of the header that are there.
+    /// Bytes of an incomplete header.
     known: usize,
-    /// The piece that is being read, and how much of it is missing.
-    piece: Option<(Header, usize)>,
-    /// Messages of which pieces are missing.
+    /// The current piece, and how much of it is missing.
+    piece: Option<(PieceHeader, usize)>,
+    /// Incomplete messages.
     parts: BTreeMap<u32, Vec<u8>>,
     held: u64,
 }
 
-impl Reader {
-    /// Reads what the other side of this one writes.
-    pub fn new(side: Side) -> Reader {
+impl CallReader {
+    /// Reads what the other side writes; `side` is ours.
+    pub fn new(side: CallSide) -> CallReader {
         let (header, parts) = ([0; HEADER], BTreeMap::new());
-        Reader { side, header, known: 0, piece: None, parts, held: 0 }
+        CallReader { side, header, known: 0, piece: None, parts, held: 0 }
     }
 
-    /// Bytes that messages cost of which pieces are missing.
+    /// The cost of incomplete messages, in bytes.
     pub fn held(&self) -> u64 {
         self.held
     }
 
-    /// The calls of which pieces are missing.
+    /// The calls with incomplete messages.
     pub fn begun(&self) -> impl Iterator<Item = u32> {
         self.parts.keys().copied()
     }
 
-    /// Drops what is there of a message.
+    /// Drops the received part of a message.
     pub fn forget(&mut self, call: u32) {
         if let Some(part) = self.parts.remove(&call) {
             self.held -= part.len() as u64 + MESSAGE_COST;
@@ -82,9 +81,9 @@ impl Reader {
     }
 
     /// The next message out of `input`, which is advanced; `None` when it is used up. A message may
-    /// have at most `longest` bytes, and all that are not whole may cost `room` together. `is_open`
-    /// says of a call whether it is on its way: an answer to another one is dropped, and a request
-    /// must not be of such a one.
+    /// have at most `longest` bytes, and everything that are not whole may cost `room` together.
+    /// `is_open` says of a call whether it is on its way: an answer to another one is dropped, and
+    /// a request must not be of such a one.
     ///
     /// # Errors
     /// The other side broke a rule: there is nothing to read any more.
@@ -94,7 +93,7 @@ impl Reader {
         longest: usize,
         room: u64,
         is_open: impl Fn(u32) -> bool,
-    ) -> Result<Option<Message>, Violation> {
+    ) -> Result<Option<CallMessage>, CallViolation> {
         loop {
             let (header, left, fresh) = match self.piece {
                 Some((header, left)) => (header, left, false),
@@ -109,13 +108,13 @@ impl Reader {
             let left = left - bytes.len();
             self.piece = (left > 0).then_some((header, left));
             let whole = left == 0 && header.last;
-            let heard = self.side == Side::Callee || is_open(header.call);
+            let heard = self.side == CallSide::Callee || is_open(header.call);
             if whole && fresh && header.first && heard {
-                // It came in one piece, as most do, and no part was begun for it.
-                return Ok(Some(Message::Whole(header.kind, header.call, bytes.to_vec())));
+                // It came in one piece, as most messages do, so no part was begun for it.
+                return Ok(Some(CallMessage::Whole(header.kind, header.call, bytes.to_vec())));
             }
             let Some(part) = self.parts.get_mut(&header.call) else {
-                // Nobody waits for it, or it was too much.
+                // The call is over, or the message exceeded a limit.
                 if left > 0 && bytes.is_empty() {
                     return Ok(None);
                 }
@@ -123,13 +122,13 @@ impl Reader {
             };
             if part.len() + bytes.len() > longest || self.held + bytes.len() as u64 > room {
                 self.forget(header.call);
-                return Ok(Some(Message::TooMuch(header.kind, header.call)));
+                return Ok(Some(CallMessage::TooMuch(header.kind, header.call)));
             }
             part.extend_from_slice(bytes);
             self.held += bytes.len() as u64;
             if whole && let Some(bytes) = self.parts.remove(&header.call) {
                 self.held -= bytes.len() as u64 + MESSAGE_COST;
-                return Ok(Some(Message::Whole(header.kind, header.call, bytes)));
+                return Ok(Some(CallMessage::Whole(header.kind, header.call, bytes)));
             }
             if left > 0 {
                 return Ok(None);
@@ -137,12 +136,12 @@ impl Reader {
         }
     }
 
-    /// Reads a header, and makes room for a message that begins with it and comes in pieces.
+    /// Reads a header, and makes room for a message that begins with it and spans several pieces.
     fn next_header(
         &mut self,
         input: &mut &[u8],
         is_open: impl Fn(u32) -> bool,
-    ) -> Result<Option<Header>, Violation> {
+    ) -> Result<Option<PieceHeader>, CallViolation> {
         let (bytes, rest) = input.split_at((HEADER - self.known).min(input.len()));
         self.header[self.known..self.known + bytes.len()].copy_from_slice(bytes);
         *input = rest;
@@ -151,13 +150,13 @@ impl Reader {
             return Ok(None);
         }
         self.known = 0;
-        let header = Header::decode(self.header).ok_or(Violation::BadHeader)?;
+        let header = PieceHeader::decode(self.header).ok_or(CallViolation::BadHeader)?;
         let by_caller = matches!(header.kind, Kind::Request | Kind::Cancel);
-        let cancel = Header { first: true, last: true, length: 0, ..header };
-        if by_caller != (self.side == Side::Callee)
+        let cancel = PieceHeader { first: true, last: true, length: 0, ..header };
+        if by_caller != (self.side == CallSide::Callee)
             || (header.kind == Kind::Cancel && header != cancel)
         {
-            return Err(Violation::BadHeader);
+            return Err(CallViolation::BadHeader);
         }
         if header.first && header.kind != Kind::Cancel {
             self.begin(header, header.last && input.len() >= header.length, is_open)?;
@@ -165,16 +164,16 @@ impl Reader {
         Ok(Some(header))
     }
 
-    /// A message begins, which may be there in one piece.
+    /// A message begins, and may be complete in one piece.
     fn begin(
         &mut self,
-        header: Header,
+        header: PieceHeader,
         in_one: bool,
         is_open: impl Fn(u32) -> bool,
-    ) -> Result<(), Violation> {
+    ) -> Result<(), CallViolation> {
         let (by_caller, call) = (header.kind == Kind::Request, header.call);
         if self.parts.contains_key(&call) || (by_caller && is_open(call)) {
-            return Err(Violation::BeginsTwice(call));
+            return Err(CallViolation::BeginsTwice(call));
         }
         if !in_one && (by_caller || is_open(call)) {
             self.parts.insert(call, Vec::new());
@@ -186,12 +185,12 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PIECE_MAX, Sender};
+    use super::super::{CallSender, PIECE_MAX};
     use super::*;
 
-    fn messages(reader: &mut Reader, bytes: &[u8], step: usize) -> Vec<Message> {
+    fn messages(reader: &mut CallReader, bytes: &[u8], step: usize) -> Vec<CallMessage> {
         let mut found = Vec::new();
-        let waits = reader.side == Side::Caller;
+        let waits = reader.side == CallSide::Caller;
         let is_open = |_| waits;
         for mut input in bytes.chunks(step) {
             while let Some(message) =
@@ -204,7 +203,7 @@ mod tests {
         found
     }
 
-    fn bytes_of(sender: &mut Sender) -> Vec<u8> {
+    fn bytes_of(sender: &mut CallSender) -> Vec<u8> {
         let mut all = Vec::new();
         while !sender.is_empty() {
             let piece = sender.bytes().to_vec();
@@ -215,19 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_out_as_they_went_in_however_they_are_cut() {
-        let mut sender = Sender::default();
+    fn messages_are_reassembled_whatever_the_cuts() {
+        let mut sender = CallSender::default();
         let long: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
         sender.push(Kind::Answer, 1, long.clone());
         sender.push(Kind::Answer, 2, Vec::new());
         sender.push(Kind::Refused, 3, b"no".to_vec());
         let bytes = bytes_of(&mut sender);
         for step in [1, 2, 6, 7, 8, PIECE_MAX, 1 << 20] {
-            let mut reader = Reader::new(Side::Caller);
+            let mut reader = CallReader::new(CallSide::Caller);
             let expected = [
-                Message::Whole(Kind::Answer, 2, Vec::new()),
-                Message::Whole(Kind::Refused, 3, b"no".to_vec()),
-                Message::Whole(Kind::Answer, 1, long.clone()),
+                CallMessage::Whole(Kind::Answer, 2, Vec::new()),
+                CallMessage::Whole(Kind::Refused, 3, b"no".to_vec()),
+                CallMessage::Whole(Kind::Answer, 1, long.clone()),
             ];
             assert_eq!(messages(&mut reader, &bytes, step), expected, "in steps of {step}");
             assert_eq!(reader.held(), 0, "nothing is left");
@@ -236,28 +235,28 @@ mod tests {
 
     #[test]
     fn a_cut_between_a_header_and_its_bytes_leaves_nothing_behind() {
-        let mut sender = Sender::default();
+        let mut sender = CallSender::default();
         sender.push(Kind::Answer, 1, b"yes".to_vec());
         let bytes = bytes_of(&mut sender);
         let (header, rest) = bytes.split_at(HEADER);
-        let mut reader = Reader::new(Side::Caller);
+        let mut reader = CallReader::new(CallSide::Caller);
         assert_eq!(messages(&mut reader, header, HEADER), []);
-        let expected = [Message::Whole(Kind::Answer, 1, b"yes".to_vec())];
+        let expected = [CallMessage::Whole(Kind::Answer, 1, b"yes".to_vec())];
         assert_eq!(messages(&mut reader, rest, rest.len()), expected);
         assert_eq!((reader.held(), reader.begun().count()), (0, 0));
     }
 
     #[test]
-    fn what_is_too_long_is_dropped_to_its_end_and_the_rest_is_read() {
-        let mut sender = Sender::default();
+    fn a_message_over_the_limit_is_dropped_and_later_ones_are_read() {
+        let mut sender = CallSender::default();
         sender.push(Kind::Request, 1, alloc::vec![1; 150_000]);
         sender.push(Kind::Request, 2, alloc::vec![2; 3]);
         let bytes = bytes_of(&mut sender);
         for step in [5, 4096, 1 << 20] {
-            let mut reader = Reader::new(Side::Callee);
+            let mut reader = CallReader::new(CallSide::Callee);
             let expected = [
-                Message::Whole(Kind::Request, 2, alloc::vec![2; 3]),
-                Message::TooMuch(Kind::Request, 1),
+                CallMessage::Whole(Kind::Request, 2, alloc::vec![2; 3]),
+                CallMessage::TooMuch(Kind::Request, 1),
             ];
             assert_eq!(messages(&mut reader, &bytes, step), expected, "in steps of {step}");
             assert_eq!(reader.held(), 0, "nothing is left");
@@ -265,26 +264,26 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_which_nobody_waits_is_not_kept() {
-        let mut reader = Reader::new(Side::Caller);
+    fn an_answer_to_a_finished_call_is_not_kept() {
+        let mut reader = CallReader::new(CallSide::Caller);
         let mut input = &[0x83, 0, 0, 0, 1, 0, 1, 7, 0x43, 0, 0, 0, 1, 0, 1, 7][..];
         assert_eq!(reader.read(&mut input, 100, 1000, |_| false), Ok(None));
         assert_eq!(reader.held(), 0);
     }
 
     #[test]
-    fn broken_rules_are_named() {
+    fn violations_name_the_broken_rule() {
         let read = |bytes: &[u8]| {
-            let mut reader = Reader::new(Side::Callee);
+            let mut reader = CallReader::new(CallSide::Callee);
             let mut input = bytes;
             while reader.read(&mut input, 100, 1000, |call| call == 7)?.is_some() {}
             Ok(())
         };
-        assert_eq!(read(&[9, 0, 0, 0, 1, 0, 0]), Err(Violation::BadHeader));
-        assert_eq!(read(&[3, 0, 0, 0, 1, 0, 0]), Err(Violation::BadHeader));
+        assert_eq!(read(&[9, 0, 0, 0, 1, 0, 0]), Err(CallViolation::BadHeader));
+        assert_eq!(read(&[3, 0, 0, 0, 1, 0, 0]), Err(CallViolation::BadHeader));
         let begun = [0x81, 0, 0, 0, 1, 0, 1, 7, 0x81, 0, 0, 0, 1, 0, 1, 7];
-        assert_eq!(read(&begun), Err(Violation::BeginsTwice(1)));
-        assert_eq!(read(&[1, 0, 0, 0, 7, 0, 0]), Err(Violation::BeginsTwice(7)));
+        assert_eq!(read(&begun), Err(CallViolation::BeginsTwice(1)));
+        assert_eq!(read(&[1, 0, 0, 0, 7, 0, 0]), Err(CallViolation::BeginsTwice(7)));
         let orphan = [0x41, 0, 0, 0, 1, 0, 1, 7];
         assert_eq!(read(&orphan), Ok(()));
     }

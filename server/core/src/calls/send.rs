@@ -1,7 +1,7 @@
-//! Messages on their way out, piece by piece, in turns.
+//! Outgoing messages, sent piece by piece, in turns.
 
 use super::MESSAGE_COST;
-use super::frame::{HEADER, Header, Kind, PIECE_MAX};
+use super::frame::{HEADER, Kind, PIECE_MAX, PieceHeader};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 struct Waiting {
     kind: Kind,
     bytes: Vec<u8>,
-    /// Bytes of which pieces have been made.
+    /// Bytes for which pieces have been made.
     sent: usize,
 }
 
@@ -22,10 +22,10 @@ impl Waiting {
 
 /// Messages that wait to be written.
 #[derive(Debug, Default)]
-pub struct Sender {
-    /// By their calls, of which each has one message at a time.
+pub struct CallSender {
+    /// By call; each call has one message at a time.
     waiting: BTreeMap<u32, Waiting>,
-    /// Whose turn it is. It may name some that wait no longer.
+    /// The calls in the order of their turns. Some may no longer be waiting.
     turns: VecDeque<u32>,
     /// The piece that is being written.
     piece: Vec<u8>,
@@ -34,8 +34,8 @@ pub struct Sender {
     held: u64,
 }
 
-impl Sender {
-    /// Queues a message. It is written behind one piece of each that waits already.
+impl CallSender {
+    /// Queues a message. It is written after one piece of each message that waits already.
     pub fn push(&mut self, kind: Kind, call: u32, bytes: Vec<u8>) {
         let waiting = Waiting { kind, bytes, sent: 0 };
         self.held += waiting.cost();
@@ -53,8 +53,8 @@ impl Sender {
         self.waiting.contains_key(&call)
     }
 
-    /// Forgets what has not been written of a message; whether the other side has heard of it, and
-    /// has to be told.
+    /// Drops the unwritten part of a message. Returns whether some of it was written, so that the
+    /// other side has to be notified.
     pub fn withdraw(&mut self, call: u32) -> bool {
         match self.waiting.remove(&call) {
             Some(waiting) => {
@@ -65,7 +65,7 @@ impl Sender {
         }
     }
 
-    /// What to write next; empty when nothing waits.
+    /// The bytes to write next; empty if nothing waits.
     pub fn bytes(&mut self) -> &[u8] {
         if self.written == self.piece.len() {
             self.next_piece();
@@ -78,12 +78,12 @@ impl Sender {
         self.written = (self.written + count).min(self.piece.len());
     }
 
-    /// Bytes that messages which wait cost.
+    /// The cost of waiting messages, in bytes.
     pub fn held(&self) -> u64 {
         self.held
     }
 
-    /// Whether all is written.
+    /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.written == self.piece.len()
     }
@@ -100,7 +100,7 @@ impl Sender {
         let left = waiting.bytes.len() - waiting.sent;
         let length = left.min(PIECE_MAX);
         let (first, last) = (waiting.sent == 0, length == left);
-        let header = Header { kind: waiting.kind, first, last, call, length };
+        let header = PieceHeader { kind: waiting.kind, first, last, call, length };
         self.piece.reserve(HEADER + length);
         self.piece.extend_from_slice(&header.encode());
         self.piece.extend_from_slice(&waiting.bytes[waiting.sent..waiting.sent + length]);
@@ -118,7 +118,7 @@ impl Sender {
 mod tests {
     use super::*;
 
-    fn written(sender: &mut Sender) -> Vec<u8> {
+    fn written(sender: &mut CallSender) -> Vec<u8> {
         let bytes = sender.bytes().to_vec();
         sender.advance(bytes.len());
         bytes
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_short_message_waits_for_one_piece_of_a_long_one() {
-        let mut sender = Sender::default();
+        let mut sender = CallSender::default();
         sender.push(Kind::Request, 1, alloc::vec![7; 3 * PIECE_MAX]);
         assert_eq!(written(&mut sender)[..5], [0x81, 0, 0, 0, 1]);
         sender.push(Kind::Request, 2, b"ab".to_vec());
@@ -138,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_which_nobody_has_heard_is_simply_dropped() {
-        let mut sender = Sender::default();
+    fn an_unsent_request_is_dropped_silently() {
+        let mut sender = CallSender::default();
         sender.push(Kind::Request, 1, alloc::vec![7; PIECE_MAX + 1]);
         sender.push(Kind::Request, 2, Vec::new());
         assert!(!sender.withdraw(2));
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_message_that_takes_the_place_of_another_one_costs_what_it_has() {
-        let mut sender = Sender::default();
+        let mut sender = CallSender::default();
         sender.push(Kind::Answer, 1, alloc::vec![7; 1000]);
         sender.push(Kind::Answer, 1, alloc::vec![7; 10]);
         assert_eq!(sender.held(), 10 + MESSAGE_COST);

@@ -1,4 +1,4 @@
-//! CBOR for the project's own types, and the envelope `[kind, body]` that all messages share.
+//! CBOR for the project's own types, and the envelope `[kind, body]` of all messages.
 
 use crate::key::Key;
 use crate::name::Name;
@@ -11,7 +11,7 @@ use minicbor::decode::Error;
 use minicbor::encode::Write;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// A message, preface or answer could not be read.
+/// A message, preface or answer could not be decoded.
 #[derive(Debug)]
 pub struct DecodeError(Error);
 
@@ -51,12 +51,12 @@ pub(super) fn body<'b, T: Decode<'b, ()>>(mut decoder: Decoder<'b>) -> Result<T,
     }
 }
 
-/// A frame that holds `[kind, body]`, its length in front.
+/// A frame that holds `[kind, body]`, with its length in front.
 pub(super) fn frame(kind: u64, body: &impl Encode<()>) -> Vec<u8> {
     let mut bytes = Vec::from([0; super::LENGTH_BYTES]);
     let mut encoder = Encoder::new(&mut bytes);
-    // Writing to a `Vec` cannot fail; were it to, the frame would be short and the peer would say
-    // so.
+    // Writing to a `Vec` cannot fail. If it did, the frame would be short and the peer would report
+    // it.
     let _ = encoder.array(2).and_then(|e| e.u64(kind)).and_then(|e| e.encode(body));
     let length = u32::try_from(bytes.len() - super::LENGTH_BYTES).unwrap_or(u32::MAX);
     bytes[..super::LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
@@ -96,7 +96,7 @@ impl<'b, C> Decode<'b, C> for Name {
     }
 }
 
-/// How a reason lies in a message: who, code, text.
+/// The encoding of a reason: who gave it, code, text.
 #[derive(Encode, Decode)]
 #[cbor(map)]
 struct WireReason<'a> {

@@ -1,6 +1,6 @@
-//! Fields of messages that are checked when they are read: addresses, and names of unix sockets.
+//! Fields of messages that are checked when they are decoded: addresses, and names of unix sockets.
 
-use crate::address::{Heard, Shareable};
+use crate::address::{ReceivedAddress, Shareable};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,16 +11,16 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 /// Addresses in one field: a machine has few, and a peer must not make us dial many.
 pub const ADDRESSES_MAX: usize = 8;
 
-/// Bytes of all addresses in one field together, so that they fit into a preface or an answer.
+/// Bytes of all addresses of one field together, so that they fit into a preface or an answer.
 const TEXT_MAX: usize = 2048;
 
-/// Addresses that mean something on other machines. What else a peer names is not heard.
+/// Addresses that are valid on other machines. Others that a peer sends are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(pub Vec<Shareable>);
 
 /// The name of a unix socket in the folder that all processes of one user on one machine share.
 ///
-/// A message never holds a path: so a peer can name no file of ours but one in that folder.
+/// A message never holds a path, so a peer can only name files in that folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SocketName(String);
 
@@ -40,12 +40,12 @@ impl SocketName {
     }
 }
 
-/// What proves that a direct connection was mediated. It works once.
+/// Proves that a direct connection was mediated. It works once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub [u8; 32]);
 
 impl fmt::Debug for Ticket {
-    /// Who sees a log must not be able to use it.
+    /// A reader of the log must not be able to use the ticket.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ticket")
     }
@@ -111,7 +111,7 @@ impl<C> Encode<C> for Addresses {
 impl<'b, C> Decode<'b, C> for Addresses {
     fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, Error> {
         let mut heard = Vec::new();
-        for address in d.array_iter_with::<C, Heard>(ctx)? {
+        for address in d.array_iter_with::<C, ReceivedAddress>(ctx)? {
             heard.extend(address?.0);
         }
         heard.truncate(ADDRESSES_MAX);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_this_machine_are_not_heard_from_others() {
+    fn device_scope_addresses_of_a_peer_are_ignored() {
         let said = ["net:127.0.0.1:22~shs", "unix:/run/x", "net:10.1.1.1:8008~shs", "no address"];
         let Addresses(heard) = minicbor::decode(&minicbor::to_vec(said).unwrap()).unwrap();
         let heard: Vec<String> = heard.iter().map(ToString::to_string).collect();

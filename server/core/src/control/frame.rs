@@ -1,4 +1,4 @@
-//! Length-prefixed frames: how a control message, a preface or an answer is cut out of a stream.
+//! Length-prefixed frames: how control messages, prefaces and answers are delimited in a stream.
 
 use alloc::vec::Vec;
 
@@ -10,14 +10,14 @@ pub const LENGTH_BYTES: usize = 4;
 pub struct FrameTooLong {
     /// The length that the peer announced, in bytes.
     pub announced: u32,
-    /// The most that this reader takes, in bytes.
+    /// The most that this reader accepts, in bytes.
     pub limit: usize,
 }
 
-/// The body of a frame: borrowed when it arrived in one piece.
+/// The body of a frame, borrowed if it arrived in one piece.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// The whole frame lay in the input.
+    /// The whole frame was in the input.
     Borrowed(&'a [u8]),
     /// The frame arrived in pieces.
     Owned(Vec<u8>),

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use minicbor::{Decode, Encode};
 
-/// What a process is to the server that it speaks to.
+/// The role of a process towards its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Role {
@@ -33,10 +33,10 @@ pub struct Hello {
     /// Version of the protocol; see [`PROTOCOL`](super::PROTOCOL).
     #[n(1)]
     pub protocol: u64,
-    /// What the sender is.
+    /// The role of the sender.
     #[n(2)]
     pub role: Role,
-    /// Who the sender is. Proved by `shs`, a mere claim over `noauth`.
+    /// The key of the sender. Proved by `shs`, only a claim over `noauth`.
     #[n(3)]
     pub key: Key,
     /// The sender's name, for people.
@@ -51,13 +51,13 @@ pub struct Hello {
     /// The release of the sender's software, for people.
     #[n(7)]
     pub software: Option<String>,
-    /// The address from which the receiver's connection came, where that means something elsewhere.
-    /// Nobody says it yet.
+    /// The address from which the receiver's connection came, if it is valid elsewhere. Not sent
+    /// yet.
     #[n(8)]
     pub seen: Option<Addresses>,
 }
 
-/// One plugin as a peer is told of it.
+/// A plugin as it is announced to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Announced {
@@ -67,10 +67,11 @@ pub struct Announced {
     /// The plugin's version.
     #[n(2)]
     pub version: Version,
-    /// The server that has it, where that is not the sender: a server tells its hosts of all.
+    /// The server of the plugin, if it is not the sender: a server announces all plugins to its
+    /// hosts.
     #[n(3)]
     pub server: Option<Key>,
-    /// What a host asks its server to know of the plugin.
+    /// What a host registers for the plugin.
     #[n(4)]
     pub registration: Option<Registration>,
     /// The offer: plugins of these names are to be connected to it, if the receiver has them.
@@ -85,7 +86,7 @@ impl Announced {
     }
 }
 
-/// What a host tells its server of a plugin beside its name and version.
+/// What a host registers for a plugin, besides name and version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Registration {
@@ -104,18 +105,18 @@ pub struct Registration {
     /// What it may do beyond the default, in the words of the configuration.
     #[n(5)]
     pub allow: Vec<String>,
-    /// The unix socket on which its host takes direct connections.
+    /// The unix socket on which its host accepts direct connections.
     #[n(6)]
     pub socket: Option<SocketName>,
-    /// The TCP addresses on which its host takes direct connections.
+    /// The TCP addresses on which its host accepts direct connections.
     #[n(7)]
     pub net: Option<Addresses>,
-    /// The port on loopback on which its host takes direct connections.
+    /// The port on loopback on which its host accepts direct connections.
     #[n(8)]
     pub loopback: Option<u16>,
 }
 
-/// A plugin that is used, and the least version that will do.
+/// A plugin that is used, and the least version that suffices.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Use {
@@ -143,7 +144,7 @@ pub struct Withdrawn {
     /// Their names.
     #[n(1)]
     pub names: Vec<Name>,
-    /// The server that had them, where that is not the sender.
+    /// The server that had them, if it is not the sender.
     #[n(2)]
     pub server: Option<Key>,
 }
@@ -178,21 +179,22 @@ pub struct Unknown {
     pub kind: u64,
 }
 
-/// Whether a plugin of the sender has to do with one of the receiver.
+/// Whether the sender has a use for the link.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Wanted {
-    /// It has, or the sender keeps the link whatever it serves.
+    /// It has: a plugin of the sender uses or invites one of the receiver, or the sender keeps the
+    /// link.
     #[n(1)]
     pub wanted: bool,
 }
 
-/// Servers that are linked to the sender, told to its hosts. The first one says that a host knows
-/// by now all that its server does.
+/// Servers that are linked to the sender, told to its hosts. The first one of a link says that the
+/// host's directory is complete.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Linked {
-    /// Each with its name.
+    /// The servers, with their names.
     #[n(1)]
     pub servers: Vec<Server>,
     /// Where the sender can be reached.
@@ -200,7 +202,7 @@ pub struct Linked {
     pub addresses: Option<Addresses>,
 }
 
-/// A server, as people and programs call it.
+/// A server: its key and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Server {
@@ -212,7 +214,7 @@ pub struct Server {
     pub name: String,
 }
 
-/// A link of the sender ended, or one that a plugin of the receiver wanted did not come about.
+/// A link of the sender ended, or one that a plugin of the receiver wanted could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Unlinked {
@@ -222,7 +224,7 @@ pub struct Unlinked {
     /// Why.
     #[n(2)]
     pub reason: Reason,
-    /// The only plugin that is to be told: it wanted the link.
+    /// Only this plugin is notified: it wanted the link.
     #[n(3)]
     pub plugin: Option<Name>,
 }
@@ -234,7 +236,7 @@ pub struct OpenLink {
     /// The plugin.
     #[n(1)]
     pub plugin: Name,
-    /// Where to, with the key that is expected there.
+    /// The address, with the key that is expected there.
     #[n(2)]
     pub address: String,
 }
@@ -251,7 +253,7 @@ pub struct CloseLink {
     pub server: Key,
 }
 
-/// A plugin that the receiving host has announced cannot be taken.
+/// The sender does not accept a plugin that the receiving host has announced.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Rejected {
@@ -273,7 +275,7 @@ pub struct Expect {
     /// The plugin that is wanted.
     #[n(2)]
     pub to: Name,
-    /// Who wants it.
+    /// The caller.
     #[n(3)]
     pub from: Origin,
     /// The key of the caller's process.
@@ -288,7 +290,7 @@ pub struct Expect {
     pub calls: bool,
 }
 
-/// A channel of a plugin of the sending host, or a route of it, did not work.
+/// A channel of a plugin of the sending host failed, or one of its routes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Tried {
@@ -304,15 +306,15 @@ pub struct Tried {
     /// The route.
     #[n(4)]
     pub route: Route,
-    /// Why it did not work.
+    /// Why it failed.
     #[n(5)]
     pub reason: Reason,
 }
 
-/// A channel of a plugin of the sending host goes over a connection of its own, or has ended.
+/// A channel of a plugin of the sending host has its own connection, or has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Direct {
+pub struct DirectChannel {
     /// The plugin that opened it.
     #[n(1)]
     pub from: Name,
@@ -341,7 +343,7 @@ macro_rules! messages {
         }
 
         impl Message {
-            /// The message as a frame, its length in front.
+            /// The message as a frame, with its length in front.
             pub fn frame(&self) -> Vec<u8> {
                 match self {
                     $(Message::$variant(inner) => frame($kind, inner),)*
@@ -378,20 +380,20 @@ messages! {
     7 Wanted,
     /// Servers that are linked to the sender, told to its hosts.
     8 Linked,
-    /// A link ended or did not come about, told to hosts.
+    /// A link ended or could not be made, told to hosts.
     9 Unlinked,
     /// A plugin of a host wants a link.
     10 OpenLink,
     /// A plugin of a host ends a link.
     11 CloseLink,
-    /// A plugin that a host announced cannot be taken.
+    /// A plugin that a host announced is not accepted.
     12 Rejected,
-    /// A direct connection is to be expected, told to hosts.
+    /// A direct connection is expected, told to hosts.
     13 Expect,
-    /// What a host's plugin tried in vain.
+    /// A route or channel of a host's plugin failed.
     14 Tried,
     /// A host's plugin has a channel that does not pass through its server.
-    15 Direct,
+    15 DirectChannel,
 }
 
 #[cfg(test)]
@@ -447,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_skipped_and_unknown_kinds_are_told() {
+    fn unknown_fields_are_skipped_and_unknown_kinds_reported() {
         // [6, {1: 99, 77: "new"}]
         let newer = [0x82, 6, 0xa2, 1, 0x18, 99, 0x18, 77, 0x63, b'n', b'e', b'w'];
         let message = Message::decode(&newer).expect("a newer message");

@@ -1,5 +1,5 @@
-//! What servers say to each other beside the bytes of channels: frames, control messages and the
-//! first bytes of a stream. PROTOCOL.md describes the same for a second implementation.
+//! Everything that servers send each other besides the bytes of channels: frames, control messages
+//! and the first bytes of a stream. PROTOCOL.md describes the same for a second implementation.
 
 mod codec;
 mod fields;
@@ -11,8 +11,8 @@ pub use codec::DecodeError;
 pub use fields::{ADDRESSES_MAX, Addresses, SocketName, Ticket};
 pub use frame::{Frame, FrameReader, FrameTooLong, LENGTH_BYTES};
 pub use message::{
-    Announced, CloseLink, Closing, Direct, Expect, Goodbye, Hello, Linked, Message, OpenLink,
-    Plugins, Registration, Rejected, Role, Server, Tried, Unknown, Unlinked, Use, Wanted,
+    Announced, CloseLink, Closing, DirectChannel, Expect, Goodbye, Hello, Linked, Message,
+    OpenLink, Plugins, Registration, Rejected, Role, Server, Tried, Unknown, Unlinked, Use, Wanted,
     Withdrawn,
 };
 pub use preface::{Answer, At, Invitation, Origin, Preface, Presented, Purpose, Request};

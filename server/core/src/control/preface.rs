@@ -1,4 +1,4 @@
-//! The first bytes of a stream: what it is for, and the answer.
+//! The first bytes of a stream: its purpose, and the answer.
 
 use super::codec::{DecodeError, body, frame, open_envelope};
 use super::fields::{Addresses, SocketName, Ticket};
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use minicbor::decode::Error;
 use minicbor::{Decode, Encode};
 
-/// A channel's caller: who opened it.
+/// The caller of a channel: the plugin that opened it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Origin {
@@ -22,7 +22,7 @@ pub struct Origin {
     /// Its version.
     #[n(2)]
     pub version: Version,
-    /// Its server, where that is not the sender's own: a server tells it its hosts.
+    /// Its server, if it is not the sender's own: a server tells its hosts.
     #[n(3)]
     pub server: Option<Key>,
 }
@@ -34,54 +34,53 @@ impl Origin {
     }
 }
 
-/// A channel that is wanted.
+/// A request for a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Request {
-    /// The plugin that is wanted.
+    /// The wanted plugin.
     #[n(1)]
     pub to: Name,
-    /// The least version that will do.
+    /// The least version that suffices.
     #[n(2)]
     pub least: Version,
-    /// Who wants it.
+    /// The caller.
     #[n(3)]
     pub from: Origin,
-    /// The server where it is wanted: a host tells its server.
+    /// The server where it is wanted: sent by a host to its server.
     #[n(4)]
     pub server: Option<Key>,
-    /// How the channel's bytes will have travelled, where that is not `link`: a server tells its
-    /// host.
+    /// The route of the whole path, if it is not `link`: sent by a server to its host.
     #[n(5)]
     pub route: Option<Route>,
-    /// Where the caller is, when it does not run inline: a server tells another one.
+    /// Where the caller is, if it does not run inline: sent by a server to another one.
     #[n(6)]
     pub at: Option<At>,
     /// The caller was invited to a direct connection, and wants the same channel through the
     /// servers.
     #[n(7)]
     pub ticket: Option<Ticket>,
-    /// The caller takes no invitation.
+    /// The caller accepts no invitation.
     #[n(8)]
     #[cbor(default)]
     pub stays: bool,
-    /// What the bytes will be. The kind of the preface says it.
+    /// The purpose of the channel. The kind of the preface encodes it.
     #[cbor(skip)]
     pub purpose: Purpose,
 }
 
-/// What the bytes of a channel are.
+/// The purpose of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// What the two plugins tell each other.
+    /// Bytes between the two plugins.
     #[default]
     Channel,
-    /// Calls of the one to the other.
+    /// Calls of the caller to the other plugin.
     Calls,
 }
 
 impl Request {
-    /// A plugin of the receiver is wanted by one of the sender that runs inline.
+    /// A request of an inline plugin of the sender for a plugin of the receiver.
     pub fn new(to: Name, least: Version, from: Origin) -> Request {
         let (server, route, at, ticket) = (None, None, None, None);
         Request {
@@ -113,11 +112,11 @@ pub struct At {
     pub seen: Option<Addresses>,
 }
 
-/// What a caller needs to make a direct connection to the process of the plugin that it wants.
+/// What a caller needs for a direct connection to the process of the wanted plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Invitation {
-    /// What it presents there.
+    /// The ticket to present there.
     #[n(1)]
     pub ticket: Ticket,
     /// The routes to try, in order; the last one goes through the servers.
@@ -135,13 +134,13 @@ pub struct Invitation {
     /// The address from which its own link comes.
     #[n(6)]
     pub seen: Option<Addresses>,
-    /// Its port on loopback. It is heard from the caller's own server only, which knows for sure
+    /// Its port on loopback. Only the caller's own server may send it, because that server is sure
     /// that both processes are on its machine.
     #[n(7)]
     pub loopback: Option<u16>,
 }
 
-/// What is presented first on a direct connection.
+/// The first frame on a direct connection.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Presented {
@@ -153,7 +152,7 @@ pub struct Presented {
     pub route: Route,
 }
 
-/// What a stream is for: its creator's first frame.
+/// The purpose of a stream: its creator's first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preface {
     /// A channel to a plugin of the receiver, or a stream of calls to it.
@@ -172,9 +171,9 @@ pub enum Preface {
 /// The receiver's first frame on a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The stream's bytes follow; and how they travel, where that is not `link`.
+    /// The stream's bytes follow. The route, if it is not `link`.
     Accept(Option<Route>),
-    /// The stream ends; a direct connection shall take its place.
+    /// The stream ends; a direct connection replaces it.
     Direct(Box<Invitation>),
     /// The stream ends.
     Refuse(Reason),
@@ -215,7 +214,7 @@ impl Preface {
         Preface::Channel(Box::new(request))
     }
 
-    /// The preface as a frame, its length in front.
+    /// The preface as a frame, with its length in front.
     pub fn frame(&self) -> Vec<u8> {
         match self {
             Preface::Channel(request) => match request.purpose {
@@ -243,12 +242,12 @@ impl Preface {
 }
 
 impl Answer {
-    /// Accepts a channel that travels so.
+    /// Accepts a channel with this route.
     pub fn accept(route: Option<Route>) -> Answer {
         Answer::Accept(route.filter(|route| *route != Route::Link))
     }
 
-    /// The answer as a frame, its length in front.
+    /// The answer as a frame, with its length in front.
     pub fn frame(&self) -> Vec<u8> {
         match self {
             Answer::Accept(route) => frame(ACCEPT, &WireAccept { route: *route }),

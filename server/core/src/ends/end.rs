@@ -1,4 +1,4 @@
-//! One end of a channel: who owns it, to which end it is joined, and its accounts.
+//! One end of a channel: its owner, the end to which it is joined, and its accounts.
 
 use super::Inbox;
 use super::flags::{Flag, Flags};
@@ -12,7 +12,7 @@ use crate::route::Route;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-/// Who gives to an end, and is told what comes out of it.
+/// The owner of an end: it writes to the end and reads from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// A plugin of this process.
@@ -21,19 +21,19 @@ pub(crate) enum Owner {
     Stream(ConnId, StreamId),
 }
 
-/// How far the opening of a channel has come, as this end sees it.
+/// The progress of opening a channel, as this end sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// A plugin opened the channel, and waits for the answer.
     Asking,
-    /// A plugin was told of the channel, and has not answered. The stream that it came on is
-    /// `Asking` for so long.
+    /// A plugin was asked about the channel, and has not answered. The stream on which it arrived
+    /// is `Asking` meanwhile.
     Asked,
     /// Bytes flow.
     Open,
 }
 
-/// Between whom a channel is, and how. Channels between the same two plugins share it.
+/// The two plugins of a channel, and the purpose. Channels between the same two plugins share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ChannelInfo {
     pub(crate) from: (Name, Key),
@@ -46,22 +46,23 @@ pub(crate) struct ChannelInfo {
 pub(crate) struct End {
     pub(super) held: Held,
     pub(crate) peer: Option<EndId>,
-    /// How often its place in the table was used before.
+    /// How often its place in the table was reused.
     pub(super) generation: u32,
-    /// Bytes that the owner took, for which no credit was given back to the other end. It is given
-    /// back before that is a window, and no window can be configured that does not fit.
+    /// Bytes that the owner took, for which no credit was given back to the other end yet. It is
+    /// given back before it amounts to a window, and no larger window can be configured than fits
+    /// here.
     pub(crate) owed: u32,
     pub(crate) flags: Flags,
     pub(crate) phase: Phase,
-    /// What the owner was told and has not taken.
+    /// Bytes that arrived for the owner and that it has not taken.
     pub(crate) inbox: Inbox,
-    /// Bytes that the owner may still give. Of a plugin whose peer is a stream, bymux keeps it.
+    /// Bytes that the owner may still write. For a plugin whose peer is a stream, bymux keeps this.
     pub(crate) allowance: u64,
-    /// Bytes that the owner gave.
+    /// Bytes that the owner wrote.
     pub(crate) given: u64,
-    /// Bytes that the owner was told.
+    /// Bytes that were delivered to the owner.
     pub(crate) told: u64,
-    /// Between whom the channel is. One of its two ends holds it.
+    /// The two plugins of the channel. One of its two ends holds this.
     pub(crate) info: Option<Arc<ChannelInfo>>,
     rare: Option<Box<Rare>>,
 }
@@ -69,32 +70,33 @@ pub(crate) struct End {
 // An idle channel may cost 256 bytes in all layers together, and has two ends.
 const _: () = assert!(size_of::<End>() <= 80);
 
-/// The owner, and of a plugin's end its neighbours among the ends of that plugin.
+/// The owner, and for a plugin's end its neighbours in the list of that plugin's ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Held {
     Plugin { plugin: PluginId, before: Option<EndId>, behind: Option<EndId> },
     Stream(ConnId, StreamId),
 }
 
-/// What most ends do not have.
+/// Fields that most ends do not need.
 #[derive(Debug)]
 pub(crate) struct Rare {
-    /// Of a plugin that waits for the answer to its channel: what it has written so far, which is
-    /// sent again if a direct connection takes the stream's place.
+    /// For a plugin that waits for the answer to its channel: what it has written so far, which is
+    /// sent again if a direct connection replaces the stream.
     pub(crate) early: Inbox,
-    /// The plugin's end that this stream may be joined to, if it is the first one that is accepted.
+    /// The plugin's end to which this stream may be joined, if it is the first one that is
+    /// accepted.
     pub(crate) candidate_of: Option<EndId>,
-    /// A stream that we opened is aborted for this when it is answered: before, the peer might not
-    /// hear the reason.
+    /// A stream that we opened is aborted with this reason once it is answered. Before that, the
+    /// peer might miss the reason.
     pub(crate) aborts_for: Option<Reason>,
     /// The plugin that joined this end to its peer, and answers for it.
     pub(super) through: Option<PluginId>,
     /// The end to which this one is joined as soon as both are accepted. Until then, neither is
-    /// told anything but its end.
+    /// notified of anything but its end.
     pub(crate) join_to: Option<Handle>,
-    /// By how many bytes the window is larger than a window is at first.
+    /// By how many bytes the window has grown.
     pub(crate) widened: u64,
-    /// How many of them are on the account of the link that the bytes come from.
+    /// How many of these bytes are charged to the link from which the bytes come.
     pub(crate) grown: u64,
 }
 
@@ -137,7 +139,7 @@ impl End {
         }
     }
 
-    /// What the channel's bytes are.
+    /// The purpose of the channel.
     pub(crate) fn purpose(&self) -> Purpose {
         match self.flags.has(Flag::Calls) {
             true => Purpose::Calls,
@@ -145,13 +147,13 @@ impl End {
         }
     }
 
-    /// What most ends do not have.
+    /// The fields that most ends do not need.
     #[inline]
     pub(crate) fn rare(&self) -> &Rare {
         self.rare.as_deref().unwrap_or(&NOTHING)
     }
 
-    /// Changes what most ends do not have; it takes no memory when nothing of it is left.
+    /// Changes the rare fields; they take no memory if all have their defaults.
     pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Rare) -> T) -> T {
         let mut rare = self.rare.take().unwrap_or_else(|| {
             let (early, candidate_of, aborts_for) = (Inbox::EMPTY, None, None);
@@ -164,7 +166,7 @@ impl End {
         result
     }
 
-    /// Forgets what a plugin wrote before the answer, and gives it.
+    /// Removes and returns what a plugin wrote before the answer.
     pub(crate) fn take_early(&mut self) -> Inbox {
         match self.rare {
             Some(_) => self.change(|rare| core::mem::take(&mut rare.early)),
@@ -178,13 +180,13 @@ impl End {
         self.owed = u32::try_from(owed).unwrap_or(u32::MAX);
     }
 
-    /// Whether the owner may be told what the other end gives.
+    /// Whether what the other end writes may be delivered to the owner.
     #[inline]
     pub(crate) fn is_up(&self) -> bool {
         self.phase == Phase::Open && self.rare().join_to.is_none()
     }
 
-    /// Whether the other side is gone before the plugin has answered.
+    /// Whether the other side ended before the plugin answered.
     pub(crate) fn is_lost(&self) -> bool {
         self.phase == Phase::Asked && self.flags.has(Flag::Ending)
     }
@@ -202,7 +204,7 @@ impl End {
         }
     }
 
-    /// Names the stream of a stream's end, which is known only when the end is in its table.
+    /// Sets the stream of a stream's end, which is known only after the end is in its table.
     pub(crate) fn set_stream(&mut self, of: ConnId, named: StreamId) {
         if let Held::Stream(conn, stream) = &mut self.held {
             (*conn, *stream) = (of, named);

@@ -1,33 +1,33 @@
-//! Facts of an end that are true or not, packed.
+//! Boolean facts of an end, packed.
 
 /// A fact of an end, by its bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum Flag {
-    /// The owner writes no more.
+    /// The owner no longer writes.
     WriteOver = 1 << 0,
-    /// The owner was told that nobody reads what it writes.
+    /// The owner was notified that what it writes is no longer read.
     Stopped = 1 << 1,
-    /// The owner is told no more bytes.
+    /// No more bytes are delivered to the owner.
     ReadOver = 1 << 2,
-    /// The other end writes no more; the owner is told as soon as the inbox is empty.
+    /// The other end no longer writes; the owner is notified as soon as the inbox is empty.
     Closing = 1 << 3,
-    /// The owner's last write was cut short: tell it when there is room.
+    /// The owner's last write was cut short: notify it when there is room.
     WantsRoom = 1 << 4,
     /// Half of the window was used up in one round trip: it may grow.
     ShortWindow = 1 << 5,
     /// A plugin gives credit itself.
     Manual = 1 << 6,
-    /// The last word about this end is on its way to its plugin.
+    /// The last event of this end is on its way to its plugin.
     Ending = 1 << 7,
-    /// The plugin has given this end up, and hears nothing but the last word.
+    /// The plugin has given this end up, and receives only its last event.
     Muted = 1 << 8,
     /// A delivery of the inbox is on its way to the plugin.
     Delivering = 1 << 9,
-    /// StopRead goes out on this stream as soon as the peer has answered: without our reading, it
-    /// could not answer.
+    /// StopRead is sent on this stream as soon as the peer has answered, because without our
+    /// reading it could not answer.
     StopWhenAnswered = 1 << 10,
-    /// It carries calls: what its plugin would be told, the broker is told.
+    /// It carries calls: events that its plugin would receive go to the broker.
     Calls = 1 << 11,
     /// A stream that we opened and whose preface said that no invitation will do as its answer.
     Stays = 1 << 12,
@@ -45,21 +45,21 @@ impl Flags {
         self.0 & flag as u16 != 0
     }
 
-    /// Sets a flag; whether it was not set.
+    /// Sets a flag; returns whether it was clear.
     pub(crate) fn set(&mut self, flag: Flag) -> bool {
         let news = !self.has(flag);
         self.0 |= flag as u16;
         news
     }
 
-    /// Takes a flag back; whether it was set.
+    /// Clears a flag; returns whether it was set.
     pub(crate) fn clear(&mut self, flag: Flag) -> bool {
         let was = self.has(flag);
         self.0 &= !(flag as u16);
         was
     }
 
-    /// Sets a flag if something holds, and takes it back if not.
+    /// Sets a flag if the condition holds, and clears it otherwise.
     pub(crate) fn note(&mut self, flag: Flag, holds: bool) {
         match holds {
             true => self.set(flag),

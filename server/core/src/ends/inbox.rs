@@ -1,4 +1,4 @@
-//! Bytes that an end was told and its owner could not take at once.
+//! Bytes that arrived for an end and that its owner could not take at once.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ pub(crate) struct Inbox(Option<Box<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     bytes: Vec<u8>,
-    /// Bytes at the front that are taken; the rest moves down when half of them are.
+    /// Bytes at the front that are taken. The rest moves down when half of them are.
     taken: usize,
 }
 

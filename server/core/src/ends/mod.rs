@@ -1,7 +1,8 @@
-//! The ends of channels: one table, in which two ends that are joined name each other.
+//! The ends of channels: one table, in which two joined ends refer to each other.
 //!
-//! A channel is two ends that are *joined*: what one end is given, the other is told. This module
-//! holds the table and each end's accounts. What joining, giving and telling do is in the broker.
+//! A channel is two ends that are *joined*: what one end writes is delivered to the other. This
+//! module holds the table and each end's accounts. Joining, writing and delivering are in the
+//! broker.
 
 mod end;
 mod flags;
@@ -19,14 +20,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use end::Held;
 
-/// What a handle names.
+/// The result of looking up a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
-    /// An end that is there.
+    /// An end that exists.
     Live(EndId),
-    /// An end that was there.
+    /// An end that existed.
     Past,
-    /// Nothing that ever was.
+    /// A handle that was never issued.
     Never,
 }
 
@@ -54,11 +55,11 @@ impl Slot {
     }
 }
 
-// A free place costs nothing beside it.
+// A free place has the size of a used one.
 const _: () = assert!(size_of::<Slot>() == size_of::<End>());
 
-/// All ends of one broker. Those of one plugin are chained, so that the end of a plugin costs as
-/// much as its channels, and not as all.
+/// All ends of one broker. Those of one plugin are linked in a list, so that the end of a plugin
+/// costs as much as its own channels, and not as all.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     slots: Pages<Slot, 64>,
@@ -74,10 +75,10 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// How many ends there may be: the ids fit the tag of a stream, whose largest value means none.
+    /// The most ends: their ids fit the tag of a stream, whose largest value means none.
     const MOST: usize = u32::MAX as usize - 1;
 
-    /// Puts an end into the table; `None` when it is full.
+    /// Adds an end to the table; `None` if it is full.
     pub(crate) fn add(&mut self, mut end: End) -> Option<EndId> {
         let id = match self.free {
             Some(id) => id,
@@ -131,7 +132,7 @@ impl Ends {
         Some(end)
     }
 
-    /// Takes an end that is gone out of the chain of its plugin.
+    /// Removes an end from the list of its plugin.
     fn unchain(&mut self, held: Held) {
         let Held::Plugin { plugin, before, behind } = held else { return };
         if let Some(behind) = behind {
@@ -224,7 +225,7 @@ impl Ends {
         }
     }
 
-    /// The end that a handle names, if it is there.
+    /// The end that a handle names, if it exists.
     pub(crate) fn live(&self, handle: Handle) -> Option<&End> {
         match self.lookup(handle) {
             Lookup::Live(id) => self.get(id),

@@ -1,23 +1,23 @@
-//! Between whom channels are, each pair of plugins once, however many channels it has.
+//! The pairs of plugins that have channels, each stored once, however many channels it has.
 
 use super::ChannelInfo;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
-/// Fewer pairs than these are not swept.
+/// With fewer pairs than this, unused pairs are not removed.
 const FEW: usize = 64;
 
-/// The pairs that have a channel, and some that have none any more.
+/// The pairs that have a channel, and some that no longer have one.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     known: BTreeSet<Arc<ChannelInfo>>,
-    /// How many pairs there may be before those without a channel are swept out.
+    /// The number of pairs at which those without a channel are removed.
     sweep_at: usize,
 }
 
 impl Pairs {
-    /// The one copy of a pair. Pairs without channels are swept out when there are twice as many as
-    /// after the last time, so that a channel costs no search for them.
+    /// The shared copy of a pair. Pairs without channels are removed when there are twice as many
+    /// as after the last removal, so that a channel costs no search for them.
     pub(crate) fn share(&mut self, pair: ChannelInfo) -> Arc<ChannelInfo> {
         if let Some(known) = self.known.get(&pair) {
             return known.clone();
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_kept_once_and_no_longer_than_its_channels() {
+    fn a_pair_is_stored_once_and_removed_after_its_channels() {
         let mut pairs = Pairs::default();
         let kept = pairs.share(pair(0));
         assert!(Arc::ptr_eq(&kept, &pairs.share(pair(0))), "a pair was kept twice");

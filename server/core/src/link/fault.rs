@@ -1,4 +1,4 @@
-//! What ends a link: each is the peer's fault, and names the rule.
+//! Why a link ends because of its peer: each fault names the rule that the peer broke.
 
 use crate::bymux::Violation;
 use crate::control::{DecodeError, FrameTooLong};
@@ -24,7 +24,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The reason that the peer and the log are given.
+    /// The reason for the peer and the log.
     pub fn reason(&self) -> Reason {
         let code = match self {
             Fault::Silent => Code::Silent,

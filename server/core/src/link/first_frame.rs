@@ -1,26 +1,26 @@
-//! Streams whose first frame, a preface or an answer, has not arrived whole.
+//! Streams whose first frame, a preface or an answer, has not arrived completely.
 
 use crate::bymux::StreamId;
 use crate::control::{Frame, FrameReader, FrameTooLong, PREFACE_MAX};
 use alloc::collections::BTreeMap;
 
-/// A reader for each stream that is still young.
+/// A frame reader for each stream that still waits for its first frame.
 #[derive(Debug, Default)]
-pub(super) struct YoungStreams {
-    readers: BTreeMap<StreamId, Young>,
+pub(super) struct AwaitingFirstFrame {
+    readers: BTreeMap<StreamId, FirstFrame>,
 }
 
 #[derive(Debug)]
-struct Young {
+struct FirstFrame {
     reader: FrameReader,
-    /// Bytes that the frame has taken so far.
+    /// Bytes that the frame has used so far.
     used: u64,
 }
 
-impl YoungStreams {
+impl AwaitingFirstFrame {
     pub(super) fn add(&mut self, stream: StreamId) {
         let reader = FrameReader::new(PREFACE_MAX);
-        self.readers.insert(stream, Young { reader, used: 0 });
+        self.readers.insert(stream, FirstFrame { reader, used: 0 });
     }
 
     pub(super) fn remove(&mut self, stream: StreamId) {
@@ -31,17 +31,18 @@ impl YoungStreams {
         !self.readers.is_empty() && self.readers.contains_key(&stream)
     }
 
-    /// Takes bytes until the stream's first frame is whole: the frame, and how many bytes it took.
+    /// Takes bytes until the stream's first frame is complete. Returns the frame, and how many
+    /// bytes it used.
     pub(super) fn read<'a>(
         &mut self,
         stream: StreamId,
         input: &mut &'a [u8],
     ) -> Result<Option<(Frame<'a>, u64)>, FrameTooLong> {
-        let Some(young) = self.readers.get_mut(&stream) else { return Ok(None) };
+        let Some(first) = self.readers.get_mut(&stream) else { return Ok(None) };
         let before = input.len();
-        let frame = young.reader.read(input)?;
-        young.used += (before - input.len()) as u64;
-        let used = young.used;
+        let frame = first.reader.read(input)?;
+        first.used += (before - input.len()) as u64;
+        let used = first.used;
         if frame.is_some() {
             self.readers.remove(&stream);
         }

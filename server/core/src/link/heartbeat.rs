@@ -1,11 +1,12 @@
-//! Whether a link is alive, and how long a round trip takes.
+//! Whether a link is alive, and its round-trip time.
 
 use core::time::Duration;
 
-/// Who looks so much later than it wanted to has slept, or was held up by a plugin.
+/// A tick that comes this much later than its deadline means that the machine slept, or a plugin
+/// blocked the loop.
 const ASLEEP: Duration = Duration::from_secs(1);
 
-/// When the peer was last heard, and whether it owes us a pong.
+/// When the peer was last heard from, and whether a pong is missing.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     interval: Duration,
@@ -16,18 +17,18 @@ pub(super) struct Heartbeat {
     round: Round,
 }
 
-/// A stretch of a link's life: while a ping is on its way, or between two of them.
+/// A period of a link's life: the time of one ping, or between two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round(u64);
 
 impl Round {
-    /// Whether a ping is on its way.
+    /// Whether a ping is unanswered.
     pub fn is_measured(self) -> bool {
         !self.0.is_multiple_of(2)
     }
 }
 
-/// What the time asks for.
+/// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Beat {
     /// Nothing.
@@ -67,8 +68,8 @@ impl Heartbeat {
         self.rtt
     }
 
-    /// Silence alone does not kill a link: a ping must have gone unanswered, and for all of its
-    /// time while we were awake. A machine that slept looks at what came before it gives up.
+    /// Silence alone does not end a link: a ping must have gone unanswered for its whole time while
+    /// this process was awake. A machine that slept reads its sockets before it gives up.
     pub(super) fn tick(&mut self, now: Duration) -> Beat {
         let Some(late) = now.checked_sub(self.deadline()) else { return Beat::Nothing };
         match self.ping_sent {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_with_a_ping_on_its_way_does_not_kill_a_link() {
+    fn a_sleep_with_an_unanswered_ping_does_not_end_a_link() {
         let mut heartbeat = Heartbeat::new(SECOND(0), SECOND(10), SECOND(30));
         heartbeat.ping_sent(SECOND(10));
         assert_eq!(heartbeat.tick(SECOND(3600)), Beat::Nothing);
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_the_clock_asks_before_it_gives_up() {
+    fn after_a_clock_jump_the_link_pings_before_it_ends() {
         let mut heartbeat = Heartbeat::new(SECOND(0), SECOND(10), SECOND(30));
         assert_eq!(heartbeat.tick(SECOND(3600)), Beat::Ping);
         heartbeat.ping_sent(SECOND(3600));

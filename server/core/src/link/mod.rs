@@ -1,14 +1,14 @@
 //! One link: bymux with our profile, control messages on stream 0, the first frame of each other
-//! stream, and heartbeats. It knows nothing of plugins, and decides nothing about them.
+//! stream, and heartbeats. It knows nothing about plugins, and decides nothing about them.
 
 mod fault;
+mod first_frame;
 mod heartbeat;
-mod young;
 
 pub use fault::Fault;
 pub use heartbeat::Round;
 
-use crate::bymux::{self, Connection, HIGH_WATER, Outbox, Profile, QUANTUM, Role, StreamId};
+use crate::bymux::{self, Connection, HIGH_WATER, MuxRole, Outbox, Profile, QUANTUM, StreamId};
 use crate::control::{Answer, Closing, FrameReader, MESSAGE_MAX, Message, Preface};
 use crate::limits::{Limits, WINDOW};
 use crate::reason::{Code, Reason};
@@ -16,8 +16,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use core::time::Duration;
+use first_frame::AwaitingFirstFrame;
 use heartbeat::{Beat, Heartbeat};
-use young::YoungStreams;
 
 const CONTROL: StreamId = StreamId::CONTROL;
 
@@ -28,19 +28,19 @@ const CONTROL_CREDIT: u64 = 2 * (MESSAGE_MAX as u64 + 4);
 /// Streams that each side may open at the start.
 pub const GLOBAL_CREDIT: u64 = 65_536;
 
-/// The profile of bymux that every link uses; PROTOCOL.md gives the same numbers.
+/// The bymux profile of every link; PROTOCOL.md gives the same numbers.
 pub const PROFILE: Profile = Profile {
     control_stream: Some(CONTROL_CREDIT),
     global_credit: GLOBAL_CREDIT,
     creator_credit: WINDOW,
 };
 
-/// What a link's bytes meant.
+/// The events in a link's bytes.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Control messages that became complete together.
     Messages(Vec<Message>),
-    /// The peer opened a stream and said what it is for.
+    /// The peer opened a stream and sent its preface.
     Preface {
         /// The stream.
         stream: StreamId,
@@ -74,54 +74,54 @@ pub enum Event<'a> {
         /// The stream's tag.
         tag: u32,
     },
-    /// The peer writes no more to a stream.
+    /// The peer no longer writes to a stream.
     Close {
         /// The stream's tag.
         tag: u32,
     },
-    /// The peer reads no more from a stream.
+    /// The peer no longer reads from a stream.
     StopRead {
         /// The stream's tag.
         tag: u32,
     },
-    /// A stream is over in both directions; its tag is free.
+    /// A stream has ended in both directions; its tag is free.
     Gone {
         /// The stream's tag.
         tag: u32,
     },
 }
 
-/// The tag of a stream that nobody owns: one that was opened and has not said what it is for.
+/// The tag of a stream without an owner: its preface has not arrived.
 pub const NO_TAG: u32 = u32::MAX;
 
 /// One link to a peer.
 #[derive(Debug)]
 pub struct Link {
-    role: Role,
+    role: MuxRole,
     mux: Connection,
     control: FrameReader,
     /// Control messages that may wait for the peer's credit, and packets without credit (pongs,
-    /// grants) that may wait for its socket, in bytes. A peer that lets more pile up does not read
-    /// its link.
+    /// grants) that may wait for its socket, in bytes. A peer that lets more accumulate does not
+    /// read its link.
     outbox_max: usize,
-    /// Credit of the control stream: what the peer still has, and what is to be given back.
+    /// Credit of the control stream: what the peer still has, and what has to be given back.
     control_left: u64,
     control_owed: u64,
     /// Control messages that wait for the peer's credit.
     control_waiting: Vec<u8>,
-    /// The stream whose abortion is the last of `control_waiting`, and those that come behind it.
+    /// The stream of the last abort in `control_waiting`, and the streams whose aborts follow it.
     aborting: Option<StreamId>,
     to_abort: VecDeque<(StreamId, Reason)>,
-    young: YoungStreams,
+    awaiting_first_frame: AwaitingFirstFrame,
     heartbeat: Heartbeat,
-    /// Streams that the peer may still open, and that it may open again because one has gone.
+    /// Streams that the peer may still open, and those to grant again because one has ended.
     streams_left: u64,
     streams_owed: u64,
 }
 
 impl Link {
-    /// A link over a connection that is open. `key` is any number that the peer cannot know.
-    pub fn new(role: Role, now: Duration, limits: &Limits, key: u64) -> Link {
+    /// A link over an open connection. `key` is any number that the peer cannot know.
+    pub fn new(role: MuxRole, now: Duration, limits: &Limits, key: u64) -> Link {
         Link {
             role,
             mux: Connection::new(role, PROFILE, key),
@@ -132,14 +132,14 @@ impl Link {
             control_waiting: Vec::new(),
             aborting: None,
             to_abort: VecDeque::new(),
-            young: YoungStreams::default(),
+            awaiting_first_frame: AwaitingFirstFrame::default(),
             heartbeat: Heartbeat::new(now, limits.heartbeat, limits.dead_after),
             streams_left: GLOBAL_CREDIT,
             streams_owed: 0,
         }
     }
 
-    /// The next event out of `input`, which is advanced; `None` when it is used up.
+    /// The next event in `input`, which is advanced; `None` when it is used up.
     pub fn receive<'a>(
         &mut self,
         now: Duration,
@@ -168,7 +168,9 @@ impl Link {
             bymux::Event::Write { stream, bytes, .. } if stream == CONTROL => {
                 return self.control_bytes(bytes);
             }
-            bymux::Event::Write { stream, tag, bytes } if self.young.holds(stream) => {
+            bymux::Event::Write { stream, tag, bytes }
+                if self.awaiting_first_frame.holds(stream) =>
+            {
                 return self.first_frame(stream, tag, bytes);
             }
             bymux::Event::Write { tag, .. } if tag == NO_TAG => None,
@@ -194,7 +196,7 @@ impl Link {
                 None
             }
             bymux::Event::Gone { stream, tag } => {
-                self.gone(stream);
+                self.stream_ended(stream);
                 Some(Event::Gone { tag })
             }
             bymux::Event::GlobalPong => {
@@ -215,7 +217,7 @@ impl Link {
         Ok((!messages.is_empty()).then_some(Event::Messages(messages)))
     }
 
-    /// Gives credit back for control bytes when there is at least as much to give as the peer has.
+    /// Gives credit back for control bytes once the amount is at least what the peer has.
     fn control_credit(&mut self, used: u64) {
         self.control_owed += used;
         self.control_left = self.control_left.saturating_sub(used);
@@ -233,7 +235,9 @@ impl Link {
         bytes: &'a [u8],
     ) -> Result<Option<Event<'a>>, Fault> {
         let mut rest = bytes;
-        let Some((frame, used)) = self.young.read(stream, &mut rest)? else { return Ok(None) };
+        let Some((frame, used)) = self.awaiting_first_frame.read(stream, &mut rest)? else {
+            return Ok(None);
+        };
         Ok(Some(match tag {
             NO_TAG => {
                 let preface = Preface::decode(frame.as_slice())?;
@@ -246,39 +250,40 @@ impl Link {
     fn opened(&mut self, stream: StreamId) {
         self.streams_left = self.streams_left.saturating_sub(1);
         self.mux.set_tag(stream, NO_TAG);
-        self.young.add(stream);
+        self.awaiting_first_frame.add(stream);
     }
 
-    /// A stream that ends before it said what it is for is simply over; one that ends before it was
-    /// answered is refused.
+    /// A stream that ends before its preface has no effect; one that ends before its answer is
+    /// refused.
     fn closed<'a>(&mut self, stream: StreamId, tag: u32) -> Option<Event<'a>> {
         if tag == NO_TAG {
             self.ignore(stream);
             return None;
         }
         if self.awaits_answer(stream) {
-            self.young.remove(stream);
-            let reason = Reason::server(Code::Refused, "the channel was closed without an answer");
+            self.awaiting_first_frame.remove(stream);
+            let reason =
+                Reason::server(Code::Refused, "the channel was closed before it was answered");
             return Some(Event::Answer { tag, answer: Answer::Refuse(reason), used: 0, rest: &[] });
         }
         Some(Event::Close { tag })
     }
 
-    /// Wants no more of a stream that has not said what it is for.
+    /// Closes a stream whose preface has not arrived.
     pub fn ignore(&mut self, stream: StreamId) {
-        self.young.remove(stream);
+        self.awaiting_first_frame.remove(stream);
         self.mux.close(stream);
         self.mux.stop_read(stream);
     }
 
-    /// Whether a stream that we opened has not been answered.
+    /// Whether a stream that we opened has no answer yet.
     pub fn awaits_answer(&self, stream: StreamId) -> bool {
-        self.role.creates(stream) && self.young.holds(stream)
+        self.role.creates(stream) && self.awaiting_first_frame.holds(stream)
     }
 
-    /// Lets the peer open another stream for each of its own that has gone, many at a time.
-    fn gone(&mut self, stream: StreamId) {
-        self.young.remove(stream);
+    /// Lets the peer open another stream for each of its own that has ended, in batches.
+    fn stream_ended(&mut self, stream: StreamId) {
+        self.awaiting_first_frame.remove(stream);
         if self.role.creates(stream) {
             return;
         }
@@ -305,8 +310,8 @@ impl Link {
         self.control_waiting.len()
     }
 
-    /// Ends a stream in both directions, and says why. The stream ends behind the reason, so that
-    /// the peer cannot take it for one that was closed in order.
+    /// Ends a stream in both directions, with a reason. The stream ends behind the reason, so that
+    /// the peer cannot take it for an orderly end.
     pub fn abort(&mut self, stream: StreamId, reason: Reason) {
         self.to_abort.push_back((stream, reason));
         self.pump_control();
@@ -330,28 +335,27 @@ impl Link {
         }
     }
 
-    /// Opens a stream, whose first frame the caller writes next; `None` when the peer allows no
-    /// more.
+    /// Opens a stream, whose first frame the caller writes next; `None` if the peer allows no more.
     pub fn open(&mut self, tag: u32) -> Option<StreamId> {
         let stream = self.mux.create()?;
         self.mux.set_tag(stream, tag);
-        self.young.add(stream);
+        self.awaiting_first_frame.add(stream);
         Some(stream)
     }
 
-    /// The multiplexer, for all that concerns single streams.
+    /// The multiplexer, for operations on single streams.
     pub fn mux(&mut self) -> &mut Connection {
         &mut self.mux
     }
 
-    /// How many streams that waited for room may go on now: as many as fit with a whole quantum
-    /// each, for what they write comes later. `None` when no stream waits for its turn.
+    /// How many streams that waited for room may continue now: as many as fit with a whole quantum
+    /// each, because they write later. `None` if no stream waits for its turn.
     pub fn turns(&self) -> Option<usize> {
         let free = HIGH_WATER.saturating_sub(self.outbox().len() - self.outbox().control_len());
         self.mux.has_waiting().then_some(free / QUANTUM)
     }
 
-    /// The next stream that waited for room and may go on, the control stream not counted.
+    /// The next stream that waited for room and may continue, without the control stream.
     pub fn next_ready(&mut self) -> Option<(StreamId, u32)> {
         loop {
             match self.mux.next_ready()? {
@@ -361,7 +365,7 @@ impl Link {
         }
     }
 
-    /// The multiplexer, to look at.
+    /// The multiplexer, read-only.
     pub fn mux_ref(&self) -> &Connection {
         &self.mux
     }
@@ -371,12 +375,12 @@ impl Link {
         self.mux.outbox()
     }
 
-    /// Streams that are open, the control stream not counted.
+    /// Open streams, without the control stream.
     pub fn streams(&self) -> usize {
         self.mux.streams()
     }
 
-    /// The last round-trip time that was measured.
+    /// The last measured round-trip time.
     pub fn rtt(&self) -> Option<Duration> {
         self.heartbeat.rtt()
     }
@@ -387,19 +391,19 @@ impl Link {
         self.mux.global_ping();
     }
 
-    /// Sends a ping unless one is on its way.
+    /// Sends a ping unless one is unanswered.
     pub fn measure(&mut self, now: Duration) {
         if !self.heartbeat.round().is_measured() {
             self.ping(now);
         }
     }
 
-    /// Which round trip this is.
+    /// The current round-trip period.
     pub fn round(&self) -> Round {
         self.heartbeat.round()
     }
 
-    /// Does what the time asks for.
+    /// Acts on the current time.
     pub fn tick(&mut self, now: Duration) -> Result<(), Fault> {
         match self.heartbeat.tick(now) {
             Beat::Nothing => Ok(()),
@@ -411,13 +415,13 @@ impl Link {
         }
     }
 
-    /// When [`tick`](Link::tick) has something to do.
+    /// When [`tick`](Link::tick) has to be called next.
     pub fn deadline(&self) -> Duration {
         self.heartbeat.deadline()
     }
 }
 
-/// The event, unless nobody owns its stream.
+/// The event, unless its stream has no owner.
 fn owned(tag: u32, event: Event<'_>) -> Option<Event<'_>> {
     (tag != NO_TAG).then_some(event)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_shs::{Ephemeral, Handshake, Progress, PublicKey, Sealer, Session};
 
-/// How long the whole handshake may take; what other implementations allow as well.
+/// The time for the whole handshake, which other implementations allow as well.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whatever goes wrong in an example ends it with one line.
@@ -61,10 +61,10 @@ pub(crate) fn ephemeral() -> Ephemeral {
 /// Both ends of a pipe, or a socket.
 pub(crate) struct Stream<R, W>(pub(crate) R, pub(crate) W);
 
-/// Finishes a handshake: the session, and what was read behind it.
+/// Completes a handshake; returns the session and the bytes read behind it.
 ///
-/// `output` is what has to be sent first. `admit` decides about a dialler, and `early` seals what a
-/// dialler wants to send right behind message 3.
+/// `output` is sent first. `admit` decides about a dialler. `early` seals the bytes that a dialler
+/// sends right behind message 3.
 pub(crate) fn shake<R: Read, W: Write>(
     mut handshake: Handshake,
     mut output: Vec<u8>,
@@ -84,7 +84,8 @@ pub(crate) fn shake<R: Read, W: Write>(
         let mut rest = &buffer[..length];
         match handshake.receive(&mut rest, &mut output)? {
             Progress::Waiting if output.is_empty() => {}
-            // A message was made just now; the dialler's is message 3, behind which frames may go.
+            // A message was made just now. The dialler's is message 3, behind which frames may
+            // follow.
             Progress::Waiting => {
                 if let Some(sealer) = handshake.sealer() {
                     early(sealer, &mut output)?;
@@ -121,7 +122,7 @@ pub(crate) struct Deadline<'a> {
 }
 
 impl<'a> Deadline<'a> {
-    /// From now on, so long.
+    /// From now on, for this time.
     pub(crate) fn after(socket: &'a TcpStream, time: Duration) -> Deadline<'a> {
         Deadline { socket, until: Instant::now() + time }
     }

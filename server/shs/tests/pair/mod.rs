@@ -23,7 +23,7 @@ impl Random {
         (self.number() % bound as u64) as usize
     }
 
-    /// So many bytes.
+    /// This many bytes.
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.number() as u8).collect()
     }
@@ -62,7 +62,7 @@ pub(crate) fn accept() -> Handshake {
     Handshake::accept(&NETWORK, &acceptor(), ephemeral(4))
 }
 
-/// Gives all of `input` and returns what is sent for it.
+/// Gives all of `input`; returns the bytes that are sent in return.
 pub(crate) fn give(to: &mut Handshake, input: &[u8]) -> Result<(Progress, Vec<u8>), Error> {
     let mut output = Vec::new();
     let mut rest = input;

@@ -78,9 +78,9 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     flips: Vec<u64>,
-    /// Each with as many of its bytes as have come.
+    /// Each with as many of its bytes as have arrived.
     replays: Vec<(Range<u64>, Vec<u8>)>,
-    /// How many bytes have come.
+    /// How many bytes have arrived.
     offset: u64,
 }
 

@@ -3,7 +3,7 @@
 
 use super::{CallId, Outcome};
 use crate::broker::{Broker, Caller, ConnId, PluginId, Target, TimerKey, Told};
-use crate::calls::{Kind, Message, Reader, Sender, Side};
+use crate::calls::{CallMessage, CallReader, CallSender, CallSide, Kind};
 use crate::control::Purpose;
 use crate::ends::Flag;
 use crate::ids::{EndId, Handle};
@@ -38,8 +38,8 @@ pub(crate) struct CallStream {
     /// Whose end it is.
     pub(crate) plugin: PluginId,
     part: Part,
-    sender: Sender,
-    reader: Reader,
+    sender: CallSender,
+    reader: CallReader,
     /// The calls by their numbers on the stream.
     pub(crate) numbers: BTreeMap<u32, CallId>,
     next: u32,
@@ -53,14 +53,14 @@ pub(crate) struct CallStream {
 impl CallStream {
     fn new(plugin: PluginId, part: Part, now: Duration) -> CallStream {
         let side = match part {
-            Part::Caller(_) => Side::Caller,
-            Part::Callee(_) => Side::Callee,
+            Part::Caller(_) => CallSide::Caller,
+            Part::Callee(_) => CallSide::Callee,
         };
         CallStream {
             plugin,
             part,
-            sender: Sender::default(),
-            reader: Reader::new(side),
+            sender: CallSender::default(),
+            reader: CallReader::new(side),
             numbers: BTreeMap::new(),
             next: 0,
             up: false,
@@ -278,15 +278,15 @@ impl Broker {
         }
     }
 
-    fn call_message(&mut self, plugin: PluginId, end: EndId, message: Message) {
+    fn call_message(&mut self, plugin: PluginId, end: EndId, message: CallMessage) {
         let Some(stream) = self.calls.streams.get_mut(&end) else { return };
         let known = |number| stream.numbers.get(&number).copied();
         match (message, &stream.part) {
-            (Message::Whole(Kind::Request, number, bytes), Part::Callee(caller)) => {
+            (CallMessage::Whole(Kind::Request, number, bytes), Part::Callee(caller)) => {
                 let caller = caller.clone();
                 self.take_request(plugin, end, number, caller, bytes);
             }
-            (Message::Whole(Kind::Cancel, number, _), _) => {
+            (CallMessage::Whole(Kind::Cancel, number, _), _) => {
                 let call = known(number);
                 stream.reader.forget(number);
                 stream.sender.withdraw(number);
@@ -294,7 +294,7 @@ impl Broker {
                     self.call_abandoned(call);
                 }
             }
-            (Message::Whole(kind, number, bytes), _) => {
+            (CallMessage::Whole(kind, number, bytes), _) => {
                 if let Some(call) = known(number) {
                     // An answer that did not wait for the end of its request.
                     let early = stream.sender.waits(number);
@@ -304,7 +304,7 @@ impl Broker {
                     }
                 }
             }
-            (Message::TooMuch(kind, number), _) => {
+            (CallMessage::TooMuch(kind, number), _) => {
                 let call = known(number);
                 let text = "it is longer than the limit, or there is no room for it";
                 let reason = self.limit_reached(Limit::CallSize, text);

@@ -46,12 +46,12 @@ impl Broker {
                 Message::OpenLink(_)
                 | Message::CloseLink(_)
                 | Message::Tried(_)
-                | Message::Direct(_),
+                | Message::DirectChannel(_),
             ) if !is_host => {
                 self.violation(id, "only hosts say this, to their server");
             }
             (_, Message::Tried(tried)) => self.host_tried(tried),
-            (_, Message::Direct(direct)) => self.host_has_direct(id, direct),
+            (_, Message::DirectChannel(direct)) => self.host_has_direct(id, direct),
             (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
             (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
             (

@@ -116,7 +116,8 @@ impl Broker {
         let caller = Caller { name: from.name, version: from.version, server: server.key };
         let seen = at.and_then(|at| at.seen);
         // Who may not see a plugin gets the same answer as for a name that nobody has.
-        let unknown = || Reason::server(Code::UnknownPlugin, format!("nobody here has {to}"));
+        let unknown =
+            || Reason::server(Code::UnknownPlugin, format!("no plugin {to} is known here"));
         let plugin = self
             .registry
             .running(&to)

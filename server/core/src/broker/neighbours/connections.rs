@@ -4,7 +4,7 @@ use crate::broker::registry::offers::Offers;
 use crate::broker::{
     Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, Step, TimerKey, Told,
 };
-use crate::bymux::{Role as MuxRole, StreamId};
+use crate::bymux::{MuxRole, StreamId};
 use crate::control::{Message, Preface, Presented, Role};
 use crate::ids::EndId;
 use crate::key::Key;
@@ -190,8 +190,8 @@ impl Broker {
     pub(crate) fn do_connected(&mut self, opening: Opening) -> ConnId {
         let Opening { how, grants, address, security, from, process } = opening;
         let role = match how {
-            Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Proactive,
-            Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Reactive,
+            Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Dialler,
+            Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Acceptor,
         };
         let id = self.conns.number();
         match how {

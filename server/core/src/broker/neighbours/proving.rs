@@ -7,7 +7,7 @@ use crate::control::Role;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
-use crate::wire::{Heard, Wire};
+use crate::wire::{Wire, WireEvent};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -117,16 +117,16 @@ impl Broker {
             && let Wire::Secured(secured) = &mut conn.wire
         {
             match secured.open(&mut input, plain) {
-                Ok(Heard::Waiting) => break,
-                Ok(Heard::Asks(key)) => {
+                Ok(WireEvent::Waiting) => break,
+                Ok(WireEvent::Asks(key)) => {
                     self.judge_caller(id, key);
                     if self.holds_back(id, input) {
                         break;
                     }
                 }
-                Ok(Heard::Admitted) => self.is_admitted(id),
+                Ok(WireEvent::Admitted) => self.is_admitted(id),
                 // The end of the transport follows; bytes that do are an error.
-                Ok(Heard::Goodbye) => {}
+                Ok(WireEvent::Goodbye) => {}
                 Err(error) => {
                     let shaking = conn.phase == ConnPhase::Shaking;
                     let code =

@@ -6,7 +6,7 @@ use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, Expose, PluginId, PluginState};
-use crate::control::{Direct, Message, Role, Tried};
+use crate::control::{DirectChannel, Message, Role, Tried};
 use crate::directory::Wanted;
 use crate::ends::ChannelInfo;
 use crate::key::Key;
@@ -104,15 +104,18 @@ impl Broker {
             && info.route.is_direct()
         {
             let (from, (to, server), route) = (info.from.0.clone(), info.to.clone(), info.route);
-            self.send(uplink, &Message::Direct(Direct { from, to, server, route, ended }));
+            self.send(
+                uplink,
+                &Message::DirectChannel(DirectChannel { from, to, server, route, ended }),
+            );
         }
     }
 
     /// A host tells of a channel that does not pass through this server.
-    pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: Direct) {
+    pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: DirectChannel) {
         let most = self.settings.limits.channels;
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Direct { from, to, server, route, ended } = direct;
+        let DirectChannel { from, to, server, route, ended } = direct;
         let channel = (from, to, server, route);
         let known = conn.directs.get(&channel).copied();
         let count = match (known, ended) {
