@@ -279,7 +279,7 @@ unsafe fn enter<P: Plugin, R>(
     plugin: *mut (),
     callback: impl FnOnce(&mut P, &Host) -> R,
 ) -> Result<R, Status> {
-    // SAFETY: `start::<P>` boxed it, and the caller says that nobody else uses it now.
+    // SAFETY: `start::<P>` boxed it, and the caller promises that it is not used elsewhere now.
     let Running { host, plugin } = unsafe { &mut *plugin.cast::<Running<P>>() };
     guard(|| callback(plugin, host)).map_err(|message| panicked(host, &message))
 }

@@ -21,7 +21,7 @@ pub struct Reason {
     text: String,
 }
 
-/// Who gave a reason.
+/// The giver of a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
     /// The plugin at the other end, or this one.
@@ -55,7 +55,7 @@ impl Reason {
         Self { by, code: Cow::Owned(code.to_owned()), text: cut(text.to_owned()) }
     }
 
-    /// Who gave it.
+    /// The giver of the reason.
     #[must_use]
     pub fn by(&self) -> By {
         self.by

@@ -1,4 +1,4 @@
-//! The file with a server's secret key: reading it, and making it once; nothing is proved here.
+//! The file with a server's secret key: reading it, and making it once. Keys are proved elsewhere.
 
 use crate::secret_page::SecretPage;
 use base64ct::{Base64, Encoding};
@@ -25,16 +25,16 @@ pub struct SecretKey {
     identity: Identity,
 }
 
-/// Whether a key file was there.
+/// Whether a key file existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was.
+    /// It existed.
     Found,
-    /// It has just been made.
+    /// It was made just now.
     Made,
 }
 
-/// Why a key file is of no use: the file, and what to do.
+/// Why a key file cannot be used: the file, and what to do.
 #[derive(Debug)]
 pub struct KeyFileError {
     file: PathBuf,
@@ -71,11 +71,11 @@ impl SecretKey {
         &self.identity
     }
 
-    /// Reads a key file. A file that others may read is refused: its secret may be known.
+    /// Reads a key file. A file that others may read is refused, because its secret may be known.
     pub fn read(file: &Path) -> Result<SecretKey, KeyFileError> {
         let wrong = |why: String| KeyFileError { file: file.into(), why };
         let failed = |error: io::Error| wrong(format!("cannot be read: {error}"));
-        // A fifo must not hold us up, and a folder can be opened: look first at what it is.
+        // A fifo would block, and a folder can be opened, so the type is checked first.
         if !std::fs::metadata(file).map_err(failed)?.is_file() {
             return Err(wrong("not a file; name another one".into()));
         }
@@ -101,7 +101,7 @@ impl SecretKey {
     }
 
     /// Reads a key file, or makes it with mode 0600 if there is none. Never overwrites anything,
-    /// also when two processes do this at the same moment.
+    /// even if two processes do this at the same moment.
     pub fn read_or_make(file: &Path) -> Result<(SecretKey, Origin), KeyFileError> {
         if std::fs::symlink_metadata(file).is_err() {
             match make(file) {

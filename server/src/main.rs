@@ -1,4 +1,4 @@
-//! The binary: hands everything to the library.
+//! The binary: passes everything to the library.
 
 fn main() -> std::process::ExitCode {
     trunkline::cli::main()

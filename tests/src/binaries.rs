@@ -32,7 +32,7 @@ pub fn shs_example(name: &str) -> PathBuf {
     BUILT.get_or_init(|| build(&["--examples"])).join("examples").join(name)
 }
 
-/// Cargo's target folder, in which tests may keep what is slow to get.
+/// Cargo's target folder, in which tests may keep files that are slow to get.
 ///
 /// # Panics
 ///
@@ -43,7 +43,7 @@ pub fn target_folder() -> PathBuf {
     test.ancestors().nth(3).expect("a test lies in TARGET/PROFILE/deps").to_path_buf()
 }
 
-/// The folder into which cargo puts what it makes.
+/// The folder into which cargo puts its results.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build(&[]))

@@ -1,11 +1,11 @@
-//! Builds the plugins that tests need: broken ones, and some for an API that is not ours.
+//! Builds the plugins that tests need: broken ones, and some for another version of the API.
 //!
 //! A build copies the plugin API and the fixtures into a workspace of its own below `target`,
 //! edits the text of the API where the fixture wants another one, and runs cargo without the
 //! network. It is done once for each state of the sources, whichever test comes first; a lock
 //! keeps the others waiting, in other processes too.
 
-// A test without its fixtures must not go on.
+// A test without its fixtures must fail.
 #![allow(clippy::expect_used)]
 
 mod edits;
@@ -22,7 +22,7 @@ use edits::Edit;
 /// The folder of the program that hosts plugins, with the server's own loader.
 const PROBE: &str = "tests/fixtures/probe";
 
-/// Which API a fixture is built for.
+/// The API that a fixture is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     /// The one in `plugin-api`.
@@ -74,7 +74,7 @@ impl Api {
         }
     }
 
-    /// How its text differs from ours.
+    /// The edits that make its text from ours.
     fn edits(self) -> &'static [Edit] {
         match self {
             Self::Ours | Self::PanicAbort => &[],
@@ -184,7 +184,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{} is read: {error}", path.display()))
 }
 
-/// What decides whether something has to be built again.
+/// The inputs that decide whether a rebuild is needed.
 fn hash(sources: &[Source]) -> u64 {
     let mut hasher = DefaultHasher::new();
     sources.hash(&mut hasher);
@@ -192,7 +192,7 @@ fn hash(sources: &[Source]) -> u64 {
     hasher.finish()
 }
 
-/// Writes all files new, so that cargo sees them as changed.
+/// Rewrites all files, so that cargo sees them as changed.
 fn write_workspace(api: Api, workspace: &Path, sources: &[Source]) {
     if workspace.exists() {
         fs::remove_dir_all(workspace).expect("an old workspace can be removed");
@@ -221,13 +221,13 @@ fn build(api: Api, workspace: &Path, target: &Path) {
 
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // Whoever measures or instruments the tests does not mean the fixtures.
+    // A program that measures or instruments the tests does not mean the fixtures.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     cargo.env_remove("RUSTC_WRAPPER").env_remove("RUSTC_WORKSPACE_WRAPPER");
     cargo
 }
 
-/// Moves what was built out of the way of the next build, all of it at once.
+/// Moves the results out of the way of the next build, all at once.
 fn keep(built: &Path, folder: &Path) {
     let unfinished = folder.with_extension("unfinished");
     fs::create_dir_all(&unfinished).expect("the folder can be made");

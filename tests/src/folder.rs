@@ -1,4 +1,4 @@
-//! A folder of a test's own, which is gone when the test is.
+//! A folder of a test's own, which is removed with the test.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +26,7 @@ impl Folder {
         &self.0
     }
 
-    /// Writes a file into it and gives the file's path.
+    /// Writes a file into it; returns the file's path.
     ///
     /// # Panics
     ///
@@ -47,7 +47,7 @@ impl Default for Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system, which cleans this place.
+        // A folder that cannot be removed is left to the system, which cleans this place.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The harness.
+//! The test harness.
 
 pub mod binaries;
 pub mod demo;

@@ -1,5 +1,5 @@
-//! Brokers in one process, whose connections are joined in memory. Nothing fails here and no time
-//! passes, unlike in the simulation: it is for counting what brokers cost.
+//! Brokers in one process, whose connections are joined in memory. Unlike in the simulation,
+//! nothing fails here and no time passes: it measures the cost of brokers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,32 +12,32 @@ use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_shs::Identity;
 
-/// Which broker of a mesh.
+/// The number of a broker in a mesh.
 pub type NodeId = usize;
 
 /// Brokers that are joined.
 pub struct Mesh {
     nodes: Vec<Node>,
-    /// Where what a connection is given comes out.
+    /// The other end of each connection.
     wires: BTreeMap<(NodeId, ConnId), (NodeId, ConnId)>,
-    /// Brokers with something to do.
+    /// Brokers with pending work.
     due: VecDeque<NodeId>,
     meter: fn() -> i64,
     pipe: Vec<u8>,
     touched: Vec<ConnId>,
 }
 
-/// One broker, and what its plugins were told.
+/// One broker, and the events of its plugins.
 struct Node {
     broker: Broker,
-    /// What the meter has shown while this broker was at work.
+    /// What the meter counted while this broker ran.
     cost: i64,
-    told: Heard,
+    told: NodeEvents,
 }
 
-/// What the plugins of one broker were told so far.
+/// The events that the plugins of one broker have received so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct NodeEvents {
     /// The channel that was offered last.
     pub last: Option<Handle>,
     /// Channels that were accepted here.
@@ -50,12 +50,12 @@ pub struct Heard {
     pub ended: usize,
     /// Effects of any kind.
     pub effects: usize,
-    /// Connections that the broker wanted to be looked at.
+    /// Connections that the broker asked to be flushed.
     pub touched: usize,
 }
 
 impl Mesh {
-    /// No brokers. `meter` is read before and after each call to a broker, to see what it cost.
+    /// An empty mesh. `meter` is read before and after each call to a broker, to measure its cost.
     #[must_use]
     pub fn new(meter: fn() -> i64) -> Mesh {
         let (nodes, wires, due) = Default::default();
@@ -87,7 +87,7 @@ impl Mesh {
             seed: id as u64 + 1,
         };
         let broker = Broker::new(settings);
-        self.nodes.push(Node { broker, cost: 0, told: Heard::default() });
+        self.nodes.push(Node { broker, cost: 0, told: NodeEvents::default() });
         id
     }
 
@@ -102,7 +102,7 @@ impl Mesh {
         })
     }
 
-    /// Joins two brokers, as if the first had dialled the second; gives their connections.
+    /// Joins two brokers, as if the first had dialled the second; returns their connections.
     pub fn link(&mut self, from: NodeId, to: NodeId) -> [ConnId; 2] {
         let (role, keep) = (Role::Server, Keep::Always);
         let peer =
@@ -124,7 +124,7 @@ impl Mesh {
             .unwrap_or_else(|reason| panic!("{} is not reached: {reason}", target.name))
     }
 
-    /// Calls a broker, at the cost of its node; it may have something to do then.
+    /// Calls a broker and charges the cost to its node; the broker may have pending work then.
     pub fn work<T>(&mut self, id: NodeId, work: impl FnOnce(&mut Broker) -> T) -> T {
         let before = (self.meter)();
         let node = &mut self.nodes[id];
@@ -136,7 +136,7 @@ impl Mesh {
         result
     }
 
-    /// Lets all brokers work until nothing is left to do.
+    /// Runs all brokers until no work is pending.
     pub fn settle(&mut self) {
         while let Some(id) = self.due.pop_front() {
             self.perform(id);
@@ -189,19 +189,19 @@ impl Mesh {
         self.nodes[id].cost += (self.meter)() - before;
     }
 
-    /// What the meter has shown so far while a broker was at work.
+    /// What the meter has counted so far while a broker ran.
     #[must_use]
     pub fn cost(&self, node: NodeId) -> i64 {
         self.nodes[node].cost
     }
 
-    /// What the plugins of a broker were told so far.
+    /// The events that the plugins of a broker have received so far.
     #[must_use]
-    pub fn heard(&self, node: NodeId) -> Heard {
+    pub fn events(&self, node: NodeId) -> NodeEvents {
         self.nodes[node].told
     }
 
-    /// A broker, to look at.
+    /// A broker, read-only.
     #[must_use]
     pub fn broker(&self, node: NodeId) -> &Broker {
         &self.nodes[node].broker
@@ -221,7 +221,7 @@ impl Mesh {
     }
 }
 
-/// Does what a broker asks for, as a plugin that accepts every channel.
+/// Performs a broker's effects, as a plugin that accepts every channel.
 fn perform(node: &mut Node) {
     while let Some(effect) = node.broker.next_effect() {
         node.told.effects += 1;

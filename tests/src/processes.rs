@@ -181,7 +181,7 @@ impl Process {
         }
     }
 
-    /// Whether a connection is gone, or only waits for its last bytes to be taken.
+    /// Whether a connection has ended, or only waits for its last bytes to be taken.
     #[must_use]
     pub fn has_hung_up(&self, id: ConnId) -> bool {
         self.broker.is_ending(id)
@@ -251,7 +251,7 @@ impl Processes {
         ends.map(|(_, id)| id)
     }
 
-    /// Carries bytes until nobody says anything more.
+    /// Delivers bytes until both sides are silent.
     pub fn run(&mut self) {
         loop {
             self.all.iter_mut().for_each(Process::perform);
@@ -288,7 +288,7 @@ impl Processes {
         any
     }
 
-    /// Cuts a pipe: both processes hear of it.
+    /// Cuts a pipe: both processes notice.
     pub fn cut(&mut self, process: usize, id: ConnId) {
         let Some(at) = self.pipes.iter().position(|pipe| pipe.contains(&(process, id))) else {
             self.all[process].broker.disconnected(id, "cut");

@@ -1,4 +1,5 @@
-//! Addresses: the vectors, printing and reading back, what is understood, and what others may hear.
+//! Addresses: the vectors, parsing and printing, supported alternates, and what may be sent to
+//! others.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used)]
@@ -9,7 +10,7 @@ use trunkline_core::address::{ADDRESS_MAX, Address, Alternate, Part, Rule, Scope
 const KEY: &str = "DTNmX+4SjsgZ7xyDh5xxmNtFqa6pWi5Qtw7cE8aR9TQ=";
 
 #[test]
-fn every_vector_is_read_as_it_says() {
+fn every_vector_parses_to_its_expected_result() {
     let lines = include_str!("../vectors/addresses.jsonl").lines();
     let mut count = 0;
     for line in lines.filter(|line| !line.trim().is_empty()) {
@@ -30,7 +31,7 @@ fn every_vector_is_read_as_it_says() {
 }
 
 #[test]
-fn no_cut_of_a_vector_panics_and_each_that_is_valid_reads_back() {
+fn no_prefix_of_a_vector_panics_and_valid_ones_round_trip() {
     for line in include_str!("../vectors/addresses.jsonl").lines() {
         let vector: Value = serde_json::from_str(line).unwrap();
         let text = vector["address"].as_str().unwrap();
@@ -45,7 +46,7 @@ fn no_cut_of_a_vector_panics_and_each_that_is_valid_reads_back() {
 }
 
 #[test]
-fn whatever_is_printed_is_read_as_the_same() {
+fn printed_addresses_parse_to_the_same_address() {
     let mut random = Random(1);
     for round in 0..20_000 {
         let address = random.address();
@@ -55,7 +56,7 @@ fn whatever_is_printed_is_read_as_the_same() {
 }
 
 #[test]
-fn an_understood_alternate_prints_as_one_that_is_understood_as_the_same() {
+fn endpoints_round_trip_through_their_printed_form() {
     for text in [
         "net:host.example:8008~shs",
         "net:1.2.3.4:1~noauth;net:127.0.0.1:1~noauth",
@@ -123,7 +124,7 @@ fn an_error_names_the_place_and_the_rule() {
 }
 
 #[test]
-fn an_alternate_that_cannot_be_used_is_skipped_with_a_reason() {
+fn unusable_alternates_are_skipped_with_a_reason() {
     for (text, reason) in [
         ("onion:x.onion:80", "the transport `onion` is unknown; known are net and unix"),
         ("net:h:1~gzip", "the transform `gzip` is unknown here; known are noauth and shs"),
@@ -174,13 +175,13 @@ fn a_unix_path_has_at_most_107_bytes_and_keeps_its_colons() {
 }
 
 #[test]
-fn port_0_is_for_listening_only() {
+fn port_0_is_valid_for_listening_only() {
     let address: Address = "net:0.0.0.0:0~shs".parse().unwrap();
     assert_eq!(address.listen_endpoints().0.len(), 1);
     assert_eq!(address.endpoints().0.len(), 0);
 }
 
-/// Hosts as they stand in a `net` address, and how far each reaches.
+/// Hosts in `net` addresses, and their scopes.
 const SCOPES: &[(&str, Scope)] = &[
     ("127.0.0.1", Scope::Device),
     ("127.255.3.4", Scope::Device),
@@ -219,7 +220,7 @@ const SCOPES: &[(&str, Scope)] = &[
 ];
 
 #[test]
-fn every_endpoint_has_the_scope_that_the_table_says() {
+fn endpoints_have_the_scopes_of_the_table() {
     for (host, scope) in SCOPES {
         let (endpoints, skipped) =
             format!("net:{host}:8008").parse::<Address>().unwrap().endpoints();
@@ -231,7 +232,7 @@ fn every_endpoint_has_the_scope_that_the_table_says() {
 }
 
 #[test]
-fn only_what_means_something_elsewhere_is_shared() {
+fn device_scope_alternates_are_never_shared() {
     for least in [Scope::Device, Scope::Local, Scope::Public] {
         for (host, scope) in SCOPES {
             let address: Address = format!("unix:/a;net:{host}:8008~shs").parse().unwrap();

@@ -1,4 +1,5 @@
-//! bymux under load: who goes first, what never splits, and that nothing is lost between two ends.
+//! bymux under load: the order of streams, packets that are never split, and two ends that lose
+//! nothing.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -11,13 +12,13 @@ use trunkline_core::bymux::{
     StreamId, Violation,
 };
 
-/// Credit enough that only room cuts a write short.
+/// Enough credit that only room limits a write.
 const AMPLE: u64 = 1 << 40;
 
 const PROFILE: Profile =
     Profile { control_stream: Some(AMPLE), global_credit: 1 << 20, creator_credit: AMPLE };
 
-/// An end with so many streams of its own, their creation already sent.
+/// An end with this many streams of its own, whose creation is already sent.
 fn with_streams(count: usize) -> (Connection, Vec<StreamId>) {
     let mut connection = Connection::new(MuxRole::Dialler, PROFILE, 0);
     let ids = (0..count).map(|_| connection.create().unwrap()).collect();
@@ -94,7 +95,7 @@ fn a_flush_that_sends_nothing_begins_no_round() {
 }
 
 #[test]
-fn a_small_write_goes_in_while_a_bulk_stream_waits() {
+fn a_small_write_is_accepted_while_a_bulk_stream_waits() {
     let (mut connection, ids) = with_streams(2);
     connection.write(ids[0], &vec![7; 10 * QUANTUM]);
     assert_eq!(connection.write(ids[1], b"small"), 5);
@@ -155,7 +156,7 @@ fn the_next_round_begins_before_the_outbox_is_empty() {
 }
 
 #[test]
-fn a_write_that_credit_cuts_short_does_not_wait_for_room() {
+fn a_write_limited_by_credit_does_not_wait_for_room() {
     let profile = Profile { creator_credit: 3, ..PROFILE };
     let mut connection = Connection::new(MuxRole::Dialler, profile, 0);
     let id = connection.create().unwrap();
@@ -202,7 +203,7 @@ fn with_queued_data() -> (Connection, Vec<StreamId>) {
 
 #[test]
 fn control_overtakes_queued_data_but_never_splits_a_packet() {
-    // The ends of the data packets, as with_queued_data lays them out.
+    // The ends of the data packets, as `with_queued_data` makes them.
     let boundaries = [0, 8, 14, 16];
     for cut in 0..=16 {
         let (mut connection, ids) = with_queued_data();
@@ -224,7 +225,7 @@ fn control_overtakes_queued_data_but_never_splits_a_packet() {
 }
 
 #[test]
-fn every_partial_flush_goes_on_where_it_stopped() {
+fn a_partial_flush_continues_where_it_stopped() {
     let whole = drain(&mut with_all_lanes(), usize::MAX);
     for first in 0..=whole.len() {
         for second in 0..=whole.len() - first {
@@ -247,7 +248,7 @@ fn with_all_lanes() -> Connection {
 }
 
 #[test]
-fn a_flush_of_more_than_there_is_counts_as_all() {
+fn advancing_past_the_end_empties_the_outbox() {
     let (mut connection, _) = with_queued_data();
     connection.outbox_mut().advance(usize::MAX);
     assert!(connection.outbox().is_empty());
@@ -255,7 +256,7 @@ fn a_flush_of_more_than_there_is_counts_as_all() {
 }
 
 #[test]
-fn close_never_overtakes_its_data() {
+fn close_never_overtakes_its_streams_data() {
     let (mut connection, ids) = with_streams(3);
     for &id in &ids {
         connection.write(id, &vec![7; 3 * PAYLOAD_MAX]);
@@ -274,7 +275,7 @@ fn close_never_overtakes_its_data() {
 }
 
 #[test]
-fn the_answer_to_stop_read_flushes_what_is_queued_and_no_more() {
+fn the_answer_to_stop_read_flushes_queued_data_only() {
     let (mut connection, ids) = with_streams(1);
     connection.write(ids[0], &vec![7; 2 * QUANTUM]);
     let stop_read = Packet::StopRead(ids[0]).encode();
@@ -316,12 +317,12 @@ fn hash(number: u64) -> u64 {
     number ^ number >> 31
 }
 
-/// Byte `at` of what `writer` writes on a stream: checking needs no copy of what was written.
+/// Byte `at` of what `writer` writes on a stream, so that checking needs no copy.
 fn byte(writer: usize, stream: StreamId, at: u64) -> u8 {
     hash(at ^ stream.0 << 40 ^ (writer as u64) << 63) as u8
 }
 
-/// What one end knows of a stream by itself, against which the connection is checked.
+/// What one end itself counts for a stream, to compare with the connection.
 #[derive(Default)]
 struct Account {
     written: u64,
@@ -354,7 +355,7 @@ impl World {
         World { random: Random(seed), ends: [end(MuxRole::Dialler), end(MuxRole::Acceptor)] }
     }
 
-    /// One call or one movement of bytes at one of the ends.
+    /// One call, or one movement of bytes, at one of the ends.
     fn step(&mut self) {
         let end = self.random.below(2);
         let ids: Vec<StreamId> = self.ends[end].accounts.keys().copied().collect();
@@ -401,7 +402,7 @@ impl World {
         account.written += taken as u64;
     }
 
-    /// Sends a part of the outbox, and lets those write who waited for it.
+    /// Sends a part of the outbox, and lets waiting streams write.
     fn flush(&mut self, end: usize) {
         let most = self.random.size(400_000);
         let sent = drain(&mut self.ends[end].connection, most);
@@ -411,7 +412,7 @@ impl World {
         }
     }
 
-    /// Hands a part of what is on its way from `from` to the other end.
+    /// Delivers a part of the bytes from `from` to the other end.
     fn deliver(&mut self, from: usize) {
         let length = self.random.size(400_000).min(self.ends[from].pipe.len());
         let bytes: Vec<u8> = self.ends[from].pipe.drain(..length).collect();
@@ -461,7 +462,7 @@ impl World {
         }
     }
 
-    /// Moves everything that is on its way, and then compares what both ends say about each credit.
+    /// Delivers all bytes, and then compares both ends' view of each credit.
     fn settle(&mut self) {
         for end in [0, 1, 0, 1] {
             let sent = drain(&mut self.ends[end].connection, usize::MAX);
@@ -470,7 +471,7 @@ impl World {
                 self.deliver(end);
             }
         }
-        // Answers to the last answers may be left, which change no credit; pongs have none.
+        // Answers to the last answers may remain, which change no credit; pongs have none.
         let [first, second] = &self.ends;
         for (&id, account) in &first.accounts {
             if account.gone || account.closed || account.stopped {
@@ -482,7 +483,7 @@ impl World {
         }
     }
 
-    /// Ends all streams, and checks that nothing of them is left.
+    /// Ends all streams, and checks that nothing of them remains.
     fn end(&mut self) {
         for end in 0..2 {
             let ids: Vec<StreamId> = self.ends[end].accounts.keys().copied().collect();
@@ -516,7 +517,7 @@ fn gone(accounts: &mut BTreeMap<StreamId, Account>, stream: StreamId) {
 }
 
 #[test]
-fn two_ends_agree_and_lose_nothing_however_the_bytes_are_split() {
+fn two_ends_lose_nothing_whatever_the_splits() {
     let (mut bytes, mut streams) = (0, 0);
     for seed in 0..24 {
         let mut world = World::new(seed);
@@ -567,8 +568,8 @@ fn garbage(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Everything that can be seen of an end which was fed these pieces: what it took, what it sends,
-/// how it stopped.
+/// Everything observable of an end that was fed these pieces: what it received, what it sends, how
+/// it stopped.
 fn fed(pieces: &[&[u8]]) -> (BTreeMap<StreamId, Vec<u8>>, usize, Vec<u8>, Option<Violation>) {
     let profile = Profile { control_stream: Some(50), global_credit: 3, creator_credit: 60 };
     let mut connection = Connection::new(MuxRole::Acceptor, profile, 0);
@@ -593,7 +594,7 @@ fn fed(pieces: &[&[u8]]) -> (BTreeMap<StreamId, Vec<u8>>, usize, Vec<u8>, Option
 }
 
 #[test]
-fn garbage_never_panics_and_means_the_same_however_it_is_split() {
+fn garbage_never_panics_and_fails_alike_whatever_the_splits() {
     let mut random = Random(1);
     let (mut legal, mut illegal) = (0, 0);
     for _ in 0..20_000 {

@@ -33,8 +33,8 @@ fn to_hex(bytes: &[u8]) -> String {
 
 // ---- The codec ----
 
-/// What each packet of the vectors means. Those that are not in their shortest form say what we
-/// send instead.
+/// The meaning of each packet of the vectors. Those that are not in their shortest form have the
+/// form that we send instead.
 fn meanings() -> Vec<(&'static str, Packet, Option<&'static str>)> {
     use Packet::*;
     let id = StreamId;
@@ -70,7 +70,7 @@ fn meanings() -> Vec<(&'static str, Packet, Option<&'static str>)> {
 }
 
 #[test]
-fn the_vectors_packets_decode_and_encode() {
+fn the_vectors_packets_round_trip() {
     let vectors = vectors();
     let packets = list(&vectors["codec"]);
     assert_eq!(packets.len(), meanings().len(), "each packet of the vectors needs a meaning");
@@ -112,7 +112,7 @@ fn integers_are_sent_in_their_shortest_form_at_every_width() {
 enum Feed {
     Whole,
     ByteByByte,
-    /// The step of this number is split behind this many bytes.
+    /// The step with this number is split after this many bytes.
     Split(usize, usize),
 }
 
@@ -127,7 +127,7 @@ impl Feed {
 }
 
 #[test]
-fn the_vectors_cases_hold_however_the_bytes_are_split() {
+fn the_vectors_cases_hold_whatever_the_splits() {
     let vectors = vectors();
     let mut runs = 0;
     for case in list(&vectors["cases"]) {
@@ -150,8 +150,7 @@ fn run(case: &Value, feed: Feed) {
         _ => MuxRole::Acceptor,
     };
     let mut connection = Connection::new(role, Profile::VANILLA, 0);
-    // What we have answered by ourselves: a `local` step that asks for it once more must change
-    // nothing.
+    // Our automatic answers: a `local` step that asks for the same must change nothing.
     let mut answered: Vec<String> = Vec::new();
     for (number, step) in list(&case["steps"]).iter().enumerate() {
         let context = format!("{} ({feed:?}), step {number}: {step}", text(&case["id"]));
@@ -208,7 +207,7 @@ fn rules(why: &str) -> &'static [u8] {
         "Write after Close" => &[7],
         "second Close" => &[7, 10],
         "Credit after StopRead" | "second StopRead" => &[8, 10],
-        // On a stream that we ended too, by our answers, rule 4 is met first.
+        // On a stream that our answers have ended too, rule 4 is broken first.
         "Ping/Pong after Close and StopRead" => &[4, 10],
         "global Write after global Close" => &[10],
         "stream created without global credit" | "wrong id parity" | "id in use" => &[11],
@@ -216,7 +215,7 @@ fn rules(why: &str) -> &'static [u8] {
     }
 }
 
-/// The events in the vectors' words, bytes that follow each other joined. `Gone` has no word there.
+/// The events in the vectors' words, with adjacent bytes joined. `Gone` has no word there.
 fn receive(connection: &mut Connection, pieces: &[&[u8]]) -> Result<Vec<Value>, Violation> {
     let mut events: Vec<Value> = Vec::new();
     for mut input in pieces.iter().copied() {
@@ -283,7 +282,7 @@ fn packets(mut bytes: &[u8]) -> Vec<Packet> {
     packets
 }
 
-// ---- What the vectors leave out ----
+// ---- Not covered by the vectors ----
 
 /// An end that accepted, with stream 0 from the start, and with stream 2 opened by the peer.
 fn accepted() -> Connection {
@@ -354,7 +353,7 @@ fn the_end_of_the_transport_is_legal_only_between_packets_and_without_streams() 
 }
 
 #[test]
-fn a_stream_is_gone_only_when_all_four_facts_are_true_and_that_is_told_once() {
+fn a_stream_ends_when_both_sides_closed_and_stopped_and_is_reported_once() {
     let id = StreamId(2);
     let mut connection = accepted();
     connection.set_tag(id, 77);
@@ -394,9 +393,9 @@ fn nothing_is_sent_on_a_stream_after_both_our_close_and_stop_read() {
 }
 
 #[test]
-fn what_comes_after_our_stop_read_is_dropped_but_counted() {
+fn data_after_our_stop_read_is_dropped_but_counted() {
     let mut connection = accepted();
-    // Stop in the middle of a payload: the rest of it is dropped as well.
+    // Stop in the middle of a payload: the rest of it is dropped.
     let told = receive(&mut connection, &[&from_hex("20020361")]).unwrap();
     assert_eq!(told, [json!(["data", 2, "61"])]);
     connection.stop_read(StreamId(2));
@@ -407,7 +406,7 @@ fn what_comes_after_our_stop_read_is_dropped_but_counted() {
 }
 
 #[test]
-fn creation_needs_credit_and_never_uses_an_id_twice() {
+fn creation_needs_credit_and_never_reuses_an_id() {
     let profile = Profile { control_stream: Some(8), global_credit: 1, creator_credit: 4 };
     for (role, ids) in [(MuxRole::Dialler, [2, 4]), (MuxRole::Acceptor, [1, 3])] {
         let mut connection = Connection::new(role, profile, 0);
@@ -435,7 +434,7 @@ fn granted_streams_may_be_created_after_our_global_stop_read() {
 }
 
 #[test]
-fn credit_that_we_give_stays_finite() {
+fn granted_credit_stays_finite() {
     let id = StreamId(2);
     let mut connection = accepted();
     assert_eq!(connection.credit(id, NonZeroU64::MAX), u64::MAX - 1 - 4);
@@ -457,7 +456,7 @@ fn global_credit_of_zero_and_empty_writes_are_ignored() {
 }
 
 #[test]
-fn calls_for_a_stream_that_is_not_there_do_nothing() {
+fn operations_on_inactive_streams_have_no_effect() {
     let mut connection = accepted();
     let id = StreamId(9);
     connection.set_tag(id, 5);

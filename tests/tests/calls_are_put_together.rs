@@ -1,5 +1,5 @@
-//! The bytes of a stream of calls: whatever is sent, however it is cut, messages come out whole or
-//! a rule is named; and nothing is kept beyond what may be.
+//! The bytes of a stream of calls: whatever the cuts, messages are reassembled or a violation is
+//! named, and nothing is kept beyond the limits.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -12,13 +12,13 @@ use trunkline_tests::sim::random::Random;
 
 const SEEDS: u64 = 400;
 
-/// Longer messages are too long.
+/// Longer messages exceed the limit.
 const LONGEST: usize = 40_000;
 
 /// Room for everything that these tests send.
 const ROOM: u64 = 1 << 30;
 
-/// Everything that a reader makes of bytes that come in chunks.
+/// The messages that a reader finds in bytes that arrive in chunks.
 fn read<'a>(
     side: CallSide,
     room: u64,
@@ -40,7 +40,7 @@ fn read<'a>(
     (messages, None, reader)
 }
 
-/// Pieces that are right, wrong, and anything.
+/// Valid pieces, invalid pieces, and noise.
 fn pieces(random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..random.size(1, 12) {
@@ -64,7 +64,7 @@ fn pieces(random: &mut Random) -> Vec<u8> {
 }
 
 #[test]
-fn what_comes_out_does_not_depend_on_where_it_was_cut() {
+fn reassembly_does_not_depend_on_the_cuts() {
     for seed in 0..SEEDS {
         let bytes = pieces(&mut Random::new(seed));
         for side in [CallSide::Caller, CallSide::Callee] {
@@ -76,7 +76,7 @@ fn what_comes_out_does_not_depend_on_where_it_was_cut() {
                     assert_eq!(other.held(), reader.held(), "seed {seed}, {what}");
                 }
             };
-            // Each cut of what is short; of what is long, those near the headers.
+            // Every cut of short messages; of long ones, the cuts near the headers.
             for at in (0..=bytes.len()).filter(|at| bytes.len() < 1000 || at % 97 == 0) {
                 let (before, after) = bytes.split_at(at);
                 same(format!("cut at {at}"), &mut [before, after].into_iter());
@@ -89,7 +89,7 @@ fn what_comes_out_does_not_depend_on_where_it_was_cut() {
 }
 
 #[test]
-fn nothing_is_kept_beyond_the_room_that_there_is() {
+fn incomplete_messages_never_exceed_their_room() {
     for seed in 0..SEEDS {
         let mut random = Random::new(seed);
         let mut bytes = Vec::new();
@@ -116,7 +116,7 @@ fn nothing_is_kept_beyond_the_room_that_there_is() {
     }
 }
 
-/// What is sent of a message, and of which call.
+/// What is sent of a message, and for which call.
 fn of_call(call: u32, length: usize) -> Vec<u8> {
     (0..length).map(|at| (at as u32).wrapping_mul(31).wrapping_add(call) as u8).collect()
 }
@@ -126,7 +126,7 @@ struct Transfer {
     sender: CallSender,
     reader: CallReader,
     waiting: BTreeSet<u32>,
-    /// Those of which the last piece may be under way.
+    /// Those whose last piece may be on its way.
     withdrawn: BTreeSet<u32>,
     next: u32,
 }
@@ -152,7 +152,7 @@ impl Transfer {
         self.withdrawn.insert(call);
     }
 
-    /// The other side takes that many bytes, if there are.
+    /// The other side takes up to that many bytes.
     fn take(&mut self, mut budget: usize) {
         while budget > 0 && !self.sender.bytes().is_empty() {
             let bytes = self.sender.bytes();
@@ -186,7 +186,7 @@ impl Transfer {
 }
 
 #[test]
-fn what_is_sent_comes_out_once_and_what_is_withdrawn_ends_there() {
+fn sent_messages_arrive_once_and_withdrawn_ones_end() {
     for seed in 0..SEEDS {
         println!("seed {seed}");
         let (mut random, mut transfer) = (Random::new(seed), Transfer::new());

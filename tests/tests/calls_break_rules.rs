@@ -1,5 +1,5 @@
-//! Peers that break the rules of streams of calls: each loses that stream and no more, nobody else
-//! is harmed, and the server holds no more than it may.
+//! Peers that break the rules of streams of calls: each loses that stream only, no other is
+//! affected, and the server stays within its limits.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -11,7 +11,7 @@ use trunkline_core::limits::WINDOW;
 use trunkline_core::reason::Code;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Chan, Heard, Peer, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Chan, Peer, PeerEvent, Server, Setup, Socket, hello};
 
 const REQUEST: u8 = 1;
 const CANCEL: u8 = 2;
@@ -24,7 +24,7 @@ const MORE: u8 = 0x80;
 /// The longest piece.
 const PIECE: usize = 16 * 1024;
 
-/// What calls of a link may have waiting, in the servers of these tests.
+/// The most that calls of a link may have waiting, in the servers of these tests.
 const LINK_WINDOW: u64 = 4 << 20;
 
 fn piece(kind: u8, call: u32, bytes: &[u8]) -> Vec<u8> {
@@ -32,7 +32,7 @@ fn piece(kind: u8, call: u32, bytes: &[u8]) -> Vec<u8> {
     [&[kind][..], &call.to_be_bytes(), &length.to_be_bytes(), bytes].concat()
 }
 
-/// A server with a plugin that answers calls, and somebody who has it make some.
+/// A server with a plugin that answers calls, and a client that has it make some.
 struct Scene {
     alpha: Server,
     good: Peer,
@@ -56,7 +56,7 @@ impl Scene {
         Peer::link(Socket::unix(&self.alpha), key)
     }
 
-    /// Others still call, and the server has not panicked.
+    /// Others can still call, and the server has not panicked.
     fn check(&mut self, what: &str) {
         let answered = self.good.ask(self.chan, "call callee 10000 say hello");
         assert_eq!(answered, "later answered hello", "{what}");
@@ -65,20 +65,21 @@ impl Scene {
     }
 }
 
-/// Opens a stream of calls to the plugin, with credit for what it says.
+/// Opens a stream of calls to the plugin, with credit for the answers.
 fn open(peer: &mut Peer) -> Chan {
     let chan = peer.open_calls("callee");
     peer.grant(chan, WINDOW);
-    peer.wait_for("accept", |heard| matches!(heard, Heard::Answer(tag, _) if *tag == chan.tag));
+    peer.wait_for("accept", |event| matches!(event, PeerEvent::Answer(tag, _) if *tag == chan.tag));
     chan
 }
 
-/// The next bytes of a stream, so many.
+/// The next bytes of a stream, this many.
 fn bytes(peer: &mut Peer, chan: Chan, count: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < count {
-        let is_write = |heard: &Heard| matches!(heard, Heard::Write(tag, _) if *tag == chan.tag);
-        if let Heard::Write(_, some) = peer.wait_for("bytes", is_write) {
+        let is_write =
+            |event: &PeerEvent| matches!(event, PeerEvent::Write(tag, _) if *tag == chan.tag);
+        if let PeerEvent::Write(_, some) = peer.wait_for("bytes", is_write) {
             peer.grant(chan, some.len() as u64);
             all.extend(some);
         }
@@ -89,25 +90,25 @@ fn bytes(peer: &mut Peer, chan: Chan, count: usize) -> Vec<u8> {
 
 /// Why the server ends a stream.
 fn closing(peer: &mut Peer, chan: Chan) -> trunkline_core::reason::Reason {
-    let of_stream = |heard: &Heard| match heard {
-        Heard::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
+    let of_stream = |event: &PeerEvent| match event {
+        PeerEvent::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
         _ => false,
     };
     match peer.wait_for("closing", of_stream) {
-        Heard::Message(Message::Closing(closing)) => closing.reason,
+        PeerEvent::Message(Message::Closing(closing)) => closing.reason,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_caller_that_asks_too_much_leaves_room_for_others() {
+fn one_caller_cannot_use_up_a_callees_calls() {
     let folder = Folder::new();
     let calls = fixtures::plugin(Api::Ours, "calls");
     let setup = Setup::new("alpha").limit("calls-per-plugin = 8");
     let alpha = Server::start(&folder, &setup.plugin(&calls, "name = \"callee\""));
     let mut peers = Vec::new();
-    // Each asks what is never answered, until it is refused: the first may have half of the calls
-    // and one, the next half of what that leaves and one.
+    // Each sends requests that are never answered, until it is refused: the first may have half of
+    // the calls and one, the next half of the rest and one.
     for (key, taken) in [(3, 5), (4, 2), (5, 1)] {
         let mut peer = Peer::link(Socket::unix(&alpha), key);
         let chan = open(&mut peer);
@@ -158,7 +159,7 @@ fn a_caller_that_breaks_a_rule_loses_that_stream() {
         peer.write(chan, &bytes);
         let reason = closing(&mut peer, chan);
         assert!(reason.is(Code::ProtocolViolation), "{what}: {reason}");
-        // The link lives, and so does another stream of the same two plugins.
+        // The link stays, and so does another stream of the same two plugins.
         let chan = open(&mut peer);
         peer.write(chan, &piece(REQUEST, 1, b"say still"));
         assert_eq!(self::bytes(&mut peer, chan, 12), piece(ANSWER, 1, b"still"), "{what}");
@@ -167,7 +168,7 @@ fn a_caller_that_breaks_a_rule_loses_that_stream() {
 }
 
 #[test]
-fn what_comes_behind_a_broken_rule_is_not_done() {
+fn requests_behind_a_violation_are_not_run() {
     let mut scene = Scene::new();
     let mut peer = scene.peer(3);
     let chan = open(&mut peer);
@@ -182,7 +183,7 @@ fn what_comes_behind_a_broken_rule_is_not_done() {
 }
 
 #[test]
-fn what_is_of_no_call_is_dropped_and_the_stream_goes_on() {
+fn messages_without_a_call_are_dropped_and_the_stream_stays() {
     let mut scene = Scene::new();
     let mut peer = scene.peer(3);
     let chan = open(&mut peer);
@@ -197,7 +198,7 @@ fn what_is_of_no_call_is_dropped_and_the_stream_goes_on() {
     .enumerate()
     {
         peer.write(chan, &what);
-        // Cut anywhere, a request is answered.
+        // A request is answered wherever it was cut.
         let request = piece(REQUEST, number as u32, b"say on");
         let (before, after) = request.split_at(number + 5);
         peer.write(chan, before);
@@ -209,7 +210,7 @@ fn what_is_of_no_call_is_dropped_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_number_may_be_used_again_when_its_call_was_cancelled_before_the_answer_was_taken() {
+fn a_number_is_free_after_its_call_was_cancelled() {
     let mut scene = Scene::new();
     let mut peer = scene.peer(3);
     let chan = peer.open_calls("callee");
@@ -231,7 +232,7 @@ fn a_number_may_be_used_again_when_its_call_was_cancelled_before_the_answer_was_
 }
 
 #[test]
-fn requests_that_never_end_cost_no_more_than_the_window_of_a_link() {
+fn endless_requests_cost_at_most_the_link_window() {
     let mut scene = Scene::new();
     let mut peer = scene.peer(3);
     let chan = open(&mut peer);
@@ -244,13 +245,13 @@ fn requests_that_never_end_cost_no_more_than_the_window_of_a_link() {
             let taken = peer.write(chan, left);
             left = &left[taken..];
             if taken == 0 {
-                match peer.hear() {
-                    Heard::Write(tag, some) if tag == chan.tag => {
+                match peer.next_event() {
+                    PeerEvent::Write(tag, some) if tag == chan.tag => {
                         peer.grant(chan, some.len() as u64);
                         said.extend(some);
                         peer.flush();
                     }
-                    Heard::Credit(_) => {}
+                    PeerEvent::Credit(_) => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -267,14 +268,14 @@ fn requests_that_never_end_cost_no_more_than_the_window_of_a_link() {
     eprintln!("{refused} were refused so far; the server grew by {grown} bytes");
     assert!(grown < 3 * LINK_WINDOW, "the server grew by {grown} bytes");
     assert!(refused > 100, "{refused} were refused");
-    // What the stream held is given back with it.
+    // Everything that the stream held is freed with it.
     peer.close(chan);
     let chan = open(&mut peer);
     peer.write(chan, &piece(REQUEST, 1, b"say again"));
     assert_eq!(bytes(&mut peer, chan, 12), piece(ANSWER, 1, b"again"));
 }
 
-/// Writes bytes as there is credit for them, unless the server ends the stream; then, why.
+/// Writes bytes as credit allows. Returns the reason if the server ends the stream.
 fn write_all(
     peer: &mut Peer,
     chan: Chan,
@@ -285,17 +286,17 @@ fn write_all(
         if left.is_empty() {
             return None;
         }
-        let heard = peer.wait_for("credit or the end", |heard| {
-            matches!(heard, Heard::Credit(_) | Heard::Message(Message::Closing(_)))
+        let event = peer.wait_for("credit or the end", |event| {
+            matches!(event, PeerEvent::Credit(_) | PeerEvent::Message(Message::Closing(_)))
         });
-        if let Heard::Message(Message::Closing(closing)) = heard {
+        if let PeerEvent::Message(Message::Closing(closing)) = event {
             return Some(closing.reason);
         }
     }
 }
 
 #[test]
-fn a_caller_that_reads_nothing_loses_its_stream_when_too_much_waits_for_it() {
+fn a_caller_that_never_reads_loses_its_stream_at_the_limit() {
     let mut scene = Scene::new();
     let before = scene.alpha.memory();
     for (key, request) in [(3, &b"size 900000"[..]), (4, b"say a word"), (5, b"refuse this")] {
@@ -316,20 +317,20 @@ fn a_caller_that_reads_nothing_loses_its_stream_when_too_much_waits_for_it() {
     }
 }
 
-/// A peer with the plugin `theirs`, and the stream on which the server's plugin has called it.
+/// A peer with the plugin `theirs`, and the stream on which the server's plugin calls it.
 fn called(scene: &mut Scene, key: u8) -> (Peer, Chan) {
     let plugin = Announced::new("theirs".parse().expect("a name"), 1);
     let hello = Hello { plugins: vec![plugin], ..hello(Key([key; 32])) };
-    let mut peer = Peer::say_hello(Socket::unix(&scene.alpha), MuxRole::Dialler, hello);
-    peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+    let mut peer = Peer::send_hello(Socket::unix(&scene.alpha), MuxRole::Dialler, hello);
+    peer.wait_for("hello", |event| matches!(event, PeerEvent::Message(Message::Hello(_))));
     scene.alpha.wait_until("its plugin is known", |status| status.knows_remote("theirs"));
     ask(scene);
-    let is_calls = |heard: &Heard| match heard {
-        Heard::Preface(_, Preface::Channel(request)) => request.purpose == Purpose::Calls,
+    let is_calls = |event: &PeerEvent| match event {
+        PeerEvent::Preface(_, Preface::Channel(request)) => request.purpose == Purpose::Calls,
         _ => false,
     };
     match peer.wait_for("a stream of calls", is_calls) {
-        Heard::Preface(stream, _) => {
+        PeerEvent::Preface(stream, _) => {
             let chan = peer.accept(stream);
             (peer, chan)
         }
@@ -394,7 +395,7 @@ fn a_callee_that_breaks_a_rule_loses_the_calls_of_that_stream() {
 }
 
 #[test]
-fn a_callee_that_ends_the_stream_in_silence_loses_the_call() {
+fn a_stream_closed_without_an_answer_loses_the_call() {
     let mut scene = Scene::new();
     let (mut peer, chan) = called(&mut scene, 20);
     bytes(&mut peer, chan, 15);
@@ -403,8 +404,8 @@ fn a_callee_that_ends_the_stream_in_silence_loses_the_call() {
     assert!(line.starts_with("later lost plugin-stopped: the callee ended"), "{line}");
     // The next call has a stream of its own.
     ask(&mut scene);
-    let preface = peer.wait_for("a stream", |heard| matches!(heard, Heard::Preface(..)));
-    let Heard::Preface(stream, _) = preface else { panic!("{preface:?}") };
+    let preface = peer.wait_for("a stream", |event| matches!(event, PeerEvent::Preface(..)));
+    let PeerEvent::Preface(stream, _) = preface else { panic!("{preface:?}") };
     let chan = peer.accept(stream);
     bytes(&mut peer, chan, 15);
     peer.write(chan, &piece(ANSWER, 0, b"now"));
@@ -413,7 +414,7 @@ fn a_callee_that_ends_the_stream_in_silence_loses_the_call() {
 }
 
 #[test]
-fn the_rest_of_a_long_request_is_not_sent_when_it_has_been_answered() {
+fn an_early_answer_stops_the_rest_of_the_request() {
     let mut scene = Scene::new();
     let (mut peer, chan) = called(&mut scene, 20);
     bytes(&mut peer, chan, 15);
@@ -421,7 +422,7 @@ fn the_rest_of_a_long_request_is_not_sent_when_it_has_been_answered() {
     assert_eq!(scene.good.next_line(scene.chan), "later answered short");
     let line = b"long theirs 900000\n";
     assert_eq!(scene.good.write(scene.chan, line), line.len());
-    // The first piece is enough to say no; what is under way then is not the whole of it.
+    // The first piece is enough for a refusal; the rest of the message is not on its way yet.
     let first = bytes(&mut peer, chan, 7);
     assert_eq!(first[..5], [REQUEST | MORE, 0, 0, 0, 1]);
     peer.write(chan, &piece(ANSWER, 1, b"enough"));

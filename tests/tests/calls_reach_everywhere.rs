@@ -1,4 +1,4 @@
-//! Calls: from everywhere to everywhere, each ends in one way, whatever its callee does.
+//! Calls from and to every placement: each has one outcome, whatever its callee does.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -13,7 +13,7 @@ fn calls() -> PathBuf {
     fixtures::plugin(Api::Ours, "calls")
 }
 
-/// Somebody who has plugins make calls.
+/// A client that has plugins make calls.
 struct Asker {
     peer: Peer,
     chan: Chan,
@@ -30,7 +30,7 @@ impl Asker {
         self.peer.ask(self.chan, line)
     }
 
-    /// What becomes of a call that has ten seconds.
+    /// The outcome of a call with a deadline of ten seconds.
     fn call(&mut self, callee: &str, request: &str) -> String {
         self.ask(&format!("call {callee} 10000 {request}"))
     }
@@ -81,7 +81,7 @@ impl Scene {
 }
 
 #[test]
-fn one_caller_reaches_callees_wherever_they_are() {
+fn one_caller_reaches_callees_in_every_placement() {
     let scene = Scene::new();
     let everywhere = ["inline", "thread", "process", "unix", "tcp", "host", "far"];
     for (caller, key) in [("caller", 9), ("hosted-caller", 8)] {
@@ -104,7 +104,7 @@ fn one_caller_reaches_callees_wherever_they_are() {
 }
 
 #[test]
-fn a_call_takes_the_route_that_a_channel_would() {
+fn a_call_takes_the_same_route_as_a_channel() {
     let scene = Scene::new();
     let mut asker = Asker::new(&scene.alpha, "hosted-caller", 8);
     for callee in ["inline", "process", "unix", "tcp", "far"] {
@@ -128,10 +128,10 @@ fn a_call_takes_the_route_that_a_channel_would() {
 }
 
 #[test]
-fn a_plugin_on_the_stack_is_not_entered_again() {
+fn a_running_plugin_is_never_reentered() {
     let scene = Scene::new();
     let mut asker = Asker::new(&scene.alpha, "caller", 9);
-    // The callee asks its caller, which is on the stack, and answers when that has answered.
+    // The callee calls its caller, which is on the stack, and answers after that call.
     let back = asker.call("inline", "ask caller who");
     assert_eq!(back, "later answered later answered inline 1 true");
     let itself = asker.call("caller", "say hello");
@@ -141,7 +141,7 @@ fn a_plugin_on_the_stack_is_not_entered_again() {
 }
 
 #[test]
-fn a_call_waits_behind_an_earlier_one_of_the_same_two_plugins() {
+fn calls_between_two_plugins_begin_in_order() {
     let folder = Folder::new();
     let names = ["caller", "first", "second"];
     let setup = names
@@ -159,7 +159,7 @@ fn a_call_waits_behind_an_earlier_one_of_the_same_two_plugins() {
 }
 
 #[test]
-fn a_call_that_cannot_be_made_is_refused_with_its_reason() {
+fn an_impossible_call_is_refused_with_its_reason() {
     let folder = Folder::new();
     let alpha = Setup::new("alpha")
         .limit("call-size = 2000000")
@@ -197,7 +197,7 @@ fn a_call_that_cannot_be_made_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_million_calls_that_nobody_answers_are_bounded() {
+fn a_million_unanswered_calls_are_bounded() {
     let folder = Folder::new();
     let alpha = Setup::new("alpha")
         .plugin(&calls(), &named("caller", "inline"))
@@ -216,7 +216,7 @@ fn a_million_calls_that_nobody_answers_are_bounded() {
     });
     let elsewhere = (None, None);
     assert_eq!(shown, [(Some(65536), Some(0)), (Some(0), Some(65536)), elsewhere]);
-    // Others call on.
+    // Others still call.
     let mut other = Asker::new(&alpha, "process", 8);
     let refused = other.call("inline", "say hello");
     let expected = "later refused too-many-calls: inline has 65536 calls to answer, as many as a \
@@ -226,14 +226,14 @@ fn a_million_calls_that_nobody_answers_are_bounded() {
 }
 
 #[test]
-fn answers_that_wait_have_a_bound_wherever_the_callee_is() {
+fn waiting_answers_are_bounded_in_every_placement() {
     let scene = Scene::new();
     for callee in ["inline", "process"] {
         let mut asker = Asker::new(&scene.alpha, "caller", 9);
         for _ in 0..6 {
             asker.peer.write(asker.chan, format!("call {callee} 60000 never\n").as_bytes());
         }
-        // Four have room in 64 MiB.
+        // Four fit in 64 MiB.
         let mut lines = vec![asker.call(callee, "release 16000000")];
         lines.extend((0..6).map(|_| asker.peer.next_line(asker.chan)));
         lines.retain(|line| !line.ends_with(" answered released"));
@@ -246,7 +246,7 @@ fn answers_that_wait_have_a_bound_wherever_the_callee_is() {
 }
 
 #[test]
-fn a_callee_that_fails_or_leaves_loses_its_calls_with_the_reason() {
+fn calls_to_a_failed_or_stopped_callee_are_lost_with_its_reason() {
     for placement in ["inline", "process"] {
         let folder = Folder::new();
         let alpha = Setup::new("alpha")
@@ -280,12 +280,12 @@ fn a_callee_that_fails_or_leaves_loses_its_calls_with_the_reason() {
 }
 
 #[test]
-fn what_was_answered_before_a_panic_arrives() {
+fn answers_given_before_a_panic_arrive() {
     for caller in ["caller", "hosted-caller"] {
         let scene = Scene::new();
         for callee in ["inline", "thread", "process", "unix", "tcp", "host", "far"] {
             let mut asker = Asker::new(&scene.alpha, caller, 9);
-            // All three are made before the callee hears of the first.
+            // All three are made before the callee receives the first.
             let made = ["say a", "say b", "panic now"];
             let made = made.map(|request| format!("call {callee} 10000 {request}\n")).concat();
             asker.peer.write(asker.chan, made.as_bytes());
@@ -295,7 +295,7 @@ fn what_was_answered_before_a_panic_arrives() {
             assert_eq!(told[..2], answered, "{caller} calls {callee}");
             let lost = format!("{when} lost plugin-failed: ");
             assert!(told[2].starts_with(&lost), "{caller} calls {callee}: {}", told[2]);
-            // What it said is not for other servers, to which a direct connection may lead.
+            // Its own text is not for other servers, to which a direct connection may lead.
             let said = told[2].contains("it was told to: now");
             if !matches!(callee, "unix" | "tcp") {
                 assert_eq!(said, callee != "far", "{caller} calls {callee}: {}", told[2]);
@@ -305,7 +305,7 @@ fn what_was_answered_before_a_panic_arrives() {
 }
 
 #[test]
-fn what_is_answered_at_the_end_arrives_as_long_as_the_caller_runs() {
+fn answers_given_in_stop_arrive_while_the_caller_runs() {
     for callee in ["inline", "process", "far"] {
         let scene = Scene::new();
         let Scene { alpha, beta, .. } = &scene;
@@ -313,7 +313,7 @@ fn what_is_answered_at_the_end_arrives_as_long_as_the_caller_runs() {
         asker.peer.write(asker.chan, format!("call {callee} 60000 never\n").as_bytes());
         let mut witness = Asker::new(alpha, "caller", 7);
         assert!(witness.call(callee, "open").ends_with("answered 1 open, 0 cancelled"));
-        // The callee ends before the caller does.
+        // The callee ends before the caller.
         match callee {
             "inline" => alpha.signal(Signal::TERM),
             "far" => beta.signal(Signal::TERM),
@@ -328,7 +328,7 @@ fn what_is_answered_at_the_end_arrives_as_long_as_the_caller_runs() {
 }
 
 #[test]
-fn the_callee_is_told_when_nobody_waits() {
+fn the_callee_is_notified_when_the_caller_stops_waiting() {
     let scene = Scene::new();
     for callee in ["inline", "process", "far"] {
         let mut asker = Asker::new(&scene.alpha, "caller", 9);
@@ -361,10 +361,10 @@ fn the_samples_call_each_other_within_a_server_and_across_two() {
 }
 
 #[test]
-fn a_long_request_does_not_hold_up_a_short_one() {
+fn a_long_request_does_not_delay_a_short_one() {
     let scene = Scene::new();
     let mut asker = Asker::new(&scene.alpha, "caller", 9);
-    // Both are on their way at once; the one that was made later is answered first.
+    // Both are on their way at once; the later one is answered first.
     let first = asker.ask("long far 16000000\ncall far 10000 say short");
     assert_eq!(first, "later answered short");
 }

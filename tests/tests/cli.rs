@@ -19,7 +19,7 @@ fn say(arguments: &[&str], folder: &Path) -> Said {
 }
 
 #[test]
-fn wrong_usage_is_one_line_and_exit_code_2() {
+fn wrong_usage_prints_one_line_and_exits_with_2() {
     let folder = Folder::new();
     for (arguments, why) in [
         (&[][..], "a command is missing"),
@@ -47,7 +47,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_exit_with_0() {
     let folder = Folder::new();
     let (code, stdout, stderr) = say(&["--help"], folder.path());
     assert_eq!((code, stderr.as_str()), (0, ""));
@@ -82,7 +82,7 @@ fn a_key_is_made_once_and_only_its_public_half_is_shown() {
 }
 
 #[test]
-fn a_key_file_that_is_no_secret_key_is_refused_and_left_alone() {
+fn an_invalid_key_file_is_refused_and_not_modified() {
     let folder = Folder::new();
     let not_a_key = "not a key: the base64 of 32 bytes was expected; name another file";
     for (content, mode, why) in [
@@ -107,7 +107,7 @@ fn a_key_file_that_is_no_secret_key_is_refused_and_left_alone() {
 }
 
 #[test]
-fn many_processes_that_make_the_same_key_get_the_same() {
+fn processes_that_race_to_make_a_key_agree() {
     let folder = Folder::new();
     let start = |_| {
         let mut command = Command::new(trunkline());
@@ -124,7 +124,7 @@ fn many_processes_that_make_the_same_key_get_the_same() {
 }
 
 #[test]
-fn a_wrong_server_address_is_one_line() {
+fn a_wrong_server_address_prints_one_line() {
     let folder = Folder::new();
     let only_unix = "only a unix address is possible, such as unix:alpha.sock";
     for (address, why) in [
@@ -140,7 +140,7 @@ fn a_wrong_server_address_is_one_line() {
 }
 
 #[test]
-fn plugin_files_that_do_not_load_are_told_together() {
+fn check_reports_all_plugin_files_that_do_not_load() {
     let folder = Folder::new();
     folder.write("text.so", "this is not a plugin");
     let (code, stdout, stderr) = say(&["check", "text.so", "none.so"], folder.path());
@@ -151,7 +151,7 @@ fn plugin_files_that_do_not_load_are_told_together() {
 }
 
 #[test]
-fn a_plugin_file_that_loads_is_told_with_name_and_version() {
+fn check_prints_name_and_version_of_a_valid_plugin() {
     let folder = Folder::new();
     let echo = plugin("echo");
     let line = format!("ok: {}: echo version 1\n", echo.display());
@@ -160,7 +160,7 @@ fn a_plugin_file_that_loads_is_told_with_name_and_version() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_stdout_is_not_an_error() {
     let folder = Folder::new();
     say(&["key", "a.key"], folder.path());
     let (reader, writer) = std::io::pipe().unwrap();

@@ -1,4 +1,4 @@
-//! Configuration files: what is wrong is told all at once, with lines, and what is right is taken.
+//! Configuration files: all errors are reported at once, with lines, and valid files are read.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used)]
@@ -20,14 +20,14 @@ const KEY: &str = "DTNmX+4SjsgZ7xyDh5xxmNtFqa6pWi5Qtw7cE8aR9TQ=";
 const OTHER: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const THIRD: &str = "//////////////////////////////////////////8=";
 
-/// A file on which nothing is wrong, as the first lines of others.
+/// A valid file, as the first lines of others.
 const GOOD: &str = "[server]\nname = \"alpha\"\nkey = \"alpha.key\"\n";
 
-/// As [`GOOD`], of a host.
+/// As [`GOOD`], for a host.
 const HOST: &str = "[host]\nname = \"gamma\"\nkey = \"gamma.key\"\nserver = \"unix:alpha.sock\"\n";
 
-/// What is wrong, the file, and the lines that must be told, without the name of the file.
-/// `DIR` stands for the folder of the file, `{KEY}` and `{OTHER}` for two keys.
+/// The errors, the file, and the lines that must be reported, without the name of the file. `DIR`
+/// stands for the folder of the file, `{KEY}` and `{OTHER}` for two keys.
 const BAD: &[(&str, &str, &[&str])] = &[
     (
         "nothing in it",
@@ -398,7 +398,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn all_that_is_wrong_with_a_file_is_told_at_once_with_lines() {
+fn check_reports_all_errors_of_a_file_with_their_lines() {
     for (what, text, expected) in BAD {
         let folder = Folder::new();
         let place = folder.path().to_str().unwrap();
@@ -411,7 +411,7 @@ fn all_that_is_wrong_with_a_file_is_told_at_once_with_lines() {
         let prefix = format!("trunkline: {}:", file.display());
         let own = |line: &&str| !line.contains("plugin.so: ");
         let told: Vec<&str> = told.iter().map(|line| line.strip_prefix(&prefix).unwrap()).collect();
-        // What the loader says about a file that is no plugin is tested with the loader.
+        // The loader's errors for a file that is not a plugin are tested with the loader.
         let told: Vec<&str> = told.into_iter().filter(own).collect();
         let expected: Vec<String> =
             expected.iter().map(|line| fill(line.strip_prefix(':').unwrap_or(line))).collect();
@@ -420,7 +420,7 @@ fn all_that_is_wrong_with_a_file_is_told_at_once_with_lines() {
 }
 
 #[test]
-fn a_socket_path_that_is_too_long_is_told_before_anything_starts() {
+fn a_too_long_socket_path_is_reported_before_the_start() {
     let folder = Folder::new();
     let long = "x".repeat(100);
     let file = folder.write("a.toml", format!("{GOOD}listen = [\"unix:{long}\"]\n"));
@@ -437,7 +437,7 @@ fn a_socket_path_that_is_too_long_is_told_before_anything_starts() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_one_line() {
+fn an_unreadable_file_prints_one_line() {
     let folder = Folder::new();
     let latin1 = folder.write("latin1.toml", b"[server]\nname = \"\xfc\"\n");
     let missing = folder.path().join("none.toml");
@@ -455,7 +455,7 @@ fn a_file_that_cannot_be_read_is_one_line() {
 }
 
 #[test]
-fn run_refuses_a_wrong_file_with_the_same_lines_as_check() {
+fn run_reports_the_same_errors_as_check() {
     let folder = Folder::new();
     let file = folder.write("a.toml", "[server]\nnane = \"a\"\n[[peer]]\n");
     let check = told(Command::new(trunkline()).arg("check").arg("--config").arg(&file), 1);
@@ -465,7 +465,7 @@ fn run_refuses_a_wrong_file_with_the_same_lines_as_check() {
 }
 
 #[test]
-fn a_file_with_every_key_is_taken_and_an_unknown_transport_is_noted_only() {
+fn a_file_with_every_key_is_valid_and_unknown_transports_are_notes() {
     let folder = Folder::new();
     let text = format!(
         "{GOOD}state = \"alpha.state\"\nlisten = [\"unix:alpha.state/a.sock~noauth\", \
@@ -495,7 +495,7 @@ fn a_file_with_every_key_is_taken_and_an_unknown_transport_is_noted_only() {
 }
 
 #[test]
-fn a_hosts_file_with_every_key_is_taken() {
+fn a_hosts_file_with_every_key_is_valid() {
     let folder = Folder::new();
     let text = format!(
         "[host]\nname = \"gamma\"\nkey = \"gamma.key\"\nstate = \"gamma.state\"\n\
@@ -511,7 +511,7 @@ fn a_hosts_file_with_every_key_is_taken() {
 }
 
 #[test]
-fn the_server_of_a_host_may_have_what_its_plugins_use() {
+fn a_hosts_plugins_may_use_plugins_of_its_server() {
     let folder = Folder::new();
     let ping = plugin("ping");
     let host = folder.write("host.toml", format!("{HOST}[[plugin]]\npath = {ping:?}\n"));
@@ -524,9 +524,9 @@ fn the_server_of_a_host_may_have_what_its_plugins_use() {
 }
 
 #[test]
-fn a_file_of_the_other_kind_is_one_line_that_names_the_command() {
+fn a_file_of_the_other_kind_prints_one_line_with_the_right_command() {
     let folder = Folder::new();
-    // What else is wrong with it does not matter: it is not meant.
+    // Other errors in it do not matter, because the file is not meant for this command.
     let host = folder.write("host.toml", format!("{HOST}nane = 1\n"));
     let server = folder.write("server.toml", format!("{GOOD}nane = 1\n"));
     for command in ["run", "stop", "status"] {
@@ -543,7 +543,7 @@ fn a_file_of_the_other_kind_is_one_line_that_names_the_command() {
 }
 
 #[test]
-fn a_file_of_no_clear_kind_is_not_taken_for_the_other_one() {
+fn a_file_without_a_clear_kind_is_not_called_the_other_kind() {
     let folder = Folder::new();
     for (text, why) in
         [(format!("{GOOD}{HOST}"), "[host]: a file is"), (String::new(), "[server] is missing")]
@@ -557,7 +557,7 @@ fn a_file_of_no_clear_kind_is_not_taken_for_the_other_one() {
 }
 
 #[test]
-fn every_place_to_dial_has_the_key_that_must_be_proved_there() {
+fn every_dialled_address_has_its_expected_key() {
     let folder = Folder::new();
     let text = format!(
         "{GOOD}[[peer]]\nkey = \"{KEY}\"\naddress = \"unix:b;unix:c~shs;net:c:1;net:c:2~shs\"\n\
@@ -591,7 +591,7 @@ fn every_place_to_dial_has_the_key_that_must_be_proved_there() {
 }
 
 #[test]
-fn a_host_is_a_peer_that_is_never_dialled() {
+fn a_host_peer_is_never_dialled() {
     let folder = Folder::new();
     let text = format!("{GOOD}[[peer]]\nkey = \"{KEY}\"\nrole = \"host\"\n");
     let config = Config::load(&folder.write("a.toml", text)).unwrap();
@@ -603,7 +603,7 @@ fn a_host_is_a_peer_that_is_never_dialled() {
 }
 
 #[test]
-fn a_server_listens_with_its_own_key_and_serves_the_command_line_without() {
+fn a_server_listens_with_its_key_and_for_the_command_line_without() {
     let folder = Folder::new();
     let listen = "listen = [\"unix:a~shs\", \"net:0.0.0.0:8008\", \"net::::0~shs\"]\n";
     let announce = "announce = [\"net:a.example:8008;net:10.0.0.1:1~shs\", \"net:b.local:2\"]\n";
@@ -611,7 +611,7 @@ fn a_server_listens_with_its_own_key_and_serves_the_command_line_without() {
     let text = format!("{GOOD}{listen}{announce}{network}");
     let config = Config::load(&folder.write("a.toml", text)).unwrap();
     let place = folder.path().display();
-    // Whoever has no key, such as the command line, still needs a socket.
+    // A client without a key, such as the command line, still needs a socket.
     let added = format!("unix:{place}/a.state/trunkline.sock~noauth");
     assert_eq!(
         places(&config.listen),
@@ -628,7 +628,7 @@ fn a_server_listens_with_its_own_key_and_serves_the_command_line_without() {
 }
 
 #[test]
-fn a_plugin_runs_where_its_table_says_and_restarts_only_as_a_process() {
+fn placement_and_restart_are_read_from_the_plugins_table() {
     let folder = Folder::new();
     let (inline, thread, process) = (Placement::Inline, Placement::Thread, Placement::Process);
     for (text, expected) in [
@@ -648,7 +648,7 @@ fn a_plugin_runs_where_its_table_says_and_restarts_only_as_a_process() {
 }
 
 #[test]
-fn a_plugin_that_blocks_is_reported_unless_its_process_shall_end() {
+fn blocked_is_report_unless_the_table_says_end() {
     let folder = Folder::new();
     for (text, expected) in [
         ("", Blocked::Report),
@@ -663,7 +663,7 @@ fn a_plugin_that_blocks_is_reported_unless_its_process_shall_end() {
 }
 
 #[test]
-fn a_plugin_is_allowed_and_advertised_what_its_table_says() {
+fn allow_and_advertise_are_read_from_the_plugins_table() {
     let folder = Folder::new();
     let text = "[[plugin]]\npath = \"a.so\"\nallow = [\"links\"]\n\
                 advertise = [\"unix\", \"net:0.0.0.0:0\", \"net:localhost:9~shs\"]\n";
@@ -675,7 +675,7 @@ fn a_plugin_is_allowed_and_advertised_what_its_table_says() {
 }
 
 #[test]
-fn limits_have_their_defaults_until_the_file_says_otherwise() {
+fn limits_have_defaults_that_a_file_overrides() {
     let folder = Folder::new();
     let newer = |limits: Limits| {
         (limits.nothing_in_common, limits.outbox, limits.control_message, limits.watchdog)
@@ -732,7 +732,7 @@ fn key(key: Option<Key>) -> String {
 }
 
 #[test]
-fn check_loads_the_plugin_files_and_finds_double_built_in_names() {
+fn check_loads_plugins_and_finds_duplicate_names() {
     let folder = Folder::new();
     let echo = plugin("echo");
     let table = format!("[[plugin]]\npath = {echo:?}\n");
@@ -752,7 +752,7 @@ fn check_loads_the_plugin_files_and_finds_double_built_in_names() {
 }
 
 #[test]
-fn check_tells_of_every_plugin_file_that_does_not_load_in_its_line() {
+fn check_reports_each_unloadable_plugin_at_its_line() {
     let folder = Folder::new();
     folder.write("text.so", "not a plugin");
     folder.write("empty.so", "");
@@ -778,7 +778,7 @@ fn check_tells_of_every_plugin_file_that_does_not_load_in_its_line() {
     }
 }
 
-/// What `check` prints about a file with which nothing is wrong.
+/// The output of `check` for a valid file.
 fn taken(file: &Path) -> String {
     let output = Command::new(trunkline()).arg("check").arg("--config").arg(file).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text_of(&output.stderr));

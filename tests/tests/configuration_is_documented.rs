@@ -1,4 +1,4 @@
-//! CONFIGURATION.md has everything that a file may say, and nothing else.
+//! CONFIGURATION.md has every key of a configuration file, and no other.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used)]
@@ -10,7 +10,7 @@ use trunkline_tests::binaries::trunkline;
 use trunkline_tests::folder::Folder;
 use trunkline_tests::tidy::root;
 
-/// The cells of the tables, by the heading above and the key.
+/// The cells of the tables, by heading and key.
 fn documented() -> BTreeMap<String, BTreeMap<String, Vec<String>>> {
     let text = std::fs::read_to_string(root().join("CONFIGURATION.md")).unwrap();
     let mut sections: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
@@ -46,7 +46,7 @@ fn every_key_is_documented_and_no_other() {
     let tables = ["[server]", "[[peer]]", "[[plugin]]", "[limits]"];
     let mut known_to = known(&tables.map(|table| format!("{table}\nqqqqqqqq = 1\n")).concat());
     let host = known("[host]\nqqqqqqqq = 1\n").remove("[host]").unwrap();
-    // What a host has of a server is documented there.
+    // Keys that a host shares with a server are documented there.
     let server = &known_to["[server]"];
     let of_a_host = host.into_iter().filter(|key| !server.contains(key)).collect();
     known_to.insert("[host]".to_owned(), of_a_host);

@@ -1,4 +1,5 @@
-//! A plugin with thousands of channels fails: each of its peers hears why, and the link goes on.
+//! A plugin with thousands of channels fails: each of its peers receives the reason, and the link
+//! stays.
 
 #![allow(clippy::expect_used)]
 
@@ -13,7 +14,8 @@ use trunkline_core::limits::Limits;
 use trunkline_core::reason::Code;
 use trunkline_shs::Identity;
 
-/// Channels; the reasons for their end are many times the credit of the control stream.
+/// The number of channels. The reasons for their end are many times the credit of the control
+/// stream.
 const CHANNELS: usize = 3000;
 
 struct Side {
@@ -73,7 +75,7 @@ impl Side {
         }
     }
 
-    /// Writes everything that waits to the other side; whether there was anything.
+    /// Moves all waiting bytes to the other side; returns whether there were any.
     fn send(&mut self, other: &mut Side) -> bool {
         self.perform();
         let bytes = self.broker.outgoing(self.conn).concat();
@@ -96,7 +98,7 @@ fn exchange(a: &mut Side, b: &mut Side) {
 }
 
 #[test]
-fn thousands_of_channels_of_a_failed_plugin_all_hear_why() {
+fn all_channels_of_a_failed_plugin_end_with_its_reason() {
     let (mut a, mut b) = (Side::new(1, "caller"), Side::new(2, "callee"));
     let (role, keep) = (Role::Server, Keep::Always);
     let peer = PeerConfig { key: None, endpoints: Vec::new(), role, keep, rights: Rights::all() };

@@ -1,4 +1,4 @@
-//! `trunkline explain`: each rule that keeps two plugins apart is named, and so is what to change.
+//! `trunkline explain` names each rule that keeps two plugins apart, and what to change.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -57,7 +57,7 @@ fn the_route_in_use_is_named_and_why_others_are_not() {
     assert_eq!(near["change"], Value::Null, "nothing has to change: {near:#}");
 
     let far = wait_for_route(&alpha, "ping-far", "echo-far");
-    // Before the socket is known, the servers pass the channel on.
+    // Until the socket is known, the servers relay the channel.
     let route = far["connected"][0].as_str().expect("a route");
     assert!(["unix", "relay"].contains(&route), "{far:#}");
     assert_eq!(rule(&far, route), ("yes", "in use"));
@@ -67,7 +67,7 @@ fn the_route_in_use_is_named_and_why_others_are_not() {
 }
 
 #[test]
-fn what_keeps_two_plugins_apart_is_named_with_what_to_change() {
+fn explain_names_the_obstacle_and_how_to_change_it() {
     let folder = Folder::new();
     let echo = plugin("echo");
     let _alpha = Server::start(&folder, &Setup::new("alpha").plugin(&echo, ""));
@@ -98,7 +98,7 @@ fn what_keeps_two_plugins_apart_is_named_with_what_to_change() {
 #[test]
 fn a_refusal_is_remembered_with_its_reason() {
     let folder = Folder::new();
-    // `ping` takes no channels, and says so.
+    // `ping` accepts no channels, and says so.
     let setup = Setup::new("alpha")
         .plugin(&plugin("ping"), "name = \"target\"")
         .plugin(&plugin("ping"), &ping("caller", "target"));
@@ -112,7 +112,7 @@ fn a_refusal_is_remembered_with_its_reason() {
 }
 
 #[test]
-fn wrong_words_get_one_line() {
+fn wrong_arguments_of_explain_print_one_line() {
     let folder = Folder::new();
     let alpha = Server::start(&folder, &Setup::new("alpha"));
     let told = explain(&alpha, "No Name".replace(' ', "_").as_str(), "echo");

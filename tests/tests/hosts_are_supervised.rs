@@ -1,5 +1,5 @@
-//! Processes that a server starts for its plugins: whatever becomes of one, the others go on, it is
-//! started again, and nothing is left of it.
+//! Processes that a server starts for its plugins: however one ends, the others continue, it is
+//! restarted, and nothing of it remains.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -13,10 +13,10 @@ use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{
-    Chan, Heard, Peer, Process, Server, Setup, Socket, Status, wait_until,
+    Chan, Peer, PeerEvent, Process, Server, Setup, Socket, Status, wait_until,
 };
 
-/// How long a process may take to end when it must end at once, on a machine that is busy.
+/// The time for a process that must end at once, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 fn obeys() -> PathBuf {
@@ -31,21 +31,21 @@ fn runs(name: &str) -> impl Fn(&Status) -> bool + '_ {
     move |status| status.is(name, "running")
 }
 
-/// The process of a `harms`, as that says.
+/// The process of a `harms`, as its answer says.
 fn process_of(peer: &mut Peer, chan: Chan) -> Process {
     Process(peer.ask(chan, "pid").parse().expect("the number of a process"))
 }
 
-/// A channel to a plugin that is there.
+/// A channel to a running plugin.
 fn open(peer: &mut Peer, to: &str) -> Chan {
     let chan = peer.open(to);
-    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept(None));
+    let accepted = |event: &PeerEvent| *event == PeerEvent::Answer(chan.tag, Answer::Accept(None));
     peer.wait_for("that the channel is accepted", accepted);
     chan
 }
 
 #[test]
-fn a_killed_host_is_told_to_all_and_comes_back() {
+fn a_killed_host_is_reported_and_restarted() {
     let folder = Folder::new();
     let process = "placement = \"process\"";
     let alpha = Setup::new("alpha")
@@ -58,7 +58,8 @@ fn a_killed_host_is_told_to_all_and_comes_back() {
     alpha.wait_until("both run", |s| s.is("echo", "running") && s.is("hosted", "running"));
     beta.wait_until("beta knows the echo", |status| status.knows_remote("echo"));
 
-    // One channel from inline, one from another process, one from another server, and a peer's.
+    // One channel from an inline plugin, one from another process, one from another server, and a
+    // peer's.
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
     let (inline, hosted) = (peer.open("obeys"), peer.open("hosted"));
     assert_eq!(peer.ask(inline, "ask echo a"), "done: a");
@@ -76,12 +77,12 @@ fn a_killed_host_is_told_to_all_and_comes_back() {
     let killed = Instant::now();
     // The echo's was started first.
     assert!(children[0].signal(Signal::KILL));
-    let closing = peer.wait_for("why the channel ends", |heard| match heard {
-        Heard::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
+    let closing = peer.wait_for("why the channel ends", |event| match event {
+        PeerEvent::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
         _ => false,
     });
     println!("a killed host was told of after {:?}", killed.elapsed());
-    let Heard::Message(Message::Closing(closing)) = closing else { panic!("{closing:?}") };
+    let PeerEvent::Message(Message::Closing(closing)) = closing else { panic!("{closing:?}") };
     assert!(closing.reason.is(Code::HostLost), "{}", closing.reason);
     for name in ["obeys", "hosted"] {
         let text = format!("plugin::{name}] a channel that it opened ended: host-lost: ");
@@ -102,7 +103,7 @@ fn a_killed_host_is_told_to_all_and_comes_back() {
 }
 
 #[test]
-fn a_host_that_loses_its_life_ends_the_channels_of_those_whom_it_called() {
+fn a_killed_host_ends_the_channels_that_it_opened() {
     let folder = Folder::new();
     let setup = Setup::new("alpha")
         .plugin(&plugin("echo"), "")
@@ -129,7 +130,7 @@ fn a_host_that_loses_its_life_ends_the_channels_of_those_whom_it_called() {
 }
 
 #[test]
-fn what_ends_or_blocks_one_process_harms_nobody_else() {
+fn a_crashed_or_blocked_process_affects_no_other() {
     for how in ["abort", "SIGSEGV", "exit 0", "exit 7", "loop"] {
         let folder = Folder::new();
         let setup = Setup::new("alpha")
@@ -149,8 +150,8 @@ fn what_ends_or_blocks_one_process_harms_nobody_else() {
         let chans = others.map(|name| open(&mut peer, name));
         let mark = alpha.log().mark();
         match how {
-            // The first one only takes the handler away with which Rust looks for overflows of the
-            // stack: the instruction that was at fault would then fail again.
+            // The first one only removes the handler with which Rust detects stack overflows; the
+            // faulting instruction then fails again.
             "SIGSEGV" => {
                 wait_until("it ends", || !process.signal(Signal::SEGV));
             }
@@ -233,7 +234,7 @@ fn restarts_leave_no_zombies_and_no_descriptors() {
     let zombies: Vec<_> =
         alpha.process().children().into_iter().filter(|c| c.state() == Some('Z')).collect();
     assert_eq!(zombies, [], "they were not waited for");
-    // The command line's connection may still be about to be closed.
+    // The command line's connection may still be closing.
     wait_until("there are no more descriptors than before", || alpha.descriptors() <= before);
     println!("{KILLS} kills: {before} descriptors before, {} after", alpha.descriptors());
     assert_eq!(alpha.status().plugins.len(), 1);
@@ -252,13 +253,13 @@ fn a_plugin_that_panics_in_a_process_is_shown_with_its_reason() {
         let process = process_of(&mut peer, chan);
         let mark = alpha.log().mark();
         peer.write(chan, b"panic\n");
-        let closing = peer.wait_for("why the channel ends", |heard| match heard {
-            Heard::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
+        let closing = peer.wait_for("why the channel ends", |event| match event {
+            PeerEvent::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
             _ => false,
         });
-        let Heard::Message(Message::Closing(closing)) = closing else { panic!("{closing:?}") };
+        let PeerEvent::Message(Message::Closing(closing)) = closing else { panic!("{closing:?}") };
         assert!(closing.reason.is(Code::PluginFailed), "{restart}: {}", closing.reason);
-        // A peer is not told what the plugin said; the server's log is.
+        // A peer does not receive the plugin's own text; the server's log has it.
         assert!(!closing.reason.text.contains("as asked"), "{restart}: {}", closing.reason);
         alpha.log().wait_for(mark, "as asked");
         let line = alpha.log().wait_for(mark, "the host of harms ended: ");
@@ -284,7 +285,7 @@ fn a_plugin_that_panics_in_a_process_is_shown_with_its_reason() {
 }
 
 #[test]
-fn the_pauses_before_restarts_grow() {
+fn restarts_back_off() {
     let folder = Folder::new();
     let lines = "placement = \"process\"\n[plugin.config]\nfirst = \"panic\"";
     let setup = Setup::new("alpha").plugin(&plugin("echo"), "").plugin(&harms(), lines);
@@ -303,7 +304,7 @@ fn the_pauses_before_restarts_grow() {
     }
     let gaps: Vec<Duration> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
     println!("time between failures: {gaps:?}");
-    // 50, 100, 200, 400 and 500 ms, each less at most a half by chance; and what a start takes.
+    // 50, 100, 200, 400 and 500 ms, each at random less by at most a half, and the time of a start.
     let least = [25, 50, 100, 200, 250].map(Duration::from_millis);
     for (gap, least) in gaps.iter().zip(least) {
         assert!(*gap + Duration::from_millis(20) >= least, "{gaps:?}");

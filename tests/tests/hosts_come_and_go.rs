@@ -1,5 +1,5 @@
-//! Hosts that somebody starts, beside a server: they return to it, end in order, share its names,
-//! and may not do what only others may.
+//! Hosts that are started beside a server: they relink, end in order, share its names, and have no
+//! rights of others.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -16,9 +16,9 @@ use trunkline_core::reason::{Code, Reason};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, Status, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, Status, hello};
 
-/// What ending in order may take, and as much again for a machine that is busy.
+/// The time of an orderly end, and as much again for a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 fn harms() -> std::path::PathBuf {
@@ -35,7 +35,7 @@ fn host(name: &str) -> Setup {
 }
 
 #[test]
-fn a_host_returns_to_its_server_and_its_plugins_run_on() {
+fn a_host_relinks_and_its_plugins_keep_running() {
     let folder = Folder::new();
     let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
     let gamma = Server::start(&folder, &host("gamma").plugin(&harms(), ""));
@@ -112,7 +112,7 @@ fn a_second_signal_ends_a_host_at_once() {
     gamma.signal(Signal::INT);
     gamma.log().wait_for(0, "is told to stop");
     gamma.signal(Signal::TERM);
-    // Unless it has nothing to wait for any more, it is cut short.
+    // Unless nothing keeps it waiting, it is killed.
     let code = gamma.wait_for_end();
     let short = gamma.log().text().contains("a second signal: ending at once");
     assert_eq!(code, i32::from(short), "{}", gamma.log().text());
@@ -121,7 +121,7 @@ fn a_second_signal_ends_a_host_at_once() {
 }
 
 #[test]
-fn a_server_that_ends_lets_its_hosts_end_in_order() {
+fn a_stopping_server_lets_its_hosts_stop_in_order() {
     let folder = Folder::new();
     // Longer than a connection lingers.
     let config = "[plugin.config]\nstop = 1500";
@@ -154,7 +154,7 @@ fn a_server_that_ends_lets_its_hosts_end_in_order() {
 }
 
 #[test]
-fn a_plugin_that_never_returns_holds_the_end_of_its_server_up_for_no_more_than_five_seconds() {
+fn a_blocked_plugin_delays_its_servers_stop_by_five_seconds_at_most() {
     let folder = Folder::new();
     let setup = Setup::new("alpha").plugin(&harms(), "placement = \"process\"");
     let mut alpha = Server::start(&folder, &setup);
@@ -174,7 +174,7 @@ fn a_plugin_that_never_returns_holds_the_end_of_its_server_up_for_no_more_than_f
 }
 
 #[test]
-fn a_name_that_is_taken_is_refused_and_the_other_plugins_run() {
+fn a_taken_name_is_rejected_and_other_plugins_run() {
     let folder = Folder::new();
     let alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
     let gamma = host("gamma").plugin(&plugin("echo"), "").plugin(&harms(), "");
@@ -201,10 +201,10 @@ fn a_name_that_is_taken_is_refused_and_the_other_plugins_run() {
 }
 
 #[test]
-fn of_two_hosts_that_register_one_name_at_once_one_holds_it() {
+fn one_of_two_hosts_that_race_for_a_name_gets_it() {
     for round in 0..5 {
         let folder = Folder::new();
-        // They wait for their server, and both are there when it comes.
+        // They wait for their server, and both link when it starts.
         let begin = |name: &str| Server::start(&folder, &host(name).plugin(&plugin("echo"), ""));
         let (gamma, delta) = (begin("gamma"), begin("delta"));
         let alpha = Server::start(&folder, &Setup::new("alpha"));
@@ -229,11 +229,13 @@ fn of_two_hosts_that_register_one_name_at_once_one_holds_it() {
     }
 }
 
-/// A host that is made by hand.
+/// A host that the test simulates.
 fn raw_host(server: &Server, key: u8) -> Peer {
     let hello = Hello { role: Role::Host, ..hello(Key([key; 32])) };
-    let mut peer = Peer::say_hello(Socket::unix(server), MuxRole::Dialler, hello);
-    peer.wait_for("that all is told", |heard| matches!(heard, Heard::Message(Message::Linked(_))));
+    let mut peer = Peer::send_hello(Socket::unix(server), MuxRole::Dialler, hello);
+    peer.wait_for("that all is told", |event| {
+        matches!(event, PeerEvent::Message(Message::Linked(_)))
+    });
     peer
 }
 
@@ -241,12 +243,12 @@ fn registers(peer: &mut Peer, names: impl Iterator<Item = String>) {
     let plugins: Vec<Announced> =
         names.map(|name| Announced::new(name.parse().expect("a name"), 1)).collect();
     for some in plugins.chunks(500) {
-        peer.say(&Message::Plugins(Plugins { plugins: some.to_vec() }));
+        peer.send_message(&Message::Plugins(Plugins { plugins: some.to_vec() }));
     }
 }
 
 #[test]
-fn a_host_registers_no_more_plugins_than_the_limit_says() {
+fn a_host_cannot_register_more_plugins_than_the_limit() {
     const ALL: usize = 10_000;
     const LIMIT: usize = 4096;
     let folder = Folder::new();
@@ -256,9 +258,10 @@ fn a_host_registers_no_more_plugins_than_the_limit_says() {
         let mut peer = raw_host(&alpha, 50);
         registers(&mut peer, (0..ALL).map(|number| format!("p{round}-{number}")));
         for number in LIMIT..ALL {
-            let rejected = |heard: &Heard| matches!(heard, Heard::Message(Message::Rejected(_)));
-            let heard = peer.wait_for("that one is refused", rejected);
-            let Heard::Message(Message::Rejected(Rejected { name, reason })) = heard else {
+            let rejected =
+                |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Rejected(_)));
+            let event = peer.wait_for("that one is refused", rejected);
+            let PeerEvent::Message(Message::Rejected(Rejected { name, reason })) = event else {
                 continue;
             };
             assert_eq!(name.as_str(), format!("p{round}-{number}"), "those beyond are refused");
@@ -281,7 +284,7 @@ fn a_host_registers_no_more_plugins_than_the_limit_says() {
 }
 
 #[test]
-fn a_host_speaks_for_its_own_plugins_only() {
+fn a_host_may_act_for_its_own_plugins_only() {
     let folder = Folder::new();
     let setup = Setup::new("alpha").plugin(&plugin("echo"), "").plugin(&harms(), "");
     let alpha = Server::start(&folder, &setup);
@@ -290,33 +293,34 @@ fn a_host_speaks_for_its_own_plugins_only() {
     alpha.wait_until("it is registered", runs("mine"));
     // The channel says that it comes from `test`.
     let chan = peer.open("echo");
-    let answered = |heard: &Heard| matches!(heard, Heard::Answer(tag, _) if *tag == chan.tag);
+    let answered =
+        |event: &PeerEvent| matches!(event, PeerEvent::Answer(tag, _) if *tag == chan.tag);
     let answer = peer.wait_for("the answer", answered);
-    let Heard::Answer(_, Answer::Refuse(reason)) = answer else { panic!("{answer:?}") };
+    let PeerEvent::Answer(_, Answer::Refuse(reason)) = answer else { panic!("{answer:?}") };
     assert!(reason.is(Code::NotAllowed), "{reason}");
     assert!(reason.text.contains("has registered no plugin test"), "{reason}");
     registers(&mut peer, ["test".to_string()].into_iter());
     peer.echo("echo", b"now it may");
-    // What it withdraws is its own.
+    // It can withdraw its own plugin.
     let names = ["echo", "harms", "mine"].map(|name| name.parse().expect("a name")).to_vec();
-    peer.say(&Message::Withdrawn(Withdrawn { names, server: None }));
+    peer.send_message(&Message::Withdrawn(Withdrawn { names, server: None }));
     alpha.wait_until("its own is withdrawn", |status| !status.is("mine", "running"));
     let status = alpha.status();
     assert!(status.is("echo", "running") && status.is("harms", "running"), "{status:#?}");
-    // A link for somebody else's plugin.
+    // A link for another's plugin.
     let wanted = |plugin: &str| OpenLink {
         plugin: plugin.parse().expect("a name"),
         address: format!("net:127.0.0.1:1~shs:{}", alpha.key()),
     };
-    peer.say(&Message::OpenLink(wanted("harms")));
-    peer.say(&Message::OpenLink(wanted("test")));
+    peer.send_message(&Message::OpenLink(wanted("harms")));
+    peer.send_message(&Message::OpenLink(wanted("test")));
     let line = alpha.log().wait_for(0, "wanted a link to ");
     assert!(line.contains("the plugin test wanted") && line.contains("not-allowed"), "{line}");
     peer.echo("echo", b"and the link lives");
 }
 
 #[test]
-fn what_only_hosts_say_or_are_told_is_a_violation_by_a_server() {
+fn host_messages_from_a_server_are_violations() {
     let folder = Folder::new();
     let alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
     let name = || "echo".parse().expect("a name");
@@ -329,14 +333,14 @@ fn what_only_hosts_say_or_are_told_is_a_violation_by_a_server() {
     ];
     for message in messages {
         let mut peer = Peer::link(Socket::unix(&alpha), 9);
-        peer.say(&message);
-        let goodbye = |heard: &Heard| matches!(heard, Heard::Message(Message::Goodbye(_)));
+        peer.send_message(&message);
+        let goodbye = |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Goodbye(_)));
         let said = format!("{:?}", peer.wait_for("goodbye", goodbye));
         assert!(said.contains("protocol-violation"), "{message:?}: {said}");
-        peer.wait_for("the end of the link", |heard| *heard == Heard::End);
+        peer.wait_for("the end of the link", |event| *event == PeerEvent::End);
     }
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
-    // Of a stream that was never there, the end is no news.
-    peer.say(&Message::Closing(Closing { stream: 77, reason: reason() }));
+    // The end of a stream that never existed is ignored.
+    peer.send_message(&Message::Closing(Closing { stream: 77, reason: reason() }));
     peer.echo("echo", b"the server lives");
 }

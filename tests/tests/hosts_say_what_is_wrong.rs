@@ -1,4 +1,5 @@
-//! Hosts that are used or configured wrong, or may not do what they want: one line says so.
+//! Hosts with wrong arguments, a wrong configuration or missing rights: each prints one line that
+//! says so.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -11,7 +12,7 @@ use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Peer, Server, Setup, Socket, key_of};
 
-/// How long a command may take that has nothing to do, on a machine that is busy.
+/// The time for a command that does nothing, on a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Exit code and stderr of a command that ends by itself.
@@ -31,13 +32,13 @@ fn say(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (code, said)
 }
 
-/// The lines that tell of an error.
+/// The lines that report an error.
 fn errors(said: &str) -> Vec<&str> {
     said.lines().filter(|line| line.starts_with("trunkline: ")).collect()
 }
 
 #[test]
-fn wrong_usage_is_one_line() {
+fn wrong_usage_prints_one_line() {
     let folder = Folder::new();
     let echo = plugin("echo").display().to_string();
     for (arguments, why) in [
@@ -56,7 +57,7 @@ fn wrong_usage_is_one_line() {
 }
 
 #[test]
-fn what_cannot_be_a_host_ends_at_once_with_one_line() {
+fn an_impossible_host_exits_at_once_with_one_line() {
     let folder = Folder::new();
     let echo = plugin("echo").display().to_string();
     folder.write("text.so", "this is no plugin");
@@ -86,7 +87,7 @@ fn what_cannot_be_a_host_ends_at_once_with_one_line() {
 }
 
 #[test]
-fn a_file_of_the_other_kind_is_told_to_be_one() {
+fn a_file_of_the_other_kind_names_the_right_command() {
     let folder = Folder::new();
     let server = folder.write("server.toml", "[server]\nname = \"a\"\nkey = \"a.key\"\n");
     let text = "[host]\nname = \"a\"\nkey = \"a.key\"\nserver = \"unix:a.sock\"\n";
@@ -104,7 +105,7 @@ fn a_file_of_the_other_kind_is_told_to_be_one() {
 }
 
 #[test]
-fn the_hidden_command_is_not_for_people() {
+fn the_hidden_command_refuses_to_run_by_hand() {
     let folder = Folder::new();
     folder.write("input", [7; 4096]);
     let input = || std::fs::File::open(folder.path().join("input")).expect("it was written");
@@ -124,7 +125,7 @@ fn the_hidden_command_is_not_for_people() {
 }
 
 #[test]
-fn a_plugin_that_does_not_load_in_a_host_of_its_server_is_one_line_and_shown_as_failed() {
+fn an_unloadable_plugin_of_a_child_is_logged_once_and_shown_as_failed() {
     for place in ["process", "thread"] {
         let folder = Folder::new();
         let text = folder.write("libtext.so", "this is no plugin");
@@ -149,7 +150,7 @@ fn a_plugin_that_does_not_load_in_a_host_of_its_server_is_one_line_and_shown_as_
         }
         let last = names.last().expect("there is one");
         let ended = alpha.log().wait_for(0, &format!("the host of {last} ended"));
-        // Of the one that is not started again there is one line with the reason.
+        // For the one that is not restarted, there is one line with the reason.
         let log = alpha.log().text();
         let table = if place == "process" { "alpha.toml:18: " } else { "alpha.toml:14: " };
         let is_told = |line: &&str| {
@@ -163,7 +164,7 @@ fn a_plugin_that_does_not_load_in_a_host_of_its_server_is_one_line_and_shown_as_
 }
 
 #[test]
-fn a_host_that_may_not_link_says_why() {
+fn a_host_that_may_not_link_prints_the_reason() {
     let folder = Folder::new();
     let gamma = Setup::host("gamma", "").key_in(&folder);
     let stranger = Setup::new("alpha").secured();
@@ -174,7 +175,7 @@ fn a_host_that_may_not_link_says_why() {
     let address = |server: &Server, key| format!("net:{}~shs:{key}", server.tcp_address());
     let harms = fixtures::plugin(Api::Ours, "harms");
     for (server, whys) in [
-        // Who is not listed is told nothing: the server does not say who it is.
+        // An unlisted host receives nothing: the server does not prove its key.
         (address(&stranger, stranger.key()), ["handshake-failed", "link to"]),
         (address(&wrong_role, wrong_role.key()), ["not-allowed", "not listed as a host"]),
         (address(&right, key_of(77)), ["handshake-failed", "link to"]),

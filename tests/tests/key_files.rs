@@ -1,5 +1,5 @@
-//! What a server does with its key file: it makes one where there is none, refuses what is not a
-//! secret key of its own, and never overwrites anything.
+//! A server's key file: made if there is none, refused if it is not a valid secret key of its own,
+//! never overwritten.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -26,7 +26,7 @@ fn a_server_makes_its_key_once_and_keeps_it() {
 }
 
 #[test]
-fn a_key_that_was_made_elsewhere_is_used() {
+fn an_existing_key_file_is_used() {
     let folder = Folder::new();
     let file = folder.write("alpha.key", GOOD);
     fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
@@ -35,7 +35,7 @@ fn a_key_that_was_made_elsewhere_is_used() {
 }
 
 #[test]
-fn a_server_does_not_start_with_a_key_file_of_no_use_and_leaves_it_alone() {
+fn a_server_refuses_an_invalid_key_file_and_does_not_modify_it() {
     let short = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ==\n";
     let no_key = "not a key: the base64 of 32 bytes was expected; name another file";
     let mut cases = vec![
@@ -69,7 +69,7 @@ fn a_server_does_not_start_with_a_key_file_of_no_use_and_leaves_it_alone() {
 }
 
 #[test]
-fn a_folder_or_a_dead_link_in_place_of_a_key_is_refused_and_left_alone() {
+fn a_folder_or_dangling_symlink_as_key_file_is_refused() {
     let folder = Folder::new();
     fs::create_dir(folder.path().join("alpha.key")).expect("a folder can be made");
     let (code, log) = run_to_its_end(&folder, &Setup::new("alpha"));

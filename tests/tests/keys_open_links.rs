@@ -1,5 +1,5 @@
-//! Links over TCP with keys: who is let in, what each side says of it when not, and that nobody on
-//! the way can read anything.
+//! Links over TCP with keys: who is admitted, what each side logs of a refusal, and that the bytes
+//! are encrypted.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -34,19 +34,19 @@ fn echo_over_tcp() -> SocketAddr {
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a connection comes");
         let mut out = stream.try_clone().expect("a descriptor");
-        // The other side sees when this does not work.
+        // The other side notices if this fails.
         let _ = std::io::copy(&mut stream, &mut out);
         let _ = out.shutdown(std::net::Shutdown::Write);
     });
     address
 }
 
-/// Text of which no eight bytes come twice.
+/// A text in which no eight bytes occur twice.
 fn marked(bytes: usize) -> Vec<u8> {
     (0..bytes / 8).flat_map(|n| format!("m{n:07}").into_bytes()).collect()
 }
 
-/// Sends bytes into an address, and checks that they come back.
+/// Sends bytes to an address, and checks that they come back.
 fn send_and_get_back(to: SocketAddr, bytes: &[u8]) {
     let mut stream = TcpStream::connect(to).expect("forward listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
@@ -61,8 +61,8 @@ fn send_and_get_back(to: SocketAddr, bytes: &[u8]) {
     assert!(back == bytes, "{} bytes were sent, and {} others came back", bytes.len(), back.len());
 }
 
-/// Two servers with a proxy between them, whose `forward` plugins carry a payload there and back:
-/// what the proxy saw.
+/// Two servers with a proxy between them, whose `forward` plugins carry a payload there and back.
+/// Returns what the proxy recorded.
 fn carried_through_a_proxy(with_keys: bool, payload: &[u8]) -> Recorded {
     let folder = Folder::new();
     let forward = plugin("forward");
@@ -94,7 +94,7 @@ fn carried_through_a_proxy(with_keys: bool, payload: &[u8]) -> Recorded {
     proxy.recorded()
 }
 
-/// How many eight bytes of `secret`, from the first on, are anywhere in `seen`.
+/// How many groups of eight bytes of `secret`, from the first on, occur in `seen`.
 fn leaked(secret: &[u8], seen: &[u8]) -> usize {
     let chunks: HashSet<&[u8]> = secret.chunks_exact(8).collect();
     seen.windows(8).filter(|window| chunks.contains(window)).count()
@@ -105,10 +105,10 @@ fn contains(seen: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn nobody_on_the_way_can_read_names_or_payload() {
+fn names_and_payload_are_encrypted_on_the_wire() {
     let payload = marked(512 * 1024);
     let names = ["echo", "forward", "alpha-the-first", "beta-the-second"];
-    // Without keys all of this can be read: it shows that the test finds what there is to find.
+    // Without keys all of this is readable, which shows that the test can find it.
     let open = carried_through_a_proxy(false, &payload);
     assert!(names.iter().any(|name| contains(&open.to_server, name)), "alpha says hello");
     assert!(leaked(&payload, &open.to_server) > 60_000, "the payload can be read");
@@ -125,7 +125,7 @@ fn nobody_on_the_way_can_read_names_or_payload() {
     }
 }
 
-/// Waits until each side has said why there is no link, and checks that beta goes on.
+/// Waits until each side has logged why there is no link, and checks that beta keeps running.
 fn both_say(alpha: &Server, theirs: &[&str], beta: &Server, ours: &[&str]) {
     for (server, wanted) in [(alpha, theirs), (beta, ours)] {
         let line = server.log().wait_for(0, " ended: ");
@@ -142,7 +142,7 @@ fn both_say(alpha: &Server, theirs: &[&str], beta: &Server, ours: &[&str]) {
 }
 
 #[test]
-fn a_key_that_is_not_listed_may_not_link() {
+fn only_listed_keys_may_link() {
     let folder = Folder::new();
     let beta = beta(&folder, Setup::new("beta"));
     let alpha = Setup::new("alpha").peer_with(beta.key(), beta.tcp_address());
@@ -166,7 +166,7 @@ fn servers_of_two_networks_do_not_link() {
 }
 
 #[test]
-fn a_server_with_another_key_than_expected_is_not_linked() {
+fn a_server_with_an_unexpected_key_is_not_linked() {
     let folder = Folder::new();
     let alpha = Setup::new("alpha");
     let beta = Setup::new("beta").peer_key(alpha.key_in(&folder));
@@ -178,7 +178,7 @@ fn a_server_with_another_key_than_expected_is_not_linked() {
 }
 
 #[test]
-fn whoever_may_not_link_hears_nothing_behind_message_2() {
+fn an_unlisted_dialler_receives_nothing_after_message_2() {
     let folder = Folder::new();
     let beta = beta(&folder, Setup::new("beta"));
     let mut stream = TcpStream::connect(beta.tcp_address()).expect("beta listens");
@@ -192,15 +192,15 @@ fn whoever_may_not_link_hears_nothing_behind_message_2() {
     Peer::link(Socket::shs(&beta, LISTED), LISTED).echo("echo", b"others may");
 }
 
-/// What a server says to the owner of a key that says this hello.
+/// The server's answer to this hello from the owner of a key.
 fn answer_to(server: &Server, seed: u8, hello: Hello) -> Reason {
     let mut peer = RawPeer::new(Socket::shs(server, seed));
-    peer.say(&Message::Hello(hello));
+    peer.send_message(&Message::Hello(hello));
     peer.goodbye().expect("a goodbye is said")
 }
 
 #[test]
-fn a_key_may_be_only_what_it_is_listed_as() {
+fn a_key_may_only_have_its_listed_role() {
     const HOST: u8 = 11;
     let folder = Folder::new();
     let beta = beta(&folder, Setup::new("beta").host_key(key_of(HOST)));

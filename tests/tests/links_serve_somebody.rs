@@ -1,5 +1,5 @@
-//! Links that serve no pair of plugins end, and stay ended until something changes; those that
-//! serve one, or are kept, stay.
+//! Links that no pair of plugins uses end, and stay ended until something changes. Links that are
+//! used or kept stay.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Proxy, Server, Setup, Socket, Status};
+use trunkline_tests::harness::{Peer, PeerEvent, Proxy, Server, Setup, Socket, Status};
 
-/// How long a link may serve nobody in these tests.
+/// The time after which an unused link ends in these tests.
 const AFTER: Duration = Duration::from_millis(300);
 
 const NOTHING: &str =
@@ -24,12 +24,12 @@ fn obeys() -> std::path::PathBuf {
     fixtures::plugin(Api::Ours, "obeys")
 }
 
-/// How many links have ended for having nothing in common.
+/// How many links have ended because of nothing in common.
 fn ended_for_nothing(server: &Server) -> usize {
     server.log().text().lines().filter(|line| line.contains(" ended: nothing-in-common")).count()
 }
 
-/// Whether the one configured peer is not linked because it would serve nobody.
+/// Whether the one configured peer is not linked because no plugins would use the link.
 fn rests(status: &Status) -> bool {
     let waits = |reason: &Option<String>| {
         reason.as_ref().is_some_and(|reason| reason.contains("nothing-in-common"))
@@ -44,8 +44,8 @@ fn dials_through(folder: &Folder, dialler: Setup, acceptor: &Server) -> (Server,
     (Server::start(folder, &dialler), proxy)
 }
 
-/// Two servers of which the one uses the other's echo: they are cut, and link again, so many times.
-/// It takes as many pauses before a redial.
+/// Two servers of which one uses the other's echo: they are cut, and link again, this many times.
+/// Each time takes a pause before the redial.
 fn relinks(times: usize) {
     let folder = Folder::new();
     let user = setup("user");
@@ -64,11 +64,11 @@ fn relinks(times: usize) {
 }
 
 #[test]
-fn a_link_that_serves_nobody_ends_and_is_not_dialled_again() {
+fn an_unused_link_ends_and_is_not_redialled() {
     let folder = Folder::new();
     let (alpha, beta) = (setup("alpha"), setup("beta"));
     let echo = plugin("echo");
-    // Each dials the other. Beta's way to alpha is known first, and alpha is not there yet.
+    // Each dials the other. Beta is the first to know the address, and alpha has not started yet.
     let alpha_port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
     let alpha_at = alpha_port.local_addr().expect("a listener has an address");
     let to_alpha = Proxy::start(alpha_at);
@@ -130,7 +130,7 @@ fn links_that_are_kept_or_used_stay() {
     hub.wait_until("the first two are linked", |status| {
         status.link_to("keeps").is_some() && status.link_to("uses").is_some()
     });
-    // What comes last has its time last: when it has ended, the others would have, too.
+    // The last link has the latest end: when it has ended, the others would have, too.
     let (useless, dials) = dials_through(&folder, useless, &hub);
     useless.log().wait_for(0, NOTHING);
     useless.wait_until("it rests", rests);
@@ -147,7 +147,7 @@ fn links_that_are_kept_or_used_stay() {
 }
 
 #[test]
-fn a_link_with_a_channel_serves_somebody() {
+fn a_link_with_a_channel_is_kept() {
     let folder = Folder::new();
     let alpha = setup("alpha").plugin(&plugin("echo"), "");
     let alpha = Server::start(&folder, &alpha);
@@ -159,7 +159,7 @@ fn a_link_with_a_channel_serves_somebody() {
     assert_eq!(ended_for_nothing(&alpha), 1, "{}", alpha.log().text());
     let (mark, begun) = (alpha.log().mark(), Instant::now());
     busy.close(chan);
-    busy.wait_for("the end of the channel", |heard| *heard == Heard::Gone(chan.tag));
+    busy.wait_for("the end of the channel", |event| *event == PeerEvent::Gone(chan.tag));
     let line = alpha.log().wait_for(mark, " ended: ");
     assert!(line.contains(NOTHING), "{line}");
     assert!(begun.elapsed() >= AFTER, "too early: {:?} after its channel", begun.elapsed());

@@ -21,7 +21,7 @@ use trunkline_tests::folder::Folder;
 const CALLER: Caller<'static> =
     Caller { name: "test", version: 1, server: Key([1; 32]), local: true };
 
-/// The one line with which this file is refused, without the file's name, which it must begin with.
+/// The one line with which this file is refused, without the file's name at its beginning.
 fn refusal(file: &Path) -> String {
     let line = load(file, None).expect_err("this file must not load").to_string();
     let why = line.strip_prefix(&format!("{}: ", file.display()));
@@ -38,7 +38,7 @@ fn assert_refused(file: &Path, expected: &str) {
 }
 
 #[test]
-fn what_is_not_a_library_is_refused() {
+fn a_file_that_is_not_a_library_is_refused() {
     let folder = Folder::new();
     let path = folder.path();
     assert_refused(&path.join("no.so"), "there is no such file; build the plugin");
@@ -58,7 +58,7 @@ fn what_is_not_a_library_is_refused() {
 }
 
 #[test]
-fn a_program_is_refused() {
+fn an_executable_is_refused() {
     assert_refused(&std::env::current_exe().unwrap(), "but no Trunkline plugin");
 }
 
@@ -78,11 +78,11 @@ fn a_file_cut_off_at_any_length_is_refused() {
 }
 
 #[test]
-fn a_file_whose_headers_lie_is_refused_and_harms_nobody() {
+fn a_file_with_false_headers_is_refused_without_a_crash() {
     let whole = fs::read(plugin(Api::Ours, "echo")).unwrap();
     let folder = Folder::new();
-    // Each byte of the ELF header, which tells where everything else is, set to its opposite. Some
-    // of them mean nothing, and the file loads.
+    // Each byte of the ELF header, inverted; the header says where everything else is. Some of its
+    // bytes have no meaning, and the file loads.
     for at in 0..64 {
         let mut bytes = whole.clone();
         bytes[at] ^= 0xff;
@@ -96,7 +96,7 @@ fn a_file_whose_headers_lie_is_refused_and_harms_nobody() {
 #[test]
 fn a_library_for_another_machine_is_refused() {
     let mut bytes = fs::read(plugin(Api::Ours, "echo")).unwrap();
-    // `e_machine` stands in bytes 18 and 19: 8 is MIPS, 9999 is nothing.
+    // `e_machine` is in bytes 18 and 19: 8 is MIPS, 9999 is undefined.
     bytes[18..20].copy_from_slice(&8u16.to_ne_bytes());
     let folder = Folder::new();
     let this = std::env::consts::ARCH;
@@ -157,7 +157,7 @@ fn a_plugin_that_cannot_unwind_is_refused() {
 }
 
 #[test]
-fn a_plugin_for_a_newer_minor_version_runs_without_what_this_host_lacks() {
+fn a_plugin_for_a_newer_minor_version_runs_without_its_new_functions() {
     let module = load(&plugin(Api::NewerMinor, "newer"), None).expect("a newer plugin loads");
     let host = FakeHost::new("newer");
     let mut instance = module.create(host.clone(), "{}").expect("a newer plugin starts");
@@ -176,7 +176,7 @@ fn a_plugin_for_version_1_0_of_the_api_runs() {
     assert_eq!(instance.stop(), Ok(()));
 }
 
-/// What the program that hosts plugins with this API prints about one.
+/// The output of the program that hosts plugins with this API, for one plugin.
 fn run(api: Api, plugin: &Path) -> String {
     let output = Command::new(fixtures::host(api)).arg(plugin).output().expect("the probe runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -185,7 +185,7 @@ fn run(api: Api, plugin: &Path) -> String {
 }
 
 #[test]
-fn a_host_of_version_1_0_runs_a_plugin_of_today_and_refuses_what_it_lacks() {
+fn a_host_of_version_1_0_runs_a_current_plugin_and_refuses_newer_functions() {
     let refused = "plugin::dials: open_link not-supported\n\
                    plugin::dials: close_link not-supported\n\
                    plugin::dials: addresses []\n\
@@ -235,7 +235,7 @@ fn a_newer_host_runs_older_and_equal_plugins() {
 }
 
 #[test]
-fn plugins_of_different_versions_and_the_same_file_twice_live_side_by_side() {
+fn different_versions_and_the_same_file_twice_coexist() {
     let files = [
         plugin(Api::Ours, "echo"),
         plugin(Api::NewerMinor, "newer"),
@@ -258,7 +258,7 @@ fn plugins_of_different_versions_and_the_same_file_twice_live_side_by_side() {
 }
 
 #[test]
-fn a_new_file_under_an_old_name_is_the_new_plugin() {
+fn a_replaced_file_loads_as_the_new_plugin() {
     let folder = Folder::new();
     let file = folder.path().join("plugin.so");
     for name in ["echo", "never-reads", "echo"] {
@@ -268,7 +268,7 @@ fn a_new_file_under_an_old_name_is_the_new_plugin() {
 }
 
 #[test]
-fn a_loaded_plugin_survives_that_its_file_is_overwritten() {
+fn a_loaded_plugin_survives_overwriting_of_its_file() {
     let folder = Folder::new();
     let file = folder.path().join("plugin.so");
     fs::copy(plugin(Api::Ours, "echo"), &file).unwrap();
@@ -279,7 +279,7 @@ fn a_loaded_plugin_survives_that_its_file_is_overwritten() {
 }
 
 #[test]
-fn a_relative_path_is_a_path_and_not_a_name_to_search_for() {
+fn a_relative_path_is_not_searched_in_library_folders() {
     assert_refused(Path::new("libc.so.6"), "there is no such file");
 }
 

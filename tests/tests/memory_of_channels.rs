@@ -1,4 +1,4 @@
-//! An idle channel costs a server 256 bytes at most, whichever way it goes.
+//! An idle channel costs a server at most 256 bytes, on every route.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
@@ -20,7 +20,7 @@ fn in_use() -> i64 {
     stats.bytes_allocated as i64 - stats.bytes_deallocated as i64
 }
 
-/// What one of many channels costs a server that has an end of them, or passes them on.
+/// The cost of one of many channels in a server that has an end of them, or relays them.
 fn bytes_per_channel(mesh: &mut Mesh, caller: NodeId, server: NodeId) -> i64 {
     let plugin = mesh.plugin(caller, "caller");
     mesh.settle();
@@ -29,7 +29,7 @@ fn bytes_per_channel(mesh: &mut Mesh, caller: NodeId, server: NodeId) -> i64 {
         for _ in 0..count {
             let channel = mesh.open(caller, plugin, &callee);
             mesh.settle();
-            // It was of use before it became idle.
+            // It was used before it became idle.
             mesh.work(caller, |broker| broker.write(plugin, channel, &[7; 100])).ok();
             mesh.settle();
         }
@@ -38,11 +38,11 @@ fn bytes_per_channel(mesh: &mut Mesh, caller: NodeId, server: NodeId) -> i64 {
     // Buffers that are kept have their size then.
     let before = open(16);
     let after = open(CHANNELS);
-    assert_eq!(mesh.heard(caller).opened as i64, CHANNELS + 16, "channels that were opened");
+    assert_eq!(mesh.events(caller).opened as i64, CHANNELS + 16, "channels that were opened");
     (after - before) / CHANNELS
 }
 
-// One test, because what others allocate at the same time would be counted.
+// A single test, because allocations of others would be counted.
 #[test]
 fn an_idle_channel_costs_at_most_256_bytes() {
     let mut mesh = Mesh::new(in_use);

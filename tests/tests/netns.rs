@@ -1,4 +1,4 @@
-//! The networks that other tests run in are what they claim to be. Without root all is skipped.
+//! The networks of other tests behave as they should. Without root all is skipped.
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
 use std::io::{BufRead, BufReader, Write};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use trunkline_tests::harness::PATIENCE;
 use trunkline_tests::netns::{Lan, Machine, Nat, Net};
 
-/// How long something is given that shall not happen, in milliseconds.
+/// The time for an event that must not happen, in milliseconds.
 const MISS: u64 = 1_000;
-/// How long something is given that shall happen, in milliseconds: machines may be busy.
+/// The time for an event that must happen, in milliseconds, on busy machines.
 const HIT: u64 = 30_000;
 
-/// A program on a machine that does what it is told.
+/// A program on a machine, which obeys the test's commands.
 struct Peer {
     child: Child,
     answers: BufReader<ChildStdout>,
@@ -32,7 +32,7 @@ impl Peer {
         writeln!(stdin, "{command}").expect("the program reads");
     }
 
-    /// Its answer to what it was told; each command has a time, after which it answers.
+    /// Its answer to a command; each command has a time limit.
     fn answer(&mut self) -> String {
         let mut line = String::new();
         self.answers.read_line(&mut line).expect("the program answers");
@@ -44,7 +44,7 @@ impl Peer {
         self.answer()
     }
 
-    /// Dials, and gives the address by which it is seen there.
+    /// Dials; returns the address by which it is seen at the other end.
     fn seen_by(&mut self, address: &str, from: u16) -> String {
         let answer = self.ask(&format!("dial {address} {from} {HIT}"));
         answer.strip_prefix("heard ").unwrap_or_else(|| panic!("{address}: {answer}")).to_owned()
@@ -80,7 +80,7 @@ fn namespaces(net: &str) -> Vec<String> {
 }
 
 #[test]
-fn machines_on_a_lan_reach_each_other_until_a_cable_is_pulled() {
+fn machines_on_a_lan_communicate_until_the_cable_is_pulled() {
     let Some(mut net) = net() else { return };
     let lan = net.lan();
     let (a, b) = (net.machine("a", lan), net.machine("b", lan));
@@ -97,7 +97,7 @@ fn machines_on_a_lan_reach_each_other_until_a_cable_is_pulled() {
 }
 
 #[test]
-fn two_lans_know_nothing_of_each_other() {
+fn two_lans_are_isolated() {
     let Some(mut net) = net() else { return };
     let (one, other) = (net.lan(), net.lan());
     let (a, b) = (net.machine("a", one), net.machine("b", other));
@@ -106,8 +106,8 @@ fn two_lans_know_nothing_of_each_other() {
     assert!(answer.starts_with("failed"), "{answer}");
 }
 
-/// Two machines behind routers, both of which have talked to one outside, and by which addresses
-/// they were seen there.
+/// Two machines behind routers, both of which have talked to one outside, and the addresses by
+/// which they were seen there.
 struct Homes {
     net: Net,
     wan: Lan,
@@ -139,14 +139,14 @@ fn homes(nat: Nat) -> Option<Homes> {
 }
 
 impl Homes {
-    /// Both open to where the other one was seen.
+    /// Both dial the address by which the other was seen.
     fn meet(&mut self, time: u64) -> [String; 2] {
         self.anne.tell(&format!("meet {} {PORT} anne {time}", self.bert_seen));
         self.bert.tell(&format!("meet {} {PORT} bert {time}", self.anne_seen));
         [self.anne.answer(), self.bert.answer()]
     }
 
-    /// One alone opens to the other, and hears nothing until its time is over.
+    /// One alone dials the other, and fails when its time is over.
     fn assert_alone_is_in_vain(&mut self) {
         let start = Instant::now();
         let answer = self.anne.ask(&format!("dial {} 0 {MISS}", self.bert_seen));
@@ -156,7 +156,7 @@ impl Homes {
 }
 
 #[test]
-fn behind_cones_two_meet_when_both_open() {
+fn hole_punching_works_through_two_cone_nats() {
     let Some(mut homes) = homes(Nat::Cone) else { return };
     for seen in [&homes.anne_seen, &homes.bert_seen] {
         assert!(seen.ends_with(&format!(":{PORT}")), "the port is another one: {seen}");
@@ -170,17 +170,17 @@ fn behind_cones_two_meet_when_both_open() {
 }
 
 #[test]
-fn behind_cones_one_may_open_long_before_the_other() {
+fn hole_punching_works_when_one_side_starts_late() {
     let Some(mut homes) = homes(Nat::Cone) else { return };
     homes.anne.tell(&format!("meet {} {PORT} anne {HIT}", homes.bert_seen));
-    // Anne knocks meanwhile, and is dropped.
+    // Meanwhile Anne's packets are dropped.
     assert_eq!(homes.bert.ask(&format!("hear {MISS}")), "silence");
     let met = homes.bert.ask(&format!("meet {} {PORT} bert {HIT}", homes.anne_seen));
     assert_eq!((met.as_str(), homes.anne.answer().as_str()), ("heard anne", "heard bert"));
 }
 
 #[test]
-fn behind_symmetric_routers_two_do_not_meet() {
+fn hole_punching_fails_through_symmetric_nats() {
     let Some(mut homes) = homes(Nat::Symmetric) else { return };
     homes.assert_alone_is_in_vain();
     for answer in homes.meet(3 * MISS) {
@@ -192,7 +192,7 @@ fn behind_symmetric_routers_two_do_not_meet() {
 }
 
 #[test]
-fn nothing_is_left_of_a_net_even_after_a_panic() {
+fn a_net_is_removed_even_after_a_panic() {
     let Some(mut net) = net() else { return };
     let name = net.name().to_owned();
     let wan = net.lan();
@@ -214,7 +214,7 @@ fn nothing_is_left_of_a_net_even_after_a_panic() {
 }
 
 #[test]
-fn what_a_killed_test_has_left_is_removed() {
+fn leftovers_of_a_killed_test_are_removed() {
     let Some(net) = net() else { return };
     let mut dead = Command::new("true").spawn().expect("true is installed");
     let pid = dead.id();

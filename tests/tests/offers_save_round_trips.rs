@@ -1,5 +1,5 @@
-//! A plugin that invites another one is connected to it by the other's server, without a question:
-//! so their first bytes come as soon as the servers' handshake allows.
+//! A plugin that is invited is connected by its server without a further request, so the first
+//! bytes arrive as soon as the servers' handshake allows.
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
@@ -8,7 +8,7 @@ use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{HostSetup, Proxy, Server, Setup};
 
-/// What each byte takes from one server to the other.
+/// The delay of each byte from one server to the other.
 const ONE_WAY: Duration = Duration::from_millis(50);
 
 const BAR_INVITES: &str = "name = \"bar\"\n[plugin.config]\ninvites = [\"foo\"]";
@@ -45,7 +45,8 @@ impl Pair {
     }
 }
 
-/// When each of two servers' plugins has heard the other one, counted from the TCP connection.
+/// When each of two servers' plugins has received bytes of the other, counted from the TCP
+/// connection.
 fn times(alpha: &str, beta: &str) -> [Duration; 2] {
     let pair = Pair::new(alpha, beta, ONE_WAY);
     let servers = [&pair.alpha, &pair.beta];
@@ -63,8 +64,8 @@ fn times(alpha: &str, beta: &str) -> [Duration; 2] {
     heard.map(|at| at.saturating_duration_since(begun))
 }
 
-/// The best of some attempts: a machine that others use too may take its time, but no attempt can
-/// be faster than the way.
+/// The best of several attempts. A busy machine may be slower, but no attempt can be faster than
+/// the delays.
 fn best(alpha: &str, beta: &str) -> [Duration; 2] {
     let all = [0; 3].map(|_| times(alpha, beta));
     [0, 1].map(|side| all.iter().map(|times| times[side]).min().expect("some"))
@@ -75,9 +76,9 @@ fn round_trips(time: Duration) -> u128 {
 }
 
 #[test]
-fn an_invited_plugin_is_heard_within_the_round_trips_of_the_handshake() {
-    // The handshake needs two round trips until the side that dials knows that it is let in. Beta,
-    // which accepts, connects the two as soon as it has read alpha's hello, half a trip before.
+fn an_offers_first_byte_needs_no_round_trip_beyond_the_handshake() {
+    // The handshake needs two round trips until the dialler knows that it is admitted. Beta, the
+    // acceptor, connects the two as soon as it has read alpha's hello, half a round trip before.
     for (what, alpha, beta) in
         [("bar dials", BAR_INVITES, FOO), ("bar is dialled", FOO, BAR_INVITES)]
     {
@@ -128,7 +129,7 @@ fn two_plugins_that_invite_each_other_get_one_channel() {
 }
 
 #[test]
-fn the_reason_of_a_guest_that_refuses_arrives() {
+fn the_refusal_of_an_invited_plugin_arrives() {
     let foo = "name = \"foo\"\n[plugin.config]\nrefuses = \"we are closed\"";
     let pair = pair(BAR_INVITES, foo);
     let line = pair.alpha.log().wait_for(0, "ended");
@@ -139,7 +140,7 @@ fn the_reason_of_a_guest_that_refuses_arrives() {
 }
 
 #[test]
-fn the_reason_of_a_plugin_that_invites_and_refuses_arrives() {
+fn the_refusal_of_an_inviting_plugin_arrives() {
     let bar = format!("{BAR_INVITES}\nrefuses = \"we are full\"");
     let pair = pair(&bar, FOO);
     let line = pair.beta.log().wait_for(0, "ended");
@@ -149,12 +150,12 @@ fn the_reason_of_a_plugin_that_invites_and_refuses_arrives() {
 }
 
 #[test]
-fn a_guest_that_starts_later_is_connected_then() {
+fn an_invited_plugin_that_starts_later_is_connected() {
     let none = |setup: Setup| setup;
     let bar = |setup: Setup| setup.plugin(&meets(), BAR_INVITES);
     let pair = Pair::of(bar, none, Duration::ZERO);
     pair.beta.wait_until("linked", |status| status.knows_remote("bar"));
-    // A host of beta brings the guest, and is connected through its server.
+    // A host of beta has the invited plugin, which is connected through its server.
     let setup = HostSetup::beside("host", &pair.beta).plugin(&meets(), FOO);
     let host = Server::start_host(None, &pair.folder, &setup);
     host.log().wait_for(0, "heard hello from bar");
@@ -164,7 +165,7 @@ fn a_guest_that_starts_later_is_connected_then() {
 }
 
 #[test]
-fn a_guest_in_a_process_of_its_own_is_connected() {
+fn an_invited_plugin_in_a_process_is_connected() {
     let foo = format!("placement = \"process\"\n{FOO}");
     let pair = pair(BAR_INVITES, &foo);
     pair.alpha.log().wait_for(0, "heard hello from foo");
@@ -176,14 +177,14 @@ fn a_guest_in_a_process_of_its_own_is_connected() {
 }
 
 #[test]
-fn a_plugin_that_others_may_not_see_invites_nobody() {
+fn an_unexposed_plugin_sends_no_offers() {
     let nobody = |setup: Setup| {
         setup.plugin_for_key(trunkline_core::key::Key([3; 32]), &meets(), BAR_INVITES)
     };
     let foo = |setup: Setup| setup.plugin(&meets(), FOO);
     let pair = Pair::of(nobody, foo, Duration::ZERO);
     pair.alpha.wait_until("linked", |status| status.knows_remote("foo"));
-    // What beta was told of bar came with or right behind hello, and so before this.
+    // Beta was notified of bar in or right behind hello, and therefore before this.
     let host = HostSetup::beside("host", &pair.alpha).plugin(&meets(), "name = \"last\"");
     let _host = Server::start_host(None, &pair.folder, &host);
     let status = pair.beta.wait_until("beta knows all", |status| status.knows_remote("last"));

@@ -1,4 +1,4 @@
-//! Peers whose bytes are wrong: each is sent away with a reason, and nobody else is harmed.
+//! Peers that send wrong bytes: each is disconnected with a reason, and no other peer is affected.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -10,9 +10,9 @@ use trunkline_core::link::GLOBAL_CREDIT;
 use trunkline_core::reason::Code;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, RawPeer, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, RawPeer, Server, Setup, Socket, hello};
 
-/// A server under test, another one that is linked to it, and a peer that behaves.
+/// A server under test, another one linked to it, and a correct peer.
 struct Scene {
     alpha: Server,
     beta: Server,
@@ -31,21 +31,22 @@ impl Scene {
         Scene { alpha, beta, good, _folder: folder }
     }
 
-    /// A peer that has said nothing.
+    /// A peer that has sent nothing.
     fn stranger(&self) -> RawPeer {
         RawPeer::new(Socket::tcp(&self.alpha))
     }
 
-    /// A peer that has said hello and heard the server's.
+    /// A peer that has sent hello and received the server's.
     fn greeted(&self, key: u8) -> RawPeer {
         let mut peer = self.stranger();
-        peer.say(&Message::Hello(hello(Key([key; 32]))));
+        peer.send_message(&Message::Hello(hello(Key([key; 32]))));
         peer.wait_for("hello", |message| matches!(message, Message::Hello(_)));
         self.alpha.log().wait_for(0, &format!("link to peer-{}", Key([key; 32]).short()));
         peer
     }
 
-    /// Checks that the server has said in one line why it ended a link, and that all others live.
+    /// Checks that the server has logged in one line why it ended a link, and that all other links
+    /// stay.
     fn check(&mut self, what: &str, mark: usize, why: &str) {
         let line = self.alpha.log().wait_for(mark, " ended: ");
         assert!(line.contains(why), "{what}: the log says {line:?} and not {why:?}");
@@ -56,7 +57,7 @@ impl Scene {
         assert!(!lines.iter().any(|line| line.contains("panicked")), "{what}: {lines:#?}");
     }
 
-    /// Checks at the end that the link between the two servers has lived through all of it.
+    /// Checks at the end that the link between the two servers has survived.
     fn finish(self) {
         let ended = |server: &Server, name: &str| {
             let log = server.log().text();
@@ -88,7 +89,7 @@ fn garbage_is_answered_with_a_reason() {
     for (what, bytes, why) in [
         ("HTTP", &b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "protocol-violation"),
         ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n", "protocol-violation"),
-        // Infinite credit for control, again and again, is legal; then there is half a packet.
+        // Infinite credit for control, repeatedly, is legal; then there is half a packet.
         ("zeros", &[0; 4096], "transport-lost"),
         ("ones", &[0xff; 4096], "protocol-violation"),
         ("noise", &garbage, "protocol-violation"),
@@ -105,7 +106,7 @@ fn garbage_is_answered_with_a_reason() {
 }
 
 #[test]
-fn a_connection_that_ends_anywhere_is_a_lost_transport() {
+fn a_connection_cut_at_any_point_is_transport_lost() {
     let mut scene = Scene::new();
     let hello = Message::Hello(hello(Key([3; 32]))).frame();
     for (what, greeted, bytes) in [
@@ -127,8 +128,8 @@ fn a_connection_that_ends_anywhere_is_a_lost_transport() {
     scene.finish();
 }
 
-/// Packets that break a rule after hello, and the rules that may be named: where the server has
-/// already ended the stream by its own answers, the stream is no longer active.
+/// Packets that break a rule after hello, and the rules that may be named. Where the server's own
+/// answers have ended the stream, the stream is no longer active.
 fn violations() -> Vec<(&'static str, Vec<Packet>, &'static [u8])> {
     use Packet::*;
     let write = |length| Write { stream: id(2), length };
@@ -167,7 +168,7 @@ fn violations() -> Vec<(&'static str, Vec<Packet>, &'static [u8])> {
 }
 
 #[test]
-fn each_broken_rule_of_bymux_ends_that_link_and_is_named() {
+fn each_bymux_violation_ends_its_link_and_is_named() {
     let mut scene = Scene::new();
     let mut cases: Vec<(&str, Vec<u8>, &[u8])> =
         vec![("undefined type 6", vec![0xc0, 0], &[1]), ("undefined type 7", vec![0xf0], &[1])];
@@ -190,7 +191,7 @@ fn each_broken_rule_of_bymux_ends_that_link_and_is_named() {
 
 /// The vectors that must end the connection, each with rule and packet types as in the table above.
 #[test]
-fn the_table_of_violations_has_every_type_that_the_vectors_end_with() {
+fn the_table_covers_every_violation_of_the_vectors() {
     let text = include_str!("../vectors/bymux.json");
     let vectors: serde_json::Value = serde_json::from_str(text).expect("the vectors are JSON");
     let cases = vectors["cases"].as_array().expect("a list of cases");
@@ -211,7 +212,7 @@ fn the_table_of_violations_has_every_type_that_the_vectors_end_with() {
 }
 
 #[test]
-fn control_messages_are_judged_by_their_length_and_order() {
+fn control_messages_must_have_legal_length_and_order() {
     let mut scene = Scene::new();
     let frame = |message: Message| message.frame();
     let again = frame(Message::Hello(hello(Key([3; 32]))));
@@ -241,7 +242,7 @@ fn control_messages_are_judged_by_their_length_and_order() {
 }
 
 #[test]
-fn a_message_of_64_kib_that_nobody_knows_is_refused_and_the_link_goes_on() {
+fn an_unknown_message_of_64_kib_is_refused_and_the_link_stays() {
     let mut scene = Scene::new();
     // [99, {1: bytes}]
     let mut message = vec![0x82, 0x18, 99, 0xa1, 1, 0x5a];
@@ -250,7 +251,7 @@ fn a_message_of_64_kib_that_nobody_knows_is_refused_and_the_link_goes_on() {
     message.resize(MESSAGE_MAX, 0);
     let frame = [&(MESSAGE_MAX as u32).to_be_bytes()[..], &message].concat();
     let mut peer = scene.greeted(3);
-    // Many of them: credit for control messages comes back.
+    // Many of them, because credit for control messages comes back.
     for _ in 0..8 {
         peer.write(0, &frame);
         let answer = peer.wait_for("a refusal", |message| matches!(message, Message::Unknown(_)));
@@ -263,7 +264,7 @@ fn a_message_of_64_kib_that_nobody_knows_is_refused_and_the_link_goes_on() {
 }
 
 #[test]
-fn what_must_not_come_before_hello_is_a_violation() {
+fn anything_before_hello_is_a_violation() {
     let mut scene = Scene::new();
     let stream = [&[0x30, 2, 0x20, 2, preface("echo").len() as u8][..], &preface("echo")].concat();
     let withdrawn = Message::Other(99).frame();
@@ -286,7 +287,7 @@ fn what_must_not_come_before_hello_is_a_violation() {
 }
 
 #[test]
-fn a_hello_that_does_not_fit_is_answered_with_what_is_wrong() {
+fn an_unacceptable_hello_is_answered_with_the_reason() {
     let mut scene = Scene::new();
     let ours = scene.alpha.key();
     let fits = || hello(Key([3; 32]));
@@ -317,7 +318,7 @@ fn a_hello_that_does_not_fit_is_answered_with_what_is_wrong() {
     ] {
         let mark = scene.alpha.log().mark();
         let mut peer = scene.stranger();
-        peer.say(&Message::Hello(hello));
+        peer.send_message(&Message::Hello(hello));
         let reason = peer.goodbye().unwrap_or_else(|| panic!("{what}: no goodbye was said"));
         assert!(reason.is(code) && reason.text.contains(why), "{what}: {reason}");
         scene.check(what, mark, why);
@@ -326,14 +327,15 @@ fn a_hello_that_does_not_fit_is_answered_with_what_is_wrong() {
 }
 
 #[test]
-fn streams_that_cannot_be_served_are_refused_and_the_link_lives() {
+fn unservable_streams_are_refused_and_the_link_stays() {
     let mut scene = Scene::new();
     let good = &mut scene.good;
     for to in ["nobody", "ech", "echo2"] {
         let chan = good.open(to);
-        let is_answer = |heard: &Heard| matches!(heard, Heard::Answer(tag, _) if *tag == chan.tag);
+        let is_answer =
+            |event: &PeerEvent| matches!(event, PeerEvent::Answer(tag, _) if *tag == chan.tag);
         match good.wait_for("the answer", is_answer) {
-            Heard::Answer(_, Answer::Refuse(reason)) => {
+            PeerEvent::Answer(_, Answer::Refuse(reason)) => {
                 assert!(reason.is(Code::UnknownPlugin), "{to}: {reason}");
                 assert!(reason.text.contains(to), "the reason names it: {reason}");
             }
@@ -342,7 +344,7 @@ fn streams_that_cannot_be_served_are_refused_and_the_link_lives() {
     }
     good.echo("echo", b"the same link");
 
-    // A preface of a kind that nobody knows, and a command from a server.
+    // A preface of an unknown kind, and a command from a server.
     let mut peer = scene.greeted(3);
     let unknown = Preface::Other(77).frame();
     let command = Preface::Command { name: "stop".into() }.frame();

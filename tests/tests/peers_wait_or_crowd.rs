@@ -1,4 +1,4 @@
-//! Peers that say nothing, peers that fall silent, and far too many of them.
+//! Silent peers, peers that fall silent, and far too many peers.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -13,7 +13,7 @@ use trunkline_core::key::Key;
 use trunkline_core::reason::Code;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, RawPeer, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, RawPeer, Server, Setup, Socket, hello};
 
 /// A server with an echo, and a peer that is linked to it.
 fn server(folder: &Folder, setup: Setup) -> (Server, Peer) {
@@ -23,7 +23,7 @@ fn server(folder: &Folder, setup: Setup) -> (Server, Peer) {
 }
 
 #[test]
-fn a_peer_that_says_nothing_is_sent_away() {
+fn a_silent_peer_is_disconnected() {
     let folder = Folder::new();
     let (alpha, mut good) = server(&folder, Setup::new("alpha").limit("handshake-ms = 300"));
     for connect in [Socket::tcp, Socket::unix] {
@@ -43,11 +43,11 @@ fn a_peer_that_says_nothing_is_sent_away() {
 }
 
 #[test]
-fn a_peer_that_trickles_has_no_more_time_than_one_that_is_silent() {
+fn a_trickling_peer_gets_no_more_time_than_a_silent_one() {
     let folder = Folder::new();
     let (alpha, _good) = server(&folder, Setup::new("alpha").limit("handshake-ms = 300"));
     let mut peer = RawPeer::new(Socket::tcp(&alpha));
-    // One byte at a time, for as long as the server listens.
+    // One byte at a time, for as long as the server reads.
     let begun = Instant::now();
     let frame = Message::Hello(hello(Key([3; 32]))).frame();
     for byte in [&[0x21, 0, 0, frame.len() as u8][..], &frame[..20]].concat() {
@@ -58,7 +58,7 @@ fn a_peer_that_trickles_has_no_more_time_than_one_that_is_silent() {
 }
 
 #[test]
-fn a_linked_peer_that_falls_silent_is_dropped_and_others_stay() {
+fn a_linked_peer_that_falls_silent_is_disconnected_and_others_stay() {
     let folder = Folder::new();
     let fast = |name| Setup::new(name).server("heartbeat-ms = 100\ndead-after-ms = 600");
     let (alpha, mut silent) = server(&folder, fast("alpha"));
@@ -67,14 +67,14 @@ fn a_linked_peer_that_falls_silent_is_dropped_and_others_stay() {
     beta.wait_until("the two are linked", |status| status.link_to("alpha").is_some());
     let (mark, begun) = (alpha.log().mark(), Instant::now());
     silent.echo("echo", b"not silent yet");
-    // From now on it reads nothing, and so answers no ping.
+    // From now on it reads nothing, and therefore answers no ping.
     let line = alpha.log().wait_for(mark, " ended: ");
     let took = begun.elapsed();
     println!("a silent peer was dropped after {took:?}");
     assert!(line.contains("silent: a ping was not answered in time"), "{line}");
     assert!(line.contains("link to peer-"), "it names the peer: {line}");
     assert!(took >= Duration::from_millis(600), "too early: after {took:?}");
-    // Both servers answer each other's pings, and have nothing else to say.
+    // Both servers answer each other's pings, and send nothing else.
     let status = alpha.status();
     let link = status.link_to("beta").expect("beta answers pings");
     assert!(link.rtt_us.is_some(), "a round trip was measured: {link:?}");
@@ -86,7 +86,7 @@ fn a_linked_peer_that_falls_silent_is_dropped_and_others_stay() {
 }
 
 #[test]
-fn of_half_open_connections_those_that_said_nothing_make_room() {
+fn silent_half_open_connections_are_evicted_first() {
     let folder = Folder::new();
     let setup = Setup::new("alpha").limit("half-open = 4\nhandshake-ms = 60000");
     let (alpha, mut good) = server(&folder, setup);
@@ -106,14 +106,14 @@ fn of_half_open_connections_those_that_said_nothing_make_room() {
 }
 
 #[test]
-fn what_came_unread_was_said() {
+fn unread_bytes_protect_from_eviction() {
     let folder = Folder::new();
     let setup = Setup::new("alpha").limit("half-open = 4\nhandshake-ms = 60000");
     let (alpha, mut old) = server(&folder, setup);
-    // All of this lies there when the server looks again, between and before silent peers.
+    // All of this is waiting when the server runs again, between and before silent peers.
     alpha.signal(Signal::STOP);
     let dial = || Socket::tcp(&alpha);
-    let say = |key| Peer::say_hello(dial(), MuxRole::Dialler, hello(Key([key; 32])));
+    let say = |key| Peer::send_hello(dial(), MuxRole::Dialler, hello(Key([key; 32])));
     let crowd = |count: usize| (0..count).map(|_| dial()).collect::<Vec<Socket>>();
     let mut good = vec![say(1)];
     let silent = crowd(6);
@@ -121,7 +121,7 @@ fn what_came_unread_was_said() {
     let more = crowd(6);
     alpha.signal(Signal::CONT);
     for peer in &mut good {
-        peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+        peer.wait_for("hello", |event| matches!(event, PeerEvent::Message(Message::Hello(_))));
         peer.echo("echo", b"it spoke in time");
     }
     old.echo("echo", b"links are not touched");
@@ -134,7 +134,7 @@ fn what_came_unread_was_said() {
 }
 
 #[test]
-fn half_open_connections_that_have_spoken_keep_their_places() {
+fn half_open_connections_that_sent_bytes_are_not_evicted() {
     let folder = Folder::new();
     let setup = Setup::new("alpha").limit("half-open = 4\nhandshake-ms = 1000");
     let (alpha, mut good) = server(&folder, setup);
@@ -153,7 +153,7 @@ fn half_open_connections_that_have_spoken_keep_their_places() {
     assert!(alpha.descriptors() - before <= 5, "who had its time is gone");
 }
 
-/// Begins to connect, and waits for nothing.
+/// Begins to connect, without waiting.
 fn dial(to: SocketAddr) -> Raw {
     let socket = Raw::new(Domain::IPV4, Type::STREAM.nonblocking(), None).expect("a socket");
     // Without a listener's answer, it is on its way.
@@ -162,7 +162,7 @@ fn dial(to: SocketAddr) -> Raw {
 }
 
 #[test]
-fn ten_thousand_connections_at_once_harm_nobody() {
+fn ten_thousand_connections_at_once_do_no_harm() {
     const WANTED: usize = 10_000;
     /// Descriptors that the test needs for itself.
     const OURS: usize = 200;
@@ -198,7 +198,7 @@ fn ten_thousand_connections_at_once_harm_nobody() {
         memory / 1024,
         now / 1024
     );
-    // One more is there for a moment: it is accepted before the one that makes room for it is gone.
+    // One more exists for a moment: it is accepted before the one that it evicts is closed.
     assert!(open <= 64 + 1, "{open} connections are open, and 64 may be half-open");
     assert!(now < memory + (16 << 20), "memory grew from {memory} to {now}");
     let status = alpha.status();
@@ -217,13 +217,13 @@ fn ten_thousand_connections_at_once_harm_nobody() {
 }
 
 #[test]
-fn servers_beyond_the_limit_of_links_wait_and_the_command_line_does_not() {
+fn servers_beyond_the_link_limit_wait_but_the_command_line_works() {
     let folder = Folder::new();
     let (alpha, mut good) = server(&folder, Setup::new("alpha").limit("links = 3"));
     let second = Peer::link(Socket::tcp(&alpha), 1);
     let third = Peer::link(Socket::tcp(&alpha), 2);
     let mut fourth = RawPeer::new(Socket::tcp(&alpha));
-    fourth.say(&Message::Hello(hello(Key([4; 32]))));
+    fourth.send_message(&Message::Hello(hello(Key([4; 32]))));
     good.echo("echo", b"the links that there are");
     let status = alpha.status();
     assert_eq!(status.links.len(), 3, "three links may be up: {:?}", status.links);

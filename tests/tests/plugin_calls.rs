@@ -1,4 +1,4 @@
-//! Calls between a host and its plugin: each arrives as it was made, and no panic leaves its side.
+//! Calls between a host and its plugin: each arrives unchanged, and no panic crosses the boundary.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -23,7 +23,7 @@ use trunkline_tests::fixtures::{self, Api};
 const CALLER: Caller<'static> =
     Caller { name: "test", version: 3, server: Key([1; 32]), local: true };
 
-/// Writes down what it is told.
+/// Records every callback.
 struct Told;
 
 thread_local! {
@@ -113,7 +113,7 @@ impl Drop for Told {
 }
 
 #[test]
-fn a_plugin_is_told_all_that_its_host_says() -> Result<(), Failure> {
+fn every_host_event_reaches_the_plugin() -> Result<(), Failure> {
     let module = Module::of::<Told>();
     let uses = [Use { name: "a", version: 2 }, Use { name: "b", version: 3 }];
     assert_eq!((module.about().version(), module.about().used()), (u64::MAX, &uses[..]));
@@ -171,7 +171,7 @@ fn a_plugin_is_told_all_that_its_host_says() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks for everything when it starts.
+/// Makes every request when it starts.
 struct Asks;
 
 impl Plugin for Asks {
@@ -210,7 +210,7 @@ impl Plugin for Asks {
 }
 
 #[test]
-fn a_host_is_asked_all_that_its_plugin_wants() {
+fn every_plugin_request_reaches_the_host() {
     let host = FakeHost::new("asks");
     host.room.set(4);
     drop(Module::of::<Asks>().create(host.clone(), "").unwrap());
@@ -238,7 +238,7 @@ fn a_host_is_asked_all_that_its_plugin_wants() {
     assert_eq!(std::sync::Arc::strong_count(&host.wakes), 1, "all wakers are dropped");
 }
 
-/// Calls others when it starts, and answers who calls.
+/// Calls others when it starts, and answers calls.
 struct Calls {
     store: Target,
 }
@@ -300,7 +300,7 @@ impl Plugin for Calls {
 }
 
 #[test]
-fn calls_and_what_becomes_of_them_arrive_as_they_were_made() {
+fn calls_and_outcomes_cross_the_boundary_unchanged() {
     let host = FakeHost::new("calls");
     let mut plugin = Module::of::<Calls>().create(host.clone(), "").unwrap();
     let expected = [
@@ -381,13 +381,13 @@ impl Plugin for Connects {
     }
 }
 
-/// Who refused it and with which code.
+/// The giver and the code of a refusal.
 fn told_by(answer: &Result<(), Reason>) -> Result<(), (By, &str)> {
     answer.as_ref().copied().map_err(|why| (why.by(), why.code()))
 }
 
 #[test]
-fn a_host_is_asked_for_links_addresses_and_partners() {
+fn requests_for_links_addresses_and_partners_reach_the_host() {
     let host = FakeHost::new("connects");
     let mut plugin = Module::of::<Connects>().create(host.clone(), "").unwrap();
     let nobody = Key(std::array::from_fn(|at| at as u8));
@@ -415,7 +415,7 @@ fn a_host_is_asked_for_links_addresses_and_partners() {
     assert_eq!(host.said(), told);
 }
 
-/// Goes on whatever its host does.
+/// Continues whatever its host does.
 struct Stoic;
 
 impl Plugin for Stoic {
@@ -436,7 +436,7 @@ impl Plugin for Stoic {
 }
 
 #[test]
-fn a_panic_of_the_host_is_told_to_the_host_and_an_error_for_the_plugin() {
+fn a_host_panic_is_reported_and_is_an_error_for_the_plugin() {
     let host = FakeHost::new("stoic");
     let mut plugin = Module::of::<Stoic>().create(host.clone(), "").unwrap();
     host.panics_in.set("write");
@@ -448,7 +448,7 @@ fn a_panic_of_the_host_is_told_to_the_host_and_an_error_for_the_plugin() {
 }
 
 #[test]
-fn a_plugin_that_refuses_to_start_says_why() {
+fn a_refused_start_carries_the_plugins_reason() {
     let start = |config| match panics().create(FakeHost::new("panics"), config) {
         Err(StartError::Refused(reason)) => reason.to_string(),
         other => panic!("the plugin does not start: {other:?}"),
@@ -477,7 +477,7 @@ const CALLBACKS: [(&str, Callback); 13] = [
 ];
 
 #[test]
-fn a_panic_in_any_callback_is_caught_with_message_and_place() {
+fn a_panic_in_any_callback_is_caught_with_message_and_location() {
     let module = panics();
     for (panicking, _) in CALLBACKS {
         let mut plugin = started(&module, panicking).unwrap();
@@ -533,7 +533,7 @@ fn unusual_panics_are_contained() {
 }
 
 #[test]
-fn records_of_a_plugin_carry_the_name_under_which_it_runs() {
+fn log_records_carry_the_plugins_configured_name() {
     collect_records();
     let module = load(&fixtures::plugin(Api::NewerMinor, "newer"), None).unwrap();
     for name in ["log-one", "log-two"] {
@@ -554,7 +554,8 @@ fn started(module: &Module, panicking: &str) -> Result<Instance, StartError> {
 /// All records of all tests: target and message.
 static RECORDS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Keeps records from now on; before a plugin is loaded, which asks for the level then.
+/// Records the log from now on. Called before a plugin is loaded, because the plugin reads the
+/// level then.
 fn collect_records() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

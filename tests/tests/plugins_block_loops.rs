@@ -1,5 +1,5 @@
-//! Plugins that do not return: they are reported, ended where the configuration says so, and the
-//! watchdog that sees to it costs an idle server nothing.
+//! Plugins that do not return: they are reported, and ended if the configuration says so. The
+//! watchdog costs an idle server nothing.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -11,17 +11,17 @@ use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Peer, Process, Server, Setup, Socket};
 
-/// The limit of these tests in seconds.
+/// The watchdog's limit in these tests, in seconds.
 const LIMIT: f64 = 0.1;
 
-/// A server with an `echo` and with `harms` of this table.
+/// A server with an `echo` and with a `harms` that has this table.
 fn server(folder: &Folder, table: &str) -> Server {
     let harms = fixtures::plugin(Api::Ours, "harms");
     let setup = Setup::new("alpha").limit("watchdog-ms = 100").plugin(&plugin("echo"), "");
     Server::start(folder, &setup.plugin(&harms, table))
 }
 
-/// The seconds that the lines about `harms` name.
+/// The seconds in the log lines about `harms`.
 fn reported(lines: &[String]) -> Vec<f64> {
     let blocks = lines.iter().filter(|line| line.contains("plugin harms blocks its loop for "));
     let seconds = |line: &String| line.split(" for ").nth(1)?.split(' ').next()?.parse().ok();
@@ -29,7 +29,7 @@ fn reported(lines: &[String]) -> Vec<f64> {
 }
 
 #[test]
-fn a_plugin_that_blocks_is_reported_with_its_time_each_time_that_has_doubled() {
+fn a_blocking_plugin_is_reported_each_time_its_duration_doubles() {
     for place in ["inline", "thread", "process"] {
         let folder = Folder::new();
         let alpha = server(&folder, &format!("placement = \"{place}\""));
@@ -55,7 +55,7 @@ fn a_plugin_that_blocks_is_reported_with_its_time_each_time_that_has_doubled() {
 }
 
 #[test]
-fn of_two_plugins_within_a_call_the_one_that_runs_is_the_one_that_blocks() {
+fn the_watchdog_blames_the_callee_not_the_caller() {
     let folder = Folder::new();
     let calls = fixtures::plugin(Api::Ours, "calls");
     let setup = Setup::new("alpha").limit("watchdog-ms = 100");
@@ -70,7 +70,7 @@ fn of_two_plugins_within_a_call_the_one_that_runs_is_the_one_that_blocks() {
     let blamed = blamed.iter().find(|line| line.contains("plugin caller blocks"));
     assert_eq!(blamed, None, "the caller only waits");
 
-    // It blocks while it is dropped, which is within the call as well.
+    // It blocks while it is dropped, which is part of the call.
     let mark = alpha.log().mark();
     let lost = peer.ask(chan, "call callee 10 fail-slowly 1000");
     assert!(lost.starts_with("now lost plugin-failed: "), "{lost}");
@@ -78,7 +78,7 @@ fn of_two_plugins_within_a_call_the_one_that_runs_is_the_one_that_blocks() {
 }
 
 #[test]
-fn a_process_that_shall_end_when_its_plugin_blocks_is_ended_and_started_again() {
+fn with_blocked_end_a_blocking_process_is_ended_and_restarted() {
     let folder = Folder::new();
     let harms = fixtures::plugin(Api::Ours, "harms");
     let setup = Setup::new("alpha").limit("watchdog-ms = 100").plugin(&plugin("echo"), "");
@@ -110,7 +110,7 @@ fn a_process_that_shall_end_when_its_plugin_blocks_is_ended_and_started_again() 
 }
 
 #[test]
-fn a_process_of_which_that_is_not_said_is_only_reported() {
+fn without_blocked_end_a_blocking_process_is_only_logged() {
     let folder = Folder::new();
     let alpha = server(&folder, "placement = \"process\"");
     alpha.wait_until("harms runs", |status| status.is("harms", "running"));
@@ -132,7 +132,7 @@ fn a_process_of_which_that_is_not_said_is_only_reported() {
 }
 
 #[test]
-fn an_idle_server_and_its_hosts_are_not_woken() {
+fn an_idle_server_and_its_hosts_do_not_wake_up() {
     let folder = Folder::new();
     let harms = fixtures::plugin(Api::Ours, "harms");
     let setup = Setup::new("alpha")
@@ -150,10 +150,10 @@ fn an_idle_server_and_its_hosts_are_not_woken() {
     assert_eq!(children.len(), 1, "one plugin has a process");
     let all = [alpha.process(), children[0]];
     let sleeps = || all.map(Process::sleeps);
-    // Nothing ever comes from here: it is a wait with an end.
+    // Nothing ever arrives here: it is a wait with an end.
     let (_keep, nothing) = mpsc::channel::<()>();
     let wait = |time| assert!(nothing.recv_timeout(Duration::from_millis(time)).is_err());
-    // Each thread that worked looks once more; with the third quiet moment, that is past.
+    // Each thread that worked checks once more; after the third quiet moment, that is over.
     let quiet = (0..200).position(|_| {
         let before = sleeps();
         wait(200);

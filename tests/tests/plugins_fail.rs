@@ -1,4 +1,4 @@
-//! Plugins that panic or misuse their host, while all others run on.
+//! Plugins that panic or misuse their host, while all others continue.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -8,13 +8,13 @@ use trunkline_core::reason::{Code, Reason};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Chan, Heard, Peer, Server, Setup, Socket};
+use trunkline_tests::harness::{Chan, Peer, PeerEvent, Server, Setup, Socket};
 
-/// Callbacks that come to each plugin by themselves, soon after the start.
+/// Callbacks that every plugin receives by itself, soon after the start.
 const BY_THEMSELVES: [&str; 3] = ["timer", "ready", "wake"];
 
-/// A server with one `panics` for each of these callbacks, which is their name; behind them `echo`
-/// and a plugin that each of them opens a channel to.
+/// A server with one `panics` for each of these callbacks, named after it, then `echo` and a plugin
+/// to which each of them opens a channel.
 fn server(folder: &Folder, callbacks: &[&str]) -> Server {
     let panics = fixtures::plugin(Api::Ours, "panics");
     let mut setup = Setup::new("alpha");
@@ -56,14 +56,14 @@ fn wait_until_failed(server: &Server, callbacks: &[&str]) {
 /// The reasons with which the server ends channels, whichever it ends first.
 fn reasons(peer: &mut Peer, chans: &[Chan]) -> Vec<Reason> {
     let of = |stream: u64| chans.iter().any(|chan| chan.stream.0 == stream);
-    let is_end = |heard: &Heard| match heard {
-        Heard::Message(Message::Closing(closing)) => of(closing.stream),
-        Heard::Answer(tag, Answer::Refuse(_)) => chans.iter().any(|chan| chan.tag == *tag),
+    let is_end = |event: &PeerEvent| match event {
+        PeerEvent::Message(Message::Closing(closing)) => of(closing.stream),
+        PeerEvent::Answer(tag, Answer::Refuse(_)) => chans.iter().any(|chan| chan.tag == *tag),
         _ => false,
     };
     let reason = |_: &Chan| match peer.wait_for("the end of a channel", is_end) {
-        Heard::Message(Message::Closing(closing)) => closing.reason,
-        Heard::Answer(_, Answer::Refuse(reason)) => reason,
+        PeerEvent::Message(Message::Closing(closing)) => closing.reason,
+        PeerEvent::Answer(_, Answer::Refuse(reason)) => reason,
         other => panic!("{other:?} is no end"),
     };
     chans.iter().map(reason).collect()
@@ -71,7 +71,7 @@ fn reasons(peer: &mut Peer, chans: &[Chan]) -> Vec<Reason> {
 
 fn opened(peer: &mut Peer, to: &str) -> Chan {
     let chan = peer.open(to);
-    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept(None));
+    let accepted = |event: &PeerEvent| *event == PeerEvent::Answer(chan.tag, Answer::Accept(None));
     peer.wait_for("that the channel is accepted", accepted);
     chan
 }
@@ -83,7 +83,7 @@ fn a_panic_in_each_callback_fails_that_plugin_only() {
     let callbacks = ["start", "opened", "credit", "directory", "link", "stop"];
     let all = [&BY_THEMSELVES[..], &by_channel[..], &callbacks[..]].concat();
     let alpha = server(&folder, &all);
-    // All of these have what they need: they start, wait, and open a channel to `late`.
+    // All of these work: they start, wait, and open a channel to `late`.
     wait_until_failed(&alpha, &["start", "opened", "credit", "directory"]);
     wait_until_failed(&alpha, &BY_THEMSELVES);
 
@@ -115,7 +115,7 @@ fn a_panic_in_each_callback_fails_that_plugin_only() {
         peer.echo("echo", callback.as_bytes());
         let refused = peer.open(&plugin);
         let is_answer =
-            |heard: &Heard| matches!(heard, Heard::Answer(tag, _) if *tag == refused.tag);
+            |event: &PeerEvent| matches!(event, PeerEvent::Answer(tag, _) if *tag == refused.tag);
         let answer = peer.wait_for("the answer", is_answer);
         assert!(format!("{answer:?}").contains("unknown-plugin"), "{callback}: {answer:?}");
     }
@@ -127,7 +127,7 @@ fn a_panic_in_each_callback_fails_that_plugin_only() {
 }
 
 #[test]
-fn a_panic_while_a_plugin_is_dropped_ends_nothing() {
+fn a_panic_in_drop_ends_nothing_else() {
     let folder = Folder::new();
     let mut alpha = server(&folder, &["drop"]);
     Peer::link(Socket::unix(&alpha), 9).echo("echo", b"it runs");
@@ -165,18 +165,19 @@ fn a_plugin_that_misuses_its_host_fails_alone() {
 }
 
 #[test]
-fn a_plugin_that_fails_is_withdrawn_and_peers_that_announce_are_heard() {
+fn a_failed_plugin_is_withdrawn_and_peers_announcements_still_arrive() {
     let folder = Folder::new();
     let alpha = server(&folder, &["write"]);
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
     let plugins = [Announced::new("far".parse().expect("a name"), 3)].to_vec();
-    peer.say(&Message::Plugins(Plugins { plugins }));
+    peer.send_message(&Message::Plugins(Plugins { plugins }));
     alpha.wait_until("the peer's plugin is known", |status| status.knows_remote("far"));
     let plugin = name("write");
     let chan = opened(&mut peer, &plugin);
     peer.write(chan, b"x");
-    let withdrawn = peer
-        .wait_for("the withdrawal", |heard| matches!(heard, Heard::Message(Message::Withdrawn(_))));
+    let withdrawn = peer.wait_for("the withdrawal", |event| {
+        matches!(event, PeerEvent::Message(Message::Withdrawn(_)))
+    });
     assert!(format!("{withdrawn:?}").contains(&plugin), "{withdrawn:?}");
     let status = alpha.status();
     assert!(status.knows_remote("far"), "the others' plugins stay: {status:#?}");

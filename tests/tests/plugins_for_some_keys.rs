@@ -1,5 +1,5 @@
-//! Plugins that only some servers may see and reach: by the configuration, which knows proved keys,
-//! and by the plugin's own word.
+//! Plugins that only some servers may see and reach: by the configuration, which lists proved keys,
+//! and by the plugin's own decision.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -10,14 +10,15 @@ use trunkline_core::reason::Reason;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, hello, key_of};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, hello, key_of};
 
-/// Who may see echo.
+/// A key that may see echo.
 const FRIEND: u8 = 9;
-/// Who may not.
+/// A key that may not.
 const OTHER: u8 = 10;
 
-/// A server for anyone, whose echo is for one key, and whose `obeys` refuses all but that key.
+/// A server for every key, whose echo is exposed to one key, and whose `obeys` refuses all other
+/// keys.
 fn beta(folder: &Folder) -> Server {
     let only = format!("[plugin.config]\nonly = \"{}\"", key_of(FRIEND));
     let setup = Setup::new("beta").secured().server("accept = \"anyone\"");
@@ -25,25 +26,25 @@ fn beta(folder: &Folder) -> Server {
     Server::start(folder, &setup.plugin(&fixtures::plugin(Api::Ours, "obeys"), &only))
 }
 
-/// A peer that has said hello and heard nothing yet.
+/// A peer that has sent hello and received nothing yet.
 fn peer(server: &Server, seed: u8) -> Peer {
-    Peer::say_hello(Socket::shs(server, seed), MuxRole::Dialler, hello(key_of(seed)))
+    Peer::send_hello(Socket::shs(server, seed), MuxRole::Dialler, hello(key_of(seed)))
 }
 
-/// Opens a channel, and gives the answer with the names of all plugins that were told before it.
+/// Opens a channel; returns the answer and the names of all plugins that were announced before it.
 fn open(peer: &mut Peer, to: &str) -> (Answer, Vec<String>) {
     let chan = peer.open(to);
     let mut told = Vec::new();
     loop {
-        match peer.hear() {
-            Heard::Message(Message::Hello(hello)) => told.extend(hello.plugins),
-            Heard::Message(Message::Plugins(message)) => told.extend(message.plugins),
-            Heard::Answer(tag, answer) if tag == chan.tag => {
+        match peer.next_event() {
+            PeerEvent::Message(Message::Hello(hello)) => told.extend(hello.plugins),
+            PeerEvent::Message(Message::Plugins(message)) => told.extend(message.plugins),
+            PeerEvent::Answer(tag, answer) if tag == chan.tag => {
                 let mut names: Vec<_> = told.iter().map(|one| one.name.to_string()).collect();
                 names.sort();
                 return (answer, names);
             }
-            Heard::End => panic!("the server hung up before it answered for {to}"),
+            PeerEvent::End => panic!("the server hung up before it answered for {to}"),
             _ => {}
         }
     }
@@ -57,7 +58,7 @@ fn refusal(answer: Answer) -> Reason {
 }
 
 #[test]
-fn a_plugin_for_one_key_does_not_exist_for_others() {
+fn a_plugin_exposed_to_one_key_does_not_exist_for_others() {
     let folder = Folder::new();
     let beta = beta(&folder);
     let mut friend = peer(&beta, FRIEND);

@@ -1,5 +1,5 @@
-//! One plugin file inline, on a thread, in a process and in hosts: others reach it everywhere, and
-//! it sees and may do the same.
+//! One plugin file inline, on a thread, in a process and in hosts: others reach it in every
+//! placement, and its view and rights are the same.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -11,7 +11,7 @@ use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Chan, Peer, Server, Setup, Socket, Status};
 
-/// Where a plugin can live.
+/// The placements of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Home {
     Inline,
@@ -28,7 +28,7 @@ use Home::{Inline, Near, Process, Secured, Thread};
 const HOMES: [Home; 5] = [Inline, Thread, Process, Near, Secured];
 
 impl Home {
-    /// The word that its server shows.
+    /// The word for it in the server's status.
     fn placement(self) -> &'static str {
         match self {
             Inline => "inline",
@@ -39,7 +39,7 @@ impl Home {
     }
 }
 
-/// A server, one of whose plugins lives where the test says.
+/// A server, one of whose plugins runs where the test says.
 struct Scene {
     host: Option<Server>,
     alpha: Server,
@@ -83,7 +83,7 @@ fn obeys() -> std::path::PathBuf {
     fixtures::plugin(Api::Ours, "obeys")
 }
 
-/// How the channels to `echo` travel, as a process shows them: who opened each, and its route.
+/// The routes of the channels to `echo`, as a process shows them: the opener and the route of each.
 fn routes(status: &Status) -> Vec<(String, String)> {
     let to_echo = status.channels.iter().filter(|channel| channel.to.starts_with("echo@"));
     let name = |from: &str| from.split('@').next().unwrap_or_default().to_string();
@@ -93,7 +93,7 @@ fn routes(status: &Status) -> Vec<(String, String)> {
 }
 
 #[test]
-fn an_echo_answers_everybody_wherever_it_lives() {
+fn an_echo_answers_in_every_placement() {
     for home in HOMES {
         let folder = Folder::new();
         let other = "placement = \"process\"\nname = \"other\"";
@@ -140,7 +140,7 @@ fn an_echo_answers_everybody_wherever_it_lives() {
     }
 }
 
-/// What a plugin that may manage links is asked, in this order, and what it has to answer.
+/// The commands for a plugin that may manage links, in this order, with the expected answers.
 fn commands(alpha: Key, beta: &Server) -> Vec<(String, String)> {
     let at = beta.tcp_address();
     let open = format!("open net:{at}~shs:{}", beta.key());
@@ -167,7 +167,7 @@ fn commands(alpha: Key, beta: &Server) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_plugin_sees_and_may_do_the_same_everywhere() {
+fn a_plugin_has_the_same_view_and_rights_in_every_placement() {
     for home in HOMES {
         let folder = Folder::new();
         let alpha = Setup::new("alpha")
@@ -180,7 +180,7 @@ fn a_plugin_sees_and_may_do_the_same_everywhere() {
         let scene = Scene::new(&folder, alpha, home, &obeys(), lines);
         scene.wait_for("mine");
         let log = scene.owner().log();
-        // Its configuration came with it, and its server was known before it began.
+        // Its configuration came with it, and its server was known before it started.
         log.wait_for(0, &format!("at the start: done: alpha {alpha_key}"));
 
         let mut peer = Peer::link_as(Socket::unix(&scene.alpha), 9, "peer");
@@ -201,7 +201,7 @@ fn a_plugin_sees_and_may_do_the_same_everywhere() {
     }
 }
 
-/// The plugin closes the link to beta, which it has opened, and hears of it.
+/// The plugin closes the link to beta that it opened, and is notified.
 fn close_again(scene: &Scene, peer: &mut Peer, chan: Chan, beta: &Server) {
     scene.alpha.wait_until("the link is shown", |status| status.link_to("beta").is_some());
     assert_eq!(peer.ask(chan, "links"), "done: beta peer");
@@ -218,7 +218,7 @@ fn close_again(scene: &Scene, peer: &mut Peer, chan: Chan, beta: &Server) {
 }
 
 #[test]
-fn without_permission_a_plugin_manages_no_links_anywhere() {
+fn managing_links_needs_permission_in_every_placement() {
     for home in HOMES {
         let folder = Folder::new();
         let scene = Scene::new(&folder, Setup::new("alpha"), home, &obeys(), "");
@@ -234,7 +234,7 @@ fn without_permission_a_plugin_manages_no_links_anywhere() {
 }
 
 #[test]
-fn a_link_stays_for_a_plugin_that_uses_something_wherever_it_lives() {
+fn a_use_keeps_the_link_in_every_placement() {
     for home in HOMES {
         let folder = Folder::new();
         let alpha = Setup::new("alpha").nothing_in_common_ms(300).peer("beta").peer("clock");
@@ -247,7 +247,7 @@ fn a_link_stays_for_a_plugin_that_uses_something_wherever_it_lives() {
         let scene = Scene::new(&folder, alpha, home, &obeys(), lines);
         scene.wait_for("obeys");
         scene.alpha.wait_until("beta is linked", |status| status.link_to("beta").is_some());
-        // The link to this one serves nobody. When it has ended, so would have beta's.
+        // No plugins use the link to this one. When it has ended, so would beta's.
         let mark = beta.log().mark();
         let clock = serve("clock", "name = \"unwanted\"");
         clock.log().wait_for(0, " ended: nothing-in-common");
@@ -260,7 +260,7 @@ fn a_link_stays_for_a_plugin_that_uses_something_wherever_it_lives() {
 }
 
 #[test]
-fn what_a_plugin_prints_or_reads_harms_nothing() {
+fn a_plugins_stdio_does_not_disturb_the_protocol() {
     for home in [Thread, Process, Near] {
         let folder = Folder::new();
         let harms = fixtures::plugin(Api::Ours, "harms");

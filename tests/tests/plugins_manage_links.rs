@@ -1,4 +1,4 @@
-//! Plugins that may open and close links: what they are told, and what the servers do.
+//! Plugins that may open and close links: what they are notified of, and what the servers do.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -10,8 +10,7 @@ use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Chan, Peer, Proxy, Server, Setup, Socket, key_of};
 
-/// A server whose plugin does what it is told through a channel, and another server that lets it
-/// link.
+/// A server whose plugin obeys commands on a channel, and another server that accepts its link.
 struct Scene {
     alpha: Server,
     beta: Server,
@@ -35,7 +34,7 @@ impl Scene {
         Scene { alpha, beta, peer, chan, folder }
     }
 
-    /// With a plugin that may, and nothing else.
+    /// With a plugin that has the right, and nothing else.
     fn allowed() -> Scene {
         Scene::new(|alpha, _| (alpha, ALLOWED.into()))
     }
@@ -57,7 +56,7 @@ fn address(at: SocketAddr, key: Key) -> String {
 }
 
 #[test]
-fn a_plugin_opens_a_link_at_its_start_and_closes_it() {
+fn a_plugin_opens_and_closes_a_link() {
     let mut scene = Scene::new(|alpha, beta| {
         let open = format!("open {}", address(beta.tcp_address(), beta.key()));
         (alpha, format!("{ALLOWED}\n[plugin.config]\nfirst = [\"{open}\"]"))
@@ -83,8 +82,8 @@ fn a_plugin_opens_a_link_at_its_start_and_closes_it() {
     assert!(again.starts_with("unknown-server: "), "it is closed already: {again}");
 }
 
-/// Cuts a link of the server, and waits until it is there again, so many times: each takes a pause
-/// before a redial.
+/// Cuts a link of the server, and waits until it is restored, this many times. Each time takes a
+/// pause before the redial.
 fn relink(server: &Server, name: &str, proxy: &Proxy, times: usize) {
     for _ in 0..times {
         server.wait_until("it is linked", |status| status.link_to(name).is_some());
@@ -97,7 +96,7 @@ fn relink(server: &Server, name: &str, proxy: &Proxy, times: usize) {
 }
 
 #[test]
-fn a_peer_whose_link_a_plugin_closed_is_dialled_again_only_for_a_plugin() {
+fn a_link_closed_by_a_plugin_is_redialled_only_for_a_plugin() {
     let folder = Folder::new();
     let alpha = Setup::new("alpha");
     let key = alpha.key_in(&folder);
@@ -133,10 +132,10 @@ fn a_peer_whose_link_a_plugin_closed_is_dialled_again_only_for_a_plugin() {
 }
 
 #[test]
-fn a_plugin_is_told_why_a_link_did_not_come_about() {
+fn a_plugin_gets_the_reason_of_a_failed_link() {
     let mut scene = Scene::allowed();
     let to_beta = scene.beta.tcp_address();
-    // Nobody listens where somebody did.
+    // The listener that was there is gone.
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = nobody.expect("a port of loopback");
     for (at, key, why) in
@@ -150,7 +149,7 @@ fn a_plugin_is_told_why_a_link_did_not_come_about() {
         let status = scene.alpha.status();
         assert_eq!(status.links.len(), 1, "it is not tried again: {:?}", status.links);
     }
-    // The attempts before are over, so that a good one is made.
+    // The earlier attempts are over, so a good one is made.
     let open = format!("open {}", address(to_beta, scene.beta.key()));
     let mark = scene.alpha.log().mark();
     scene.tell(&open);
@@ -158,7 +157,7 @@ fn a_plugin_is_told_why_a_link_did_not_come_about() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_refused_at_once() {
+fn an_impossible_link_is_refused_at_once() {
     let mut scene = Scene::allowed();
     let own = scene.alpha.key();
     let key = key_of(77);
@@ -177,7 +176,7 @@ fn what_cannot_be_opened_is_refused_at_once() {
 }
 
 #[test]
-fn a_plugin_without_permission_manages_no_links() {
+fn managing_links_needs_permission() {
     let mut scene =
         Scene::new(|alpha, beta| (alpha.peer_with(beta.key(), beta.tcp_address()), String::new()));
     scene.alpha.wait_until("they are linked", |status| status.link_to("beta").is_some());
@@ -192,7 +191,7 @@ fn a_plugin_without_permission_manages_no_links() {
 }
 
 #[test]
-fn a_plugin_is_told_where_its_server_can_be_reached() {
+fn a_plugin_gets_its_servers_addresses() {
     let mut scene = Scene::new(|alpha, _| {
         let announce = "announce = [\"net:alpha.example:8008\"]";
         (alpha.secured().server(announce), String::new())

@@ -1,4 +1,4 @@
-//! Many channels over one link, and what those cost that nobody reads.
+//! Many channels over one link, and the cost of channels that are not read.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -9,11 +9,11 @@ use trunkline_core::limits::WINDOW;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Chan, Heard, Peer, Server, Setup, Socket, Status};
+use trunkline_tests::harness::{Chan, Peer, PeerEvent, Server, Setup, Socket, Status};
 
 const MIB: u64 = 1 << 20;
 
-/// What a server may need beside the bytes that are counted: buffers, and what the allocator keeps.
+/// What a server may need besides the counted bytes: buffers, and what the allocator keeps.
 const SLACK: u64 = 8 * MIB;
 
 fn mib(bytes: u64) -> f64 {
@@ -25,7 +25,8 @@ fn ten_thousand_channels_share_a_link_and_each_gets_its_own_bytes_back() {
     const CHANNELS: usize = 10_000;
     // Every 500th channel carries 128 times as many, which is more than its first window.
     const BYTES: u64 = 2048;
-    // What a channel may cost a server when it is idle again, with what its plugin keeps, in bytes.
+    // The most that an idle channel may cost a server after use, with what its plugin keeps, in
+    // bytes.
     const PER_CHANNEL: u64 = 1024;
     let folder = Folder::new();
     let crowd = fixtures::plugin(Api::Ours, "crowd");
@@ -44,7 +45,7 @@ fn ten_thousand_channels_share_a_link_and_each_gets_its_own_bytes_back() {
         begun.elapsed()
     );
 
-    // The memory comes first, because a status of so many channels takes some too.
+    // The memory is read first, because a status of that many channels needs some.
     let on = |server: &Server| {
         let memory = server.memory();
         let status = server.status();
@@ -70,7 +71,7 @@ fn ten_thousand_channels_share_a_link_and_each_gets_its_own_bytes_back() {
         mib(beta_after - beta_before)
     );
 
-    // That another server links makes the plugin close all of them.
+    // When another server links, the plugin closes all of them.
     let _peer = Peer::link(Socket::unix(&alpha), 9);
     alpha.log().wait_for(0, "all channels are over");
     let nothing_left = |status: &Status| status.channels.is_empty();
@@ -81,15 +82,15 @@ fn ten_thousand_channels_share_a_link_and_each_gets_its_own_bytes_back() {
     println!("all over after {:?}", begun.elapsed());
 }
 
-/// Fills a channel to a plugin that never reads, and gives how many bytes it took.
+/// Fills a channel to a plugin that never reads; returns how many bytes were taken.
 fn fill(peer: &mut Peer, chan: Chan) -> u64 {
-    let accepted = |heard: &Heard| *heard == Heard::Answer(chan.tag, Answer::Accept(None));
+    let accepted = |event: &PeerEvent| *event == PeerEvent::Answer(chan.tag, Answer::Accept(None));
     peer.wait_for("that the channel is accepted", accepted);
     peer.write_out(chan)
 }
 
 #[test]
-fn a_reader_that_never_reads_stops_its_own_channel_only() {
+fn a_plugin_that_never_reads_stops_its_own_channel_only() {
     const CHANNELS: u64 = 500;
     let folder = Folder::new();
     let never_reads = fixtures::plugin(Api::Ours, "never-reads");
@@ -106,7 +107,7 @@ fn a_reader_that_never_reads_stops_its_own_channel_only() {
     let begun = Instant::now();
     peer.echo("echo", &data);
     let took = begun.elapsed();
-    // What the server had to say about the stuck channels came before the echo.
+    // The server's messages about the stuck channels came before the echo.
     for chan in &stuck {
         assert_eq!(peer.credit_of(*chan), 0, "nobody read, but there is credit again");
     }
@@ -155,7 +156,7 @@ fn a_peer_that_gives_no_credit_stops_its_own_channel_only() {
 
 /// The peer lets the server write much more than the socket takes, and then reads nothing.
 #[test]
-fn a_peer_that_does_not_read_its_socket_costs_an_outbox_and_its_windows() {
+fn a_peer_that_never_reads_costs_one_outbox_and_its_windows() {
     const CHANNELS: u64 = 64;
     let folder = Folder::new();
     let alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
@@ -167,7 +168,7 @@ fn a_peer_that_does_not_read_its_socket_costs_an_outbox_and_its_windows() {
     let chans: Vec<Chan> = (0..CHANNELS).map(|_| deaf.open("echo")).collect();
     chans.iter().for_each(|chan| deaf.grant(*chan, 16 * MIB));
     let sent: u64 = chans.iter().map(|chan| deaf.write_out(*chan)).sum();
-    // Everything that it sent is taken by the server, whoever reads the answers.
+    // The server takes everything that it sent, even if the answers are not read.
     alpha.wait_until("the server has read all of it", |status| {
         let of_deaf = status.channels.iter().map(|channel| channel.bytes_out);
         of_deaf.sum::<u64>() == sent
@@ -193,7 +194,7 @@ fn preface_bytes() -> u64 {
 
 /// One plugin writes as much as it can to one that never reads, on another server and on its own.
 #[test]
-fn a_greedy_plugin_gets_no_more_than_the_windows_of_its_channels() {
+fn a_greedy_plugin_is_limited_by_its_channels_windows() {
     const CHANNELS: u64 = 200;
     let folder = Folder::new();
     let greedy = fixtures::plugin(Api::Ours, "greedy");

@@ -1,4 +1,4 @@
-//! The proxy between two servers does to their bytes what a test asks for, and nothing else.
+//! The proxy between two servers changes their bytes as a test asks, and in no other way.
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
 use std::io::{ErrorKind, Read, Write};
@@ -23,7 +23,7 @@ fn listener() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Sends bytes and the end of them, and gives what arrives.
+/// Sends bytes and their end; returns what arrives.
 fn send(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -65,7 +65,7 @@ fn both_directions_arrive_unchanged_and_are_recorded() {
 }
 
 #[test]
-fn a_delayed_link_is_late_and_still_carries_bulk() {
+fn a_delayed_link_still_carries_bulk() {
     let (listener, address) = listener();
     let delay = Duration::from_millis(200);
     let proxy = Proxy::start(address).delay(delay);
@@ -108,7 +108,7 @@ fn exactly_one_bit_is_flipped_in_one_connection() {
 }
 
 #[test]
-fn a_range_is_sent_a_second_time_right_behind_itself() {
+fn a_replayed_range_follows_itself() {
     let (listener, address) = listener();
     let proxy = Proxy::start(address);
     proxy.replay(Direction::ToClient, 60_000..140_000);
@@ -121,7 +121,7 @@ fn a_range_is_sent_a_second_time_right_behind_itself() {
 }
 
 #[test]
-fn a_swallowed_direction_is_silent_and_the_other_one_is_not() {
+fn a_swallowed_direction_leaves_the_other_one_working() {
     let (listener, address) = listener();
     let proxy = Proxy::start(address);
     let (mut client, mut server) = connect(&proxy, &listener);
@@ -137,9 +137,9 @@ fn a_swallowed_direction_is_silent_and_the_other_one_is_not() {
 }
 
 #[test]
-fn a_cut_closes_both_sides_at_once_and_the_next_connection_lives() {
+fn a_cut_closes_both_sides_and_the_next_connection_works() {
     let (listener, address) = listener();
-    // What is still under way must not keep a connection open.
+    // Bytes on their way must not keep a connection open.
     let proxy = Proxy::start(address).delay(10 * PATIENCE);
     let mut ends = Vec::new();
     for _ in 0..3 {
@@ -157,7 +157,7 @@ fn a_cut_closes_both_sides_at_once_and_the_next_connection_lives() {
 }
 
 #[test]
-fn a_dropped_proxy_ends_its_connections_and_listens_no_more() {
+fn a_dropped_proxy_ends_its_connections_and_stops_listening() {
     let (listener, address) = listener();
     let proxy = Proxy::start(address).delay(10 * PATIENCE);
     let (mut client, mut server) = connect(&proxy, &listener);
@@ -171,7 +171,7 @@ fn a_dropped_proxy_ends_its_connections_and_listens_no_more() {
 }
 
 #[test]
-fn a_server_that_is_not_there_hangs_up_on_the_client() {
+fn a_missing_server_closes_the_clients_connection() {
     let (listener, address) = listener();
     drop(listener);
     let proxy = Proxy::start(address);
@@ -183,7 +183,7 @@ fn a_server_that_is_not_there_hangs_up_on_the_client() {
 
 #[test]
 #[should_panic(expected = "more than 67108864 bytes went through the proxy")]
-fn more_than_is_recorded_fails_the_test() {
+fn exceeding_the_recording_limit_fails_the_test() {
     let (listener, address) = listener();
     let proxy = Proxy::start(address);
     let (mut client, mut server) = connect(&proxy, &listener);

@@ -1,4 +1,4 @@
-//! What the README tells people to write is what a server accepts.
+//! The configurations in the README are valid.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::unwrap_used)]

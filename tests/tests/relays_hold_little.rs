@@ -1,5 +1,5 @@
-//! Channels that servers pass on to a plugin that never reads: the writer is stopped, and no server
-//! on the way holds more than the windows of the channels.
+//! Channels that servers relay to a plugin that never reads: the writer is stopped, and no server
+//! on the path holds more than the windows of the channels.
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
@@ -11,7 +11,7 @@ use trunkline_tests::harness::{HostSetup, Server, Setup, Status};
 
 const CHANNELS: u64 = 64;
 
-/// What a server may need beside the bytes: accounts of channels, and memory that it keeps.
+/// What a server may need besides the bytes: accounts of channels, and memory that it keeps.
 const SLACK: u64 = 2 << 20;
 
 fn all_are_full(status: &Status) -> bool {
@@ -40,7 +40,7 @@ fn a_plugin_that_never_reads_stops_the_writer_and_fills_no_server() {
     let never = setup.plugin(&fixtures::plugin(Api::Ours, "never-reads"), "");
     let never = Server::start_host(None, &folder, &never);
     greedy.wait_until("all channels are full", all_are_full);
-    // It writes as long as anything is taken: two looks with the same sum are the end.
+    // It writes as long as bytes are taken: two checks with the same sum are the end.
     let last = Cell::new(0);
     let end = greedy
         .wait_until("nothing more is taken", |status| last.replace(sent(status)) == sent(status));
@@ -52,7 +52,7 @@ fn a_plugin_that_never_reads_stops_the_writer_and_fills_no_server() {
     let grown = [0, 1].map(|at| after[at].saturating_sub(before[at]));
     let sum = sent(&end);
     eprintln!("{sum} bytes were taken; alpha and beta grew by {grown:?} bytes");
-    // One window for each of the processes on the way, and that of the plugin.
+    // One window for each process on the path, and that of the plugin.
     assert!(sum <= CHANNELS * WINDOW * 5, "the writer was not stopped: {sum}");
     for grown in grown {
         assert!(grown <= CHANNELS * WINDOW + SLACK, "a server holds too much: {grown}");

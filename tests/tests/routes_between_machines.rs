@@ -1,6 +1,6 @@
-//! Channels between plugins of hosts on machines of a test's own: each takes the best route that
-//! there is, carries every byte intact, and is seen by the processes that it passes through.
-//! Without root all is skipped.
+//! Channels between plugins of hosts on the test's own machines: each takes the best possible
+//! route, carries every byte intact, and is shown by the processes that it passes through. Without
+//! root all is skipped.
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
@@ -13,7 +13,7 @@ use trunkline_tests::netns::{Lan, Machine, Nat, Net};
 /// What is sent there and back, in MiB.
 const BULK: u64 = 100;
 
-/// Where links and direct connections over TCP are taken.
+/// The ports for links and for direct connections over TCP.
 const ANYWHERE: &str = "net:0.0.0.0:0";
 
 const BOTH: &str = "advertise = [\"unix\", \"net:0.0.0.0:0\"]";
@@ -39,7 +39,7 @@ impl Scene {
         Some(Scene { net, folder, wan, alpha, at: machine.address() })
     }
 
-    /// A server that takes the two hosts.
+    /// A server that accepts the two hosts.
     fn server(name: &str, folder: &Folder) -> Setup {
         let hosts = ["asks", "answers"].map(|host| HostSetup::key_in(host, folder));
         let setup = Setup::new(name).listen(&format!("{ANYWHERE}~shs"));
@@ -69,8 +69,8 @@ impl Scene {
     }
 }
 
-/// Waits until all bytes were there and back, and checks by which route that was: in both hosts,
-/// and in the servers in between, which see nothing of a direct channel.
+/// Waits until all bytes were there and back, and checks the route: in both hosts, and in the
+/// servers in between, which do not see a direct channel.
 fn check(route: &str, asks: &Server, answers: &Server, between: &[&Server]) {
     let line = asks.log().wait_for(0, "MB/s over");
     assert!(line.contains(&format!("over {BULK} MiB")), "{line}");
@@ -143,7 +143,7 @@ fn homes(scene: &mut Scene, nat: Nat) -> [Machine; 2] {
 }
 
 #[test]
-fn two_hosts_behind_two_cones_meet_through_both() {
+fn two_hosts_behind_two_cone_nats_connect_by_hole_punching() {
     let Some(mut scene) = Scene::new() else { return };
     let machines = homes(&mut scene, Nat::Cone);
     let answers = scene.answers(&machines[0], &scene.alpha, scene.at, UNIX);
@@ -151,7 +151,7 @@ fn two_hosts_behind_two_cones_meet_through_both() {
 }
 
 #[test]
-fn two_hosts_of_two_servers_behind_two_cones_meet_through_both() {
+fn two_hosts_of_two_servers_behind_cone_nats_connect_by_hole_punching() {
     let Some(mut scene) = Scene::new() else { return };
     let (beta, at) = scene.second_server();
     let machines = homes(&mut scene, Nat::Cone);
@@ -160,7 +160,7 @@ fn two_hosts_of_two_servers_behind_two_cones_meet_through_both() {
 }
 
 #[test]
-fn two_hosts_behind_symmetric_routers_are_relayed() {
+fn two_hosts_behind_symmetric_nats_are_relayed() {
     let Some(mut scene) = Scene::new() else { return };
     let machines = homes(&mut scene, Nat::Symmetric);
     let answers = scene.answers(&machines[0], &scene.alpha, scene.at, BOTH);
@@ -168,7 +168,7 @@ fn two_hosts_behind_symmetric_routers_are_relayed() {
 }
 
 #[test]
-fn two_hosts_of_two_servers_behind_symmetric_routers_are_relayed() {
+fn two_hosts_of_two_servers_behind_symmetric_nats_are_relayed() {
     let Some(mut scene) = Scene::new() else { return };
     let (beta, at) = scene.second_server();
     let machines = homes(&mut scene, Nat::Symmetric);
@@ -206,7 +206,7 @@ fn two_servers_with_inline_plugins_share_one_connection_whatever_they_advertise(
     assert_eq!(machines.each_ref().map(established), [1, 1]);
 }
 
-/// Lets a machine hear nothing at a port: as a firewall that drops.
+/// Drops all packets to a port of a machine, like a firewall.
 fn drop_all_to(machine: &Machine, port: &str) {
     let rules = format!(
         "table ip wall {{ chain input {{ type filter hook input priority 0; \

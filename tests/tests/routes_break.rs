@@ -1,5 +1,5 @@
 //! Cables that are pulled, connections that are reset and hosts that are killed while channels are
-//! full: both plugins hear why in the time of the heartbeats, and nothing leaks.
+//! full: both plugins are notified within the time of the heartbeats, and nothing leaks.
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
@@ -13,16 +13,16 @@ use trunkline_tests::netns::{Lan, Machine, Nat, Net};
 
 const HEARTBEAT: &str = "heartbeat-ms = 200\ndead-after-ms = 1000";
 
-/// Within a heartbeat a ping is due, and dead is who does not answer then; beyond that, what a busy
-/// machine takes.
+/// A ping is due within one heartbeat, and a peer that does not answer is dead; beyond that, the
+/// reserve for a busy machine.
 const DEAD: Duration = Duration::from_millis(1000 + 200);
 const SLACK: Duration = Duration::from_secs(4);
 
-/// So many times everything is cut while it is measured, and before, until all buffers are made.
+/// How often everything is cut while it is measured, and before, until all buffers exist.
 const CUTS: usize = 12;
 const WARM_UP: usize = 4;
 
-/// Two hosts that pour into each other, of a server on a machine of its own.
+/// Two hosts that send to each other as fast as possible, of a server on a machine of its own.
 struct Scene {
     net: Net,
     folder: Folder,
@@ -73,8 +73,8 @@ fn flows(status: &Status, route: &str) -> bool {
         && full(channel.bytes_in) && full(channel.bytes_out))
 }
 
-/// Waits until much has gone both ways by a route, then breaks it, and checks that both plugins
-/// hear of it in time.
+/// Waits until much has gone both ways over a route, then breaks it, and checks that both plugins
+/// are notified in time.
 fn breaks(route: &str, hosts: [&Server; 2], cut: impl FnOnce()) {
     for host in hosts {
         host.wait_until("much has flown", |status| flows(status, route));
@@ -144,7 +144,7 @@ fn a_unix_channel_ends_when_the_other_host_is_killed() {
     alpha.wait_until("nothing is left", |status| status.channels.is_empty());
 }
 
-/// Answers all TCP of a machine with resets, as long as it is there.
+/// Answers all TCP of a machine with resets, as long as it exists.
 struct Reset<'a>(&'a Machine);
 
 impl<'a> Reset<'a> {
@@ -174,7 +174,7 @@ fn nft(machine: &Machine, rules: &str) {
     assert!(child.wait().expect("nft ends").success(), "{rules}");
 }
 
-/// Cuts all so many times, and lets the plugins find each other again.
+/// Cuts everything this many times, and lets the plugins find each other again.
 fn cut_often(times: usize, machine: &Machine, hosts: [&Server; 2]) {
     for _ in 0..times {
         let marks = hosts.map(|host| host.log().mark());
@@ -189,7 +189,7 @@ fn cut_often(times: usize, machine: &Machine, hosts: [&Server; 2]) {
 }
 
 #[test]
-fn nothing_is_left_of_channels_that_were_cut_often() {
+fn repeatedly_cut_channels_leave_nothing_behind() {
     let Some(mut scene) = Scene::new() else { return };
     let machines = ["one", "other"].map(|name| scene.net.machine(name, scene.wan));
     let answers = scene.answers(&machines[0], "advertise = [\"net:0.0.0.0:0\"]");

@@ -1,5 +1,5 @@
-//! Routes that do not answer, come too late, or lead to somebody who says no: decided by processes
-//! in time of the test's own.
+//! Routes that do not answer, answer too late, or lead to a refusal: decided by processes in
+//! virtual time.
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
@@ -26,8 +26,7 @@ fn net(text: &str) -> Vec<Shareable> {
     address.shareable(Scope::Local).into_iter().collect()
 }
 
-/// A server and two hosts on machines of their own; the one that answers takes direct
-/// connections.
+/// A server and two hosts on machines of their own; the callee accepts direct connections.
 fn scene(direct: Direct, seen: [Option<&str>; 2]) -> Processes {
     let mut all = Processes::default();
     all.add(Role::Server, 0, "server");
@@ -47,7 +46,7 @@ fn dialled_by_net() -> Processes {
 
 impl Drive for Processes {}
 
-/// What tests do with processes.
+/// Actions of the tests on processes.
 trait Drive: Sized + std::borrow::BorrowMut<Processes> {
     /// The one dial that the caller wants now.
     fn take_dial(&mut self) -> DirectDial {
@@ -67,7 +66,7 @@ trait Drive: Sized + std::borrow::BorrowMut<Processes> {
         conns
     }
 
-    /// By which route each of the hosts says that the one channel travels.
+    /// The route of the one channel, as each host reports it.
     fn routes(&self) -> Vec<Route> {
         let all = self.borrow();
         let of = |number: usize| all.all[number].broker.status().channels;
@@ -80,7 +79,7 @@ fn reason(code: Code) -> impl Fn(&Option<Reason>) -> bool {
 }
 
 #[test]
-fn relay_takes_over_250_ms_after_a_place_that_does_not_answer() {
+fn relay_starts_250_ms_after_an_address_that_does_not_answer() {
     let mut all = dialled_by_net();
     all.all[ASKS].open("answers");
     all.run();
@@ -93,7 +92,7 @@ fn relay_takes_over_250_ms_after_a_place_that_does_not_answer() {
     assert_eq!(all.routes(), [Route::Relay; 2]);
     assert_eq!(all.all[ASKS].dropped, [dial.id], "nobody waits for the place any more");
 
-    // It answers all the same, and is hung up on.
+    // It answers all the same, and is closed.
     let conns = all.reach(&dial);
     for (process, conn) in [ASKS, ANSWERS].into_iter().zip(conns) {
         assert!(all.all[process].has_hung_up(conn), "process {process} keeps it");
@@ -103,7 +102,7 @@ fn relay_takes_over_250_ms_after_a_place_that_does_not_answer() {
 }
 
 #[test]
-fn a_place_that_refuses_is_not_waited_for() {
+fn after_a_refused_dial_the_next_route_starts_at_once() {
     let mut all = dialled_by_net();
     all.all[ASKS].open("answers");
     all.run();
@@ -114,7 +113,7 @@ fn a_place_that_refuses_is_not_waited_for() {
 }
 
 #[test]
-fn a_relay_that_comes_after_a_direct_connection_asks_nobody_twice() {
+fn a_relay_after_a_direct_connection_does_not_ask_the_plugin_again() {
     let mut all = dialled_by_net();
     all.all[ANSWERS].answers = Answers::Waits;
     all.all[ASKS].open("answers");
@@ -134,7 +133,7 @@ fn a_relay_that_comes_after_a_direct_connection_asks_nobody_twice() {
 }
 
 #[test]
-fn a_direct_connection_that_comes_after_the_relay_is_closed() {
+fn a_direct_connection_that_loses_to_the_relay_is_closed() {
     let mut all = dialled_by_net();
     all.all[ANSWERS].answers = Answers::Waits;
     all.all[ASKS].open("answers");
@@ -153,14 +152,14 @@ fn a_direct_connection_that_comes_after_the_relay_is_closed() {
 }
 
 #[test]
-fn all_routes_of_two_machines_start_a_little_apart() {
+fn routes_start_in_order_with_a_stagger() {
     let direct = Direct { net: net("net:203.0.113.9:1000~shs"), ..Direct::default() };
     let mut all = scene(direct, [Some("198.51.100.1:40"), Some("198.51.100.2:50")]);
     all.all[ANSWERS].answers = Answers::Waits;
     all.all[ASKS].open("answers");
     all.run();
     assert!(matches!(all.take_dial().place, DirectPlace::Net(_)));
-    // The other side dials at once, for it takes a while until the caller does.
+    // The other side dials at once, because the caller takes a while.
     let [meets] = &all.all[ANSWERS].dials[..] else { panic!("it dials: {:?}", all.all[ANSWERS]) };
     let DirectPlace::Answer(to) = &meets.place else { panic!("it meets: {meets:?}") };
     assert!(to[0].to_string().starts_with("net:198.51.100.1:40~"), "{to:?}");
@@ -174,7 +173,7 @@ fn all_routes_of_two_machines_start_a_little_apart() {
 }
 
 #[test]
-fn a_plugin_that_refuses_on_a_direct_route_is_asked_by_no_other() {
+fn a_refusal_on_a_direct_route_ends_the_other_routes() {
     let mut all = dialled_by_net();
     all.all[ANSWERS].answers = Answers::Refuses;
     all.all[ASKS].open("answers");
@@ -222,7 +221,7 @@ fn a_server_that_disappears_after_the_invitation_does_not_harm_a_direct_channel(
 }
 
 #[test]
-fn what_is_written_before_a_route_is_found_arrives_by_it_once() {
+fn bytes_written_before_the_route_is_up_arrive_once() {
     let direct = Direct { socket: Some(SocketName::new([1; 16])), ..Direct::default() };
     let mut all = Processes::default();
     all.add(Role::Server, 0, "server");
@@ -248,7 +247,7 @@ fn what_is_written_before_a_route_is_found_arrives_by_it_once() {
 }
 
 #[test]
-fn nothing_is_left_of_a_thousand_direct_connections_that_were_cut() {
+fn a_thousand_cut_direct_connections_leave_nothing_behind() {
     let mut all = dialled_by_net();
     for number in 1..=1000 {
         all.all[ASKS].open("answers");

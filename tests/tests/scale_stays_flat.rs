@@ -1,5 +1,5 @@
-//! What one message costs does not depend on how many plugins, links and channels there are. Work
-//! is counted, not timed: allocations, effects, and connections that are looked at.
+//! The cost of a message does not depend on the number of plugins, links and channels. Work is
+//! counted, not timed: allocations, effects, and visited connections.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
@@ -11,7 +11,7 @@ use trunkline_tests::mesh::{Mesh, NodeId, target};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Servers that are linked to the one that is looked at.
+/// Servers that are linked to the measured one.
 const LINKS: usize = 1_000;
 
 /// Plugins of each of them.
@@ -20,8 +20,8 @@ const PLUGINS: usize = 10;
 /// Channels to each of these plugins.
 const CHANNELS: usize = 10;
 
-/// How long all of it may take on a slow machine. It is there to find work that grows with the
-/// square of something, which takes hours.
+/// The time for all of it on a slow machine. It finds work that grows with the square of something,
+/// which takes hours.
 const AT_MOST: Duration = Duration::from_secs(120);
 
 /// Allocations so far.
@@ -30,7 +30,7 @@ fn allocations() -> i64 {
     (stats.allocations + stats.reallocations) as i64
 }
 
-/// A server in the middle of many, and a channel from it that is looked at.
+/// A server in the middle of many, and the measured channel from it.
 struct Hub {
     mesh: Mesh,
     server: NodeId,
@@ -39,7 +39,7 @@ struct Hub {
     spokes: Vec<(NodeId, ConnId)>,
 }
 
-/// What a message cost the server that sent it.
+/// The cost of a message for the server that sent it.
 #[derive(Debug, PartialEq, Eq)]
 struct Work {
     allocations: i64,
@@ -75,7 +75,7 @@ impl Hub {
             }
             self.mesh.settle();
         }
-        assert_eq!(self.mesh.heard(spoke).accepted, PLUGINS * CHANNELS);
+        assert_eq!(self.mesh.events(spoke).accepted, PLUGINS * CHANNELS);
     }
 
     /// Sends messages one by one.
@@ -90,15 +90,15 @@ impl Hub {
         }
     }
 
-    /// What so many messages cost.
+    /// The cost of this many messages.
     fn work(&mut self, messages: usize) -> Work {
-        let (cost, heard) = (self.mesh.cost(self.server), self.mesh.heard(self.server));
+        let (cost, before) = (self.mesh.cost(self.server), self.mesh.events(self.server));
         self.send(messages);
-        let now = self.mesh.heard(self.server);
+        let now = self.mesh.events(self.server);
         Work {
             allocations: self.mesh.cost(self.server) - cost,
-            effects: now.effects - heard.effects,
-            touched: now.touched - heard.touched,
+            effects: now.effects - before.effects,
+            touched: now.touched - before.touched,
         }
     }
 }
@@ -122,13 +122,13 @@ fn a_message_costs_the_same_among_a_hundred_thousand_channels() {
     assert_eq!(many, few, "of {messages} messages among {} channels", LINKS * PLUGINS * CHANNELS);
 
     // One link ends, and with it its channels.
-    let ended = hub.mesh.heard(hub.server).ended;
+    let ended = hub.mesh.events(hub.server).ended;
     let (_, conn) = hub.spokes[LINKS / 2];
     let before = Instant::now();
     hub.mesh.cut(hub.server, conn);
     hub.mesh.settle();
     eprintln!("a link was lost within {:?}", before.elapsed());
-    assert_eq!(hub.mesh.heard(hub.server).ended - ended, PLUGINS * CHANNELS);
+    assert_eq!(hub.mesh.events(hub.server).ended - ended, PLUGINS * CHANNELS);
     let taken = begun.elapsed();
     assert!(taken < AT_MOST, "all of it took {taken:?}");
 }

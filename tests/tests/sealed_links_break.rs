@@ -1,5 +1,5 @@
-//! Sealed links whose bytes are changed, repeated or cut on the way: each side says why, and the
-//! servers link again by themselves.
+//! Encrypted links whose bytes are changed, replayed or cut in transit: each side logs why, and the
+//! servers relink by themselves.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -13,7 +13,7 @@ use trunkline_tests::harness::{
     Direction, Peer, Proxy, Secured, Server, Setup, Socket, hello, key_of,
 };
 
-/// Bytes of the four messages, added up for each direction: at these offsets the frames begin.
+/// Bytes of the four messages, added up for each direction: the frames begin at these offsets.
 const FRAMES_TO_SERVER: u64 = 64 + 112;
 const FRAMES_TO_CLIENT: u64 = 64 + 80;
 
@@ -35,7 +35,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `spoil` is told of the proxy before the first connection comes.
+    /// `spoil` receives the proxy before the first connection.
     fn new(spoil: impl Fn(&Proxy)) -> Scene {
         let folder = Folder::new();
         let busy = "heartbeat-ms = 20\ndead-after-ms = 30000";
@@ -69,7 +69,7 @@ impl Scene {
 }
 
 #[test]
-fn a_bit_that_was_flipped_ends_the_link_and_the_next_one_is_good() {
+fn a_flipped_bit_ends_the_link_and_the_next_one_works() {
     use Direction::{ToClient, ToServer};
     let greeted = "handshake-failed: the peer closed the connection; it is of another network";
     let asked = "handshake-failed: the peer closed the connection; it has another key";
@@ -89,17 +89,17 @@ fn a_bit_that_was_flipped_ends_the_link_and_the_next_one_is_good() {
     }
 }
 
-/// Beta decides on the first frame while its message 4 is on the way or before: alpha may not have
-/// heard yet that it was let in.
+/// Beta fails on the first frame while its message 4 is on the way, or before. Alpha may not know
+/// yet that it was admitted.
 #[test]
-fn a_bit_that_was_flipped_behind_message_3_ends_the_link() {
+fn a_flipped_bit_after_message_3_ends_the_link() {
     let scene = Scene::new(|proxy| proxy.flip(Direction::ToServer, FRAMES_TO_SERVER + 3));
     scene.check("alpha's first frame", " ended: ", FORGED);
     assert_eq!(scene.proxy.faults(), 1, "the bit was flipped");
 }
 
 #[test]
-fn bytes_that_come_twice_end_the_link_and_the_next_one_is_good() {
+fn replayed_bytes_end_the_link_and_the_next_one_works() {
     for (what, direction, alpha_says, beta_says) in [
         ("to beta", Direction::ToServer, CUT, FORGED),
         ("to alpha", Direction::ToClient, FORGED, CUT),
@@ -111,7 +111,7 @@ fn bytes_that_come_twice_end_the_link_and_the_next_one_is_good() {
 }
 
 #[test]
-fn a_cut_is_seen_as_one_and_the_next_link_is_good() {
+fn a_cut_is_transport_lost_and_the_next_link_works() {
     let scene = Scene::new(|_| ());
     scene.wait_for_link();
     scene.proxy.cut();
@@ -119,7 +119,7 @@ fn a_cut_is_seen_as_one_and_the_next_link_is_good() {
 }
 
 #[test]
-fn a_whole_frame_that_comes_twice_ends_the_link() {
+fn a_replayed_frame_ends_the_link() {
     let folder = Folder::new();
     let beta = Setup::new("beta").secured().peer_key(key_of(LISTED)).plugin(&plugin("echo"), "");
     let beta = Server::start(&folder, &beta);

@@ -11,7 +11,7 @@ use trunkline_core::key::Key;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, Status, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, Status, hello};
 
 /// Whether a server has one link to the other, and knows its echo.
 fn knows(other: &str) -> impl Fn(&Status) -> bool + '_ {
@@ -21,7 +21,7 @@ fn knows(other: &str) -> impl Fn(&Status) -> bool + '_ {
 }
 
 #[test]
-fn a_killed_server_is_forgotten_at_once_and_all_is_restored_when_it_returns() {
+fn a_killed_server_is_forgotten_at_once_and_restored_when_it_returns() {
     let folder = Folder::new();
     let echo = plugin("echo");
     let alpha = Server::start(&folder, &Setup::new("alpha").peer("beta").plugin(&echo, ""));
@@ -87,7 +87,7 @@ fn a_plugin_file_can_be_loaded_under_two_names() {
 }
 
 #[test]
-fn servers_that_dial_each_other_end_with_one_link() {
+fn servers_that_dial_each_other_keep_one_link() {
     let folder = Folder::new();
     let echo = plugin("echo");
     let setup = |name, peer| Setup::new(name).peer(peer).plugin(&echo, "");
@@ -100,7 +100,7 @@ fn servers_that_dial_each_other_end_with_one_link() {
             let status = server.status();
             assert!(knows(other)(&status), "round {round}: a link was lost again: {status:#?}");
         }
-        // Whoever returns dials, while the other one is about to dial again.
+        // The returning server dials while the other one is about to dial again.
         if round % 2 == 0 {
             beta.kill();
             beta = beta.start_again();
@@ -111,10 +111,10 @@ fn servers_that_dial_each_other_end_with_one_link() {
     }
 }
 
-/// The two servers have dialled each other, and both connections have arrived up: of which server
-/// the one stays, only their keys decide.
+/// The two servers have dialled each other, and both connections are up. Their keys alone decide
+/// which one stays.
 #[test]
-fn of_two_links_that_cross_the_one_dialled_by_the_lower_key_stays() {
+fn of_two_crossing_links_the_one_dialled_by_the_lower_key_stays() {
     for (key, stays) in [(0x00, "ours"), (0xff, "theirs")] {
         let folder = Folder::new();
         let listener = UnixListener::bind(folder.path().join("peer.sock")).expect("a socket");
@@ -122,13 +122,14 @@ fn of_two_links_that_cross_the_one_dialled_by_the_lower_key_stays() {
         let alpha = Server::start(&folder, &setup);
         let (dialled, _) = listener.accept().expect("the server dials");
         let hello = || hello(Key([key; 32]));
-        let mut ours = Peer::say_hello(Socket::unix(&alpha), MuxRole::Dialler, hello());
-        let mut theirs = Peer::say_hello(Socket::from(dialled), MuxRole::Acceptor, hello());
+        let mut ours = Peer::send_hello(Socket::unix(&alpha), MuxRole::Dialler, hello());
+        let mut theirs = Peer::send_hello(Socket::from(dialled), MuxRole::Acceptor, hello());
         let (winner, loser) = match stays {
             "ours" => (&mut ours, &mut theirs),
             _ => (&mut theirs, &mut ours),
         };
-        let is_goodbye = |heard: &Heard| matches!(heard, Heard::Message(Message::Goodbye(_)));
+        let is_goodbye =
+            |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Goodbye(_)));
         let goodbye = loser.wait_for("goodbye", is_goodbye);
         assert!(format!("{goodbye:?}").contains("duplicate-link"), "key {key}: {goodbye:?}");
         winner.echo("echo", b"the link that stays works");

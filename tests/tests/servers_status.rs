@@ -1,4 +1,5 @@
-//! What `trunkline status` says of a running server, and which plugins keep it from starting.
+//! What `trunkline status` reports about a running server, and which plugins keep a server from
+//! starting.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -7,7 +8,7 @@ use serde_json::{Map, Value};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, run_to_its_end};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, run_to_its_end};
 
 /// What design section 5 says of one table: its keys in order, and the kind of each value.
 type Shape = &'static [(&'static str, Kind)];
@@ -94,7 +95,7 @@ fn items<'a>(document: &'a Value, key: &str) -> &'a [Value] {
 }
 
 #[test]
-fn status_has_exactly_the_shape_that_is_promised() {
+fn status_has_exactly_the_documented_shape() {
     let folder = Folder::new();
     let panics = fixtures::plugin(Api::Ours, "panics");
     let setup = Setup::new("alpha").tcp().peer("beta").peer("nobody").plugin(&plugin("echo"), "");
@@ -107,7 +108,7 @@ fn status_has_exactly_the_shape_that_is_promised() {
     let mut peer = Peer::link(Socket::tcp(&alpha), 9);
     let chan = peer.open("echo");
     peer.write(chan, b"hello");
-    peer.wait_for("the echo", |heard| matches!(heard, Heard::Write(..)));
+    peer.wait_for("the echo", |event| matches!(event, PeerEvent::Write(..)));
     alpha.wait_until("the link to beta is up, and measured", |status| {
         status.link_to("beta").is_some_and(|link| link.rtt_us.is_some())
             && status.channels.len() == 2

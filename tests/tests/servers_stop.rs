@@ -1,4 +1,4 @@
-//! How a server ends, and what it does with the files of its sockets.
+//! How a server stops, and what it does with its socket files.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -10,23 +10,23 @@ use trunkline_core::control::Message;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, run_to_its_end};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, run_to_its_end};
 
-/// What the design allows for ending, and as much again for a machine that is busy.
+/// The longest time of an orderly stop, and as much again for a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
-fn the_command_and_both_signals_end_it_in_order() {
+fn stop_sigint_and_sigterm_end_a_server_in_order() {
     for how in ["stop", "SIGINT", "SIGTERM"] {
         let folder = Folder::new();
-        // This plugin shows that it was told to stop, by failing at that.
+        // This plugin proves that it was stopped, by failing at that.
         let panics = fixtures::plugin(Api::Ours, "panics");
         let setup = Setup::new("alpha").tcp().plugin(&plugin("echo"), "");
         let setup = setup.plugin(&panics, "[plugin.config]\nin = \"stop\"");
         let mut alpha = Server::start(&folder, &setup);
         let mut peer = Peer::link(Socket::unix(&alpha), 9);
         let chan = peer.open("echo");
-        peer.wait_for("the answer", |heard| matches!(heard, Heard::Answer(..)));
+        peer.wait_for("the answer", |event| matches!(event, PeerEvent::Answer(..)));
         let begun = Instant::now();
         match how {
             "SIGINT" => alpha.signal(Signal::INT),
@@ -36,15 +36,15 @@ fn the_command_and_both_signals_end_it_in_order() {
                 assert_eq!(output.status.code(), Some(0), "{how}: {output:?}");
             }
         }
-        let closing = peer.wait_for("why the channel ends", |heard| match heard {
-            Heard::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
+        let closing = peer.wait_for("why the channel ends", |event| match event {
+            PeerEvent::Message(Message::Closing(closing)) => closing.stream == chan.stream.0,
             _ => false,
         });
         assert!(format!("{closing:?}").contains("plugin-stopped"), "{how}: {closing:?}");
         let goodbye =
-            peer.wait_for("goodbye", |h| matches!(h, Heard::Message(Message::Goodbye(_))));
+            peer.wait_for("goodbye", |h| matches!(h, PeerEvent::Message(Message::Goodbye(_))));
         assert!(format!("{goodbye:?}").contains("server-stopping"), "{how}: {goodbye:?}");
-        peer.wait_for("the end of the link", |heard| *heard == Heard::End);
+        peer.wait_for("the end of the link", |event| *event == PeerEvent::End);
         drop(peer);
         assert_eq!(alpha.wait_for_end(), 0, "{how}: {}", alpha.log().text());
         let took = begun.elapsed();
@@ -61,7 +61,7 @@ fn the_command_and_both_signals_end_it_in_order() {
 fn a_second_signal_ends_it_at_once() {
     let folder = Folder::new();
     let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
-    // A peer that does not hang up, for which the server would wait.
+    // A peer that does not close, for which the server would wait.
     let peer = Peer::link(Socket::unix(&alpha), 9);
     alpha.signal(Signal::INT);
     alpha.signal(Signal::TERM);
@@ -73,7 +73,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_peer_that_never_hangs_up_holds_the_end_up_for_no_more_than_five_seconds() {
+fn a_peer_that_never_closes_delays_the_stop_by_five_seconds_at_most() {
     let folder = Folder::new();
     let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
     let peer = Peer::link(Socket::unix(&alpha), 9);
@@ -87,7 +87,7 @@ fn a_peer_that_never_hangs_up_holds_the_end_up_for_no_more_than_five_seconds() {
 }
 
 #[test]
-fn a_live_servers_socket_is_refused_and_a_dead_ones_taken_over() {
+fn a_live_servers_socket_is_kept_and_a_dead_ones_replaced() {
     let folder = Folder::new();
     let setup = Setup::new("alpha").plugin(&plugin("echo"), "");
     let mut alpha = Server::start(&folder, &setup);
@@ -121,7 +121,7 @@ fn a_live_servers_socket_is_refused_and_a_dead_ones_taken_over() {
 }
 
 #[test]
-fn without_a_server_the_command_line_says_so() {
+fn without_a_server_the_command_line_reports_it() {
     let folder = Folder::new();
     let mut alpha = Server::start(&folder, &Setup::new("alpha"));
     assert_eq!(alpha.command("stop", &[]).status.code(), Some(0));

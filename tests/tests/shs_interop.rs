@@ -1,4 +1,5 @@
-//! Our handshake and box stream against other people's: `shs1-test` and JavaScript's `multiserver`.
+//! Our handshake and box stream against other implementations: `shs1-test` and JavaScript's
+//! `multiserver`.
 #![allow(clippy::expect_used, clippy::unwrap_used)] // Helpers of tests may panic as well.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_tests::binaries;
 
-/// The packages, in the versions that the facts were found with.
+/// The packages, in the versions for which the expected results were established.
 const PACKAGES: &str = r#"{"private":true,"dependencies":{
 "chloride":"2.4.1","multiserver":"3.8.2","pull-box-stream":"1.0.13","pull-stream":"3.7.0",
 "secret-handshake":"1.1.21","shs1-test":"1.1.1"}}
@@ -24,19 +25,19 @@ const NETWORK_BASE64: &str = "1KHLiKZvAvjbY1ziZEHMXawbCEIM6qwjCDm3VYRan/s=";
 /// Nothing, one byte, a full frame, one byte more, and many frames.
 const PAYLOADS: [u32; 5] = [0, 1, 4096, 4097, 3_000_000];
 
-/// Different handshakes that the suite makes out of these numbers.
+/// Seeds from which the suite makes different handshakes.
 const SEEDS: u32 = 20;
 
-/// How long one program may take before it counts as hanging. Machines may be busy.
+/// The time after which a program counts as hanging, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn shs1_test_is_content_with_the_server() {
+fn shs1_test_passes_against_our_server() {
     conformance("shs1testserver", "shs1_server");
 }
 
 #[test]
-fn shs1_test_is_content_with_the_client() {
+fn shs1_test_passes_against_our_client() {
     conformance("shs1testclient", "shs1_client");
 }
 
@@ -100,7 +101,7 @@ fn our_client_talks_to_our_server() {
 }
 
 #[test]
-fn a_peer_that_dawdles_is_cut_off_after_five_seconds_without_a_word() {
+fn a_slow_handshake_is_closed_silently_after_five_seconds() {
     let program = binaries::shs_example("echo_server");
     let mut server = Running::start(Command::new(program).args(["0", NETWORK_HEX, &seed("5e")]));
     let address = server.line();
@@ -108,7 +109,7 @@ fn a_peer_that_dawdles_is_cut_off_after_five_seconds_without_a_word() {
     let connect = || TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     let (mut silent, mut slow) = (connect(), connect());
     let start = Instant::now();
-    // One byte now and then must not give it more time.
+    // Single bytes now and then must not give it more time.
     let mut drip = slow.try_clone().expect("a socket can be cloned");
     let (stop, stopped) = mpsc::channel::<()>();
     let dripping = std::thread::spawn(move || {
@@ -148,7 +149,7 @@ fn script(folder: &Path, name: &str) -> Command {
     command
 }
 
-/// The folder with the packages; `None`, said aloud, when they cannot be had here.
+/// The folder with the packages; `None`, with a line on stderr, if they are missing.
 fn packages() -> Option<PathBuf> {
     static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match INSTALLED.get_or_init(install) {

@@ -1,4 +1,4 @@
-//! The simulation over many seeds: `SEEDS=n` says how many, `SEED=x` runs that one alone.
+//! The simulation over many seeds. `SEEDS=n` sets their number, `SEED=x` runs only that one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use trunkline_tests::sim::{self, Report};
@@ -6,7 +6,8 @@ use trunkline_tests::sim::{self, Report};
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 256;
 
-/// What must have happened at least once over the seeds, or the simulation has lost its teeth.
+/// Events that must have occurred at least once over the seeds; otherwise the simulation does not
+/// test them.
 const MUST_BE_SEEN: [&str; 96] = [
     "a channel cut",
     "a channel from a stranger",
@@ -111,7 +112,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, it is {text:?}")))
 }
 
-/// Runs seeds until one fails; each thread takes the next one that nobody has.
+/// Runs seeds until one fails; each thread takes the next free one.
 fn run_all(seeds: u64) -> Result<Vec<Report>, String> {
     let next = AtomicU64::new(0);
     let work = || {

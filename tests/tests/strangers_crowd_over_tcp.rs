@@ -1,5 +1,5 @@
-//! Far too many strangers at the TCP port of a server with keys: how many it keeps at a time, what
-//! they cost, and that servers link nevertheless.
+//! Far too many unknown connections at the TCP port of a server with keys: how many it keeps at a
+//! time, what they cost, and that servers link nevertheless.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -13,10 +13,10 @@ use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{PATIENCE, Peer, Secured, Server, Setup, Socket, key_of, message_3};
 
 const LISTED: u8 = 9;
-/// Nobody knows it.
+/// A key that no server lists.
 const STRANGER: u8 = 10;
 
-/// Lets this process have so many files open at a time.
+/// Lets this process have this many files open at a time.
 fn allow_descriptors(count: u64) {
     let limit = getrlimit(Resource::Nofile);
     let enough = limit.maximum.is_none_or(|most| most >= count);
@@ -36,7 +36,8 @@ fn stranger(server: &Server) -> TcpStream {
     stream
 }
 
-/// Someone who has said message 1 and all of message 3 but its last byte, and has heard message 2.
+/// A dialler that has sent message 1 and all of message 3 but its last byte, and has received
+/// message 2.
 fn half_open(server: &Server) -> TcpStream {
     let mut stream = stranger(server);
     let third = message_3(&mut stream, server, STRANGER).expect("message 2 is right");
@@ -45,7 +46,7 @@ fn half_open(server: &Server) -> TcpStream {
 }
 
 #[test]
-fn a_server_links_through_a_thousand_silent_strangers() {
+fn a_server_links_despite_a_thousand_silent_connections() {
     const CROWD: usize = 1000;
     allow_descriptors(CROWD as u64 + 200);
     let folder = Folder::new();
@@ -80,7 +81,7 @@ fn a_server_links_through_a_thousand_silent_strangers() {
 }
 
 #[test]
-fn strangers_that_know_the_network_keep_their_places_for_their_time() {
+fn connections_that_prove_the_network_id_are_not_evicted() {
     const TIME: Duration = Duration::from_millis(2000);
     allow_descriptors(300);
     let folder = Folder::new();
@@ -99,18 +100,18 @@ fn strangers_that_know_the_network_keep_their_places_for_their_time() {
     drop(crowd);
 }
 
-/// What a stranger can make the server hold, in bytes: its half of the handshake, a timer, and
-/// what there is for each connection.
+/// The most that an unproved connection can make the server hold, in bytes: its half of the
+/// handshake, a timer, and the cost of each connection.
 const MOST_HELD: u64 = 4096;
 
 #[test]
-fn who_has_proved_no_key_costs_four_kibibytes_at_most() {
+fn an_unproved_connection_costs_at_most_four_kibibytes() {
     const CROWD: usize = 1000;
     allow_descriptors(CROWD as u64 + 200);
     let folder = Folder::new();
     let setup = Setup::new("alpha").limit("half-open = 1000\nhandshake-ms = 60000");
     let alpha = server(&folder, setup);
-    // What is needed once for all is there when the first has been served.
+    // What is allocated once for all exists when the first has been served.
     Peer::link(Socket::shs(&alpha, LISTED), LISTED).echo("echo", &vec![5; 1 << 20]);
     drop((0..10).map(|_| half_open(&alpha)).collect::<Vec<_>>());
     let before = alpha.memory();

@@ -1,5 +1,5 @@
-//! Whoever reaches the TCP port of a server with keys: what it hears, how long it may stay, and
-//! that it harms nobody.
+//! Unknown peers at the TCP port of a server with keys: what they receive, how long they may stay,
+//! and that they affect no other.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -46,7 +46,7 @@ impl Scene {
         stream
     }
 
-    /// Checks that the server has said in one line why it ended a link, and that others go on.
+    /// Checks that the server has logged in one line why it ended a link, and that others continue.
     fn check(&mut self, what: &str, mark: usize, why: &str) {
         let line = self.beta.log().wait_for(mark, " ended: ");
         assert!(line.contains(why), "{what}: the log says {line:?} and not {why:?}");
@@ -57,7 +57,7 @@ impl Scene {
     }
 }
 
-/// Everything that comes until the server hangs up, in whichever way.
+/// Everything that arrives until the server closes, in either way.
 fn all_that_comes(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     match stream.read_to_end(&mut all) {
@@ -68,7 +68,7 @@ fn all_that_comes(stream: &mut TcpStream) -> Vec<u8> {
     all
 }
 
-/// Message 1 to this server, and the handshake that goes on from there.
+/// Message 1 to this server, and the handshake that continues from it.
 fn message_1(server: &Server, seed: u8) -> (Handshake, Vec<u8>) {
     let us = Identity::from_seed(&[seed; 32]);
     let mut first = Vec::new();
@@ -77,8 +77,8 @@ fn message_1(server: &Server, seed: u8) -> (Handshake, Vec<u8>) {
     (handshake, first)
 }
 
-/// Sends one byte after the other, each after a pause, while the server listens; gives how many
-/// were sent, and what was heard meanwhile.
+/// Sends single bytes, each after a pause, while the server reads; returns how many were sent, and
+/// what arrived meanwhile.
 fn trickle(stream: &mut TcpStream, bytes: &[u8]) -> (usize, Vec<u8>) {
     const PAUSE: Duration = Duration::from_millis(30);
     stream.set_read_timeout(Some(PAUSE)).expect("a socket takes a time-out");
@@ -99,7 +99,7 @@ fn trickle(stream: &mut TcpStream, bytes: &[u8]) -> (usize, Vec<u8>) {
 }
 
 #[test]
-fn who_proves_no_key_is_sent_away_in_time_and_hears_nothing() {
+fn a_dialler_without_a_key_is_closed_in_time_without_a_byte() {
     let mut scene = Scene::new();
     let (mark, begun) = (scene.beta.log().mark(), Instant::now());
     let mut silent = scene.stranger();
@@ -114,7 +114,7 @@ fn who_proves_no_key_is_sent_away_in_time_and_hears_nothing() {
 }
 
 #[test]
-fn who_trickles_has_no_more_time_than_who_is_silent() {
+fn a_trickling_dialler_gets_no_more_time_than_a_silent_one() {
     let mut scene = Scene::new();
     // From the first byte on.
     let (mark, begun) = (scene.beta.log().mark(), Instant::now());
@@ -144,7 +144,7 @@ fn who_trickles_has_no_more_time_than_who_is_silent() {
     scene.check("trickling message 3", mark, "handshake-timeout: no hello came in time");
 }
 
-/// A greeting with the right proof of the network, and any point in place of a key.
+/// A message 1 with the right proof of the network id, and any point in place of a key.
 fn greeting(point: [u8; 32]) -> Vec<u8> {
     let mut proof = [0; 32];
     crypto_auth(&mut proof, &point, &NETWORK);
@@ -152,7 +152,7 @@ fn greeting(point: [u8; 32]) -> Vec<u8> {
 }
 
 #[test]
-fn garbage_is_not_answered() {
+fn garbage_gets_no_answer() {
     let mut scene = Scene::new();
     let (mut one, mut minus_one) = ([0; 32], [0xff; 32]);
     one[0] = 1;
@@ -173,7 +173,7 @@ fn garbage_is_not_answered() {
         let mark = scene.beta.log().mark();
         let mut stream = scene.stranger();
         stream.write_all(&bytes).expect("the server reads");
-        // Of what is whole, the server itself sees that it is wrong.
+        // The server notices the errors of complete messages itself.
         if why == early {
             stream.shutdown(std::net::Shutdown::Write).expect("the end is sent");
         }
@@ -183,7 +183,7 @@ fn garbage_is_not_answered() {
     }
 }
 
-/// A connection whose peer has proved its key and said nothing else, with the key and the next
+/// A connection whose peer has proved its key and sent nothing else, with the key and the next
 /// nonce of its frames.
 fn proved(scene: &Scene) -> (Secured, [u8; 32], [u8; 24]) {
     let mut peer = Secured::connect(&scene.beta, BAD).expect("the key is listed");
@@ -214,7 +214,7 @@ fn forged(key: &[u8; 32], nonce: [u8; 24], length: u16, body: &[u8]) -> Vec<u8> 
 }
 
 #[test]
-fn frames_that_no_peer_may_send_end_the_link() {
+fn illegal_frames_end_the_link() {
     let mut scene = Scene::new();
     let mark = scene.beta.log().mark();
     let (peer, key, nonce) = proved(&scene);
@@ -234,7 +234,7 @@ fn frames_that_no_peer_may_send_end_the_link() {
 }
 
 #[test]
-fn an_empty_frame_says_nothing_and_does_no_harm() {
+fn an_empty_frame_has_no_effect() {
     let mut scene = Scene::new();
     let mark = scene.beta.log().mark();
     let (mut peer, key, nonce) = proved(&scene);

@@ -1,5 +1,5 @@
-//! Direct connections that present a ticket which is used, wrong, too old, somebody else's, or none
-//! at all: each is refused with a reason, and no plugin is asked.
+//! Direct connections with a used, wrong, expired or missing ticket, or with another's: each is
+//! refused with a reason, and no plugin is asked.
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
@@ -27,18 +27,18 @@ use trunkline_tests::processes::Processes;
 const SERVER: usize = 0;
 const ANSWERS: usize = 1;
 
-/// How long a ticket can be used.
+/// How long a ticket is valid.
 const TICKET_TIME: Duration = Duration::from_secs(30);
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// A connection whose dialler says what a test wants.
+/// A connection whose dialler sends what a test wants.
 struct Raw {
     process: usize,
     conn: ConnId,
     link: Link,
     answers: Vec<Answer>,
     goodbye: Option<Reason>,
-    /// The streams on which somebody opens a channel.
+    /// The streams on which channels are opened.
     asked: Vec<StreamId>,
 }
 
@@ -66,7 +66,7 @@ impl Raw {
         self.exchange(all)
     }
 
-    /// Carries bytes until nobody says anything more.
+    /// Delivers bytes until both sides are silent.
     fn exchange(&mut self, all: &mut Processes) -> &mut Raw {
         loop {
             let ours = self.link.outbox().slices().concat();
@@ -95,7 +95,7 @@ impl Raw {
     }
 }
 
-/// A server, its host, and one more host that is made by hand.
+/// A server, its host, and one more host that the test simulates.
 fn scene() -> (Processes, Raw) {
     let mut all = Processes::default();
     all.add(Role::Server, 0, "server");
@@ -137,7 +137,7 @@ fn present(all: &mut Processes, ticket: Ticket) -> Raw {
     direct
 }
 
-/// Why a connection was refused, by its answer.
+/// The reason of a connection's refusal, from its answer.
 fn refusal(direct: &Raw) -> String {
     match &direct.answers[..] {
         [Answer::Refuse(why)] if why.is(Code::BadTicket) => why.to_string(),
@@ -156,7 +156,7 @@ fn a_ticket_works_once() {
     let second = present(&mut all, invitation.ticket);
     assert!(refusal(&second).ends_with("this ticket was used"), "{}", refusal(&second));
     assert_eq!(all.all[ANSWERS].asked.len(), 1, "the plugin was asked again");
-    // Nor does it work through the servers, by then.
+    // By then it does not work through the servers either.
     let from = Origin::new("asks".parse().expect("a name"), 1);
     let request = Request::new("answers".parse().expect("a name"), 1, from);
     let ticket = Some(invitation.ticket);
@@ -177,7 +177,7 @@ fn a_ticket_expires_after_30_s() {
     assert_eq!(all.all[ANSWERS].asked.len(), 1);
 }
 
-/// A ticket that is not known may become so, and is refused when that has had its time.
+/// An unknown ticket may become known; it is refused when its time is over.
 fn assert_wrong(all: &mut Processes, ticket: Ticket) {
     let mut direct = present(all, ticket);
     assert!(direct.answers.is_empty() && direct.goodbye.is_none(), "it waits");
@@ -189,7 +189,7 @@ fn assert_wrong(all: &mut Processes, ticket: Ticket) {
 }
 
 #[test]
-fn a_ticket_that_nobody_gave_is_refused() {
+fn an_unissued_ticket_is_refused() {
     let (mut all, mut raw) = scene();
     let Ticket(mut bytes) = invite(&mut all, &mut raw).ticket;
     bytes[31] ^= 1;
@@ -197,9 +197,9 @@ fn a_ticket_that_nobody_gave_is_refused() {
     assert!(all.all[ANSWERS].asked.is_empty());
 }
 
-/// The word of the servers may be lost with a link, and they vouch for what they pass on.
+/// `expect` may be lost with a link; the servers vouch for what they pass on.
 #[test]
-fn a_ticket_that_nobody_told_of_works_once_through_the_servers() {
+fn an_unexpected_ticket_works_once_through_the_servers() {
     let (mut all, mut raw) = scene();
     let ticket = Ticket([5; 32]);
     let mut early = present(&mut all, ticket);
@@ -219,7 +219,7 @@ fn a_ticket_that_nobody_told_of_works_once_through_the_servers() {
 }
 
 #[test]
-fn who_presents_no_ticket_is_hung_up_on() {
+fn a_connection_without_a_ticket_is_closed() {
     let (mut all, _raw) = scene();
     let silent = Raw::connect(&mut all, ANSWERS, Opened::Direct);
     let mut direct = Raw::connect(&mut all, ANSWERS, Opened::Direct);
@@ -236,11 +236,11 @@ fn who_presents_no_ticket_is_hung_up_on() {
 }
 
 #[test]
-fn a_ticket_that_comes_before_the_word_of_the_servers_is_waited_for() {
+fn a_ticket_that_arrives_before_expect_waits() {
     let (mut all, mut raw) = scene();
     let ticket = invite(&mut all, &mut raw).ticket;
-    // Tickets are made of what only their server knows and of a number: a server with the same
-    // secret gives the same ones, so that the first ticket of another one is known in advance.
+    // Tickets are derived from a secret of their server and a number. A server with the same secret
+    // issues the same ones, so the first ticket of another one is known in advance.
     let (mut others, mut other) = scene();
     let mut direct = present(&mut others, ticket);
     assert!(direct.answers.is_empty(), "nobody has told of it");
@@ -258,7 +258,7 @@ fn a_ticket_is_for_a_connection_of_its_own_and_for_one_channel() {
     raw.open(&mut all, &Preface::Direct(Presented { ticket: first, route: Route::Unix }));
     let mut direct = present(&mut all, first);
     assert_eq!(direct.answers.len(), 1);
-    // A second channel, though with a good ticket.
+    // A second channel, even with a good ticket.
     direct.open(&mut all, &Preface::Direct(Presented { ticket: second, route: Route::Unix }));
     let why = direct.goodbye.as_ref().expect("it is hung up on");
     assert!(why.is(Code::ProtocolViolation), "{why}");
@@ -268,8 +268,8 @@ fn a_ticket_is_for_a_connection_of_its_own_and_for_one_channel() {
 
 const NET: &str = "net:10.10.10.1:808~shs";
 
-/// A process whose peer is a server made by hand: it invites the process's plugin with an answer of
-/// which some bytes were exchanged. What the process does then.
+/// A process whose server is simulated by the test: it invites the process's plugin with an answer
+/// of which some bytes were replaced. Returns what the process does.
 fn invited_by(
     role: Role,
     loopback: Option<u16>,
@@ -311,7 +311,7 @@ fn invited_by(
 }
 
 #[test]
-fn an_invitation_leads_to_no_path_and_not_back_to_this_machine() {
+fn an_invitation_cannot_name_a_path_or_this_machine() {
     let honest = (NET, NET);
     let (dials, _) = invited_by(Role::Host, None, honest);
     let [unix, tcp] = &dials[..] else { panic!("both are dialled: {dials:?}") };
@@ -323,7 +323,7 @@ fn an_invitation_leads_to_no_path_and_not_back_to_this_machine() {
         let (dials, _) = invited_by(Role::Host, None, (NET, bad));
         assert!(dials.iter().all(|dial| matches!(dial.place, DirectPlace::Socket(_))), "{dials:?}");
     }
-    // A path in place of a socket's name is no message at all.
+    // A path in place of a socket's name makes the message invalid.
     let path = "/run/user/1000/somebody-else.sck";
     let (dials, goodbye) = invited_by(Role::Host, None, (&"ab".repeat(16), path));
     assert!(dials.is_empty(), "{dials:?}");
@@ -331,7 +331,7 @@ fn an_invitation_leads_to_no_path_and_not_back_to_this_machine() {
 }
 
 #[test]
-fn only_its_own_server_tells_a_host_of_a_port_on_this_machine() {
+fn only_a_hosts_own_server_may_send_a_loopback_port() {
     let dialled = |role| {
         let (dials, _) = invited_by(role, Some(808), (NET, NET));
         let tcp = dials.iter().find_map(|dial| match &dial.place {
@@ -347,7 +347,7 @@ fn only_its_own_server_tells_a_host_of_a_port_on_this_machine() {
 }
 
 #[test]
-fn a_key_that_nobody_told_of_is_not_let_in() {
+fn an_unexpected_key_is_not_admitted() {
     let folder = Folder::new();
     let alpha = Server::start(&folder, &Setup::new("alpha"));
     let setup = HostSetup::beside("host", &alpha).limit("handshake-ms = 300");

@@ -1,9 +1,9 @@
-//! Keeps the house rules under plain `cargo test`. Each failure names the file, the line and what
-//! to do; the rules themselves are in `tests/src/tidy`, where they are tried on bad inputs too.
+//! Checks the house rules under plain `cargo test`. Each failure names the file, the line and what
+//! to do. The rules themselves are in `tests/src/tidy`, where they are tested on bad inputs too.
 
 use trunkline_core::reason::Code;
 use trunkline_tests::tidy::{self, Finding, Source};
-use trunkline_tests::tidy::{documents, layers, naming, robustness, size, trespass};
+use trunkline_tests::tidy::{documents, layers, naming, robustness, size, trespass, words};
 
 /// Fails with one line for each finding.
 fn none(findings: Vec<Finding>) {
@@ -21,7 +21,7 @@ fn file(path: &str) -> Source {
 }
 
 #[test]
-fn the_whole_project_is_looked_at() {
+fn every_file_of_the_project_is_checked() {
     let project = tidy::project();
     let has = |path: &str| project.iter().any(|source| source.path == path);
     for path in ["Cargo.toml", ".ci/run", "server/core/src/lib.rs", "tests/tests/tidy.rs"] {
@@ -47,17 +47,17 @@ fn lines_are_narrow() {
 }
 
 #[test]
-fn names_say_something() {
+fn files_and_modules_have_meaningful_names() {
     everywhere(naming::no_empty_names);
 }
 
 #[test]
-fn each_file_says_what_it_is_for() {
+fn each_file_begins_with_its_purpose() {
     everywhere(naming::says_what_it_is_for);
 }
 
 #[test]
-fn layers_keep_to_themselves() {
+fn layers_do_not_name_what_they_must_not_know() {
     everywhere(layers::keep_to_themselves);
 }
 
@@ -82,17 +82,17 @@ fn no_profile_aborts_at_a_panic() {
 }
 
 #[test]
-fn nothing_that_is_shipped_panics_on_purpose() {
+fn shipped_code_does_not_panic_on_purpose() {
     everywhere(robustness::no_panics);
 }
 
 #[test]
-fn ignored_tests_say_why() {
-    everywhere(robustness::ignored_tests_say_why);
+fn ignored_tests_give_a_reason() {
+    everywhere(robustness::ignored_tests_give_a_reason);
 }
 
 #[test]
-fn nobody_sleeps() {
+fn tests_wait_for_conditions_and_never_sleep() {
     everywhere(robustness::no_sleep);
 }
 
@@ -115,7 +115,7 @@ fn the_readme_shows_the_echo_plugin() {
 }
 
 #[test]
-fn what_the_readme_shows_is_in_the_samples() {
+fn rust_in_the_readme_is_from_the_samples() {
     let samples =
         ["clock", "echo", "poll"].map(|name| file(&format!("sample-plugins/{name}/src/lib.rs")));
     none(documents::shows_samples(&file("README.md"), &samples));
@@ -130,4 +130,16 @@ fn the_protocol_lists_the_codes_of_the_server() {
 #[test]
 fn links_of_the_documents_lead_somewhere() {
     everywhere(|source| documents::broken_links(source, tidy::root()));
+}
+
+#[test]
+fn documents_are_narrow() {
+    everywhere(words::narrow_documents);
+}
+
+#[test]
+fn documents_and_comments_are_in_plain_english() {
+    everywhere(words::plain_english);
+    let stale = words::stale_exemptions(&tidy::project());
+    assert!(stale.is_empty(), "not in the project any more; remove from NOT_CONVERTED: {stale:?}");
 }

@@ -16,7 +16,7 @@ use trunkline_tests::binaries::{plugin, trunkline};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{PATIENCE, Peer, Server, Setup, Socket};
 
-/// The number of a user that is neither root nor whoever runs the tests.
+/// A user id that is neither root nor the user that runs the tests.
 const NOBODY: u32 = 65_534;
 
 fn server(folder: &Folder) -> Server {
@@ -73,7 +73,7 @@ fn another_users_socket_is_no_peer_and_no_server() {
 }
 
 #[test]
-fn the_file_of_a_socket_is_for_its_owner_alone() {
+fn a_socket_file_is_accessible_to_its_owner_only() {
     let folder = Folder::new();
     let alpha = server(&folder);
     let mode = metadata(alpha.socket()).expect("the socket is there").permissions().mode();
@@ -81,7 +81,7 @@ fn the_file_of_a_socket_is_for_its_owner_alone() {
 }
 
 #[test]
-fn another_user_is_refused_even_if_the_file_lets_it_in() {
+fn another_user_is_refused_even_with_file_permissions() {
     if !geteuid().is_root() {
         println!("skipped: only root can become another user; run this test as root");
         return;
@@ -96,7 +96,7 @@ fn another_user_is_refused_even_if_the_file_lets_it_in() {
     let mut stream = connect_as_nobody(&alpha.socket()).expect("now the mode lets it in");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
     let mut heard = Vec::new();
-    // Hung up on, in whichever way.
+    // Closed, in either way.
     let _ = stream.read_to_end(&mut heard).map_err(|error| {
         assert_eq!(error.kind(), ErrorKind::ConnectionReset, "the server does not hang up");
     });

@@ -10,7 +10,7 @@ pub const TEXT_MAX: usize = 1024;
 /// Longest code of a reason in bytes.
 pub const CODE_MAX: usize = 64;
 
-/// Who gave a reason. A plugin cannot give a server's reason.
+/// The giver of a reason. A plugin cannot give a server's reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// A server decided it; the code is one of [`Code`].
@@ -22,7 +22,7 @@ pub enum By {
 /// Why something was refused, closed or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// Who gave it.
+    /// The giver.
     pub by: By,
     /// A kebab-case code, at most [`CODE_MAX`] bytes.
     pub code: String,

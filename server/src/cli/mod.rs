@@ -71,7 +71,7 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// Tells why two plugins are, or are not, connected
+    /// Says why two plugins are, or are not, connected
     Explain {
         #[command(flatten)]
         server: Server,

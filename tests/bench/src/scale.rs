@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{Announced, Message, Plugins};
 use trunkline_core::key::Key;
-use trunkline_tests::harness::{Heard, Peer, Socket, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, Socket, hello};
 
 use crate::cores::Cores;
 use crate::fact::Fact;
@@ -48,10 +48,11 @@ fn plugins(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<()
         while announced < count {
             let until = count.min(announced + AT_ONCE);
             let plugins = (announced..until).map(plugin).collect::<Result<_, _>>()?;
-            peer.say(&Message::Plugins(Plugins { plugins }));
+            peer.send_message(&Message::Plugins(Plugins { plugins }));
             // It answers that it does not know this. While that is waited for, credit comes.
-            peer.say(&Message::Other(NOBODY_KNOWS));
-            let unknown = |heard: &Heard| matches!(heard, Heard::Message(Message::Unknown(_)));
+            peer.send_message(&Message::Other(NOBODY_KNOWS));
+            let unknown =
+                |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Unknown(_)));
             peer.wait_for("an answer", unknown);
             announced = until;
         }
@@ -107,7 +108,7 @@ fn link_to(servers: &Servers, number: usize) -> Result<Peer, String> {
         UnixStream::connect(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut key = [255; 32];
     key[..8].copy_from_slice(&(number as u64).to_le_bytes());
-    let mut peer = Peer::say_hello(Socket::from(stream), MuxRole::Dialler, hello(Key(key)));
-    peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+    let mut peer = Peer::send_hello(Socket::from(stream), MuxRole::Dialler, hello(Key(key)));
+    peer.wait_for("hello", |event| matches!(event, PeerEvent::Message(Message::Hello(_))));
     Ok(peer)
 }

@@ -1,4 +1,4 @@
-//! `make demo`: runs the demonstration, and says by its exit code whether all of it held.
+//! `make demo`: runs the demonstration. The exit code is 0 only if every check passed.
 
 use std::process::ExitCode;
 

@@ -1,10 +1,11 @@
-//! A program for machines in tests: it connects as it is told on stdin, and says on stdout, in one
-//! line for each command, what came of it. Times are in milliseconds; port 0 is any port.
+//! A program for machines in tests: it obeys commands on stdin, and prints the result of each in
+//! one line. Times are in milliseconds; port 0 is any port.
 //!
-//! * `listen PORT`: tells whoever connects by which address it is seen, and echoes lines.
+//! * `listen PORT`: reports to each client the address by which it is seen, and echoes lines.
 //! * `dial ADDRESS PORT TIME`: connects from this port to one that listens.
 //! * `say TEXT TIME`, `hear TIME`: on the last connection that was made.
-//! * `meet ADDRESS PORT TEXT TIME`: opens to one that does so too, and exchanges texts.
+//! * `meet ADDRESS PORT TEXT TIME`: dials a peer that dials back (hole punching), and exchanges
+//!   texts.
 
 use socket2::{Domain, Socket, Type};
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! An HTTP client that fetches `/file` and keeps the connection open to be looked at.
+//! An HTTP client that fetches `/file` and keeps the connection open for inspection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::file::sha256;
 
-/// What was fetched, with the connection over which it came.
+/// The fetched file, with its connection.
 pub(super) struct Fetched {
     connection: BufReader<TcpStream>,
     body: Vec<u8>,
@@ -29,7 +29,7 @@ fn attempt(from: SocketAddr, patience: Duration) -> io::Result<Fetched> {
     Ok(Fetched { connection, body, took: began.elapsed() })
 }
 
-/// Reads the head of an answer and gives the length of what follows, in bytes.
+/// Reads the head of a response; returns the length of its body in bytes.
 fn read_head(connection: &mut impl BufRead) -> io::Result<usize> {
     let mut lines = connection.lines();
     let mut next = || lines.next().transpose().map(Option::unwrap_or_default);
@@ -55,7 +55,8 @@ impl Fetched {
         self.body.len() as f64 / 1e6 / self.took.as_secs_f64()
     }
 
-    /// Closes the connection, sees that nothing else came over it, and gives the SHA-256 of all.
+    /// Closes the connection, checks that nothing else came over it, and returns the SHA-256 of the
+    /// body.
     pub(super) fn end(mut self) -> Result<String, String> {
         let cannot = |error: io::Error| format!("ending the connection: {error}");
         self.connection.get_ref().shutdown(std::net::Shutdown::Write).map_err(cannot)?;

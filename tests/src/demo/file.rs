@@ -42,7 +42,7 @@ impl File {
     }
 }
 
-/// Bytes of a xorshift generator: the same each time, so that a failure can be looked at again.
+/// Bytes of a xorshift generator, the same each time, so that a failure can be reproduced.
 fn numbers(size: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut bytes = Vec::with_capacity(size + 7);

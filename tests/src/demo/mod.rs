@@ -1,5 +1,5 @@
-//! The demonstration: servers with the sample plugins, and what can be seen when they meet. It
-//! waits for what the servers say, each time with a deadline, and never merely for time to pass.
+//! The demonstration: servers with the sample plugins, and what their status shows. It waits for
+//! conditions, each with a deadline, and never merely for time to pass.
 
 mod columns;
 mod fetch;
@@ -20,10 +20,10 @@ pub use server::{Interrupt, Server};
 use setup::Programs;
 use web::Web;
 
-/// What is fetched through the two `forward` plugins, in bytes.
+/// The size of the file that is fetched through the two `forward` plugins, in bytes.
 const FILE_SIZE: usize = 64 * 1024 * 1024;
 
-/// What a `ping` plugin measured.
+/// The measurements of a `ping` plugin.
 #[derive(Debug, Clone, PartialEq)]
 struct Measured {
     p50_us: f64,
@@ -31,11 +31,11 @@ struct Measured {
     megabytes_per_second: f64,
 }
 
-/// Runs all of it and prints what happens.
+/// Runs the whole demonstration and prints the results.
 ///
 /// # Errors
 ///
-/// What did not hold, in one line. What the servers logged is on stderr then.
+/// The check that failed, in one line. The servers' logs are on stderr then.
 pub fn run() -> Result<(), String> {
     let began = Instant::now();
     let interrupt = Interrupt::catch()?;
@@ -62,7 +62,7 @@ fn show(programs: &Programs, folder: &Folder) -> Result<(), String> {
     let [alpha_key, beta_key] =
         ["alpha.key", "beta.key"].map(|file| programs.make_key(&folder.path().join(file)));
     let (alpha_key, beta_key) = (alpha_key?, beta_key?);
-    // Beta first: the system chooses its port, and alpha has to know it.
+    // Beta starts first, because the system chooses its port, and alpha needs it.
     let config = folder.write("beta.toml", setup::beta(web.address(), &alpha_key));
     let beta = Server::start(programs.trunkline(), "beta", config)?;
     let address = beta.net_address()?;
@@ -92,7 +92,7 @@ fn show(programs: &Programs, folder: &Folder) -> Result<(), String> {
     setup::nothing_left(folder.path())
 }
 
-/// What the two `ping` plugins found, each with the `echo` that is nearest to it.
+/// The results of the two `ping` plugins, each with the nearest `echo`.
 fn pinged(alpha: &Server, beta: &Server) -> Result<Vec<Pair>, String> {
     let within = beta.route("ping", "echo", beta)?;
     let across = alpha.route("ping", "echo", beta)?;
@@ -102,7 +102,7 @@ fn pinged(alpha: &Server, beta: &Server) -> Result<Vec<Pair>, String> {
     ])
 }
 
-/// What each `ping` of gamma found: both plugins of a pair are in processes of their own.
+/// The result of each `ping` of gamma: both plugins of a pair run in processes of their own.
 fn pinged_in_processes(gamma: &Server) -> Result<Vec<Pair>, String> {
     let ways = [
         ("unix", "ping-unix", "echo-unix"),

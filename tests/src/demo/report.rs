@@ -1,4 +1,4 @@
-//! What the demo prints, and the checks of what it prints.
+//! The output of the demo, and its checks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::columns::aligned;
 use super::file::File;
 use crate::harness::{PluginInfo, Status};
 
-/// The plugins that are loaded: on which server, and whether the other one may see it.
+/// The loaded plugins: on which server, and whether the other server may see it.
 const LOADED: [(&str, &str, Seen); 5] = [
     ("alpha", "forward", Seen::Here),
     ("alpha", "ping", Seen::Here),
@@ -17,12 +17,12 @@ const LOADED: [(&str, &str, Seen); 5] = [
     ("beta", "ping", Seen::Here),
 ];
 
-/// Who should know of a plugin.
+/// The servers that should know a plugin.
 #[derive(PartialEq)]
 enum Seen {
-    /// Only the server that it is on: it is not exposed.
+    /// Only its own server: it is not exposed.
     Here,
-    /// The server that it is on and its peers.
+    /// Its own server and that server's peers.
     ByBoth,
 }
 
@@ -69,7 +69,7 @@ impl Pair {
     }
 }
 
-/// Prints which server sees which plugins, and checks that it is as the configurations say.
+/// Prints which server sees which plugins, and checks that this is as configured.
 pub(super) fn directories(alpha: &Status, beta: &Status, address: &str) -> Result<(), String> {
     let key = |server: &Status| server.server.key.clone();
     println!(
@@ -109,7 +109,7 @@ fn view(viewer: &Status, name: &str, home: &Status) -> Option<String> {
     (plugin.state == "running").then(|| format!("version {}, {place}", plugin.version))
 }
 
-/// Prints who is connected to whom, by which route and how fast.
+/// Prints the connected pairs, with route and speed.
 pub(super) fn pairs(pairs: &[Pair]) {
     println!();
     println!(
@@ -122,7 +122,7 @@ pub(super) fn pairs(pairs: &[Pair]) {
     print!("{}", aligned(&heading, &rows));
 }
 
-/// Prints how the file came, and checks that it is the same.
+/// Prints the digests of the file, and checks that they are equal.
 pub(super) fn file(
     file: &File,
     web: SocketAddr,
@@ -143,8 +143,8 @@ pub(super) fn file(
     }
 }
 
-/// Prints that all is well.
+/// Prints that all checks passed.
 pub(super) fn end(took: Duration) {
     println!("All servers stopped in order and left nothing behind.");
-    println!("All of this held; it took {:.1} s.", took.as_secs_f64());
+    println!("All checks passed in {:.1} s.", took.as_secs_f64());
 }

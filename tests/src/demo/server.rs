@@ -1,5 +1,5 @@
-//! A server process of the demo, or of a benchmark: started, listened to, asked, and stopped in
-//! order. What goes wrong is an error, not a panic.
+//! A server process of the demo, or of a benchmark: started, observed, queried, and stopped in
+//! order. Failures are errors, not panics.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::Measured;
 use crate::harness::{Log, PATIENCE, Status};
 
-/// Notes that somebody wants the demo to end, so that it can stop what it started: the servers get
-/// the signal of a terminal too, so that nothing is waited for in vain.
+/// Records that the demo was interrupted, so that it can stop what it started. The servers get the
+/// signal of a terminal too, so no wait is endless.
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Takes the signals that would end this process.
+    /// Handles the signals that would end this process.
     ///
     /// # Errors
     ///
-    /// When the system does not let it have one of them.
+    /// When a signal cannot be handled.
     pub fn catch() -> Result<Self, String> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -32,22 +32,22 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
-    /// Whether to go on.
+    /// Whether to continue.
     ///
     /// # Errors
     ///
-    /// That there was an interruption.
+    /// The error for an interruption.
     pub fn check(&self) -> Result<(), String> {
         if self.0.load(Ordering::Relaxed) { Err("interrupted".into()) } else { Ok(()) }
     }
 
-    /// The outcome of it all, which is a failure when there was an interruption.
+    /// The final outcome, which is an error after an interruption.
     pub(super) fn judge(&self, outcome: Result<(), String>) -> Result<(), String> {
         self.check().and(outcome)
     }
 }
 
-/// A server that runs. Dropping it ends it at once, and shows its log on stderr: something failed.
+/// A running server. Dropping it kills it, and prints its log to stderr, because something failed.
 /// [`Server::stop`] ends it in order.
 pub struct Server {
     name: &'static str,
@@ -90,7 +90,7 @@ impl Server {
         self.process.id()
     }
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
@@ -107,22 +107,22 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What did not come about, in one line.
+    /// What did not happen, in one line.
     pub fn wait_for_link(&self, peer: &str) -> Result<(), String> {
         self.wait_for(&format!("link to {peer} (")).map(drop)
     }
 
-    /// What the server's `ping` measured with an `echo`.
+    /// The measurements of the server's `ping` with an `echo`.
     pub(super) fn ping_result(&self, with: &str) -> Result<Measured, String> {
         let line = self.wait_for(&format!("ping {with}: "))?;
         Measured::read(&line).ok_or_else(|| format!("{}: no numbers in {line:?}", self.name))
     }
 
-    /// Where the server's `forward` accepts connections.
+    /// The address where the server's `forward` accepts connections.
     ///
     /// # Errors
     ///
-    /// What did not come about, in one line.
+    /// What did not happen, in one line.
     pub fn forward_address(&self) -> Result<SocketAddr, String> {
         let line = self.wait_for("plugin::forward] listening on ")?;
         let address = line.split(" listening on ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -130,11 +130,11 @@ impl Server {
         address.ok_or_else(|| format!("{}: no address in {line:?}", self.name))
     }
 
-    /// What the server says about itself.
+    /// The server's status.
     ///
     /// # Errors
     ///
-    /// What did not come about, in one line.
+    /// What did not happen, in one line.
     pub fn status(&self) -> Result<Status, String> {
         let output = self.command("status").arg("--json").output();
         let output = output.map_err(|error| format!("trunkline status: {error}"))?;
@@ -149,15 +149,15 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What did not come about, in one line.
+    /// What did not happen, in one line.
     pub fn net_address(&self) -> Result<String, String> {
         let addresses = self.status()?.server.addresses;
         let net = addresses.into_iter().find(|address| address.starts_with("net:"));
         net.ok_or_else(|| format!("{} has no net: address", self.name))
     }
 
-    /// The route from a plugin of this server to a plugin of another, or of the same. A channel
-    /// that comes and goes is caught by asking again and again.
+    /// The route from a plugin of this server to a plugin of another, or of the same. The status is
+    /// polled, because a channel may exist only briefly.
     pub(super) fn route(&self, from: &str, to: &str, on: &Self) -> Result<String, String> {
         let to_end = format!("{to}@{}", on.status()?.server.key);
         let until = Instant::now() + PATIENCE;
@@ -177,7 +177,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What did not come about, in one line.
+    /// What did not happen, in one line.
     pub fn explained(&self, from: &str, to: &str) -> Result<String, String> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -196,14 +196,15 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// What did not come about, in one line.
+    /// What did not happen, in one line.
     pub fn stop(mut self) -> Result<(), String> {
         let asked = self.command("stop").output();
         let asked = asked.map_err(|error| format!("trunkline stop: {error}"))?;
         if !asked.status.success() {
             return Err(String::from_utf8_lossy(&asked.stderr).trim_end().into());
         }
-        // The answer comes when the server has hung up, and its process ends right after that.
+        // The answer arrives when the server has closed the connection, and its process ends right
+        // after that.
         let ended = self.process.wait().map_err(|error| format!("{}: {error}", self.name))?;
         if !ended.success() {
             return Err(format!("{} ended with {ended}", self.name));
@@ -236,7 +237,7 @@ impl Drop for Server {
 }
 
 impl Measured {
-    /// Reads a line of `ping`, which ends like this:
+    /// Parses a line of `ping`, which ends like this:
     /// `200 round trips of 64 bytes, p50 5.1 us, p99 9.0 us, 812.5 MB/s over 64 MiB`.
     fn read(text: &str) -> Option<Self> {
         let number = |after: &str, unit: &str| -> Option<f64> {

@@ -1,4 +1,4 @@
-//! What the demo needs on disk: the programs, and a configuration file for each server.
+//! The files of the demo: the programs, and a configuration for each server.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::process::Command;
 /// The sample plugins that the demo loads.
 const PLUGINS: [&str; 3] = ["libecho.so", "libforward.so", "libping.so"];
 
-/// The programs that `make build` made.
+/// The programs built by `make build`.
 pub(super) struct Programs {
     trunkline: PathBuf,
     plugins: [PathBuf; PLUGINS.len()],
@@ -36,7 +36,7 @@ impl Programs {
         &self.trunkline
     }
 
-    /// Makes a secret key as a user would, and gives the public one.
+    /// Makes a secret key as a user would; returns the public key.
     pub(super) fn make_key(&self, file: &Path) -> Result<String, String> {
         let made = Command::new(&self.trunkline).arg("key").arg(file).output();
         let made = made.map_err(|error| format!("trunkline key: {error}"))?;
@@ -56,8 +56,8 @@ impl Programs {
     }
 }
 
-/// The server that has something to offer: an echo, and a web server behind `forward`. Only the
-/// server with alpha's key may link.
+/// The server that exposes plugins: an echo, and a web server behind `forward`. Only the server
+/// with alpha's key may link.
 pub(super) fn beta(web: SocketAddr, alpha: &str) -> String {
     format!(
         r#"[server]
@@ -85,7 +85,7 @@ path = "libping.so"
     )
 }
 
-/// The server whose plugins use those of beta, which has this key and is at this address.
+/// The server whose plugins use those of beta, which has this key and this address.
 pub(super) fn alpha(key: &str, address: &str) -> String {
     format!(
         r#"[server]
@@ -109,14 +109,14 @@ path = "libping.so"
     )
 }
 
-/// The same for both: where the nearest `echo` is does not concern a plugin.
+/// The same for both, because a plugin need not know where the nearest `echo` is.
 const PING: &str = r#"to = "echo"
 size = 64
 count = 2000
 "#;
 
-/// A server that has all its plugins in processes of their own: three of `echo`, which can be
-/// reached in different ways, and a `ping` for each.
+/// A server with all its plugins in processes of their own: three `echo`, which can be reached in
+/// different ways, and a `ping` for each.
 pub(super) fn gamma() -> String {
     let server = r#"[server]
 name = "gamma"
@@ -147,7 +147,7 @@ count = 2000
     ways.into_iter().map(pair).fold(server.into(), |text, pair| text + &pair)
 }
 
-/// Checks that servers that stopped in order took their sockets with them.
+/// Checks that servers that stopped in order have removed their sockets.
 pub(super) fn nothing_left(folder: &Path) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("{}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(cannot)? {

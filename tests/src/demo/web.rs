@@ -1,5 +1,5 @@
-//! An HTTP server of one file, as small as one can be: it stands for whatever a user has behind
-//! `forward`. One connection at a time, one request for each.
+//! A minimal HTTP server of one file, in place of a user's server behind `forward`. One connection
+//! at a time, one request for each.
 
 use std::fs::File as Disk;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -38,11 +38,11 @@ impl Web {
         self.address
     }
 
-    /// Ends it; there is no connection any more when this returns.
+    /// Stops it; all connections are closed when this returns.
     pub(super) fn stop(&mut self) -> Result<(), String> {
         self.stopping.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        // The thread sees the flag when it has accepted something.
+        // The thread checks the flag after it has accepted a connection.
         let woken = TcpStream::connect(self.address);
         woken.map_err(|error| format!("the HTTP server cannot be stopped: {error}"))?;
         thread.join().map_err(|_| "the HTTP server panicked".to_owned())
@@ -51,7 +51,7 @@ impl Web {
 
 impl Drop for Web {
     fn drop(&mut self) {
-        // Who drops it instead has another error to tell.
+        // When it is dropped instead, another error is reported.
         let _ = self.stop();
     }
 }
@@ -61,7 +61,7 @@ fn accept(listener: &TcpListener, path: &Path, stopping: &AtomicBool) {
         if stopping.load(Ordering::Relaxed) {
             return;
         }
-        // A client that went away has seen for itself what it did not get.
+        // A client that went away knows what it did not receive.
         let _ = connection.and_then(|connection| answer(connection, path));
     }
 }
@@ -78,12 +78,12 @@ fn answer(mut connection: TcpStream, path: &Path) -> io::Result<()> {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
     connection.write_all(head.as_bytes())?;
     io::copy(&mut file, &mut connection)?;
-    // The client ends the connection, when it has looked at it.
+    // The client closes the connection after it has inspected it.
     io::copy(&mut connection, &mut io::sink())?;
     Ok(())
 }
 
-/// The first line of a request; the others are read and mean nothing here.
+/// The first line of a request; the others are read and ignored.
 fn read_head(connection: &TcpStream) -> io::Result<String> {
     let mut lines = BufReader::new(connection.take(HEAD_MAX)).lines();
     let first = lines.next().transpose()?.unwrap_or_default();

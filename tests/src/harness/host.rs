@@ -1,6 +1,6 @@
-//! The text of a host's configuration file, put together from what a test cares about.
+//! The text of a host's configuration file, built from the parts that a test needs.
 
-// A test whose keys cannot be made must not go on.
+// A test whose keys cannot be made must fail.
 #![allow(clippy::expect_used)]
 
 use super::Server;
@@ -10,7 +10,7 @@ use std::path::Path;
 use trunkline::key::SecretKey;
 use trunkline_core::key::Key;
 
-/// A configuration that grows.
+/// A configuration under construction.
 #[derive(Clone, Debug)]
 pub struct HostSetup {
     name: String,
@@ -20,7 +20,7 @@ pub struct HostSetup {
 }
 
 impl HostSetup {
-    /// A host without plugins, of the server at an address. Dialling again is quick.
+    /// A host without plugins, of the server at an address. It redials quickly.
     #[must_use]
     pub fn new(name: &str, server: &str) -> HostSetup {
         let (name, server) = (name.to_owned(), server.to_owned());
@@ -40,7 +40,7 @@ impl HostSetup {
         HostSetup::new(name, &format!("net:{at}:{port}~shs:{key}"))
     }
 
-    /// Makes the host's key file before the host runs, and gives its public key.
+    /// Makes the host's key file before the host runs; returns its public key.
     ///
     /// # Panics
     ///
@@ -65,8 +65,8 @@ impl HostSetup {
         self
     }
 
-    /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
-    /// `[plugin.config]`.
+    /// Loads a plugin that every server may see. `lines` are appended to its table, and may end
+    /// with `[plugin.config]`.
     #[must_use]
     pub fn plugin(mut self, file: &Path, lines: &str) -> HostSetup {
         let file = file.display().to_string();

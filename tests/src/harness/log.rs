@@ -1,11 +1,11 @@
-//! What a process writes to stderr, collected line by line while it runs.
+//! The stderr of a process, collected line by line while it runs.
 
 use super::PATIENCE;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The lines of one process, as far as they have arrived.
+/// The lines of one process so far.
 #[derive(Clone, Debug)]
 pub struct Log(Arc<Shared>);
 
@@ -36,13 +36,13 @@ impl Log {
         log
     }
 
-    /// How many lines there are: a place in the log, from which [`Log::since`] reads.
+    /// How many lines there are: a position in the log, from which [`Log::since`] reads.
     #[must_use]
     pub fn mark(&self) -> usize {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner).lines.len()
     }
 
-    /// The lines behind a place.
+    /// The lines behind a position.
     #[must_use]
     pub fn since(&self, mark: usize) -> Vec<String> {
         let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,16 +55,16 @@ impl Log {
         self.since(0).join("\n")
     }
 
-    /// Waits for a line behind a place that holds a text.
+    /// Waits for a line behind a position that contains a text.
     ///
     /// # Panics
     ///
-    /// When the line does not come in time, or the process ends without it.
+    /// When the line does not arrive in time, or the process ends without it.
     pub fn wait_for(&self, mark: usize, text: &str) -> String {
         self.find(mark, text).unwrap_or_else(|why| panic!("no line with {text:?}: {why}"))
     }
 
-    /// As [`Log::wait_for`], with an error that holds the log.
+    /// As [`Log::wait_for`], with an error that contains the log.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Log {
             next = next.max(state.lines.len());
             let left = deadline.saturating_duration_since(Instant::now());
             if state.ended || left.is_zero() {
-                let what = if state.ended { "the process ended" } else { "it did not come" };
+                let what = if state.ended { "the process ended" } else { "it did not arrive" };
                 return Err(format!("{what}; the log is\n{}", state.lines.join("\n")));
             }
             let waited = self.0.grown.wait_timeout(state, left);

@@ -1,4 +1,4 @@
-//! Real servers, and peers made by hand that speak to them. It holds no test.
+//! Real servers, and simulated peers that talk to them. It contains no test.
 
 mod host;
 mod log;
@@ -14,7 +14,7 @@ mod status;
 
 pub use host::HostSetup;
 pub use log::Log;
-pub use peer::{Chan, Heard, Peer};
+pub use peer::{Chan, Peer, PeerEvent};
 pub use process::{Process, wait_until};
 pub use proxy::{Direction, Proxy, Recorded};
 pub use raw_peer::RawPeer;
@@ -28,11 +28,11 @@ use std::time::Duration;
 use trunkline_core::control::{Hello, PROTOCOL, Role};
 use trunkline_core::key::Key;
 
-/// How long anything may take before a test fails: far longer than it takes on a slow machine that
-/// others use too.
+/// The time after which a test fails: far longer than anything takes on a slow machine that others
+/// use too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The hello of a server that is not there, without plugins.
+/// The hello of a simulated server without plugins.
 #[must_use]
 pub fn hello(key: Key) -> Hello {
     Hello {

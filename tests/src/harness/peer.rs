@@ -1,6 +1,6 @@
-//! A peer that speaks the protocol as it is, one thing at a time, from within a test.
+//! A peer that speaks the protocol correctly, one step at a time, under a test's control.
 
-// A test whose peer does not work must not go on.
+// A test whose peer does not work must fail.
 #![allow(clippy::expect_used)]
 
 use super::{PATIENCE, Socket, hello};
@@ -17,7 +17,7 @@ use trunkline_core::link::{Event, Link};
 /// One of the peer's channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chan {
-    /// What events name it by: 0, 1 and so on, in the order of opening.
+    /// Its number in events: 0, 1 and so on, in the order of opening.
     pub tag: u32,
     /// Its stream.
     pub stream: StreamId,
@@ -25,7 +25,7 @@ pub struct Chan {
 
 /// What the server did.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
+pub enum PeerEvent {
     /// It sent a control message.
     Message(Message),
     /// It opened a stream.
@@ -36,13 +36,13 @@ pub enum Heard {
     Write(u32, Vec<u8>),
     /// It gave credit.
     Credit(u32),
-    /// It no longer writes.
+    /// It closed its direction.
     Close(u32),
-    /// It no longer reads.
+    /// It stopped reading.
     StopRead(u32),
-    /// A channel is over.
+    /// A channel has ended.
     Gone(u32),
-    /// It hung up.
+    /// It closed the connection.
     End,
 }
 
@@ -51,21 +51,21 @@ pub enum Heard {
 pub struct Peer {
     socket: Socket,
     link: Link,
-    heard: VecDeque<Heard>,
-    /// The tags of streams that the server has opened, and that were not accepted.
+    events: VecDeque<PeerEvent>,
+    /// The tags of streams that the server has opened, and that are not accepted yet.
     opened: BTreeMap<StreamId, u32>,
     next_tag: u32,
     ended: bool,
 }
 
 impl Peer {
-    /// Links to a server as the server of this key, or of the one that the socket has proved, and
-    /// waits for its hello.
+    /// Links to a server with this key, or with the one that the socket has proved, and waits for
+    /// the server's hello.
     #[must_use]
     pub fn link(socket: Socket, key: u8) -> Peer {
         let key = socket.proved().unwrap_or(Key([key; 32]));
-        let mut peer = Peer::say_hello(socket, MuxRole::Dialler, hello(key));
-        peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+        let mut peer = Peer::send_hello(socket, MuxRole::Dialler, hello(key));
+        peer.wait_for("hello", |event| matches!(event, PeerEvent::Message(Message::Hello(_))));
         peer
     }
 
@@ -73,35 +73,35 @@ impl Peer {
     #[must_use]
     pub fn link_as(socket: Socket, key: u8, name: &str) -> Peer {
         let hello = Hello { name: name.into(), ..hello(Key([key; 32])) };
-        let mut peer = Peer::say_hello(socket, MuxRole::Dialler, hello);
-        peer.wait_for("hello", |heard| matches!(heard, Heard::Message(Message::Hello(_))));
+        let mut peer = Peer::send_hello(socket, MuxRole::Dialler, hello);
+        peer.wait_for("hello", |event| matches!(event, PeerEvent::Message(Message::Hello(_))));
         peer
     }
 
-    /// Says hello over a connection, and waits for nothing.
+    /// Sends hello over a connection, without waiting.
     #[must_use]
-    pub fn say_hello(socket: Socket, role: MuxRole, hello: Hello) -> Peer {
+    pub fn send_hello(socket: Socket, role: MuxRole, hello: Hello) -> Peer {
         let link = Link::new(role, Duration::ZERO, &Limits::default(), 0);
-        let (heard, opened) = Default::default();
-        let mut peer = Peer { socket, link, heard, opened, next_tag: 0, ended: false };
-        peer.say(&Message::Hello(hello));
+        let (events, opened) = Default::default();
+        let mut peer = Peer { socket, link, events, opened, next_tag: 0, ended: false };
+        peer.send_message(&Message::Hello(hello));
         peer
     }
 
     /// Sends a control message.
-    pub fn say(&mut self, message: &Message) {
+    pub fn send_message(&mut self, message: &Message) {
         self.link.send(message).expect("a message that fits");
         self.flush();
     }
 
-    /// Opens a channel to a plugin, and grants it a window. Nothing is waited for.
+    /// Opens a channel to a plugin, and grants it a window, without waiting.
     pub fn open(&mut self, to: &str) -> Chan {
         let chan = self.open_without_credit(to);
         self.grant(chan, WINDOW);
         chan
     }
 
-    /// Opens a channel to a plugin that has no credit to write anything, its answer apart.
+    /// Opens a channel to a plugin, which gets credit for its answer only.
     pub fn open_without_credit(&mut self, to: &str) -> Chan {
         let from = Origin::new("test".parse().expect("a name"), 1);
         let request = Request::new(to.parse().expect("a name"), 0, from);
@@ -116,7 +116,7 @@ impl Peer {
         let stream = self.link.open(tag).expect("the server allows one more stream");
         let frame = preface.frame();
         assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "a preface fits");
-        // As much as an accept takes.
+        // Enough for an accept.
         let chan = Chan { tag, stream };
         self.grant(chan, Answer::Accept(None).frame().len() as u64);
         chan
@@ -146,21 +146,21 @@ impl Peer {
         chan
     }
 
-    /// Lets the server write that many more bytes. It is sent with what is sent next.
+    /// Lets the server write that many more bytes. It is sent with the next bytes.
     pub fn grant(&mut self, chan: Chan, bytes: u64) {
         if let Some(bytes) = NonZeroU64::new(bytes) {
             self.link.mux().credit(chan.stream, bytes);
         }
     }
 
-    /// Writes as much as there is credit and room for, and gives how much that was.
+    /// Writes as much as credit and room allow; returns how much that was.
     pub fn write(&mut self, chan: Chan, bytes: &[u8]) -> usize {
         let taken = self.link.mux().write(chan.stream, bytes);
         self.flush();
         taken
     }
 
-    /// Writes everything that there is credit for, as long as anything is taken.
+    /// Writes as long as bytes are taken.
     pub fn write_out(&mut self, chan: Chan) -> u64 {
         let bytes = [7; 16 * 1024];
         let mut total = 0;
@@ -180,19 +180,19 @@ impl Peer {
         self.link.mux().writable(chan.stream)
     }
 
-    /// Writes no more.
+    /// Closes its direction.
     pub fn close(&mut self, chan: Chan) {
         self.link.mux().close(chan.stream);
         self.flush();
     }
 
-    /// Reads no more.
+    /// Stops reading.
     pub fn stop_read(&mut self, chan: Chan) {
         self.link.mux().stop_read(chan.stream);
         self.flush();
     }
 
-    /// Sends everything that waits. A server that has hung up is no error: it is heard later.
+    /// Sends everything that waits. A server that has closed is no error: the end is read later.
     pub fn flush(&mut self) {
         let bytes = self.link.outbox().slices().concat();
         if self.socket.write_all(&bytes).is_err() {
@@ -202,48 +202,48 @@ impl Peer {
         self.link.mux().outbox_mut().advance(bytes.len());
     }
 
-    /// The next thing that the server does. It waits for it.
+    /// The next event of the server. It waits for it.
     ///
     /// # Panics
     ///
     /// When the server does nothing for too long, or breaks the protocol.
-    pub fn hear(&mut self) -> Heard {
-        // Pings are answered without being heard, so that reading alone proves nothing.
+    pub fn next_event(&mut self) -> PeerEvent {
+        // Pings are answered without an event, so reading alone proves nothing.
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if let Some(heard) = self.heard.pop_front() {
-                return heard;
+            if let Some(event) = self.events.pop_front() {
+                return event;
             }
             if self.ended {
-                return Heard::End;
+                return PeerEvent::End;
             }
             self.read();
         }
-        panic!("the server says nothing but pings");
+        panic!("the server sends nothing but pings");
     }
 
-    /// Hears until something wanted comes, and gives that.
+    /// Waits for the wanted event, and returns it.
     ///
     /// # Panics
     ///
-    /// When it does not come.
-    pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Heard) -> bool) -> Heard {
+    /// When it does not arrive.
+    pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&PeerEvent) -> bool) -> PeerEvent {
         let deadline = Instant::now() + PATIENCE;
         let mut others = Vec::new();
         while Instant::now() < deadline {
-            let heard = self.hear();
-            if wanted(&heard) {
-                return heard;
+            let event = self.next_event();
+            if wanted(&event) {
+                return event;
             }
-            assert!(heard != Heard::End, "the server hung up before {what} came: {others:?}");
-            others.push(heard.in_short());
+            assert!(event != PeerEvent::End, "the server closed before {what} arrived: {others:?}");
+            others.push(event.in_short());
         }
-        panic!("{what} did not come in time, but {others:?}");
+        panic!("{what} did not arrive in time, but {others:?}");
     }
 
     /// Sends bytes through a new channel to the plugin and reads as many of them back.
     ///
-    /// # Panics
+    /// When other bytes come back.
     ///
     /// When something else comes back.
     pub fn echo(&mut self, to: &str, bytes: &[u8]) {
@@ -251,25 +251,25 @@ impl Peer {
         let (mut sent, mut back) = (0, Vec::new());
         while back.len() < bytes.len() {
             sent += self.write(chan, &bytes[sent..]);
-            match self.hear() {
-                Heard::Write(tag, some) if tag == chan.tag => {
+            match self.next_event() {
+                PeerEvent::Write(tag, some) if tag == chan.tag => {
                     self.grant(chan, some.len() as u64);
                     back.extend(some);
                     self.flush();
                 }
-                Heard::Answer(tag, Answer::Refuse(why)) if tag == chan.tag => {
+                PeerEvent::Answer(tag, Answer::Refuse(why)) if tag == chan.tag => {
                     panic!("{to} refused: {why}")
                 }
-                Heard::End => panic!("the server hung up after {} bytes", back.len()),
+                PeerEvent::End => panic!("the server closed after {} bytes", back.len()),
                 _ => {}
             }
         }
         assert!(back == bytes, "{to} gave other bytes back");
         self.close(chan);
-        self.wait_for("the end of the channel", |heard| *heard == Heard::Gone(chan.tag));
+        self.wait_for("the end of the channel", |event| *event == PeerEvent::Gone(chan.tag));
     }
 
-    /// Writes a line, and gives the line that comes back.
+    /// Writes a line; returns the line that comes back.
     ///
     /// # Panics
     ///
@@ -284,20 +284,20 @@ impl Peer {
     ///
     /// # Panics
     ///
-    /// When something else comes.
+    /// When something else arrives.
     pub fn next_line(&mut self, chan: Chan) -> String {
         let mut back = Vec::new();
         while back.last() != Some(&b'\n') {
-            match self.hear() {
-                Heard::Write(tag, some) if tag == chan.tag => {
+            match self.next_event() {
+                PeerEvent::Write(tag, some) if tag == chan.tag => {
                     self.grant(chan, some.len() as u64);
                     back.extend(some);
                     self.flush();
                 }
-                Heard::Answer(tag, Answer::Refuse(why)) if tag == chan.tag => {
+                PeerEvent::Answer(tag, Answer::Refuse(why)) if tag == chan.tag => {
                     panic!("it was refused: {why}")
                 }
-                Heard::End => panic!("the server hung up before a line came"),
+                PeerEvent::End => panic!("the server closed before a line arrived"),
                 _ => {}
             }
         }
@@ -321,43 +321,45 @@ impl Peer {
                 Event::Preface { stream, rest, .. } => Some((*stream, rest.to_vec())),
                 _ => None,
             };
-            hear_event(event, &mut self.heard);
+            push_event(event, &mut self.events);
             if let Some((stream, rest)) = opened {
                 self.link.mux().set_tag(stream, self.next_tag);
                 self.opened.insert(stream, self.next_tag);
-                self.heard.push_back(Heard::Write(self.next_tag, rest));
+                self.events.push_back(PeerEvent::Write(self.next_tag, rest));
                 self.next_tag += 1;
             }
         }
-        // Answers that bymux gives by itself.
+        // Automatic answers of bymux.
         self.flush();
     }
 }
 
-impl Heard {
-    /// For messages: bytes are counted and not shown.
+impl PeerEvent {
+    /// For messages: bytes are counted, not shown.
     fn in_short(&self) -> String {
         match self {
-            Heard::Write(tag, bytes) => format!("Write({tag}, {} bytes)", bytes.len()),
+            PeerEvent::Write(tag, bytes) => format!("Write({tag}, {} bytes)", bytes.len()),
             other => format!("{other:?}"),
         }
     }
 }
 
-fn hear_event(event: Event<'_>, heard: &mut VecDeque<Heard>) {
+fn push_event(event: Event<'_>, events: &mut VecDeque<PeerEvent>) {
     match event {
-        Event::Messages(messages) => heard.extend(messages.into_iter().map(Heard::Message)),
-        Event::Preface { stream, preface, .. } => heard.push_back(Heard::Preface(stream, preface)),
+        Event::Messages(messages) => events.extend(messages.into_iter().map(PeerEvent::Message)),
+        Event::Preface { stream, preface, .. } => {
+            events.push_back(PeerEvent::Preface(stream, preface))
+        }
         Event::Answer { tag, answer, rest, .. } => {
-            heard.push_back(Heard::Answer(tag, answer));
+            events.push_back(PeerEvent::Answer(tag, answer));
             if !rest.is_empty() {
-                heard.push_back(Heard::Write(tag, rest.to_vec()));
+                events.push_back(PeerEvent::Write(tag, rest.to_vec()));
             }
         }
-        Event::Write { tag, bytes } => heard.push_back(Heard::Write(tag, bytes.to_vec())),
-        Event::Credit { tag } => heard.push_back(Heard::Credit(tag)),
-        Event::Close { tag } => heard.push_back(Heard::Close(tag)),
-        Event::StopRead { tag } => heard.push_back(Heard::StopRead(tag)),
-        Event::Gone { tag } => heard.push_back(Heard::Gone(tag)),
+        Event::Write { tag, bytes } => events.push_back(PeerEvent::Write(tag, bytes.to_vec())),
+        Event::Credit { tag } => events.push_back(PeerEvent::Credit(tag)),
+        Event::Close { tag } => events.push_back(PeerEvent::Close(tag)),
+        Event::StopRead { tag } => events.push_back(PeerEvent::StopRead(tag)),
+        Event::Gone { tag } => events.push_back(PeerEvent::Gone(tag)),
     }
 }

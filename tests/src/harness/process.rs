@@ -1,6 +1,6 @@
-//! A process as the kernel tells of it: what it holds, its children, and whether it is gone.
+//! A process as the kernel shows it: what it holds, its children, and whether it has ended.
 
-// A test that cannot look at a process must not go on.
+// A test that cannot inspect a process must fail.
 #![allow(clippy::expect_used)]
 
 use super::PATIENCE;
@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// The pause between two looks at a process.
+/// The pause between two checks of a process.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A process, by its number.
@@ -20,13 +20,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub struct Process(pub u32);
 
 impl Process {
-    /// The state that the kernel shows, such as `S` or `Z`; `None` when it is gone.
+    /// The state that the kernel shows, such as `S` or `Z`; `None` if the process no longer exists.
     #[must_use]
     pub fn state(self) -> Option<char> {
         self.stat().map(|(state, _)| state)
     }
 
-    /// Its children, also those that have ended and that it has not waited for.
+    /// Its children, including those that have ended and were not waited for.
     #[must_use]
     pub fn children(self) -> Vec<Process> {
         let entries = std::fs::read_dir("/proc").expect("the kernel lists processes");
@@ -44,7 +44,7 @@ impl Process {
         std::fs::read_dir(folder).expect("a process has a list of files").count()
     }
 
-    /// How often its threads have gone to sleep by themselves, in all.
+    /// How often its threads went to sleep voluntarily, in total.
     #[must_use]
     pub fn sleeps(self) -> u64 {
         let folder = format!("/proc/{}/task", self.0);
@@ -57,17 +57,17 @@ impl Process {
         threads.filter_map(|thread| of_thread(thread.ok()?.path())).sum()
     }
 
-    /// Sends it a signal; whether it was there.
+    /// Sends it a signal; returns whether it existed.
     pub fn signal(self, signal: Signal) -> bool {
         kill_process(self.pid(), signal).is_ok()
     }
 
-    /// Waits until it runs no more, and gives how long that took. When it is gone altogether is up
-    /// to its parent, or to the system.
+    /// Waits until it has stopped running; returns how long that took. Its parent, or the system,
+    /// removes it later.
     ///
     /// # Panics
     ///
-    /// When it still runs at the end.
+    /// When it is still running at the end.
     #[must_use]
     pub fn wait_for_end(self) -> Duration {
         let ended = || matches!(self.state(), None | Some('Z' | 'X'));
@@ -105,11 +105,11 @@ impl Process {
     }
 }
 
-/// Waits until something holds that nobody tells of, and gives how long that took.
+/// Waits until a condition holds that has no event of its own; returns how long that took.
 ///
 /// # Panics
 ///
-/// When it does not come about in time.
+/// When the condition does not hold in time.
 pub fn wait_until(what: &str, holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
     while !holds() {

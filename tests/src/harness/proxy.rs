@@ -1,7 +1,7 @@
-//! A TCP proxy for two servers that records, delays, spoils and cuts what they send to each other.
-//! It knows nothing of their protocol, and runs on threads that end with it.
+//! A TCP proxy between two servers that records, delays, corrupts and cuts what they send to each
+//! other. It does not know their protocol, and runs on threads that end with it.
 
-// A test whose proxy does not work must not go on.
+// A test whose proxy does not work must fail.
 #![allow(clippy::expect_used)]
 
 mod lane;
@@ -15,22 +15,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The most that is recorded of each direction, in bytes: more is a test out of hand.
+/// The most that is recorded of each direction, in bytes. More means that a test is out of control.
 const RECORD_MAX: usize = 64 * 1024 * 1024;
-/// How long a server on loopback may take to let the proxy in.
+/// How long a server on loopback may take to accept the proxy.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From who connected to the proxy, to whom the proxy connected.
+    /// From the client of the proxy to its server.
     ToServer,
-    /// The other way.
+    /// The opposite direction.
     ToClient,
 }
 
-/// What was sent, as it was before the proxy changed anything. Of several connections it is in the
-/// order in which it came.
+/// What was sent, before the proxy changed anything. With several connections, in the order of
+/// arrival.
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
     /// What the clients sent.
@@ -39,17 +39,17 @@ pub struct Recorded {
     pub to_client: Vec<u8>,
 }
 
-/// A proxy that runs. When it is dropped, its connections are cut.
+/// A running proxy. When it is dropped, its connections are cut.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
     address: SocketAddr,
-    /// Gives the threads of the connections when it ends.
+    /// Returns the threads of the connections when it ends.
     accepting: Option<JoinHandle<Vec<JoinHandle<()>>>>,
 }
 
 impl Proxy {
-    /// Listens on a port of loopback, and connects to `to` for each connection that comes.
+    /// Listens on a port of loopback, and connects to `to` for each connection.
     ///
     /// # Panics
     ///
@@ -64,15 +64,15 @@ impl Proxy {
         Proxy { shared, address, accepting: Some(accepting) }
     }
 
-    /// Lets each byte, and each end, of the connections to come arrive that much later. As much
-    /// as 4 MiB of each direction is under way at a time.
+    /// Delays each byte, and each end, of future connections by this time. Up to 4 MiB of each
+    /// direction can be on their way at a time.
     #[must_use]
     pub fn delay(self, by: Duration) -> Proxy {
         *lock(&self.shared.delay) = by;
         self
     }
 
-    /// Where to connect.
+    /// The address to connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -84,7 +84,7 @@ impl Proxy {
         self.shared.count.load(Ordering::SeqCst)
     }
 
-    /// When the last connection came.
+    /// When the last connection arrived.
     #[must_use]
     pub fn last_connection(&self) -> Option<Instant> {
         *lock(&self.shared.last)
@@ -112,15 +112,14 @@ impl Proxy {
         direction.of(&mut lock(&self.shared.faults)).flip(at);
     }
 
-    /// Sends these bytes of the next connection a second time, right behind them. They must not be
-    /// none.
+    /// Replays these bytes of the next connection, right behind them. The range must not be empty.
     pub fn replay(&self, direction: Direction, range: Range<u64>) {
         assert!(!range.is_empty(), "nothing to send a second time: {range:?}");
         direction.of(&mut lock(&self.shared.faults)).replay(range);
     }
 
-    /// From now on takes all bytes of this direction, and the end, and delivers none of them, in
-    /// all connections. What it has taken before is still delivered.
+    /// From now on takes all bytes of this direction, and its end, and delivers none of them, in
+    /// all connections. What was taken before is still delivered.
     pub fn swallow(&self, direction: Direction) {
         *direction.of(&mut lock(&self.shared.swallows)) = true;
     }
@@ -139,10 +138,10 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // It waits for a connection. When none can be made, it has one to go on with.
+        // It waits for a connection. If none can be made, it has one to continue with.
         drop(TcpStream::connect(self.address));
         let accepting = self.accepting.take().map(JoinHandle::join);
-        // There is no new connection any more, so that this cuts all.
+        // No new connection arrives any more, so this cuts all of them.
         self.shared.cut();
         for thread in accepting.and_then(Result::ok).unwrap_or_default() {
             let _ = thread.join();
@@ -189,10 +188,10 @@ impl Shared {
             threads.retain(|thread| !thread.is_finished());
             self.count.fetch_add(1, Ordering::SeqCst);
             *lock(&self.last) = Some(Instant::now());
-            // A cut waits, so that it does not miss a connection that the server knows already.
+            // A cut waits, so that it does not miss a connection that the server already has.
             let mut connections = lock(&self.connections);
             connections.retain(|connection| connection.strong_count() > 0);
-            // When the server is not there, the client is hung up on.
+            // If the server is missing, the client's connection is closed.
             if let Ok(server) = TcpStream::connect_timeout(&to, CONNECT_MAX) {
                 let connection = Connection::new(client, server);
                 connections.push(Arc::downgrade(&connection));
@@ -201,7 +200,7 @@ impl Shared {
         }
     }
 
-    /// Carries the bytes of a connection, on two threads for each direction.
+    /// Forwards the bytes of a connection, on two threads for each direction.
     fn carry_both(self: &Arc<Shared>, connection: &Arc<Connection>) -> [JoinHandle<()>; 4] {
         let (up, down) = std::mem::take(&mut *lock(&self.faults));
         let [take_up, give_up] = self.carry(connection, Direction::ToServer, up);
@@ -222,13 +221,13 @@ impl Shared {
         ]
     }
 
-    /// Takes what the sender sends, until it ends or the connection does.
+    /// Reads what the sender sends, until the sender or the connection ends.
     fn take(&self, connection: &Connection, direction: Direction, mut faults: Faults) {
         let (mut source, lane, _) = connection.parts(direction);
         let delay = *lock(&self.delay);
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            // A connection that breaks ends as one that is closed.
+            // A broken connection ends like a closed one.
             let count = source.read(&mut buffer).unwrap_or(0);
             let due = Instant::now() + delay;
             self.record(direction, &buffer[..count]);
@@ -282,7 +281,7 @@ impl Connection {
         Arc::new(Connection { client, server, to_server, to_client })
     }
 
-    /// Where the bytes of a direction come from, where they wait, and where they go.
+    /// The source, the queue and the destination of one direction.
     fn parts(&self, direction: Direction) -> (&TcpStream, &Lane, &TcpStream) {
         match direction {
             Direction::ToServer => (&self.client, &self.to_server, &self.server),
@@ -290,12 +289,12 @@ impl Connection {
         }
     }
 
-    /// Gives to the receiver what is due, until the sender ends or the connection does.
+    /// Delivers due bytes to the receiver, until the sender or the connection ends.
     fn give(&self, direction: Direction) {
         let (source, lane, mut sink) = self.parts(direction);
         while let Some(bytes) = lane.next() {
             if sink.write_all(&bytes).is_err() {
-                // Nobody takes it. What comes the other way may still be wanted.
+                // The receiver is gone. The opposite direction may still be wanted.
                 lane.cut();
                 let _ = source.shutdown(Shutdown::Read);
                 return;
@@ -307,7 +306,7 @@ impl Connection {
     fn cut(&self) {
         self.to_server.cut();
         self.to_client.cut();
-        // What is closed already needs no closing.
+        // A closed connection needs no closing.
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.server.shutdown(Shutdown::Both);
     }

@@ -1,6 +1,6 @@
-//! A peer that sends any bytes, right or wrong, and reads what the server says to that.
+//! A peer that sends any bytes, right or wrong, and reads the server's answers.
 
-// A test that cannot reach its server must not go on.
+// A test that cannot reach its server must fail.
 #![allow(clippy::expect_used)]
 
 use super::{PATIENCE, Socket};
@@ -14,26 +14,26 @@ use trunkline_core::reason::Reason;
 #[derive(Debug)]
 pub struct RawPeer {
     socket: Socket,
-    /// Bytes that came and are not a whole packet.
+    /// Received bytes that are not a complete packet yet.
     rest: Vec<u8>,
     control: FrameReader,
-    /// Control messages that came and were not asked for.
+    /// Control messages that arrived and were not taken yet.
     messages: Vec<Message>,
     ended: bool,
 }
 
 impl RawPeer {
-    /// A peer that has said nothing.
+    /// A peer that has sent nothing.
     #[must_use]
     pub fn new(socket: Socket) -> RawPeer {
         let control = FrameReader::new(MESSAGE_MAX);
         RawPeer { socket, rest: Vec::new(), control, messages: Vec::new(), ended: false }
     }
 
-    /// Sends bytes. A server that hangs up meanwhile is no error: what it said is read later.
+    /// Sends bytes. A server that closes meanwhile is no error: its last messages are read later.
     pub fn send(&mut self, bytes: &[u8]) -> &mut RawPeer {
         match self.socket.write_all(bytes) {
-            Err(error) if !is_hang_up(error.kind()) => panic!("the server does not read: {error}"),
+            Err(error) if !is_closed(error.kind()) => panic!("the server does not read: {error}"),
             _ => self,
         }
     }
@@ -51,11 +51,11 @@ impl RawPeer {
     }
 
     /// Sends a control message.
-    pub fn say(&mut self, message: &Message) -> &mut RawPeer {
+    pub fn send_message(&mut self, message: &Message) -> &mut RawPeer {
         self.write(0, &message.frame())
     }
 
-    /// Sends no more.
+    /// Ends the sending direction.
     pub fn finish(&mut self) -> &mut RawPeer {
         self.socket.finish();
         self
@@ -65,28 +65,28 @@ impl RawPeer {
     ///
     /// # Panics
     ///
-    /// When the server hangs up or is silent instead.
+    /// When the server closes or is silent instead.
     pub fn wait_for(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = self.messages.iter().position(&wanted) {
                 return self.messages.remove(found);
             }
-            assert!(!self.ended, "the server hung up before {what} came: {:?}", self.messages);
-            assert!(Instant::now() < deadline, "{what} did not come: {:?}", self.messages);
+            assert!(!self.ended, "the server closed before {what} arrived: {:?}", self.messages);
+            assert!(Instant::now() < deadline, "{what} did not arrive: {:?}", self.messages);
             self.read();
         }
     }
 
-    /// Waits until the server hangs up, and gives its last words.
+    /// Waits until the server closes; returns the reason of its goodbye.
     ///
     /// # Panics
     ///
-    /// When the server does not hang up.
+    /// When the server does not close.
     pub fn goodbye(&mut self) -> Option<Reason> {
         let deadline = Instant::now() + PATIENCE;
         while !self.ended {
-            assert!(Instant::now() < deadline, "the server does not hang up: {:?}", self.messages);
+            assert!(Instant::now() < deadline, "the server does not close: {:?}", self.messages);
             self.read();
         }
         self.messages.iter().rev().find_map(|message| match message {
@@ -103,12 +103,14 @@ impl RawPeer {
                 self.rest.extend_from_slice(&buffer[..count]);
                 self.decode();
             }
-            Err(error) if is_hang_up(error.kind()) => self.ended = true,
-            Err(error) => panic!("the server is silent: {error}; it said {:?}", self.messages),
+            Err(error) if is_closed(error.kind()) => self.ended = true,
+            Err(error) => {
+                panic!("the server is silent: {error}; its messages: {:?}", self.messages)
+            }
         }
     }
 
-    /// Takes whole packets off what has arrived, and keeps the bytes of the control stream.
+    /// Takes complete packets off the received bytes, and keeps the bytes of the control stream.
     fn decode(&mut self) {
         let bytes = std::mem::take(&mut self.rest);
         let mut left = &bytes[..];
@@ -134,7 +136,7 @@ impl RawPeer {
     }
 }
 
-/// Whether an error only says that the other side has closed the connection.
-fn is_hang_up(kind: ErrorKind) -> bool {
+/// Whether an error only means that the other side has closed the connection.
+fn is_closed(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }

@@ -1,4 +1,4 @@
-//! A blocking client of Secret Handshake and box stream, whose frames a test may also make itself.
+//! A blocking client of Secret Handshake and box stream. A test may also make the frames itself.
 
 use super::{PATIENCE, Server};
 use std::io::{self, Read, Write};
@@ -46,7 +46,7 @@ pub struct Secured {
     key: Key,
     sealer: Sealer,
     reader: Reader,
-    /// What was opened and has not been read.
+    /// Decrypted bytes that were not read yet.
     plain: Vec<u8>,
 }
 
@@ -55,12 +55,12 @@ impl Secured {
     ///
     /// # Errors
     ///
-    /// The server does not end the handshake, or ends it wrongly.
+    /// The server does not complete the handshake, or completes it wrongly.
     pub fn connect(server: &Server, seed: u8) -> io::Result<Secured> {
         Secured::connect_at(server.tcp_address(), server.key(), seed)
     }
 
-    /// Connects to an address where the owner of a key should be.
+    /// Connects to an address where the owner of a key is expected.
     ///
     /// # Errors
     ///
@@ -97,29 +97,29 @@ impl Secured {
         self.key
     }
 
-    /// The connection below, for bytes that are no frames.
+    /// The connection below, for bytes that are not frames.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// What makes the frames that are sent.
+    /// The sealer of outgoing frames.
     pub fn sealer(&mut self) -> &mut Sealer {
         &mut self.sealer
     }
 
-    /// Says that no more frames come, and no longer sends.
+    /// Sends the transform's goodbye, and ends the sending direction.
     ///
     /// # Errors
     ///
-    /// The server has hung up.
-    pub fn say_goodbye(&mut self) -> io::Result<()> {
+    /// The server has closed the connection.
+    pub fn send_goodbye(&mut self) -> io::Result<()> {
         let frame = self.sealer.goodbye().map_err(io::Error::other)?;
         self.stream.write_all(&frame)?;
         self.stream.shutdown(Shutdown::Write)
     }
 
-    /// Opens bytes that came; whether the server goes on.
+    /// Decrypts received bytes; fails when the server has ended the stream.
     fn open(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         let mut at = 0;
         loop {

@@ -1,6 +1,6 @@
 //! A server or a host that runs as a process of its own, and ends with its owner.
 
-// A test whose server does not start must not go on.
+// A test whose server does not start must fail.
 #![allow(clippy::expect_used)]
 
 use super::{HostSetup, Log, PATIENCE, Process, Setup, Status};
@@ -14,10 +14,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use trunkline_core::key::Key;
 
-/// The pause between two looks at a server whose log does not grow.
+/// The pause between two checks of a server whose log does not grow.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A server, or a host, that is ready. It is killed when it is dropped.
+/// A server or a host that is ready. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
@@ -34,7 +34,7 @@ struct Start {
     folder: PathBuf,
     file: PathBuf,
     name: String,
-    /// Where the command line finds it.
+    /// The address for the command line.
     socket: PathBuf,
     machine: Option<Machine>,
     variables: Vec<(&'static str, PathBuf)>,
@@ -61,8 +61,8 @@ impl Server {
         Server::begin(Start::server(folder, setup, Some(machine.clone())))
     }
 
-    /// Starts a host, here or on a machine, and waits until it is ready; its server may hear of its
-    /// plugins later.
+    /// Starts a host, here or on a machine, and waits until it is ready. Its server may learn of
+    /// its plugins later.
     ///
     /// # Panics
     ///
@@ -91,7 +91,7 @@ impl Server {
     fn begin(start: Start) -> Server {
         let mut child = start.command().spawn().expect("the server can be started");
         let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
-        // The server is owned before it is waited for, so that it ends even if that fails.
+        // The server is owned before the wait, so that it ends even if the wait fails.
         let mut server = Server { child, log, start, key: Key([0; 32]) };
         let ready = server.log.wait_for(0, "is ready");
         let key = ready.split(['(', ')']).nth(1).expect("the line names the key");
@@ -125,7 +125,7 @@ impl Server {
         port.and_then(|port| port.parse().ok()).expect("the line ends with PORT~noauth or PORT~shs")
     }
 
-    /// Where its TCP listener is on loopback.
+    /// The address of its TCP listener on loopback.
     #[must_use]
     pub fn tcp_address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()))
@@ -144,7 +144,7 @@ impl Server {
         process.output().expect("the command line can be started")
     }
 
-    /// What it says of itself.
+    /// Its status.
     ///
     /// # Panics
     ///
@@ -155,7 +155,7 @@ impl Server {
             .unwrap_or_else(|why| panic!("{}: {why}\n{}", self.start.name, self.log.text()))
     }
 
-    /// What it says of itself, or why it does not.
+    /// Its status, or why there is none.
     pub fn try_status(&self) -> Result<Status, String> {
         let output = self.command("status", &["--json"]);
         match output.status.success() {
@@ -165,11 +165,11 @@ impl Server {
         }
     }
 
-    /// Waits until its status is as wanted, and gives that status.
+    /// Waits until its status is as wanted; returns that status.
     ///
     /// # Panics
     ///
-    /// When that does not come about in time; with the last status and the log.
+    /// When that does not happen in time; with the last status and the log.
     pub fn wait_until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -199,7 +199,7 @@ impl Server {
         self.child.wait().expect("a child can be waited for");
     }
 
-    /// Waits until it has ended, and gives its exit code.
+    /// Waits until it has ended; returns its exit code.
     ///
     /// # Panics
     ///
@@ -208,7 +208,7 @@ impl Server {
         self.log.wait_for_end();
         let status = self.child.try_wait().expect("a child can be waited for");
         let ended = status.or_else(|| {
-            // Its stderr is closed, so that it is about to end; or its time is over.
+            // Its stderr is closed, so it is about to end; or its time is over.
             let deadline = Instant::now() + Duration::from_secs(5);
             while Instant::now() < deadline {
                 if let Ok(Some(status)) = self.child.try_wait() {
@@ -254,14 +254,14 @@ impl Drop for Server {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A test that fails in CI is understood from this alone.
+        // A failure in CI is understood from this output alone.
         if std::thread::panicking() {
             println!("what {} said:\n{}", self.start.name, self.log.text());
         }
     }
 }
 
-/// Runs a server or a host that shall not become ready: its exit code, and what it wrote to stderr.
+/// Runs a server or a host that must not become ready; returns its exit code and its stderr.
 ///
 /// # Panics
 ///
@@ -272,7 +272,7 @@ pub fn run_to_its_end(folder: &Folder, setup: &Setup) -> (i32, String) {
     let mut child = start.command().spawn().expect("the server can be started");
     let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
     log.wait_for_end();
-    // If it runs on, this ends it, and there is no exit code.
+    // If it keeps running, this ends it, and there is no exit code.
     let _ = child.kill();
     let ended = child.wait().expect("a child can be waited for");
     let code = ended.code().unwrap_or_else(|| panic!("it runs on:\n{}", log.text()));

@@ -1,6 +1,6 @@
-//! The text of a configuration file, put together from what a test cares about.
+//! The text of a configuration file, built from the parts that a test needs.
 
-// A test whose keys cannot be made must not go on.
+// A test whose keys cannot be made must fail.
 #![allow(clippy::expect_used)]
 
 use crate::folder::Folder;
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use trunkline::key::SecretKey;
 use trunkline_core::key::Key;
 
-/// A configuration that grows.
+/// A configuration under construction.
 #[derive(Clone, Debug)]
 pub struct Setup {
     name: String,
     listen: String,
-    /// Of a host: the address of its server.
+    /// For a host: the address of its server.
     home: Option<String>,
     server: String,
     nothing_in_common_ms: u64,
@@ -24,8 +24,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A server that listens on `NAME.sock` and has no peers and no plugins. Dialling again is
-    /// quick, so that tests are; and links stay that serve nobody, for test peers have no plugins.
+    /// A server that listens on `NAME.sock` and has no peers and no plugins. It redials quickly, so
+    /// that tests are quick. Unused links stay, because test peers have no plugins.
     #[must_use]
     pub fn new(name: &str) -> Setup {
         Setup {
@@ -52,27 +52,27 @@ impl Setup {
         Setup { home: Some(home.into()), ..Setup::new(name) }
     }
 
-    /// Listens on a TCP port of the system's choice as well.
+    /// Also listens on a TCP port that the system chooses.
     #[must_use]
     pub fn tcp(mut self) -> Setup {
         self.listen.push_str(", \"net:127.0.0.1:0~noauth\"");
         self.server("insecure-loopback = true")
     }
 
-    /// Listens on a TCP port of the system's choice as well, with keys.
+    /// Also listens on a TCP port that the system chooses, with keys.
     #[must_use]
     pub fn secured(self) -> Setup {
         self.listen("net:127.0.0.1:0~shs")
     }
 
-    /// Listens at an address as well.
+    /// Also listens at an address.
     #[must_use]
     pub fn listen(mut self, address: &str) -> Setup {
         let _ = write!(self.listen, ", {address:?}");
         self
     }
 
-    /// Makes the server's key file before the server runs, and gives its public key.
+    /// Makes the server's key file before the server runs; returns its public key.
     ///
     /// # Panics
     ///
@@ -90,7 +90,7 @@ impl Setup {
         self
     }
 
-    /// Ends links that serve nobody after so long.
+    /// Ends unused links after this time.
     #[must_use]
     pub fn nothing_in_common_ms(mut self, after: u64) -> Setup {
         self.nothing_in_common_ms = after;
@@ -117,7 +117,7 @@ impl Setup {
         self
     }
 
-    /// Lists the server of a key, which dials us.
+    /// Lists the key of a server that dials us.
     #[must_use]
     pub fn peer_key(mut self, key: Key) -> Setup {
         let _ = writeln!(self.tables, "[[peer]]\nkey = \"{key}\"");
@@ -131,7 +131,7 @@ impl Setup {
         self
     }
 
-    /// Keeps the link to the peer that was added last, whatever it serves.
+    /// Keeps the link to the peer that was added last, even if no plugins use it.
     #[must_use]
     pub fn keep(mut self) -> Setup {
         self.tables.push_str("keep = true\n");
@@ -152,8 +152,8 @@ impl Setup {
         self
     }
 
-    /// Loads a plugin that everybody may see. `lines` are more of its table, and then those of
-    /// `[plugin.config]`.
+    /// Loads a plugin that every server may see. `lines` are appended to its table, and may end
+    /// with `[plugin.config]`.
     #[must_use]
     pub fn plugin(self, file: &Path, lines: &str) -> Setup {
         self.plugin_for("\"peers\"", file, lines)

@@ -1,6 +1,6 @@
 //! A blocking connection to a server over any kind of socket.
 
-// A test that cannot reach its server must not go on.
+// A test that cannot reach its server must fail.
 #![allow(clippy::expect_used)]
 
 use super::{PATIENCE, Secured, Server};
@@ -17,7 +17,7 @@ pub enum Socket {
     Unix(UnixStream),
     /// Over loopback.
     Tcp(TcpStream),
-    /// Over loopback, sealed.
+    /// Over loopback, encrypted.
     Shs(Box<Secured>),
 }
 
@@ -37,7 +37,7 @@ impl Socket {
         socket
     }
 
-    /// Connects to a server's TCP port with the key of this seed, which the server has to let in.
+    /// Connects to a server's TCP port with the key of this seed, which the server has to admit.
     #[must_use]
     pub fn shs(server: &Server, seed: u8) -> Socket {
         let secured = Secured::connect(server, seed).expect("the server lets this key in");
@@ -46,7 +46,7 @@ impl Socket {
         socket
     }
 
-    /// The key that it has proved to the server, if it did.
+    /// The key that it has proved to the server, if any.
     #[must_use]
     pub fn proved(&self) -> Option<Key> {
         match self {
@@ -55,13 +55,13 @@ impl Socket {
         }
     }
 
-    /// Writes no more.
+    /// Ends the sending direction.
     pub fn finish(&mut self) {
-        // A server that has hung up has already done so.
+        // A server that has closed has ended it already.
         let _ = match self {
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Socket::Shs(secured) => secured.say_goodbye(),
+            Socket::Shs(secured) => secured.send_goodbye(),
         };
     }
 

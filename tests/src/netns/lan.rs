@@ -13,15 +13,15 @@ pub(super) const SWITCHES: &str = "switches";
 pub struct Lan {
     /// Its addresses are `10.number.0.0/24`.
     number: u8,
-    /// Where the way out is.
+    /// The address of the router.
     pub(super) router: Option<Ipv4Addr>,
 }
 
-/// For each LAN, how many addresses were given away.
+/// For each LAN, how many addresses were assigned.
 #[derive(Debug, Default)]
 pub(super) struct Lans(Vec<u8>);
 
-/// What plugs a machine into a LAN.
+/// A machine's connection to a LAN.
 #[derive(Clone, Debug)]
 pub(super) struct Cable {
     /// The namespace of switches.
@@ -33,7 +33,7 @@ pub(super) struct Cable {
 }
 
 impl Net {
-    /// A new LAN, with no way out.
+    /// A new LAN, without a router.
     ///
     /// # Panics
     ///
@@ -46,7 +46,7 @@ impl Net {
         self.lans.0.push(0);
         let number = u8::try_from(self.lans.0.len()).map_err(|_| "too many LANs")?;
         let switches = self.switches();
-        // Without snooping, a packet for a group goes to all, as through a cheap switch.
+        // Without snooping, a multicast packet goes to all, as through a cheap switch.
         ip(&format!("-n {switches} link add lan{number} type bridge mcast_snooping 0"))?;
         ip(&format!("-n {switches} link set lan{number} up"))?;
         Ok(Lan { number, router: None })
@@ -94,7 +94,7 @@ impl Net {
 }
 
 impl Cable {
-    /// Pulls it out of the switch, or plugs it in again.
+    /// Unplugs it from the switch, or plugs it in again.
     pub(super) fn set(&self, state: &str) -> Result<(), String> {
         ip(&format!("-n {} link set {} {state}", self.switches, self.port))
     }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 
-/// A machine of a [`Net`](super::Net), which is there as long as that is.
+/// A machine of a [`Net`](super::Net), which exists as long as that does.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// The process that holds its namespaces.
@@ -14,14 +14,13 @@ pub struct Machine {
     pub(super) cable: Cable,
 }
 
-/// A mount namespace, held by a program that does nothing. All programs of a machine share it, as
-/// those of a real one do; `ip netns exec` would make another one for each.
+/// A mount namespace, held by an idle program. All programs of a machine share it, as on a real
+/// one; `ip netns exec` would make another one for each.
 #[derive(Debug)]
 pub(super) struct Mounts(Child);
 
 impl Machine {
-    /// Runs a program on it, in the folder `/`. What is still running when the net is dropped is
-    /// killed.
+    /// Runs a program on it, in the folder `/`. It is killed when the net is dropped.
     #[must_use]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
@@ -36,7 +35,7 @@ impl Machine {
         self.cable.address
     }
 
-    /// Pulls the cable: nothing arrives and nothing leaves, and programs are not told.
+    /// Pulls the cable: nothing arrives and nothing leaves, and programs are not notified.
     ///
     /// # Panics
     ///
@@ -58,7 +57,7 @@ impl Machine {
 impl Mounts {
     pub(super) fn hold(namespace: &str) -> std::io::Result<Mounts> {
         let mut command = Command::new("ip");
-        // It says when it is there, and ends with this process.
+        // It prints a line when it runs, and ends with this process.
         command.args(["netns", "exec", namespace, "sh", "-c", "echo; exec cat"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let said = child.stdout.take();

@@ -1,7 +1,7 @@
-//! Machines, LANs and routers of a test's own, made of network namespaces; the network of the
+//! Machines, LANs and routers of a test's own, made of network namespaces. The network of the
 //! system itself is not touched. It needs root, `ip` and `nft`, and runs nothing by itself.
 
-// A test whose network cannot be made must not go on.
+// A test whose network cannot be made must fail.
 #![allow(clippy::expect_used)]
 
 mod lan;
@@ -17,17 +17,17 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tool::{ip, ip_says, is_installed};
+use tool::{ip, ip_output, is_installed};
 
-/// What the names of all namespaces of tests begin with; the process that made them follows.
+/// The beginning of the names of all namespaces of tests; the process that made them follows.
 const PREFIX: &str = "trunkline-";
 
-/// A network that is gone when it is dropped, with all programs that run in it.
+/// A network that is removed when it is dropped, with all programs that run in it.
 #[derive(Debug)]
 pub struct Net {
-    /// What the names of its namespaces begin with.
+    /// The beginning of the names of its namespaces.
     name: String,
-    /// Those that were made, or begun to be.
+    /// The namespaces that were made, or begun to be made.
     namespaces: Vec<String>,
     /// The bridges in the namespace of switches.
     lans: lan::Lans,
@@ -36,8 +36,8 @@ pub struct Net {
 }
 
 impl Net {
-    /// Whether there can be one here; or, in one line, why not. It is found out once, by making
-    /// one.
+    /// Whether a network can be made here, or the reason why not, in one line. It is determined
+    /// once, by making one.
     ///
     /// # Errors
     ///
@@ -47,15 +47,15 @@ impl Net {
         FOUND.get_or_init(try_all).clone()
     }
 
-    /// A new network; or `None`, and the reason said aloud, where there can be none. `what` is
-    /// what is not tested then.
+    /// A new network; or `None` with a line on stderr, where none can be made. `what` is what is
+    /// not tested then.
     #[must_use]
     pub fn or_skip(what: &str) -> Option<Net> {
         match Net::available() {
             Ok(()) => Some(Net::new()),
             Err(why) => {
-                // Not by a macro: this has to be seen when the test passes, too. And in one piece,
-                // because other tests write as well.
+                // Not by a macro, because this line has to be visible when the test passes. In one
+                // write, because other tests print as well.
                 let line = format!("SKIPPED: {what}: {why}\n");
                 let _ = std::io::stderr().write_all(line.as_bytes());
                 None
@@ -63,7 +63,7 @@ impl Net {
         }
     }
 
-    /// A new network without anything in it. What dead tests have left behind is removed first.
+    /// A new empty network. Leftovers of killed tests are removed first.
     ///
     /// # Panics
     ///
@@ -73,7 +73,7 @@ impl Net {
         Net::make().expect("a network of the test's own")
     }
 
-    /// What the names of its namespaces begin with.
+    /// The beginning of the names of its namespaces.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -90,7 +90,7 @@ impl Net {
         Ok(net)
     }
 
-    /// Makes a namespace for a machine, and gives its whole name.
+    /// Makes a namespace for a machine; returns its whole name.
     fn namespace(&mut self, machine: &str) -> Result<String, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         assert!(machine.chars().all(plain), "{machine:?} is no name for a machine");
@@ -113,7 +113,7 @@ impl Drop for Net {
     fn drop(&mut self) {
         for namespace in &self.namespaces {
             if let Err(why) = remove(namespace) {
-                // A test that panics already must be heard.
+                // The message of a test that panics already must stay visible.
                 let _ = writeln!(std::io::stderr(), "a namespace is left: {why}");
             }
         }
@@ -144,9 +144,9 @@ fn remove(namespace: &str) -> Result<(), String> {
     ip(&format!("netns delete {namespace}"))
 }
 
-/// Removes the namespaces of processes that are no more: tests that were killed.
+/// Removes the namespaces of processes that no longer exist, such as killed tests.
 fn remove_what_the_dead_left() -> Result<(), String> {
-    let list = ip_says("netns list")?;
+    let list = ip_output("netns list")?;
     for namespace in list.lines().filter_map(|line| line.split_whitespace().next()) {
         let maker = namespace.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
         let dead = |maker: &str| !Path::new("/proc").join(maker).exists();

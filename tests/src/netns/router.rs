@@ -1,26 +1,26 @@
-//! Routers that hide a LAN behind one address, by the kernel's own translation.
+//! Routers with NAT, by the kernel's own translation.
 
 use super::tool::{ip, run};
 use super::{Lan, Net};
 use std::net::Ipv4Addr;
 use std::process::Command;
 
-/// How a router chooses the port by which a connection is seen outside. With both, what comes
-/// unasked from outside is dropped in silence.
+/// How a router chooses the external port of a connection. With both kinds, unsolicited packets
+/// from outside are dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nat {
-    /// The port inside, whatever the destination is: two that open to each other at once meet.
+    /// The internal port, whatever the destination (cone NAT): hole punching works.
     Cone,
-    /// Any port, another one for each connection: nobody can know where to open to.
+    /// A different port for each connection (symmetric NAT): the port cannot be predicted.
     Symmetric,
 }
 
-/// A LAN with a router to another one.
+/// A LAN with a router to another LAN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NatLan {
-    /// The one inside.
+    /// The inner LAN.
     pub lan: Lan,
-    /// The router's address outside, which all machines inside are seen by.
+    /// The router's outer address, by which all machines inside are seen.
     pub public: Ipv4Addr,
 }
 
@@ -60,8 +60,8 @@ fn inside(namespace: &str) -> Command {
     command
 }
 
-/// The rules of a router whose interfaces are `lan` and `wan`. A packet that is dropped leaves no
-/// trace, so that an early knock does not spoil the opening that comes after it.
+/// The rules of a router whose interfaces are `lan` and `wan`. A dropped packet leaves no
+/// connection state, so an early packet does not spoil a later attempt.
 fn rules(nat: Nat) -> String {
     let port = match nat {
         Nat::Cone => "",

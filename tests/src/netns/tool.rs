@@ -1,4 +1,4 @@
-//! Runs `ip` and `nft`, and says in one line what they did not like.
+//! Runs `ip` and `nft`, and reports their errors in one line.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Write;
@@ -6,22 +6,22 @@ use std::process::{Command, Stdio};
 
 /// Runs `ip`; no argument of it contains a space.
 pub(super) fn ip(arguments: &str) -> Result<(), String> {
-    ip_says(arguments).map(drop)
+    ip_output(arguments).map(drop)
 }
 
-/// As [`ip`], and gives what it prints.
-pub(super) fn ip_says(arguments: &str) -> Result<String, String> {
+/// As [`ip`]; returns its output.
+pub(super) fn ip_output(arguments: &str) -> Result<String, String> {
     run(Command::new("ip").args(arguments.split_whitespace()), "")
 }
 
-/// Runs a program with this input to its end, and gives what it prints.
+/// Runs a program with this input to its end; returns its output.
 pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |error: std::io::Error| format!("{program} cannot be run: {error}");
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read its input says so by its exit code.
+        // A program that does not read its input reports that by its exit code.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(failed)?;
@@ -34,14 +34,14 @@ pub(super) fn run(command: &mut Command, input: &str) -> Result<String, String> 
     Err(format!("{program} {} failed: {why}", arguments.join(" ")))
 }
 
-/// Whether a tool is there.
+/// Whether a tool exists.
 pub(super) fn is_installed(tool: &str) -> Result<(), String> {
     run(Command::new(tool).arg("-V"), "").map(drop)
 }
 
-/// Ends what runs in a namespace: only what was started there by who made it.
+/// Ends the programs in a namespace; only its owner has started any there.
 pub(super) fn end_programs(namespace: &str) {
-    let list = ip_says(&format!("netns pids {namespace}")).unwrap_or_default();
+    let list = ip_output(&format!("netns pids {namespace}")).unwrap_or_default();
     let pids = list.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?));
     for pid in pids {
         // It may have ended by itself.

@@ -1,10 +1,10 @@
-//! That the documents say what the code does, and that their links lead somewhere.
+//! Checks that the documents match the code, and that their links work.
 
 use std::path::Path;
 
 use super::{Finding, Source};
 
-/// The first plugin in the README is the sample, to the letter.
+/// The first plugin in the README is the sample, character by character.
 #[must_use]
 pub fn shows_the_plugin(readme: &Source, plugin: &Source) -> Vec<Finding> {
     let blocks = blocks(&readme.text, "rust");
@@ -17,7 +17,7 @@ pub fn shows_the_plugin(readme: &Source, plugin: &Source) -> Vec<Finding> {
     differs.then(|| readme.finding(*line, message)).into_iter().collect()
 }
 
-/// Each piece of Rust in the README is a piece of a sample, to the letter.
+/// Each piece of Rust in the README is a piece of a sample, character by character.
 #[must_use]
 pub fn shows_samples(readme: &Source, samples: &[Source]) -> Vec<Finding> {
     let is_shown = |text: &str| samples.iter().any(|sample| sample.text.contains(text));

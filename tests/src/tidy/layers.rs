@@ -1,9 +1,9 @@
-//! What each layer may name: the core has no system, and `unsafe` has few places.
+//! What each layer may name: the core has no system, and `unsafe` is limited to a few places.
 
 use super::source::has_word;
 use super::{Finding, Source};
 
-/// A part of the project, and what its code never names.
+/// A part of the project, and what its code must not name.
 struct Layer {
     folder: &'static str,
     never: &'static [&'static str],
@@ -39,7 +39,7 @@ const LAYERS: [Layer; 5] = [
     },
 ];
 
-/// Where `unsafe` is, and nowhere else.
+/// The only places with `unsafe`.
 const UNSAFE: [&str; 2] = ["plugin-api/src/", "server/src/loader/"];
 
 /// The module and the file that know `abi_stable`; others know the types of `trunkline-plugin`.
@@ -74,7 +74,7 @@ pub fn core_forbids(source: &Source) -> Vec<Finding> {
     missing.map(|line| source.finding(1, format!("{line} is missing; put it back"))).collect()
 }
 
-/// `unsafe` is where it is looked for.
+/// `unsafe` occurs only in its places.
 #[must_use]
 pub fn unsafe_has_few_places(source: &Source) -> Vec<Finding> {
     if source.is_below(&UNSAFE) {
@@ -85,7 +85,7 @@ pub fn unsafe_has_few_places(source: &Source) -> Vec<Finding> {
     found.map(|(number, _)| source.finding(number, message.as_str())).collect()
 }
 
-/// `abi_stable` is named where it is wrapped.
+/// `abi_stable` is named only where it is wrapped.
 #[must_use]
 pub fn abi_stable_is_wrapped(source: &Source) -> Vec<Finding> {
     if source.is_below(&ABI) {

@@ -1,4 +1,5 @@
-//! Blanks what is not code in Rust's text, so that a rule finds no words in comments and literals.
+//! Blanks everything but code in Rust's text, so that a rule finds no words in comments and
+//! literals.
 
 /// The text with each character of a comment or a literal replaced by a space; line ends stay.
 pub(super) fn masked(text: &str) -> String {
@@ -19,7 +20,7 @@ pub(super) fn masked(text: &str) -> String {
     result
 }
 
-/// How long the comment or literal is that begins here; 0 when none does.
+/// The length of the comment or literal that begins here; 0 if none does.
 fn foreign(text: &[char], at: usize) -> usize {
     let rest = &text[at..];
     let inside_word = at > 0 && (text[at - 1].is_alphanumeric() || text[at - 1] == '_');

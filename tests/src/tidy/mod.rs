@@ -1,5 +1,5 @@
-//! The house rules, as functions from a file to what is wrong with it. `tests/tests/tidy.rs` runs
-//! them over the project; here they are tried on small bad inputs.
+//! The house rules, as functions from a file to findings. `tests/tests/tidy.rs` runs them over the
+//! project; here they are tested on small bad inputs.
 
 pub mod documents;
 pub mod layers;
@@ -9,6 +9,7 @@ pub mod robustness;
 pub mod size;
 mod source;
 pub mod trespass;
+pub mod words;
 
 use std::fmt;
 use std::fs;
@@ -21,7 +22,7 @@ pub use source::Source;
 pub struct Finding {
     /// Relative to the project.
     pub path: String,
-    /// From 1; 1 also where the whole file is meant.
+    /// From 1; 1 also if the finding concerns the whole file.
     pub line: usize,
     /// What is wrong, and what to do.
     pub message: String,
@@ -33,7 +34,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All text files of the project, in order, without what was built.
+/// All text files of the project, in order, without build results.
 ///
 /// # Panics
 ///
@@ -59,7 +60,7 @@ fn collect(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         let (path, relative) = (entry.path(), format!("{prefix}{name}"));
-        // In a second working tree it is a file, with a path in it.
+        // In a second working tree `.git` is a file with a path in it.
         if name == ".git" {
             continue;
         }

@@ -1,12 +1,12 @@
-//! What files are called, and that each says what it is for.
+//! The names of files, and the purpose that each file states.
 
 use super::source::has_word;
 use super::{Finding, Source};
 
-/// Names that say nothing: what is in such a file belongs somewhere else.
+/// Empty names: the content of such a file belongs somewhere else.
 const EMPTY_NAMES: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "misc", "manager"];
 
-/// No file, folder or module has a name that says nothing.
+/// No file, folder or module has an empty name.
 #[must_use]
 pub fn no_empty_names(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -25,7 +25,7 @@ pub fn no_empty_names(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// Each Rust file begins with a sentence that says what it is for.
+/// Each Rust file begins with a sentence that states its purpose.
 #[must_use]
 pub fn says_what_it_is_for(source: &Source) -> Vec<Finding> {
     let first = source.text.lines().next().unwrap_or_default();

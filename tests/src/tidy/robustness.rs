@@ -1,16 +1,16 @@
-//! What must not end a server, and what must not hide in a test.
+//! Calls that would end a server, and tests that are skipped silently.
 
 use super::source::has_word;
 use super::{Finding, Source};
 
-/// What is loaded into a server's process.
+/// The folders that are loaded into a server's process.
 const SHIPPED: [&str; 3] = ["server/", "plugin-api/", "sample-plugins/"];
 
 /// Calls that end the process, or a plugin, when an assumption is wrong.
 const PANICS: [&str; 6] =
     [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("];
 
-/// Nothing that is shipped panics on purpose, unless the line above proves that it cannot.
+/// Shipped code does not panic on purpose, unless the line above proves that it cannot.
 #[must_use]
 pub fn no_panics(source: &Source) -> Vec<Finding> {
     if !source.is_below(&SHIPPED) {
@@ -37,9 +37,9 @@ pub fn no_panics(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// No test is left out in silence.
+/// No test is ignored without a reason.
 #[must_use]
-pub fn ignored_tests_say_why(source: &Source) -> Vec<Finding> {
+pub fn ignored_tests_give_a_reason(source: &Source) -> Vec<Finding> {
     let silent = |line: &str| {
         let attribute = line.trim().replace(' ', "");
         attribute == "#[ignore]" || attribute.starts_with("#[ignore=\"\"")
@@ -49,7 +49,7 @@ pub fn ignored_tests_say_why(source: &Source) -> Vec<Finding> {
     found.map(|(number, _)| source.finding(number, message)).collect()
 }
 
-/// Nobody waits for time to pass: it is too short on a slow machine, and too long on all others.
+/// No test waits for time to pass: that is too short on a slow machine, and too long on all others.
 #[must_use]
 pub fn no_sleep(source: &Source) -> Vec<Finding> {
     let found = source.all_code().filter(|(_, line)| has_word(line, "sleep("));
@@ -78,11 +78,11 @@ mod tests {
     #[test]
     fn a_test_left_out_in_silence_is_found() {
         for line in [concat!("#[ign", "ore]"), concat!("    #[ignore", " = \"\"]")] {
-            let findings = ignored_tests_say_why(&Source::new("a.rs", line));
+            let findings = ignored_tests_give_a_reason(&Source::new("a.rs", line));
             assert_eq!(findings.len(), 1, "{line}");
         }
         let said = Source::new("a.rs", "#[ignore = \"needs root\"]");
-        assert_eq!(ignored_tests_say_why(&said), []);
+        assert_eq!(ignored_tests_give_a_reason(&said), []);
     }
 
     #[test]

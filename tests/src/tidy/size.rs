@@ -1,13 +1,13 @@
-//! How long things may be: what does not fit on a few screens is not understood.
+//! Limits of size, because code that does not fit on a few screens is hard to understand.
 
 use super::source::end_of_item;
 use super::{Finding, Source};
 
-/// Lines of a file, its tests apart.
+/// Lines of a file, without its tests.
 const FILE_MAX: usize = 500;
 /// Lines of a function, with its signature.
 const FUNCTION_MAX: usize = 70;
-/// Columns of a line: two files fit beside each other.
+/// Columns of a line, so that two files fit beside each other.
 const LINE_MAX: usize = 100;
 
 /// No file is too long. Tests do not count: a table of cases may be as long as there are cases.

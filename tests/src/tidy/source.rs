@@ -3,12 +3,12 @@
 use super::Finding;
 use super::masking::masked;
 
-/// A file: its text, and for Rust what of it is code and what belongs to tests.
+/// A file: its text, and for Rust its code and which of it belongs to tests.
 #[derive(Debug)]
 pub struct Source {
     /// Relative to the project.
     pub path: String,
-    /// All of it.
+    /// The whole text.
     pub text: String,
     /// The lines of a Rust file, without comments and literals; none for other files.
     pub code: Vec<String>,
@@ -98,13 +98,13 @@ pub(super) fn end_of_item(code: &[String], from: usize) -> Option<usize> {
     None
 }
 
-/// What lies where cargo looks for tests, examples and benchmarks, or is named as tests.
+/// Files where cargo looks for tests, examples and benchmarks, or that are named as tests.
 fn is_test_file(path: &str) -> bool {
     let folders = ["tests", "examples", "benches"];
     path.ends_with("_tests.rs") || path.split('/').any(|part| folders.contains(&part))
 }
 
-/// Marks the files of modules that are only there for tests.
+/// Marks the files of modules that exist only for tests.
 pub(super) fn mark_test_modules(sources: &mut [Source]) {
     let declared: Vec<String> = sources.iter().flat_map(test_modules).collect();
     for source in sources {
@@ -126,7 +126,7 @@ fn test_modules(source: &Source) -> Vec<String> {
     names.map(|name| format!("{folder}/{name}")).collect()
 }
 
-/// Marks the items that are only there for tests.
+/// Marks the items that exist only for tests.
 fn test_lines(code: &[String]) -> Vec<bool> {
     let mut marks = vec![false; code.len()];
     for (number, line) in code.iter().enumerate() {

@@ -1,13 +1,13 @@
-//! What does not belong into the project: somebody's own machine, and where packages came from.
+//! What does not belong in the project: paths of one machine, and registries of packages.
 
 use super::{Finding, Source};
 
-/// The beginnings of paths that exist on one machine only. They are put together here, so that this
-/// file is not found.
+/// The beginnings of paths that exist on one machine only. They are assembled here, so that this
+/// file is not a finding itself.
 const PATHS: [&str; 4] =
     [concat!("/ho", "me/"), concat!("/ro", "ot/."), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
 
-/// What hosts of packages, and mirrors of them, are called in addresses.
+/// Words in the addresses of package registries and their mirrors.
 const REGISTRIES: [&str; 4] = [
     concat!("crates", ".io"),
     concat!("registry", "+http"),
@@ -15,7 +15,7 @@ const REGISTRIES: [&str; 4] = [
     concat!("[source", ".crates"),
 ];
 
-/// Where the lock file says that packages come from: the one that cargo asks by default.
+/// The default registry of cargo, which the lock file names.
 const DEFAULT_SOURCE: &str =
     concat!("source = \"registry", "+https://github.com/rust-lang/crates", ".io-index\"");
 
@@ -23,7 +23,7 @@ const DEFAULT_SOURCE: &str =
 #[must_use]
 pub fn no_paths_of_a_machine(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
-    // The vectors are what they are: other projects have them too.
+    // The vectors are copied unchanged: other projects have them too.
     if source.is_below(&["tests/vectors/"]) {
         return findings;
     }

@@ -86,7 +86,7 @@ impl CallReader {
     /// a request must not be of such a one.
     ///
     /// # Errors
-    /// The other side broke a rule: there is nothing to read any more.
+    /// The other side broke a rule: reading has to end.
     pub fn read(
         &mut self,
         input: &mut &[u8],

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How many bytes may wait: enough for bulk over a delayed link, and not so many that a sender
-/// never notices a receiver that does not read.
+/// How many bytes may wait: enough for bulk over a delayed link, but so few that a sender notices a
+/// receiver that does not read.
 const WAITING_MAX: usize = 4 * 1024 * 1024;
 
 /// Bytes in the order in which they came, each with the time at which it is to arrive.
@@ -26,8 +26,8 @@ struct State {
 }
 
 impl Lane {
-    /// Adds bytes, and waits for room for them; without bytes, the end. A lane that is cut takes
-    /// none, and says so by `false`.
+    /// Adds bytes after waiting for room; no bytes mean the end. Returns `false` if the lane is cut
+    /// and takes none.
     pub(super) fn push(&self, due: Instant, bytes: Vec<u8>) -> bool {
         let state = self.lock();
         let full = |state: &mut State| !state.cut && state.bytes >= WAITING_MAX;
@@ -42,7 +42,7 @@ impl Lane {
         true
     }
 
-    /// Waits until bytes are due, and gives them; `None` when there are no more.
+    /// Waits until bytes are due, and returns them; `None` at the end.
     pub(super) fn next(&self) -> Option<Vec<u8>> {
         let mut state = self.lock();
         while !state.cut {
@@ -63,7 +63,7 @@ impl Lane {
         None
     }
 
-    /// Nothing comes through any more, not even what waits.
+    /// Cuts the lane: nothing is delivered any more, not even what waits.
     pub(super) fn cut(&self) {
         self.lock().cut = true;
         self.changed.notify_all();
@@ -78,7 +78,7 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     flips: Vec<u64>,
-    /// Each with as many of its bytes as have arrived.
+    /// The faults, each with its bytes that have arrived so far.
     replays: Vec<(Range<u64>, Vec<u8>)>,
     /// How many bytes have arrived.
     offset: u64,
@@ -93,7 +93,7 @@ impl Faults {
         self.replays.push((range, Vec::new()));
     }
 
-    /// Lets bytes pass: what arrives instead of them, and how many faults were done to them.
+    /// Passes bytes: returns what is delivered instead of them, and how many faults were applied.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> (Vec<u8>, usize) {
         let mut out = Vec::with_capacity(bytes.len());
         let mut done = 0;

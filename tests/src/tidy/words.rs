@@ -1,0 +1,187 @@
+//! Plain English in documents and comments: narrow Markdown, and no words of a private dialect.
+
+use super::{Finding, Source};
+
+/// Columns of a line of Markdown.
+const COLUMNS: usize = 110;
+
+/// Files and folders that are not converted to plain English yet. Remove what is converted.
+pub const NOT_CONVERTED: &[&str] = &[
+    "ARCHITECTURE.md",
+    "server/core/src/broker/",
+    "server/src/config/",
+    "server/src/serve/",
+    "tests/bench/",
+    "tests/src/sim/",
+];
+
+/// A phrase that is not used in documents and comments, and what to write instead.
+struct Banned {
+    phrase: &'static str,
+    instead: &'static str,
+    texts: Texts,
+}
+
+/// The texts in which a phrase is not used.
+#[derive(Clone, Copy, PartialEq)]
+enum Texts {
+    /// Documents, and comments of Rust.
+    Everywhere,
+    /// Documents alone.
+    Documents,
+}
+
+const fn banned(phrase: &'static str, instead: &'static str) -> Banned {
+    Banned { phrase, instead, texts: Texts::Everywhere }
+}
+
+/// Phrases are found as whole words, with their capitals.
+const BANNED: &[Banned] = &[
+    // A sentence that begins so has no noun as its subject.
+    banned("Who", "name the thing: the peer, the caller, the acceptor"),
+    banned("Whoever", "name the thing: the peer, the caller, the acceptor"),
+    banned("whoever", "name the thing: the peer, the caller, the acceptor"),
+    banned("nobody", "name what does not: no plugin, no peer"),
+    banned("Nobody", "name what does not: no plugin, no peer"),
+    banned("somebody", "name the thing: a plugin, a peer"),
+    banned("everybody", "name them: all plugins, all peers"),
+    banned("for ever", "forever"),
+    banned("in vain", "without success, or say what failed"),
+    banned("at the most", "at most"),
+    banned("hung up", "closed the connection"),
+    banned("hangs up", "closes the connection"),
+    banned("became of", "the outcome of"),
+    banned("becomes of", "the outcome of"),
+    banned("has to do with", "uses, concerns"),
+    banned("have to do with", "use, concern"),
+    banned("takes back", "cancels"),
+    banned("will do", "suffices"),
+    banned("of its own accord", "unsolicited"),
+    banned("is heard", "is received, is accepted"),
+    banned("are heard", "are received, are accepted"),
+    banned("not heard", "ignored"),
+    banned("so manieth", "every N-th"),
+    Banned { phrase: "sealed", instead: "encrypted", texts: Texts::Documents },
+];
+
+/// Documents are narrow, except tables and the targets of links.
+#[must_use]
+pub fn narrow_documents(document: &Source) -> Vec<Finding> {
+    if !document.path.ends_with(".md") || is_exempt(document) {
+        return Vec::new();
+    }
+    let text = document.lines().filter(|(_, line)| !line.starts_with('|'));
+    let widths = text.map(|(number, line)| (number, without_targets(line).chars().count()));
+    let wide = widths.filter(|(_, width)| *width > COLUMNS);
+    let message = |width| format!("{width} columns, of at most {COLUMNS}; break the line");
+    wide.map(|(number, width)| document.finding(number, message(width))).collect()
+}
+
+/// Documents and comments are in plain English, as far as a list of phrases can tell.
+#[must_use]
+pub fn plain_english(source: &Source) -> Vec<Finding> {
+    let document = source.path.ends_with(".md");
+    let comments = source.is_rust();
+    if !(document || comments) || is_exempt(source) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for (number, line) in source.lines() {
+        let text = if document { Some(line) } else { comment(line) };
+        let Some(text) = text else { continue };
+        let used = BANNED.iter().filter(|banned| document || banned.texts == Texts::Everywhere);
+        for Banned { phrase, instead, .. } in used.filter(|banned| has_phrase(text, banned.phrase))
+        {
+            let message = format!("\"{phrase}\" is not plain English here; write: {instead}");
+            findings.push(source.finding(number, message));
+        }
+    }
+    findings
+}
+
+/// Entries of the list of exemptions that name nothing in the project.
+#[must_use]
+pub fn stale_exemptions(project: &[Source]) -> Vec<&'static str> {
+    let exists = |entry: &&str| project.iter().any(|source| source.path.starts_with(**entry));
+    NOT_CONVERTED.iter().filter(|entry| !exists(entry)).copied().collect()
+}
+
+fn is_exempt(source: &Source) -> bool {
+    // This file has to spell the phrases out.
+    source.is_below(NOT_CONVERTED) || source.path.ends_with("tidy/words.rs")
+}
+
+/// The comment that fills a line of Rust, without its slashes.
+fn comment(line: &str) -> Option<&str> {
+    let text = line.trim_start().strip_prefix("//")?;
+    Some(text.trim_start_matches(['/', '!']))
+}
+
+fn has_phrase(text: &str, phrase: &str) -> bool {
+    super::source::has_word(text, phrase)
+}
+
+/// A line of Markdown as it is read: `[text](target)` without the target.
+fn without_targets(line: &str) -> String {
+    let mut pieces = line.split("](");
+    let mut seen = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        seen.push(']');
+        seen.push_str(piece.split_once(')').map_or(piece, |(_, rest)| rest));
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &str, text: &str, rule: fn(&Source) -> Vec<Finding>) -> Vec<usize> {
+        rule(&Source::new(path, text)).iter().map(|finding| finding.line).collect()
+    }
+
+    #[test]
+    fn wide_lines_of_documents_are_found_except_tables_and_targets() {
+        let (fits, wide) = ("x".repeat(COLUMNS), "x".repeat(COLUMNS + 1));
+        let link = format!("see [this](https://example.com/{wide})");
+        let text = format!("{fits}\n{wide}\n| {wide} |\n{link}\n");
+        assert_eq!(lines("A.md", &text, narrow_documents), [2]);
+        assert_eq!(lines("ARCHITECTURE.md", &text, narrow_documents), [], "not converted yet");
+        assert_eq!(lines("a.rs", &text, narrow_documents), [], "no document");
+    }
+
+    #[test]
+    fn banned_phrases_are_found_in_documents_and_comments_only() {
+        let rust = "/// Who asks is told.\nlet who = \"Who\";\n    // Kept for ever.\n//! Plain.\n";
+        assert_eq!(lines("server/shs/src/a.rs", rust, plain_english), [1, 3]);
+        assert_eq!(lines("server/src/serve/a.rs", rust, plain_english), [], "not converted yet");
+        assert_eq!(
+            lines("A.md", "Nobody knows.\nSealed bytes.\nsealed bytes\n", plain_english),
+            [1, 3]
+        );
+        assert_eq!(
+            lines("a.rs", "// a sealed memory file\n", plain_english),
+            [],
+            "a kernel's word"
+        );
+        assert_eq!(lines("A.md", "The Whole is fine.\n", plain_english), [], "a longer word");
+    }
+
+    #[test]
+    fn each_phrase_is_found_and_named_with_its_replacement() {
+        for Banned { phrase, instead, .. } in BANNED {
+            let source = Source::new("A.md", &format!("It is {phrase}, so.\n"));
+            let found = plain_english(&source);
+            assert_eq!(found.len(), 1, "{phrase}: {found:?}");
+            let message = found[0].to_string();
+            assert!(message.contains(phrase) && message.contains(instead), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_exemption_that_names_nothing_is_found() {
+        assert_eq!(stale_exemptions(&[]), NOT_CONVERTED);
+        let all: Vec<Source> = NOT_CONVERTED.iter().map(|path| Source::new(path, "")).collect();
+        assert_eq!(stale_exemptions(&all), [""; 0]);
+    }
+}
