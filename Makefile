@@ -1,11 +1,11 @@
-# What one does with Trunkline. `make` alone explains it; a Rust toolchain and make are all it needs.
+# Targets for users and developers. `make` explains them; a Rust toolchain and make are all they need.
 
 CARGO  ?= cargo
-# Where cargo puts what it builds.
+# The folder of the build results.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The server's configuration, for `make run`.
 CONFIG ?= trunkline.toml
-# The peers that are measured take a minute to build, so that nothing else builds them.
+# The peers that are measured take a minute to build, so only the benchmarks build them.
 BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
@@ -14,7 +14,7 @@ BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
 
-build: ## build all of it: target/release/trunkline and the sample plugins, libecho.so and so on
+build: ## build everything: target/release/trunkline and the sample plugins, libecho.so and so on
 	$(CARGO) build --release --workspace
 
 run: build ## run a server in the foreground; CONFIG=trunkline.toml is its configuration
