@@ -41,11 +41,11 @@ impl Host {
     ///     fn ask(&mut self, host: &Host, key: &str) {
     ///         match host.call(&self.store, key.as_bytes(), Duration::from_secs(1)) {
     ///             Called::Pending(call) => drop(self.asked.insert(call, key.to_owned())),
-    ///             over => over.over().into_iter().for_each(|outcome| self.log_outcome(key, outcome)),
+    ///             over => over.over().into_iter().for_each(|outcome| self.log(key, outcome)),
     ///         }
     ///     }
     ///
-    ///     fn log_outcome(&self, key: &str, outcome: Result<&[u8], Unanswered>) {
+    ///     fn log(&self, key: &str, outcome: Result<&[u8], Unanswered>) {
     ///         match outcome {
     ///             Ok(value) => log::info!("{key} is {value:?}"),
     ///             // The store itself refused, with a reason of its own.
@@ -69,7 +69,7 @@ impl Host {
     ///
     ///     fn reply(&mut self, _host: &Host, call: Call, outcome: Result<&[u8], Unanswered>) {
     ///         if let Some(key) = self.asked.remove(&call) {
-    ///             self.log_outcome(&key, outcome);
+    ///             self.log(&key, outcome);
     ///         }
     ///     }
     /// }

@@ -32,9 +32,9 @@ impl Host {
         Ok(Key(key))
     }
 
-    /// Ends the link to a server, even if another plugin opened it; [`link`](crate::Plugin::link) is called when
-    /// it is down. It is redialled only after a plugin of either server appears, changes or leaves,
-    /// or a plugin opens it.
+    /// Ends the link to a server, even if another plugin opened it; [`link`](crate::Plugin::link)
+    /// is called when it is down. It is redialled only after a plugin of either server appears,
+    /// changes or leaves, or a plugin opens it.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@
 //! 1. The listening side opens a channel to the plugin `forward` and writes a greeting: one byte
 //!    with the length of the service's name, 1 to 255, and the name in UTF-8.
 //! 2. The serving side connects to the service's address and answers with one byte, 0. Until then,
-//!    the listening side sends nothing more. An unknown service is refused by an abort with the code
-//!    `unknown-service`, an unreachable one with `unreachable`.
+//!    the listening side sends nothing more. An abort with the code `unknown-service` refuses an
+//!    unknown service, one with `unreachable` a service that cannot be reached.
 //! 3. Everything that follows is what the TCP connections carry. A FIN becomes a close of the
 //!    channel, a reset becomes an abort with the code `tcp-reset`, and the same the other way
 //!    round: a channel that is aborted or lost resets the TCP connection.

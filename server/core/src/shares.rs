@@ -1,5 +1,5 @@
-//! A table that several share: each holder may have its share of what the others leave, so that
-//! none can fill it, and whoever comes new finds room.
+//! A table that several holders share: each may have its share of what the others leave, so that
+//! none can fill it, and a new holder finds room.
 
 use alloc::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ pub(crate) struct Shares<K> {
 }
 
 impl<K: Ord + Copy> Shares<K> {
-    /// A table with so many places, all of them free.
+    /// A table with this many places, all of them free.
     pub(crate) fn new(most: usize) -> Shares<K> {
         Shares { most, taken: 0, holders: BTreeMap::new() }
     }
 
-    /// Takes a place for somebody, unless it has its share: of the places that are free or its own,
+    /// Takes a place for a holder, unless it has its share: of the places that are free or its own,
     /// one part in as many as there are holders, and never more than half.
     pub(crate) fn take(&mut self, who: K) -> bool {
         let held = self.holders.get(&who).copied().unwrap_or(0);
@@ -31,7 +31,7 @@ impl<K: Ord + Copy> Shares<K> {
         true
     }
 
-    /// Gives a place back that somebody holds.
+    /// Frees a place of a holder.
     pub(crate) fn release(&mut self, who: K) {
         if let Some(held) = self.holders.get_mut(&who) {
             *held -= 1;
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn one_holder_has_half_and_whoever_comes_next_finds_room() {
+    fn one_holder_has_half_and_the_next_one_finds_room() {
         let mut shares = Shares::new(4096);
         assert_eq!(fill(&mut shares, 0), 2048);
         let mut before = 2048;

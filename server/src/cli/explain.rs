@@ -36,7 +36,7 @@ pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Resu
         Form::Json => print(&format!("{}\n", text.trim_end())),
         Form::Tables => {
             let explanation = serde_json::from_str(&text).map_err(|error| {
-                format!("explain: {}: the answer cannot be read: {error}; are client and server of the same release?", socket.display())
+                format!("explain: {}: the answer cannot be read: {error}", socket.display())
             })?;
             print(&render(&explanation))
         }

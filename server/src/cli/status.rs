@@ -60,10 +60,7 @@ pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
 fn shown(socket: &std::path::Path, form: Form) -> Result<String, Failed> {
     let answer = client::request(socket, "status").map_err(|why| format!("status: {why}"))?;
     let wrong = |error: &dyn std::fmt::Display| {
-        format!(
-            "status: {}: the answer cannot be read: {error}; are client and server of the same release?",
-            socket.display()
-        )
+        format!("status: {}: the answer cannot be read: {error}", socket.display())
     };
     match form {
         Form::Json => {

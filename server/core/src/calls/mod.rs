@@ -1,8 +1,9 @@
 //! Many calls over one byte stream: requests go one way, and their outcomes come back, in any
 //! order. A long message is sent in pieces, between which others proceed.
 //!
-//! It knows numbers and bytes, not plugins. [`CallSender`] turns messages into bytes, [`CallReader`] bytes
-//! into messages. PROTOCOL.md, section 12, describes both for a second implementation.
+//! It knows numbers and bytes, not plugins. [`CallSender`] turns messages into bytes,
+//! [`CallReader`] bytes into messages. PROTOCOL.md, section 12, describes both for a second
+//! implementation.
 
 mod frame;
 mod read;

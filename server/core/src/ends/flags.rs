@@ -29,9 +29,9 @@ pub(crate) enum Flag {
     StopWhenAnswered = 1 << 10,
     /// It carries calls: events that its plugin would receive go to the broker.
     Calls = 1 << 11,
-    /// A stream that we opened and whose preface said that no invitation will do as its answer.
+    /// A stream that we opened with `stays`: an invitation is not a valid answer.
     Stays = 1 << 12,
-    /// A ticket is remembered as long as this end is there.
+    /// A ticket is remembered as long as this end exists.
     Ticketed = 1 << 13,
 }
 
