@@ -130,7 +130,7 @@ impl Broker {
 
     /// Whether any host of this server runs in a process of its own.
     pub(crate) fn has_processes(&self) -> bool {
-        self.children.values().any(|child| child.config.placement == Placement::Process)
+        self.neighbours.children.values().any(|child| child.config.placement == Placement::Process)
     }
 
     /// Where the host with this connection runs, if this server started it.

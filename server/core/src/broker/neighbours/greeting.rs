@@ -87,7 +87,8 @@ impl Broker {
                 "this connection is for the host that was started with it".into()
             }
             (Opened::Accepted, PeerProcess::OfChild(child)) => {
-                let child = self.children.get(&child).map(|child| child.config.name.as_str());
+                let child =
+                    self.neighbours.children.get(&child).map(|child| child.config.name.as_str());
                 let name = child.unwrap_or_default();
                 format!("the process that dials belongs to the host of {name}, and has its link")
             }
