@@ -3,7 +3,7 @@
 
 use trunkline_core::reason::Code;
 use trunkline_tests::tidy::{self, Finding, Source};
-use trunkline_tests::tidy::{documents, layers, naming, robustness, size, trespass};
+use trunkline_tests::tidy::{documents, layers, naming, places, robustness, size, trespass};
 
 /// Fails with one line for each finding.
 fn none(findings: Vec<Finding>) {
@@ -130,4 +130,12 @@ fn the_protocol_lists_the_codes_of_the_server() {
 #[test]
 fn links_of_the_documents_lead_somewhere() {
     everywhere(|source| documents::broken_links(source, tidy::root()));
+}
+
+#[test]
+fn tables_of_the_architecture_name_what_exists() {
+    let architecture = file("ARCHITECTURE.md");
+    none(places::lead_to_definitions(&architecture, &tidy::project()));
+    let rows = places::rows_in(&architecture, "Index");
+    assert!(rows >= 40, "the index should answer 40 questions, and has {rows} rows");
 }
