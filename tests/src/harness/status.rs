@@ -41,6 +41,7 @@ pub struct ServerInfo {
     pub addresses: Vec<String>,
     /// How long it has run, in microseconds.
     pub uptime_us: u64,
+    /// The longest turn of its loop, in microseconds.
     pub longest_turn_us: u64,
     /// The release of its software.
     pub version: String,
