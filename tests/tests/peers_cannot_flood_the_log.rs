@@ -2,18 +2,20 @@
 //! the log says how many were suppressed.
 
 use std::time::Instant;
-use trunkline_core::bymux::Role as MuxRole;
+use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{Announced, Hello, Message, Plugins, Role};
 use trunkline_core::key::Key;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, hello};
 
 /// A host that is made by hand.
 fn raw_host(server: &Server) -> Peer {
     let hello = Hello { role: Role::Host, ..hello(Key([50; 32])) };
-    let mut peer = Peer::say_hello(Socket::unix(server), MuxRole::Proactive, hello);
-    peer.wait_for("that all is told", |heard| matches!(heard, Heard::Message(Message::Linked(_))));
+    let mut peer = Peer::send_hello(Socket::unix(server), MuxRole::Proactive, hello);
+    peer.wait_for("that all is told", |event| {
+        matches!(event, PeerEvent::Message(Message::Linked(_)))
+    });
     peer
 }
 
@@ -34,10 +36,11 @@ fn refused_names_of_a_host_are_counted_and_logged_once_a_second() {
     // The server has a plugin of this name.
     let echo = Announced::new("echo".parse().unwrap_or_else(|why| panic!("a name: {why}")), 1);
     for _ in 0..REFUSED {
-        host.say(&Message::Plugins(Plugins { plugins: vec![echo.clone()] }));
+        host.send_message(&Message::Plugins(Plugins { plugins: vec![echo.clone()] }));
     }
     for _ in 0..REFUSED {
-        let rejected = |heard: &Heard| matches!(heard, Heard::Message(Message::Rejected(_)));
+        let rejected =
+            |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Rejected(_)));
         host.wait_for("a refusal", rejected);
     }
     let seconds = begun.elapsed().as_secs() as usize;

@@ -3,7 +3,7 @@
 
 use trunkline_core::reason::Code;
 use trunkline_tests::tidy::{self, Finding, Source};
-use trunkline_tests::tidy::{documents, layers, naming, robustness, size, trespass, words};
+use trunkline_tests::tidy::{documents, layers, naming, places, robustness, size, trespass, words};
 
 /// Fails with one line for each finding.
 fn none(findings: Vec<Finding>) {
@@ -142,4 +142,12 @@ fn documents_and_comments_are_in_plain_english() {
     everywhere(words::plain_english);
     let stale = words::stale_exemptions(&tidy::project());
     assert!(stale.is_empty(), "not in the project any more; remove from NOT_CONVERTED: {stale:?}");
+}
+
+#[test]
+fn tables_of_the_architecture_name_what_exists() {
+    let architecture = file("ARCHITECTURE.md");
+    none(places::lead_to_definitions(&architecture, &tidy::project()));
+    let rows = places::rows_in(&architecture, "Index");
+    assert!(rows >= 40, "the index should answer 40 questions, and has {rows} rows");
 }

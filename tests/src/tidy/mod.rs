@@ -5,6 +5,7 @@ pub mod documents;
 pub mod layers;
 mod masking;
 pub mod naming;
+pub mod places;
 pub mod robustness;
 pub mod size;
 mod source;

@@ -48,8 +48,8 @@ pub(super) fn calls(
     valgrind::total(folder)
 }
 
-/// The instructions of a server, or of a host, while one of its plugins sends so many messages; what
-/// the other process does is not in them.
+/// The instructions of a server, or of a host, while one of its plugins sends so many messages;
+/// those of the other process are not in them.
 pub(super) fn messages(
     programs: &Programs,
     folder: &Folder,
