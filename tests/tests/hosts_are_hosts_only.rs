@@ -11,7 +11,7 @@ use trunkline_core::key::Key;
 use trunkline_tests::binaries::trunkline;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, hello};
 
 /// What the log and the process are told.
 const REASON: &str = "belongs to the host of harms";
@@ -37,7 +37,7 @@ fn a_process_of_a_plugin_is_no_other_peer_of_its_server() {
     let socket = alpha.socket();
     let mut peer = Peer::link(Socket::unix(&alpha), 1);
     let chan = peer.open("harms");
-    peer.wait_for("the answer", |heard| matches!(heard, Heard::Answer(..)));
+    peer.wait_for("the answer", |event| matches!(event, PeerEvent::Answer(..)));
     for role in [Role::Server, Role::Host, Role::Command] {
         let mark = alpha.log().mark();
         let line = format!("say {} {}", socket.display(), first_bytes(role));
