@@ -13,7 +13,7 @@ use trunkline_core::key::Key;
 use trunkline_core::reason::Code;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Heard, Peer, Process, Server, Setup, Socket, hello, key_of};
+use trunkline_tests::harness::{Peer, PeerEvent, Process, Server, Setup, Socket, hello, key_of};
 
 /// The key of a host that the server lists.
 const HOST: u8 = 11;
@@ -47,9 +47,9 @@ fn forge(host: Process, server: &Server, message: &Message) {
 /// The plugins that a server which links now is told of.
 fn seen_by_a_peer(server: &Server, key: u8) -> Vec<(String, u64)> {
     let hello = hello(Key([key; 32]));
-    let mut peer = Peer::say_hello(Socket::unix(server), MuxRole::Proactive, hello);
-    let heard = peer.wait_for("hello", |h| matches!(h, Heard::Message(Message::Hello(_))));
-    let Heard::Message(Message::Hello(hello)) = heard else { return Vec::new() };
+    let mut peer = Peer::send_hello(Socket::unix(server), MuxRole::Dialler, hello);
+    let event = peer.wait_for("hello", |h| matches!(h, PeerEvent::Message(Message::Hello(_))));
+    let PeerEvent::Message(Message::Hello(hello)) = event else { return Vec::new() };
     hello.plugins.iter().map(|known| (known.name.to_string(), known.version)).collect()
 }
 
@@ -102,7 +102,7 @@ fn a_process_takes_no_name_of_another_plugin_of_the_file() {
         for name in ["first", "second", "third"] {
             forge(host, &alpha, &registers(name));
         }
-        // The one that is its own wants a link: then all before that has been heard.
+        // The one that is its own wants a link: then all before that has been event.
         for name in ["first", "second"] {
             forge(host, &alpha, &opens_link(name, "nonsense"));
         }
@@ -119,8 +119,10 @@ fn a_process_takes_no_name_of_another_plugin_of_the_file() {
 /// A host over TCP, of the key that is listed.
 fn host_over_tcp(server: &Server) -> Peer {
     let hello = Hello { role: Role::Host, ..hello(key_of(HOST)) };
-    let mut host = Peer::say_hello(Socket::shs(server, HOST), MuxRole::Proactive, hello);
-    host.wait_for("that all is told", |heard| matches!(heard, Heard::Message(Message::Linked(_))));
+    let mut host = Peer::send_hello(Socket::shs(server, HOST), MuxRole::Dialler, hello);
+    host.wait_for("that all is told", |event| {
+        matches!(event, PeerEvent::Message(Message::Linked(_)))
+    });
     host
 }
 
@@ -131,18 +133,18 @@ fn a_listed_host_registers_what_its_table_grants() {
     let setup = Setup::new("alpha").secured().host_key(key_of(HOST)).more(grants);
     let alpha = Server::start(&folder, &setup.plugin(&plugin("echo"), ""));
     let mut host = host_over_tcp(&alpha);
-    host.say(&registers("mine"));
-    host.say(&registers("theirs"));
-    let rejected = |heard: &Heard| matches!(heard, Heard::Message(Message::Rejected(_)));
-    let heard = host.wait_for("that one is refused", rejected);
-    let Heard::Message(Message::Rejected(Rejected { name, reason })) = heard else { return };
+    host.send_message(&registers("mine"));
+    host.send_message(&registers("theirs"));
+    let rejected = |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Rejected(_)));
+    let event = host.wait_for("that one is refused", rejected);
+    let PeerEvent::Message(Message::Rejected(Rejected { name, reason })) = event else { return };
     assert_eq!(name.as_str(), "theirs");
     assert!(reason.is(Code::NotAllowed), "{reason}");
     alpha.log().wait_for(0, "asks for more expose, allow of its plugin mine");
     let status = alpha.status();
     assert!(status.is("mine", "running") && !status.is("theirs", "running"), "{status:#?}");
     assert_eq!(seen_by_a_peer(&alpha, 1), [("echo".to_owned(), 1)]);
-    host.say(&opens_link("mine", &format!("net:203.0.113.1:9~shs:{}", Key([3; 32]))));
+    host.send_message(&opens_link("mine", &format!("net:203.0.113.1:9~shs:{}", Key([3; 32]))));
     let line = alpha.log().wait_for(0, "the plugin mine wanted a link");
     assert!(line.contains("not-allowed"), "{line}");
 }
@@ -153,10 +155,10 @@ fn a_listed_host_without_grants_and_one_over_unix_register_anything() {
     let setup = Setup::new("alpha").secured().host_key(key_of(HOST));
     let alpha = Server::start(&folder, &setup.plugin(&plugin("echo"), ""));
     let mut over_tcp = host_over_tcp(&alpha);
-    over_tcp.say(&registers("one"));
+    over_tcp.send_message(&registers("one"));
     let hello = Hello { role: Role::Host, ..hello(Key([5; 32])) };
-    let mut over_unix = Peer::say_hello(Socket::unix(&alpha), MuxRole::Proactive, hello);
-    over_unix.say(&registers("two"));
+    let mut over_unix = Peer::send_hello(Socket::unix(&alpha), MuxRole::Dialler, hello);
+    over_unix.send_message(&registers("two"));
     alpha.wait_until("both run", |status| {
         status.is("one", "running") && status.is("two", "running")
     });

@@ -12,7 +12,7 @@ use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, hello};
 /// A host that is made by hand.
 fn raw_host(server: &Server) -> Peer {
     let hello = Hello { role: Role::Host, ..hello(Key([50; 32])) };
-    let mut peer = Peer::send_hello(Socket::unix(server), MuxRole::Proactive, hello);
+    let mut peer = Peer::send_hello(Socket::unix(server), MuxRole::Dialler, hello);
     peer.wait_for("that all is told", |event| {
         matches!(event, PeerEvent::Message(Message::Linked(_)))
     });
