@@ -5,7 +5,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
-use trunkline_core::bymux::{Packet, Role as MuxRole, StreamId};
+use trunkline_core::bymux::{MuxRole, Packet, StreamId};
 use trunkline_core::control::{
     Announced, Hello, Message, OpenLink, Plugins, Registration, Rejected, Role,
 };

@@ -102,7 +102,7 @@ pub fn plain_english(source: &Source) -> Vec<Finding> {
 /// Entries of the list of exemptions that name nothing in the project.
 #[must_use]
 pub fn stale_exemptions(project: &[Source]) -> Vec<&'static str> {
-    let exists = |entry: &&str| project.iter().any(|source| source.path.starts_with(*entry));
+    let exists = |entry: &&str| project.iter().any(|source| source.path.starts_with(**entry));
     NOT_CONVERTED.iter().filter(|entry| !exists(entry)).copied().collect()
 }
 
@@ -136,6 +136,8 @@ fn without_targets(line: &str) -> String {
 mod tests {
     use super::*;
 
+    const NONE: [usize; 0] = [];
+
     fn lines(path: &str, text: &str, rule: fn(&Source) -> Vec<Finding>) -> Vec<usize> {
         rule(&Source::new(path, text)).iter().map(|finding| finding.line).collect()
     }
@@ -146,25 +148,25 @@ mod tests {
         let link = format!("see [this](https://example.com/{wide})");
         let text = format!("{fits}\n{wide}\n| {wide} |\n{link}\n");
         assert_eq!(lines("A.md", &text, narrow_documents), [2]);
-        assert_eq!(lines("ARCHITECTURE.md", &text, narrow_documents), [], "not converted yet");
-        assert_eq!(lines("a.rs", &text, narrow_documents), [], "no document");
+        assert_eq!(lines("ARCHITECTURE.md", &text, narrow_documents), NONE, "not converted yet");
+        assert_eq!(lines("a.rs", &text, narrow_documents), NONE, "no document");
     }
 
     #[test]
     fn banned_phrases_are_found_in_documents_and_comments_only() {
         let rust = "/// Who asks is told.\nlet who = \"Who\";\n    // Kept for ever.\n//! Plain.\n";
         assert_eq!(lines("server/shs/src/a.rs", rust, plain_english), [1, 3]);
-        assert_eq!(lines("server/src/serve/a.rs", rust, plain_english), [], "not converted yet");
+        assert_eq!(lines("server/src/serve/a.rs", rust, plain_english), NONE, "not converted yet");
         assert_eq!(
             lines("A.md", "Nobody knows.\nSealed bytes.\nsealed bytes\n", plain_english),
             [1, 3]
         );
         assert_eq!(
             lines("a.rs", "// a sealed memory file\n", plain_english),
-            [],
+            NONE,
             "a kernel's word"
         );
-        assert_eq!(lines("A.md", "The Whole is fine.\n", plain_english), [], "a longer word");
+        assert_eq!(lines("A.md", "The Whole is fine.\n", plain_english), NONE, "a longer word");
     }
 
     #[test]
