@@ -102,7 +102,7 @@ pub fn plain_english(source: &Source) -> Vec<Finding> {
 /// Entries of the list of exemptions that name nothing in the project.
 #[must_use]
 pub fn stale_exemptions(project: &[Source]) -> Vec<&'static str> {
-    let exists = |entry: &&str| project.iter().any(|source| source.path.starts_with(**entry));
+    let exists = |entry: &&str| project.iter().any(|source| source.path.starts_with(*entry));
     NOT_CONVERTED.iter().filter(|entry| !exists(entry)).copied().collect()
 }
 
