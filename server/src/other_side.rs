@@ -5,7 +5,7 @@ use rustix::process::{Pid, Uid, geteuid};
 use std::io;
 use std::os::fd::AsFd;
 
-/// Who made the other end of a connected unix socket: whoever dialled, or whoever listens.
+/// The maker of the other end of a connected unix socket: its dialler, or its listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OtherSide {
     user: Uid,
@@ -29,8 +29,8 @@ impl OtherSide {
     }
 }
 
-/// Whether the process that listens at the other end of a socket is trusted, for whoever dials an
-/// address without keys.
+/// Whether the process that listens at the other end of a socket is trusted, where an address
+/// without keys is dialled.
 pub(crate) fn check_listener(socket: impl AsFd) -> Result<(), String> {
     let other =
         OtherSide::of(socket).map_err(|error| format!("who listens is unknown: {error}"))?;

@@ -1,4 +1,5 @@
-//! What a host registers is a wish: names, exposure and permissions are what its server's file says.
+//! A host's registration is a wish: names, exposure and permissions are what its server's file
+//! says.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -18,7 +19,7 @@ use trunkline_tests::harness::{Peer, PeerEvent, Process, Server, Setup, Socket, 
 /// The key of a host that the server lists.
 const HOST: u8 = 11;
 
-/// A plugin that everybody may see and that may open links, as a host asks for it.
+/// A plugin that all peers may see and that may open links, as a host asks for it.
 fn asking_for_all(name: &str) -> Announced {
     let allow = vec!["links".to_owned()];
     let registration = Registration { peers: true, allow, ..Registration::default() };
