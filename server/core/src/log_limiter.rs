@@ -16,6 +16,14 @@ pub(crate) enum LogKind {
     RefusedName,
     /// A host asked for rights that its server does not grant.
     WithheldRights,
+    /// A peer opened a stream that was refused.
+    RefusedStream,
+    /// A plugin of a peer could not be connected to one that it invites, or that invites it.
+    RefusedOffer,
+    /// A peer announced more plugins than it may.
+    TooManyPlugins,
+    /// A plugin of a host asked for a link that it cannot have.
+    RefusedLink,
 }
 
 impl fmt::Display for LogKind {
@@ -23,6 +31,10 @@ impl fmt::Display for LogKind {
         f.write_str(match self {
             LogKind::RefusedName => "refused plugin names",
             LogKind::WithheldRights => "withheld rights",
+            LogKind::RefusedStream => "refused streams",
+            LogKind::RefusedOffer => "refused offers",
+            LogKind::TooManyPlugins => "plugins over the limit",
+            LogKind::RefusedLink => "refused links",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Which host of this server a process belongs to: by its number, its process group, its session,
-//! or those of its ancestors. A process that left them all, and whose parent has ended, is not found.
+//! or those of its ancestors. A process that left them all, and whose parent has ended, is not
+//! found.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};

@@ -109,6 +109,9 @@ pub struct Link {
     control_owed: u64,
     /// Control messages that wait for the peer's credit.
     control_waiting: Vec<u8>,
+    /// Bytes at its front that the multiplexer has taken; the rest moves down when half of them
+    /// are, so that a peer that grants byte by byte moves each byte once.
+    control_written: usize,
     /// The stream of the last abort in `control_waiting`, and the streams whose aborts follow it.
     aborting: Option<StreamId>,
     to_abort: VecDeque<(StreamId, Reason)>,
@@ -130,6 +133,7 @@ impl Link {
             control_left: CONTROL_CREDIT,
             control_owed: 0,
             control_waiting: Vec::new(),
+            control_written: 0,
             aborting: None,
             to_abort: VecDeque::new(),
             awaiting_first_frame: AwaitingFirstFrame::default(),
@@ -299,7 +303,7 @@ impl Link {
     pub fn send(&mut self, message: &Message) -> Result<(), Fault> {
         self.control_waiting.extend_from_slice(&message.frame());
         self.pump_control();
-        match self.control_waiting.len() > self.outbox_max {
+        match self.control_waiting() > self.outbox_max {
             true => Err(Fault::ControlNotRead),
             false => Ok(()),
         }
@@ -307,7 +311,7 @@ impl Link {
 
     /// Bytes of control messages that wait for the peer's credit.
     pub fn control_waiting(&self) -> usize {
-        self.control_waiting.len()
+        self.control_waiting.len() - self.control_written
     }
 
     /// Ends a stream in both directions, with a reason. The stream ends behind the reason, so that
@@ -319,8 +323,12 @@ impl Link {
 
     fn pump_control(&mut self) {
         loop {
-            let taken = self.mux.write(CONTROL, &self.control_waiting);
-            self.control_waiting.drain(..taken);
+            let waiting = &self.control_waiting[self.control_written..];
+            self.control_written += self.mux.write(CONTROL, waiting);
+            if 2 * self.control_written >= self.control_waiting.len() {
+                self.control_waiting.drain(..self.control_written);
+                self.control_written = 0;
+            }
             if !self.control_waiting.is_empty() {
                 return;
             }

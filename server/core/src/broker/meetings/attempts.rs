@@ -43,7 +43,8 @@ impl Broker {
         invitation: Invitation,
         request: Request,
     ) {
-        let left = invitation.routes.iter().copied().collect();
+        // One that names more routes than there are names some twice.
+        let left = invitation.routes.iter().copied().take(Route::ALL.len()).collect();
         let request = Request { ticket: Some(invitation.ticket), ..request };
         let last = Reason::server(Code::Refused, "the invitation names no route");
         let (dials, candidates) = (Vec::new(), Vec::new());

@@ -11,6 +11,7 @@ use crate::ends::{ChannelInfo, End, Owner, Phase};
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Limit, WINDOW};
+use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Reach, Route, routes};
@@ -48,7 +49,9 @@ impl Broker {
                 }
             }
             Err(reason) => {
-                log::info!("a stream was refused: {reason}");
+                if let Some(more) = self.may_log(id, LogKind::RefusedStream) {
+                    log::info!("a stream was refused: {reason}{more}");
+                }
                 self.answer(Some(end), &Answer::Refuse(reason));
                 self.close_stream(end);
                 self.stop_stream(end);

@@ -4,6 +4,7 @@ use crate::broker::{Broker, ConnId, Expose, PluginRecord};
 use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins};
 use crate::key::Key;
 use crate::limits::Limit;
+use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
 use alloc::vec::Vec;
 
@@ -62,7 +63,10 @@ impl Broker {
         self.update_link_need(id);
         if ignored > 0 {
             self.counters.count(Limit::Announced);
-            log::warn!("{} announced {ignored} plugins over the limit of {limit}", key.short());
+            if let Some(more) = self.may_log(id, LogKind::TooManyPlugins) {
+                let key = key.short();
+                log::warn!("{key} announced {ignored} plugins over the limit of {limit}{more}");
+            }
         }
     }
 

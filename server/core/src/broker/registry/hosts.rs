@@ -1,7 +1,7 @@
 //! The hosts of this server: what they register, what they are told, and what is left of them.
 
 use crate::address::Scope;
-use crate::broker::registry::plugins::{Direct, Runs};
+use crate::broker::registry::plugins::{Direct, PARTNERS_MAX, Runs};
 use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
 use crate::control::{
     Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Server,
@@ -16,6 +16,9 @@ use crate::reason::{Code, Reason};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+
+/// Servers in one message, of at most some 100 bytes each: a message has 64 KiB.
+const LINKED_MAX: usize = 256;
 
 impl Broker {
     /// A host said hello: it is told all that plugins of this server may know, and its plugins are
@@ -115,13 +118,19 @@ impl Broker {
     /// Tells a host of the links that there are, and so that it knows by now all that this server
     /// does.
     pub(crate) fn tell_links(&mut self, id: ConnId) {
-        let servers = self.servers().map(|(key, name)| Server { key, name: name.into() }).collect();
+        let servers = self.servers().map(|(key, name)| Server { key, name: name.into() });
+        let mut servers: Vec<Server> = servers.collect();
+        let more = servers.split_off(servers.len().min(LINKED_MAX));
         let told = self.addresses(Scope::Local).filter_map(|endpoint| {
             let address: crate::address::Address = endpoint.to_string().parse().ok()?;
             address.shareable(Scope::Local)
         });
         let addresses = Some(Addresses(told.collect()));
         self.send(id, &Message::Linked(Linked { servers, addresses }));
+        for servers in more.chunks(LINKED_MAX) {
+            let servers = servers.to_vec();
+            self.send(id, &Message::Linked(Linked { servers, addresses: None }));
+        }
     }
 
     /// Tells all hosts that a link came up, or went down for a reason.
@@ -151,7 +160,9 @@ impl Broker {
             return;
         };
         let Err(reason) = self.do_open_link(plugin, &address) else { return };
-        log::warn!("the plugin {name} wanted a link to {address}: {reason}");
+        if let Some(more) = self.may_log(id, LogKind::RefusedLink) {
+            log::warn!("the plugin {name} wanted a link to {address}: {reason}{more}");
+        }
         // The host has judged the address, and told its plugin which key to expect.
         if let Some(key) = crate::broker::neighbours::peer_links::key_of(&address) {
             self.tell_not_linked(plugin, key, reason);
@@ -172,8 +183,10 @@ impl Broker {
 /// A host's plugin, as its host describes it.
 fn registered(announced: Announced) -> (PluginConfig, Direct) {
     let Announced { name, version, registration, .. } = announced;
-    let Registration { peers, keys, uses, invites, allow, socket, net, loopback } =
+    let Registration { peers, keys, mut uses, mut invites, allow, socket, net, loopback } =
         registration.unwrap_or_default();
+    uses.truncate(PARTNERS_MAX);
+    invites.truncate(PARTNERS_MAX);
     let config = PluginConfig {
         name,
         version,

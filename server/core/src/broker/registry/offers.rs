@@ -9,6 +9,7 @@ use crate::control::{Announced, Origin, Purpose, Request};
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::EndId;
 use crate::limits::Limit;
+use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
 use crate::route::Route;
@@ -171,10 +172,14 @@ impl Broker {
         if conn.how != Opened::Accepted && self.registry.may_see(plugin, server) {
             return;
         }
-        let inviting =
-            conn.offers.inviting.of(guest).filter(|host| only.is_none_or(|o| o == *host));
+        let inviting: Vec<&Name> = match only {
+            Some(host) => {
+                [host].into_iter().filter(|h| conn.offers.inviting.has(guest, h)).collect()
+            }
+            None => conn.offers.inviting.of(guest).collect(),
+        };
         let version = |host: &Name| conn.offers.invited.get(host).map(|(version, _)| *version);
-        let inviting = inviting.filter_map(|host| Some((host.clone(), version(host)?)));
+        let inviting = inviting.into_iter().filter_map(|host| Some((host.clone(), version(host)?)));
         for host in inviting.collect::<Vec<_>>() {
             self.connect_new_pair(id, plugin, guest, host);
         }
@@ -212,8 +217,10 @@ impl Broker {
             return;
         }
         let theirs = Caller { name, version, server };
-        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs) {
-            log::info!("{ours} cannot be connected to {}: {reason}", theirs.name);
+        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs)
+            && let Some(more) = self.may_log(id, LogKind::RefusedOffer)
+        {
+            log::info!("{ours} cannot be connected to {}: {reason}{more}", theirs.name);
         }
     }
 

@@ -43,7 +43,7 @@ impl PluginConfig {
 
 /// Names that a plugin may use, and as many that it may invite: what it says while it runs must
 /// not grow without end.
-const PARTNERS_MAX: usize = 64;
+pub(crate) const PARTNERS_MAX: usize = 64;
 
 /// What a plugin is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]

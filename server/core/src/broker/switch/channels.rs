@@ -242,6 +242,7 @@ impl Broker {
                 if self.ends.get(peer).is_some_and(|end| !end.inbox.is_empty()) {
                     return 0;
                 }
+                let bytes = &bytes[..self.before_answer(id, bytes.len())];
                 let taken = self.link_of(conn).map_or(0, |link| link.mux().write(stream, bytes));
                 if let Some(end) = self.ends.get_mut(peer) {
                     end.told += taken as u64;
@@ -259,6 +260,15 @@ impl Broker {
                 taken
             }
             None => bytes.len(),
+        }
+    }
+
+    /// How many of so many bytes a plugin may write now: before the answer, which may be an
+    /// invitation, all of them are kept, and so no more than a window.
+    fn before_answer(&self, id: EndId, length: usize) -> usize {
+        match self.ends.get(id).filter(|end| end.phase == Phase::Asking) {
+            Some(_) => usize::try_from(self.early_room(id)).unwrap_or(usize::MAX).min(length),
+            None => length,
         }
     }
 
@@ -320,10 +330,14 @@ impl Broker {
     pub fn room(&mut self, plugin: PluginId, handle: Handle) -> u64 {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return 0 };
         let Some(end) = self.ends.get(id) else { return 0 };
-        let (allowance, peer) = (end.allowance, end.peer);
+        let (allowance, peer, asking) = (end.allowance, end.peer, end.phase == Phase::Asking);
         match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Stream(conn, stream)) => {
-                self.link_of(conn).map_or(0, |link| link.mux().writable(stream))
+                let room = self.link_of(conn).map_or(0, |link| link.mux().writable(stream));
+                match asking {
+                    true => room.min(self.early_room(id)),
+                    false => room,
+                }
             }
             Some(Owner::Plugin(_)) => allowance,
             None if self.is_attempting(id) => self.early_room(id),
