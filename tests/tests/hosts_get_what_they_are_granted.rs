@@ -1,4 +1,4 @@
-//! What a host registers is a wish: names, exposure and permissions are what its server's file says.
+//! A host's registration is a request: its server's file grants names, exposure and permissions.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -18,7 +18,7 @@ use trunkline_tests::harness::{Peer, PeerEvent, Process, Server, Setup, Socket, 
 /// The key of a host that the server lists.
 const HOST: u8 = 11;
 
-/// A plugin that everybody may see and that may open links, as a host asks for it.
+/// A plugin that every server may see and that may open links, as a host asks for it.
 fn asking_for_all(name: &str) -> Announced {
     let allow = vec!["links".to_owned()];
     let registration = Registration { peers: true, allow, ..Registration::default() };

@@ -1,5 +1,5 @@
-//! Who may open a server's unix socket, and whose sockets it dials: its own user and root, whatever
-//! the mode of the file.
+//! A server's unix socket is open to the server's own user and to root, whatever the mode of the
+//! file; and only sockets of these are dialled.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]

@@ -64,7 +64,7 @@ impl Identity {
 
     pub(crate) fn curve(&self) -> &[u8; 32] {
         let secret = (*self.secret).as_ref();
-        // It is there: whoever made this has seen to the length.
+        // It is there: the constructor has checked the length.
         secret.get(SIGNING..).and_then(|rest| rest.first_chunk()).unwrap_or(&[0; 32])
     }
 
@@ -75,8 +75,8 @@ impl Identity {
     }
 }
 
-/// Puts the secret half into memory that nobody else has yet, where it is made: a copy that is moved
-/// afterwards would leave itself behind. Gives the public half.
+/// Writes the secret half directly into its final memory, because a copy that is moved afterwards
+/// would leave itself behind. Returns the public half.
 fn fill<M: AsMut<[u8]>>(memory: &mut Arc<M>, seed: &[u8; 32]) -> PublicKey {
     let mut public = [0; 32];
     let memory = Arc::get_mut(memory).map(|memory| memory.as_mut());
