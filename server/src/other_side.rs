@@ -1,11 +1,11 @@
-//! The other side of a unix socket, as the kernel tells it: its user and its process.
+//! The other side of a unix socket, as the kernel reports it: its user and its process.
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, Uid, geteuid};
 use std::io;
 use std::os::fd::AsFd;
 
-/// The maker of the other end of a connected unix socket: its dialler, or its listener.
+/// The process at the other end of a connected unix socket: the dialler or the listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OtherSide {
     user: Uid,
@@ -19,8 +19,8 @@ impl OtherSide {
         Ok(OtherSide { user: peer.uid, process: peer.pid })
     }
 
-    /// Whether it may be trusted like our own processes: it is of our user, or of root. If not, the
-    /// error says whose it is.
+    /// Whether it may be trusted like our own processes: it belongs to our user, or to root. If
+    /// not, the error names its user.
     pub(crate) fn is_trusted(self) -> Result<(), String> {
         match self.user == geteuid() || self.user.is_root() {
             true => Ok(()),
@@ -29,7 +29,7 @@ impl OtherSide {
     }
 }
 
-/// Whether the process that listens at the other end of a socket is trusted, where an address
+/// Whether the process that listens at the other end of a socket is trusted, before an address
 /// without keys is dialled.
 pub(crate) fn check_listener(socket: impl AsFd) -> Result<(), String> {
     let other =

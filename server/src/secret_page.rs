@@ -1,5 +1,5 @@
-//! A page of memory for the secret half of a key: it is in no core dump, it is not swapped out, and
-//! it is wiped when it is not needed any more.
+//! A page of memory for the secret half of a key: it is in no core dump, is never swapped out, and
+//! is wiped when it is no longer needed.
 
 use memmap2::{Advice, MmapMut};
 use std::io;

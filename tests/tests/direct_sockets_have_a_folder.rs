@@ -12,7 +12,7 @@ use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Peer, Server, Setup, Socket, Status};
 
-/// The number of a user that is neither root nor that of the tests.
+/// A user id that is neither root nor the user that runs the tests.
 const NOBODY: u32 = 65_534;
 
 /// How the channel from `asks` to `echo` travels.

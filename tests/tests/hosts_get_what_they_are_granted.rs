@@ -1,5 +1,4 @@
-//! A host's registration is a wish: names, exposure and permissions are what its server's file
-//! says.
+//! A host's registration is a request: its server's file grants names, exposure and permissions.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -19,7 +18,7 @@ use trunkline_tests::harness::{Peer, PeerEvent, Process, Server, Setup, Socket, 
 /// The key of a host that the server lists.
 const HOST: u8 = 11;
 
-/// A plugin that all peers may see and that may open links, as a host asks for it.
+/// A plugin that every server may see and that may open links, as a host asks for it.
 fn asking_for_all(name: &str) -> Announced {
     let allow = vec!["links".to_owned()];
     let registration = Registration { peers: true, allow, ..Registration::default() };
@@ -103,7 +102,7 @@ fn a_process_takes_no_name_of_another_plugin_of_the_file() {
         for name in ["first", "second", "third"] {
             forge(host, &alpha, &registers(name));
         }
-        // The one that is its own wants a link: then all before that has been event.
+        // The one that is its own wants a link: then all before that has been received.
         for name in ["first", "second"] {
             forge(host, &alpha, &opens_link(name, "nonsense"));
         }

@@ -1,5 +1,5 @@
 //! A server's unix socket is open to the server's own user and to root, whatever the mode of the
-//! file; and the server dials only theirs.
+//! file; and only sockets of these are dialled.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]

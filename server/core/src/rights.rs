@@ -1,5 +1,5 @@
-//! What a configuration grants to a plugin, or to a host for its plugins, and what is left of a
-//! wish that goes beyond that. The asker, and the text of a refusal, are decided elsewhere.
+//! What a configuration grants to a plugin, or to a host for its plugins, and how a wider request
+//! is narrowed. Requests and refusals are decided elsewhere.
 
 use crate::address::Host;
 use crate::key::Key;
@@ -20,7 +20,7 @@ pub enum Expose {
 }
 
 impl Expose {
-    /// What is left of this where no more than `most` is granted.
+    /// The narrower of this and `most`.
     pub(crate) fn within(self, most: &Expose) -> Expose {
         match (self, most) {
             (asked, Expose::Peers) => asked,
@@ -107,7 +107,7 @@ impl<T: Ord> FromIterator<T> for Granted<T> {
 pub enum Names {
     /// Whatever it registers.
     Any,
-    /// The first name that it registers, which no other process knows beforehand; then no other.
+    /// The first name that it registers, which is not known beforehand; then no other.
     First,
     /// These, and no others.
     Only(BTreeSet<Name>),
@@ -128,7 +128,7 @@ impl Names {
 pub struct Rights {
     /// The names of its plugins.
     pub names: Names,
-    /// The widest exposure of its plugins.
+    /// The widest `expose` of its plugins.
     pub expose: Expose,
     /// What its plugins may do beyond the default.
     pub allow: Granted<Permission>,

@@ -75,8 +75,8 @@ impl Identity {
     }
 }
 
-/// Puts the secret half into memory that has no other user yet, where it is made: a copy that is
-/// moved afterwards would leave itself behind. Gives the public half.
+/// Writes the secret half directly into its final memory, because a copy that is moved afterwards
+/// would leave itself behind. Returns the public half.
 fn fill<M: AsMut<[u8]>>(memory: &mut Arc<M>, seed: &[u8; 32]) -> PublicKey {
     let mut public = [0; 32];
     let memory = Arc::get_mut(memory).map(|memory| memory.as_mut());

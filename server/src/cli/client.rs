@@ -24,7 +24,7 @@ pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
     converse(connect(socket)?, socket, command)
 }
 
-/// Connects to a server of our user or of root. Neither reading nor writing takes longer than
+/// Connects to a server of our user or of root. Neither reading nor writing may take longer than
 /// [`PATIENCE`].
 pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
     let connected = UnixStream::connect(socket).and_then(|stream| {
