@@ -215,7 +215,7 @@ impl Broker {
     }
 
     /// A host has ended, or could not be started; `why` is for people. It is called once for each
-    /// [`Effect::StartChild`].
+    /// [`Effect::StartChild`](super::Effect::StartChild).
     pub fn child_ended(&mut self, id: ChildId, why: &str) {
         self.do_child_ended(id, why);
         self.settle();
