@@ -149,8 +149,8 @@ fn unusable_alternates_are_skipped_with_a_reason() {
         ("unix:/a~noauth:x", "`noauth` takes no data"),
         ("net:h:1~shs:short", "`shs` needs one key, the base64 of 32 bytes"),
         (&format!("net:h:1~shs:{KEY}:x"), "`shs` needs one key, the base64 of 32 bytes"),
-        ("net:h:1~noauth", "`noauth` is possible on unix sockets and loopback only"),
-        ("net:0.0.0.0:1~noauth", "`noauth` is possible on unix sockets and loopback only"),
+        ("net:h:1~noauth", "`noauth` is for unix sockets and loopback only"),
+        ("net:0.0.0.0:1~noauth", "`noauth` is for unix sockets and loopback only"),
     ] {
         let address: Address = format!("{text};net:good.example:1").parse().unwrap();
         let (endpoints, skipped) = address.endpoints();

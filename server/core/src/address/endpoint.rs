@@ -232,7 +232,7 @@ impl fmt::Display for WhySkipped {
             WhySkipped::BadKey => f.write_str("`shs` needs one key, the base64 of 32 bytes"),
             WhySkipped::NoAuthData => f.write_str("`noauth` takes no data"),
             WhySkipped::NoAuthBeyondLoopback => {
-                f.write_str("`noauth` is possible on unix sockets and loopback only")
+                f.write_str("`noauth` is for unix sockets and loopback only")
             }
         }
     }
