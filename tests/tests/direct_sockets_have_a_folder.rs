@@ -10,16 +10,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Peer, Server, Setup, Socket, Status};
+use trunkline_tests::harness::{Peer, Server, Setup, Socket};
 
 /// A user id that is neither root nor the user that runs the tests.
 const NOBODY: u32 = 65_534;
-
-/// How the channel from `asks` to `echo` travels.
-fn route(status: &Status) -> Option<&str> {
-    let channel = status.channels.iter().find(|channel| channel.from.starts_with("asks@"))?;
-    Some(&channel.route)
-}
 
 #[test]
 fn a_folder_that_another_user_made_first_keeps_nobody_from_direct_connections() {
@@ -45,8 +39,15 @@ fn a_folder_that_another_user_made_first_keeps_nobody_from_direct_connections() 
     let mut peer = Peer::link(Socket::unix(&alpha), 1);
     let chan = peer.open("asks");
     assert_eq!(peer.ask(chan, "ask echo a line"), "done: a line");
-    let status = alpha.wait_until("the channel is known", |status| route(status).is_some());
-    assert_eq!(route(&status), Some("unix"), "{:#?}\n{}", status.channels, alpha.log().text());
+    let status = alpha.status();
+    let echo = status.plugin("echo").expect("it runs");
+    let advertises = echo.addresses.iter().any(|address| address.starts_with("unix:"));
+    assert!(advertises, "{:?}\n{}", echo.addresses, alpha.log().text());
+    // A route that does not work is told to the server, which says so.
+    let output = alpha.command("explain", &["asks", "echo"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let unix = told.lines().find(|line| line.contains("unix")).unwrap_or_default();
+    assert!(unix.contains("possible, number 1") && !unix.contains("tried"), "{told}");
     let theirs = std::fs::read_dir(&held).expect("it can be read").count();
     assert_eq!(theirs, 0, "nothing is put into another user's folder");
 }

@@ -50,7 +50,17 @@ fn seen_by_a_peer(server: &Server, key: u8) -> Vec<(String, u64)> {
     let mut peer = Peer::send_hello(Socket::unix(server), MuxRole::Dialler, hello);
     let event = peer.wait_for("hello", |h| matches!(h, PeerEvent::Message(Message::Hello(_))));
     let PeerEvent::Message(Message::Hello(hello)) = event else { return Vec::new() };
-    hello.plugins.iter().map(|known| (known.name.to_string(), known.version)).collect()
+    let mut known = hello.plugins;
+    // What only some keys may see follows when the server knows the key; then comes the answer.
+    peer.open("no-such-plugin");
+    loop {
+        match peer.next_event() {
+            PeerEvent::Message(Message::Plugins(told)) => known.extend(told.plugins),
+            PeerEvent::Answer(..) => break,
+            _ => {}
+        }
+    }
+    known.iter().map(|known| (known.name.to_string(), known.version)).collect()
 }
 
 #[test]
