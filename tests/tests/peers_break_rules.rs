@@ -344,18 +344,21 @@ fn unservable_streams_are_refused_and_the_link_stays() {
     }
     good.echo("echo", b"the same link");
 
-    // A preface of an unknown kind, and a command from a server.
-    let mut peer = scene.greeted(3);
+    // A preface of an unknown kind, and a command from a server. Of one peer, the log shows one
+    // such line a second.
     let unknown = Preface::Other(77).frame();
     let command = Preface::Command { name: "stop".into() }.frame();
-    for (stream, frame, why) in [(2, unknown, "kind 77"), (4, command, "command line only")] {
-        let mark = scene.alpha.log().mark();
+    let mut peers = Vec::new();
+    for (key, frame, why) in [(3, unknown, "kind 77"), (4, command, "command line only")] {
+        let (mark, stream) = (scene.alpha.log().mark(), 2);
+        let mut peer = scene.greeted(key);
         peer.packet(Packet::Create(id(stream)))
             .packet(Packet::Credit { stream: id(stream), amount: 4096 });
         peer.write(stream, &frame);
         scene.alpha.log().wait_for(mark, why);
+        peers.push(peer);
     }
     scene.good.echo("echo", b"all links live");
-    assert!(scene.alpha.status().links.len() == 3, "{:?}", scene.alpha.status().links);
+    assert!(scene.alpha.status().links.len() == 4, "{:?}", scene.alpha.status().links);
     scene.finish();
 }

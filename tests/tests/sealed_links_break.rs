@@ -23,7 +23,7 @@ const LATER: u64 = 2000;
 const LISTED: u8 = 9;
 
 const CUT: &str = "transport-lost: the connection was cut, without goodbye: ";
-const NETWORK: &str = "handshake-failed: the peer is of another network";
+const NETWORK: &str = "handshake-failed: the peer belongs to another network";
 const FORGED: &str = "protocol-violation: a frame's ";
 
 /// Two servers with a proxy between them, where alpha dials beta.

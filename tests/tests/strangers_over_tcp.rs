@@ -159,7 +159,7 @@ fn garbage_gets_no_answer() {
     (minus_one[0], minus_one[31]) = (0xec, 0x7f);
     let noise: Vec<u8> =
         (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let network = "handshake-failed: the peer is of another network, or does not speak secret";
+    let network = "handshake-failed: the peer belongs to another network, or does not speak";
     let low = "handshake-failed: the peer's key is of low order";
     let early = "handshake-failed: the peer closed the connection, before it had proved its key";
     for (what, bytes, why) in [
