@@ -9,4 +9,5 @@ pub mod mesh;
 pub mod netns;
 pub mod processes;
 pub mod sim;
+pub mod skip;
 pub mod tidy;

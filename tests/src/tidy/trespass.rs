@@ -51,6 +51,13 @@ pub fn no_registries(source: &Source) -> Vec<Finding> {
     findings
 }
 
+/// What of this kind stands in a file that was built, if anything does.
+#[must_use]
+pub fn in_bytes(bytes: &[u8]) -> Option<&'static str> {
+    let holds = |word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+    PATHS.into_iter().chain(REGISTRIES).find(|word| holds(word))
+}
+
 /// Whether a path in this line is absolute and begins so; `a/home/b` is relative.
 fn starts_a_path(line: &str, path: &str) -> bool {
     let inside = |before: &str| {
@@ -71,6 +78,14 @@ mod tests {
             let relative = format!("see src{path}me");
             assert_eq!(no_paths_of_a_machine(&Source::new("a.md", &relative)), [], "{path}");
         }
+    }
+
+    #[test]
+    fn what_stands_in_a_built_file_is_found() {
+        for word in PATHS.into_iter().chain(REGISTRIES) {
+            assert_eq!(in_bytes(format!("\0a{word}b\0").as_bytes()), Some(word));
+        }
+        assert_eq!(in_bytes(b"\x7fELF\0/golden/src/lib.rs\0"), None);
     }
 
     #[test]
