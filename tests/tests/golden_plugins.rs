@@ -13,7 +13,7 @@ use trunkline_core::reason::Reason;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Chan, Heard, PATIENCE, Peer, Server, Setup, Socket};
+use trunkline_tests::harness::{Chan, PATIENCE, Peer, PeerEvent, Server, Setup, Socket};
 use trunkline_tests::tidy::{root, trespass};
 
 /// The most that a file may have, in bytes: they stay in the history for ever.
@@ -106,9 +106,10 @@ impl Scene {
     }
 
     fn answer_to(&mut self, chan: Chan) -> Answer {
-        let is_answer = |heard: &Heard| matches!(heard, Heard::Answer(tag, _) if *tag == chan.tag);
+        let is_answer =
+            |event: &PeerEvent| matches!(event, PeerEvent::Answer(tag, _) if *tag == chan.tag);
         match self.peer.wait_for("the answer to a channel", is_answer) {
-            Heard::Answer(_, answer) => answer,
+            PeerEvent::Answer(_, answer) => answer,
             other => panic!("{other:?} is no answer"),
         }
     }
@@ -216,19 +217,19 @@ fn holds_back(scene: &mut Scene) {
     assert!(written <= FIRST_WINDOW, "{written} bytes: what is held is not consumed");
     scene.answers(&format!("consumed {heard}"), "consumed");
     while scene.peer.credit_of(held) == 0 {
-        scene.peer.wait_for("credit", |heard| *heard == Heard::Credit(held.tag));
+        scene.peer.wait_for("credit", |event| *event == PeerEvent::Credit(held.tag));
     }
 }
 
 fn ends_channels(scene: &mut Scene) {
     let aborted = scene.next("abort");
     scene.peer.write(aborted, b"x");
-    let is_end = |heard: &Heard| match heard {
-        Heard::Message(Message::Closing(closing)) => closing.stream == aborted.stream.0,
+    let is_end = |event: &PeerEvent| match event {
+        PeerEvent::Message(Message::Closing(closing)) => closing.stream == aborted.stream.0,
         _ => false,
     };
     match scene.peer.wait_for("the end of the channel", is_end) {
-        Heard::Message(Message::Closing(closing)) => {
+        PeerEvent::Message(Message::Closing(closing)) => {
             assert_eq!(closing.reason, Reason::plugin("enough", "as it was told"));
         }
         other => panic!("{other:?} is no end"),
@@ -237,7 +238,7 @@ fn ends_channels(scene: &mut Scene) {
 
     let stopped = scene.next("stop-read");
     scene.peer.write(stopped, b"x");
-    scene.peer.wait_for("stop-read", |heard| *heard == Heard::StopRead(stopped.tag));
+    scene.peer.wait_for("stop-read", |event| *event == PeerEvent::StopRead(stopped.tag));
 
     let other = scene.peer.open("golden");
     assert_eq!(scene.peer.ask(other, "greet"), "hi");
@@ -245,7 +246,7 @@ fn ends_channels(scene: &mut Scene) {
     scene.logs("the other end reads no more");
     scene.peer.close(other);
     scene.logs("closed by the other end");
-    scene.peer.wait_for("its end", |heard| *heard == Heard::Gone(other.tag));
+    scene.peer.wait_for("its end", |event| *event == PeerEvent::Gone(other.tag));
     scene.logs("ended: in order");
 }
 
@@ -255,7 +256,7 @@ fn fails_alone(scene: &mut Scene) {
     // A process starts it again, so that the log is what tells.
     let line = alpha.log().wait_for(0, "with these words");
     assert!(line.contains("golden"), "API 1.{minor}: {line}");
-    peer.wait_for("the end of the channel", |heard| *heard == Heard::Gone(chan.tag));
+    peer.wait_for("the end of the channel", |event| *event == PeerEvent::Gone(chan.tag));
     peer.echo("echo", b"nobody else is harmed");
 }
 
