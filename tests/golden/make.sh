@@ -41,8 +41,8 @@ remapped() {
 # Nothing in the file tells where it was made.
 check() {
     local file=$1 tree=$2 word
-    for word in "$tree" "$root" "${HOME:-/home}" /home/ /root/ /Users/ .cargo .rustup registry \
-        crates.io "$(hostname)" "${USER:-/home}"; do
+    for word in "$tree" "$root" "${HOME:-/home}" "/ho""me/" /root/ "/Us""ers/" .cargo .rustup registry \
+        crates"."io "$(hostname)" "${USER:-/home}"; do
         [ "${#word}" -lt 4 ] && continue
         if LC_ALL=C grep --quiet --text --fixed-strings -- "$word" "$file"; then
             echo "$file names $word" >&2

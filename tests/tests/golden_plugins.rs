@@ -16,7 +16,7 @@ use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Chan, PATIENCE, Peer, PeerEvent, Server, Setup, Socket};
 use trunkline_tests::tidy::{root, trespass};
 
-/// The most that a file may have, in bytes: they stay in the history for ever.
+/// The most that a file may have, in bytes: they stay in the history forever.
 const SIZE_MAX: u64 = 600 * 1024;
 /// What a channel takes before its reader has given credit, in bytes.
 const FIRST_WINDOW: u64 = 64 * 1024;

@@ -9,7 +9,7 @@ use crate::say;
 
 #[derive(Default)]
 pub(crate) struct Calls {
-    /// Who is told of calls that this plugin made.
+    /// The channels that are told of calls that this plugin made.
     made: BTreeMap<Call, Channel>,
     last: Option<Call>,
     /// Calls that are answered when a timer fires.
@@ -50,7 +50,9 @@ impl Calls {
             ("say", rest) => {
                 host.answer(call, format!("{rest} to {}", caller.name).as_bytes());
             }
-            ("later", _) => drop(self.timers.insert(host.set_timer(Duration::from_millis(1)), call)),
+            ("later", _) => {
+                self.timers.insert(host.set_timer(Duration::from_millis(1)), call);
+            }
             ("never", _) => drop(self.never.insert(call)),
             _ => host.refuse_call(call, Reason::new("not-this", "no such request")),
         }

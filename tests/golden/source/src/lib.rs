@@ -25,7 +25,7 @@ struct Golden {
     settings: Settings,
     /// The line that has not ended yet, of the channel for commands.
     line: Vec<u8>,
-    /// What becomes of the next incoming channel.
+    /// The answer to the next incoming channel.
     next: Next,
     /// The channels that were not opened for commands.
     special: BTreeMap<Channel, Next>,
@@ -316,7 +316,7 @@ fn next(word: &str) -> Option<Next> {
     })
 }
 
-/// Writes a line, for which there is room: whoever sends commands reads the answers.
+/// Writes a line, for which there is room: the sender of commands reads the answers.
 fn say(host: &Host, channel: Channel, line: &str) {
     let _ = host.write(channel, format!("{line}\n").as_bytes());
 }

@@ -50,7 +50,7 @@ impl Opened {
         true
     }
 
-    /// Who is to be told of the end of a channel, and what came back over it.
+    /// The channel that is told of the end of another one, and what came back over that.
     pub(crate) fn over(&mut self, channel: Channel) -> Option<(Channel, String)> {
         let asked = self.0.remove(&channel)?;
         Some((asked.by, String::from_utf8_lossy(&asked.back).into_owned()))

@@ -22,7 +22,7 @@ pub(crate) struct Waits {
     /// Whether the timer that was cancelled fired.
     cancelled_fired: bool,
     watched: Option<(Watch, UnixStream, Channel)>,
-    /// Who is told of a waker.
+    /// The channel that is told of a waker.
     woken: Option<Channel>,
 }
 
