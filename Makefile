@@ -5,6 +5,8 @@ CARGO  ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The server's configuration, for `make run`.
 CONFIG ?= trunkline.toml
+# Where tests note what they skip.
+SKIPS  := $(TARGET)/skips
 # The peers that are measured take a minute to build, so only the benchmarks build them.
 BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(TARGET)/release/bench
 
@@ -23,8 +25,10 @@ run: build ## run a server in the foreground; CONFIG=trunkline.toml is its confi
 demo: build ## show two servers whose plugins find each other and exchange a file
 	$(TARGET)/release/demo
 
-test: ## run every test
-	$(CARGO) test --workspace
+test: ## run every test, and list at the end what was skipped
+	@mkdir -p $(TARGET) && : > $(SKIPS)
+	@status=0; TRUNKLINE_SKIPS=$(abspath $(SKIPS)) $(CARGO) test --workspace || status=$$?; \
+	sort -u $(SKIPS); echo "$$(sort -u $(SKIPS) | wc -l) skipped"; exit $$status
 
 sim: ## simulate servers under faults; SEEDS=10000 runs so many seeds, SEED=7 only that one
 	$(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SEED),SEED=$(SEED)) \

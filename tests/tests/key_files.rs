@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Server, Setup, key_of, run_to_its_end};
+use trunkline_tests::skip;
 
 const GOOD: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 
@@ -49,7 +50,7 @@ fn a_server_refuses_an_invalid_key_file_and_does_not_modify_it() {
     .map(|(what, content, mode, why)| (what, content.to_string(), mode, why))
     .collect::<Vec<_>>();
     match geteuid().is_root() {
-        true => println!("skipped: a file that cannot be read; root can read all of them"),
+        true => skip::aloud("a key file that cannot be read", "root can read all files"),
         false => cases.push(("unreadable", GOOD.to_string(), 0o200, "cannot be read: ")),
     }
     for (what, content, mode, why) in cases {

@@ -17,6 +17,7 @@ use trunkline::loader::{Problem, load};
 use trunkline_plugin::{Answer, Caller, Channel, Key};
 use trunkline_tests::fixtures::{self, Api, plugin};
 use trunkline_tests::folder::Folder;
+use trunkline_tests::skip;
 
 const CALLER: Caller<'static> =
     Caller { name: "test", version: 1, server: Key([1; 32]), local: true };
@@ -120,7 +121,7 @@ fn a_c_library_is_refused_and_none_of_its_code_runs() {
             assert_refused(&library, "it is a shared library but no Trunkline plugin; ");
             assert!(!mark.exists(), "the initialiser of a library that is no plugin ran");
         }
-        _ => eprintln!("skipped: there is no C compiler"),
+        _ => skip::aloud("a C library as a plugin", "cc, a C compiler, is not installed"),
     }
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let libc = maps.lines().filter_map(|line| line.split_whitespace().nth(5));

@@ -10,6 +10,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use trunkline_tests::binaries;
+use trunkline_tests::skip;
 
 /// The packages, in the versions for which the expected results were established.
 const PACKAGES: &str = r#"{"private":true,"dependencies":{
@@ -155,8 +156,7 @@ fn packages() -> Option<PathBuf> {
     match INSTALLED.get_or_init(install) {
         Ok(folder) => Some(folder.clone()),
         Err(why) => {
-            // Not by a macro: this has to be seen when the test passes, too.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: JavaScript interoperation: {why}");
+            skip::aloud("JavaScript interoperation", why);
             None
         }
     }

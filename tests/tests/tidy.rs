@@ -151,3 +151,8 @@ fn tables_of_the_architecture_name_what_exists() {
     let rows = places::rows_in(&architecture, "Index");
     assert!(rows >= 40, "the index should answer 40 questions, and has {rows} rows");
 }
+
+#[test]
+fn skips_are_counted() {
+    everywhere(robustness::skips_are_counted);
+}

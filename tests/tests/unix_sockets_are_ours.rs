@@ -15,6 +15,7 @@ use std::process::Command;
 use trunkline_tests::binaries::{plugin, trunkline};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{PATIENCE, Peer, Server, Setup, Socket};
+use trunkline_tests::skip;
 
 /// A user id that is neither root nor the user that runs the tests.
 const NOBODY: u32 = 65_534;
@@ -46,7 +47,7 @@ fn listen_as_nobody(path: &Path) -> UnixListener {
 #[test]
 fn another_users_socket_is_no_peer_and_no_server() {
     if !geteuid().is_root() {
-        println!("skipped: only root can become another user; run this test as root");
+        skip::aloud("a socket of another user", "only root can become another user");
         return;
     }
     let folder = Folder::new();
@@ -83,7 +84,7 @@ fn a_socket_file_is_accessible_to_its_owner_only() {
 #[test]
 fn another_user_is_refused_even_with_file_permissions() {
     if !geteuid().is_root() {
-        println!("skipped: only root can become another user; run this test as root");
+        skip::aloud("another user at a unix socket", "only root can become another user");
         return;
     }
     let folder = Folder::new();

@@ -13,6 +13,7 @@ pub use lan::Lan;
 pub use machine::Machine;
 pub use router::{Nat, NatLan};
 
+use crate::skip;
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -54,10 +55,7 @@ impl Net {
         match Net::available() {
             Ok(()) => Some(Net::new()),
             Err(why) => {
-                // Not by a macro, because this line has to be visible when the test passes. In one
-                // write, because other tests print as well.
-                let line = format!("SKIPPED: {what}: {why}\n");
-                let _ = std::io::stderr().write_all(line.as_bytes());
+                skip::aloud(what, &why);
                 None
             }
         }

@@ -57,6 +57,22 @@ pub fn no_sleep(source: &Source) -> Vec<Finding> {
     found.map(|(number, _)| source.finding(number, message)).collect()
 }
 
+/// Tests report what they skip in one way, so that `make test` can count it.
+#[must_use]
+pub fn skips_are_counted(source: &Source) -> Vec<Finding> {
+    let reports = ["tests/src/skip.rs", "tests/src/tidy/"];
+    if !source.is_below(&["tests/"]) || source.is_below(&reports) || !source.is_rust() {
+        return Vec::new();
+    }
+    let printed = |line: &str| {
+        let line = line.to_lowercase();
+        line.contains("\"skipped: ") && (line.contains("print") || line.contains("write"))
+    };
+    let found = source.lines().filter(|(_, line)| printed(line));
+    let message = "a skip that is not counted; use trunkline_tests::skip::aloud";
+    found.map(|(number, _)| source.finding(number, message)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +99,15 @@ mod tests {
         }
         let said = Source::new("a.rs", "#[ignore = \"needs root\"]");
         assert_eq!(ignored_tests_give_a_reason(&said), []);
+    }
+
+    #[test]
+    fn a_skip_that_is_not_counted_is_found() {
+        let text = "println!(\"skipped: there is no node\");";
+        assert_eq!(skips_are_counted(&Source::new("tests/tests/a.rs", text)).len(), 1);
+        assert_eq!(skips_are_counted(&Source::new("tests/src/skip.rs", text)), []);
+        let counted = "skip::aloud(\"interoperation\", \"there is no node\");";
+        assert_eq!(skips_are_counted(&Source::new("tests/tests/a.rs", counted)), []);
     }
 
     #[test]

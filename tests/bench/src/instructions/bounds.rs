@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde::Deserialize;
+use trunkline_tests::skip;
 
 use super::INSTRUCTIONS;
 use crate::fact::Fact;
@@ -44,17 +45,18 @@ pub(crate) fn judge(facts: &[Fact]) -> Result<(), String> {
         .filter(|fact| fact.section == INSTRUCTIONS)
         .find_map(|fact| fact.skipped.as_ref())
     {
-        eprintln!("SKIPPED: comparing instructions with {FILE}: {why}");
+        skip::aloud(&comparing(), why);
         return Ok(());
     }
     let here = With::here();
     if here != bounds.counted_with {
         let With { architecture, rustc, libc } = &bounds.counted_with;
-        eprintln!(
-            "SKIPPED: comparing instructions with {FILE}: it was counted with rustc {rustc} and \
-             {libc} on {architecture}, and here are rustc {} and {} on {}",
+        let why = format!(
+            "it was counted with rustc {rustc} and {libc} on {architecture}, and here are rustc \
+             {} and {} on {}",
             here.rustc, here.libc, here.architecture
         );
+        skip::aloud(&comparing(), &why);
         return Ok(());
     }
     let wrong = compare(facts, &bounds.instructions);
@@ -62,6 +64,10 @@ pub(crate) fn judge(facts: &[Fact]) -> Result<(), String> {
         true => Ok(()),
         false => Err(wrong.join("\nbench: ")),
     }
+}
+
+fn comparing() -> String {
+    format!("comparing instructions with {FILE}")
 }
 
 fn bounds() -> Result<Bounds, String> {
