@@ -10,4 +10,5 @@ pub mod netns;
 pub mod processes;
 pub mod sim;
 pub mod skip;
+pub mod tap;
 pub mod tidy;

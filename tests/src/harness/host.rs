@@ -6,7 +6,7 @@
 use super::Server;
 use crate::folder::Folder;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trunkline::key::SecretKey;
 use trunkline_core::key::Key;
 
@@ -17,6 +17,8 @@ pub struct HostSetup {
     server: String,
     lines: String,
     tables: String,
+    /// What runs it, when that is not today's program.
+    program: Option<PathBuf>,
 }
 
 impl HostSetup {
@@ -24,7 +26,14 @@ impl HostSetup {
     #[must_use]
     pub fn new(name: &str, server: &str) -> HostSetup {
         let (name, server) = (name.to_owned(), server.to_owned());
-        HostSetup { name, server, lines: String::new(), tables: String::new() }
+        HostSetup { name, server, lines: String::new(), tables: String::new(), program: None }
+    }
+
+    /// Has another program run it, such as that of an earlier release.
+    #[must_use]
+    pub fn by(mut self, program: &Path) -> HostSetup {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// A host of a server, over its unix socket.
@@ -75,6 +84,10 @@ impl HostSetup {
         self
     }
 
+    pub(super) fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -86,7 +99,7 @@ impl HostSetup {
 
     /// The whole file.
     pub(super) fn text(&self) -> String {
-        let HostSetup { name, server, lines, tables } = self;
+        let HostSetup { name, server, lines, tables, .. } = self;
         let state = self.state();
         let head = format!("[host]\nname = {name:?}\nkey = \"{name}.key\"\nserver = {server:?}");
         let limits = "[limits]\nredial-ms = 50\nredial-max-ms = 500";

@@ -9,7 +9,7 @@ use crate::folder::Folder;
 use crate::netns::Machine;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use trunkline_core::key::Key;
@@ -37,6 +37,8 @@ struct Start {
     /// The address for the command line.
     socket: PathBuf,
     machine: Option<Machine>,
+    /// The program that runs it, when that is not today's.
+    program: Option<PathBuf>,
     variables: Vec<(&'static str, PathBuf)>,
 }
 
@@ -76,6 +78,7 @@ impl Server {
             name: setup.name().to_owned(),
             socket: folder.path().join(setup.state()).join("host.sock"),
             machine: machine.cloned(),
+            program: setup.program().map(Path::to_owned),
             variables: Vec::new(),
         })
     }
@@ -103,6 +106,12 @@ impl Server {
     #[must_use]
     pub fn key(&self) -> Key {
         self.key
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.start.name
     }
 
     /// Its log.
@@ -292,14 +301,16 @@ impl Start {
             name: setup.name().to_owned(),
             socket: folder.path().join(socket),
             machine,
+            program: setup.program().map(Path::to_owned),
             variables: setup.variables(),
         }
     }
 
     fn command(&self) -> Command {
+        let program = self.program.clone().unwrap_or_else(trunkline);
         let mut command = match &self.machine {
-            Some(machine) => machine.command(trunkline()),
-            None => Command::new(trunkline()),
+            Some(machine) => machine.command(program),
+            None => Command::new(program),
         };
         command.args([self.run, "--config"]).arg(&self.file).current_dir(&self.folder);
         command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");

@@ -21,6 +21,8 @@ pub struct Setup {
     nothing_in_common_ms: u64,
     tables: String,
     variables: Vec<(&'static str, PathBuf)>,
+    /// What runs it, when that is not today's program.
+    program: Option<PathBuf>,
 }
 
 impl Setup {
@@ -36,7 +38,15 @@ impl Setup {
             nothing_in_common_ms: 3_600_000,
             tables: String::new(),
             variables: Vec::new(),
+            program: None,
         }
+    }
+
+    /// Has another program run it, such as that of an earlier release.
+    #[must_use]
+    pub fn by(mut self, program: &Path) -> Setup {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// Sets a variable of the server's environment.
@@ -179,6 +189,11 @@ impl Setup {
     /// What its environment says beside ours.
     pub(super) fn variables(&self) -> Vec<(&'static str, PathBuf)> {
         self.variables.clone()
+    }
+
+    /// The program that runs it, when that is not today's.
+    pub(super) fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// The command that runs it.
