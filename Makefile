@@ -11,7 +11,7 @@ SKIPS  := $(TARGET)/skips
 BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test sim bench bench-quick counts check clean
+.PHONY: help build run demo test sim bench bench-quick counts check old-peer clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -48,6 +48,9 @@ check: ## check formatting, lints and documentation; each warning is an error
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 	$(CARGO) clippy --package trunkline-bench --all-targets --features peers -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+old-peer: ## build the programs of earlier releases with which tests link today's; needs git history
+	tests/old-peer/make.sh
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -9,6 +9,7 @@
 #![allow(clippy::expect_used)]
 
 mod edits;
+mod samples;
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsStr;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use edits::Edit;
+pub use samples::compile_samples;
 
 /// The folder of the program that hosts plugins, with the server's own loader.
 const PROBE: &str = "tests/fixtures/probe";
@@ -102,19 +104,25 @@ pub fn host(api: Api) -> PathBuf {
 
 /// The folder with what is built for this API.
 fn built(api: Api) -> PathBuf {
-    let fixtures = target_folder().join("fixtures");
-    fs::create_dir_all(&fixtures).expect("the target folder can be written");
-    let lock = File::create(fixtures.join("lock")).expect("the lock file can be made");
-    lock.lock().expect("the lock can be had");
+    let (fixtures, _lock) = fixtures_folder();
     let sources = sources(api);
     let folder = fixtures.join("built").join(format!("{}-{:016x}", api.folder(), hash(&sources)));
     if !folder.exists() {
         let workspace = fixtures.join(api.folder());
-        write_workspace(api, &workspace, &sources);
+        write_workspace(&workspace, &sources);
         build(api, &workspace, &fixtures.join("target"));
         keep(&fixtures.join("target/debug"), &folder);
     }
     folder
+}
+
+/// The folder for all of them, and a lock that keeps others out until it is dropped.
+fn fixtures_folder() -> (PathBuf, File) {
+    let fixtures = target_folder().join("fixtures");
+    fs::create_dir_all(&fixtures).expect("the target folder can be written");
+    let lock = File::create(fixtures.join("lock")).expect("the lock file can be made");
+    lock.lock().expect("the lock can be had");
+    (fixtures, lock)
 }
 
 /// The folder in which this test program lies.
@@ -134,7 +142,7 @@ type Source = (PathBuf, String);
 
 fn sources(api: Api) -> Vec<Source> {
     let mut sources = vec![
-        (PathBuf::from("Cargo.toml"), manifest(api)),
+        (PathBuf::from("Cargo.toml"), manifest(api.crates())),
         (PathBuf::from("Cargo.lock"), read(&root().join("Cargo.lock"))),
     ];
     collect(Path::new("plugin-api"), Path::new("plugin-api"), &mut sources);
@@ -153,13 +161,13 @@ fn sources(api: Api) -> Vec<Source> {
     sources
 }
 
-/// The project's own manifest, with other members.
-fn manifest(api: Api) -> String {
+/// The project's own manifest, with these crates and the API as its members.
+fn manifest(crates: &[&str]) -> String {
     let ours = read(&root().join("Cargo.toml"));
     let (head, rest) = ours.split_once("members = [").expect("the manifest lists members");
     let (_, tail) = rest.split_once(']').expect("the list of members ends");
     let name = |folder: &&str| folder.rsplit('/').next().map(|name| format!("{name:?}, "));
-    let members: String = api.crates().iter().filter_map(name).collect();
+    let members: String = crates.iter().filter_map(name).collect();
     format!("{head}members = [{members}\"plugin-api\"]{tail}")
 }
 
@@ -193,7 +201,7 @@ fn hash(sources: &[Source]) -> u64 {
 }
 
 /// Rewrites all files, so that cargo sees them as changed.
-fn write_workspace(api: Api, workspace: &Path, sources: &[Source]) {
+fn write_workspace(workspace: &Path, sources: &[Source]) {
     if workspace.exists() {
         fs::remove_dir_all(workspace).expect("an old workspace can be removed");
     }
@@ -202,7 +210,7 @@ fn write_workspace(api: Api, workspace: &Path, sources: &[Source]) {
         let folder = path.parent().expect("each file lies in the workspace");
         fs::create_dir_all(folder).expect("the workspace can be written");
         let written = fs::write(&path, text);
-        written.unwrap_or_else(|error| panic!("{:?}: {} is written: {error}", api, path.display()));
+        written.unwrap_or_else(|error| panic!("{} is written: {error}", path.display()));
     }
 }
 

@@ -7,6 +7,7 @@ pub mod folder;
 pub mod harness;
 pub mod mesh;
 pub mod netns;
+pub mod old_peer;
 pub mod processes;
 pub mod sim;
 pub mod skip;
