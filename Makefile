@@ -11,7 +11,7 @@ SKIPS  := $(TARGET)/skips
 BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(TARGET)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test sim bench bench-quick counts check old-peer clean
+.PHONY: help build run demo test sim bench bench-quick counts check old-peer long clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -51,6 +51,9 @@ check: ## check formatting, lints and documentation; each warning is an error
 
 old-peer: ## build the programs of earlier releases with which tests link today's; needs git history
 	tests/old-peer/make.sh
+
+long: ## run what is too long for every change: many seeds, floods, fuzzing
+	.ci/long
 
 clean: ## remove everything that was built
 	$(CARGO) clean
