@@ -361,5 +361,7 @@ fn push_event(event: Event<'_>, events: &mut VecDeque<PeerEvent>) {
         Event::Close { tag } => events.push_back(PeerEvent::Close(tag)),
         Event::StopRead { tag } => events.push_back(PeerEvent::StopRead(tag)),
         Event::Gone { tag } => events.push_back(PeerEvent::Gone(tag)),
+        // A server writes its first frames in one piece.
+        Event::FirstFrameLost { tag, .. } => events.push_back(PeerEvent::Gone(tag)),
     }
 }

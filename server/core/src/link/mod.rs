@@ -16,7 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use core::time::Duration;
-use first_frame::AwaitingFirstFrame;
+use first_frame::{AwaitingFirstFrame, Progress};
 use heartbeat::{Beat, Heartbeat};
 
 const CONTROL: StreamId = StreamId::CONTROL;
@@ -61,6 +61,14 @@ pub enum Event<'a> {
         used: u64,
         /// The bytes behind it.
         rest: &'a [u8],
+    },
+    /// The first frame of a stream is not awaited any longer, because too many first frames of the
+    /// link are incomplete.
+    FirstFrameLost {
+        /// The stream.
+        stream: StreamId,
+        /// Its tag, [`NO_TAG`] if the peer opened it.
+        tag: u32,
     },
     /// Bytes of a stream.
     Write {
@@ -136,7 +144,7 @@ impl Link {
             control_written: 0,
             aborting: None,
             to_abort: VecDeque::new(),
-            awaiting_first_frame: AwaitingFirstFrame::default(),
+            awaiting_first_frame: AwaitingFirstFrame::new(role, limits),
             heartbeat: Heartbeat::new(now, limits.heartbeat, limits.dead_after),
             streams_left: GLOBAL_CREDIT,
             streams_owed: 0,
@@ -175,7 +183,7 @@ impl Link {
             bymux::Event::Write { stream, tag, bytes }
                 if self.awaiting_first_frame.holds(stream) =>
             {
-                return self.first_frame(stream, tag, bytes);
+                return self.first_frame(now, stream, tag, bytes);
             }
             bymux::Event::Write { tag, .. } if tag == NO_TAG => None,
             bymux::Event::Write { tag, bytes, .. } => Some(Event::Write { tag, bytes }),
@@ -234,13 +242,19 @@ impl Link {
 
     fn first_frame<'a>(
         &mut self,
+        now: Duration,
         stream: StreamId,
         tag: u32,
         bytes: &'a [u8],
     ) -> Result<Option<Event<'a>>, Fault> {
         let mut rest = bytes;
-        let Some((frame, used)) = self.awaiting_first_frame.read(stream, &mut rest)? else {
-            return Ok(None);
+        let (frame, used) = match self.awaiting_first_frame.read(now, stream, &mut rest)? {
+            Progress::Complete(frame, used) => (frame, used),
+            Progress::Incomplete => return Ok(None),
+            Progress::TooMany => {
+                self.awaiting_first_frame.give_up(stream);
+                return Ok(Some(Event::FirstFrameLost { stream, tag }));
+            }
         };
         Ok(Some(match tag {
             NO_TAG => {
@@ -249,6 +263,19 @@ impl Link {
             }
             _ => Event::Answer { tag, answer: Answer::decode(frame.as_slice())?, used, rest },
         }))
+    }
+
+    /// Whether a first frame is incomplete. Its deadline may be the next one of the link.
+    pub fn has_incomplete_first_frame(&self) -> bool {
+        self.awaiting_first_frame.deadline().is_some()
+    }
+
+    /// Stops waiting for a first frame whose deadline has passed. Returns its stream and the
+    /// stream's tag.
+    pub fn next_overdue(&mut self, now: Duration) -> Option<(StreamId, u32)> {
+        let stream = self.awaiting_first_frame.next_overdue(now)?;
+        self.awaiting_first_frame.give_up(stream);
+        Some((stream, self.mux.tag(stream).unwrap_or(NO_TAG)))
     }
 
     fn opened(&mut self, stream: StreamId) {
@@ -275,7 +302,7 @@ impl Link {
 
     /// Closes a stream whose preface has not arrived.
     pub fn ignore(&mut self, stream: StreamId) {
-        self.awaiting_first_frame.remove(stream);
+        self.awaiting_first_frame.give_up(stream);
         self.mux.close(stream);
         self.mux.stop_read(stream);
     }
@@ -388,6 +415,12 @@ impl Link {
         self.mux.streams()
     }
 
+    /// Streams that are open for some purpose: a stream of the peer is not counted before its
+    /// preface is complete, so that a peer cannot keep a link by opening streams for nothing.
+    pub fn streams_in_use(&self) -> usize {
+        self.streams().saturating_sub(self.awaiting_first_frame.without_preface())
+    }
+
     /// The last measured round-trip time.
     pub fn rtt(&self) -> Option<Duration> {
         self.heartbeat.rtt()
@@ -423,9 +456,10 @@ impl Link {
         }
     }
 
-    /// When [`tick`](Link::tick) has to be called next.
+    /// When [`tick`](Link::tick) or [`next_overdue`](Link::next_overdue) has to be called next.
     pub fn deadline(&self) -> Duration {
-        self.heartbeat.deadline()
+        let heartbeat = self.heartbeat.deadline();
+        self.awaiting_first_frame.deadline().map_or(heartbeat, |late| late.min(heartbeat))
     }
 }
 

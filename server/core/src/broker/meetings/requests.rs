@@ -11,6 +11,7 @@ use crate::ends::{ChannelInfo, End, Owner, Phase};
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Limit, WINDOW};
+use crate::link::NO_TAG;
 use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
@@ -56,6 +57,32 @@ impl Broker {
                 self.close_stream(end);
                 self.stop_stream(end);
             }
+        }
+    }
+
+    /// The first frame of a stream is not awaited any longer: the channel is refused.
+    pub(crate) fn first_frame_lost(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        tag: u32,
+        limit: Limit,
+    ) {
+        self.counters.count(limit);
+        let reason = match limit {
+            Limit::Handshake => Reason::server(
+                Code::HandshakeTimeout,
+                "the first frame of the stream took too long",
+            ),
+            _ => {
+                let text = "too many first frames of this link are incomplete";
+                Reason::server(Code::LimitReached, text)
+            }
+        };
+        if tag != NO_TAG {
+            self.at(tag, |broker, end| broker.stream_answers(end, Answer::Refuse(reason), 0, &[]));
+        } else if let Some(link) = self.link_of(id) {
+            link.abort(stream, reason);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::bymux::{MuxRole, StreamId};
 use crate::control::{Message, Preface, Presented, Role};
 use crate::ids::EndId;
 use crate::key::Key;
+use crate::limits::Limit;
 use crate::link::{Event, Link};
 use crate::log_limiter::{LogKind, LogLimiter, Suppressed};
 use crate::name::Name;
@@ -177,6 +178,12 @@ impl Conn {
         matches!(self.how, Opened::DirectDial(_) | Opened::Direct)
     }
 
+    /// Whether the deadline of an incomplete first frame may be the next one. While the connection
+    /// is half-open, only the deadline of its handshake counts.
+    fn awaits_first_frame(&self) -> bool {
+        self.link.has_incomplete_first_frame() && !self.phase.is_young()
+    }
+
     /// Name or address, for logs.
     pub(crate) fn label(&self) -> String {
         match &self.hello {
@@ -290,6 +297,8 @@ impl Broker {
             // With a pong, a ping is due before the peer would have been dead.
             self.timers.set(TimerKey::Link(id), conn.link.deadline());
             over = !conn.link.round().is_measured();
+        } else if matches!(event, Ok(None)) && conn.awaits_first_frame() {
+            self.timers.set(TimerKey::Link(id), conn.link.deadline());
         }
         if matches!(conn.wire, Wire::Plain) {
             conn.bytes_in += (before - input.len()) as u64;
@@ -340,6 +349,9 @@ impl Broker {
             }
             Event::Answer { tag, answer, used, rest } => {
                 self.at(tag, |broker, end| broker.stream_answers(end, answer, used, rest));
+            }
+            Event::FirstFrameLost { stream, tag } => {
+                self.first_frame_lost(id, stream, tag, Limit::LinkWindow);
             }
             Event::Credit { tag } => self.at(tag, Broker::flush_stream),
             Event::Close { tag } => self.at(tag, Broker::stream_closes),

@@ -3,6 +3,7 @@
 
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::{Broker, ConnId, Effect, LinkChange, Opened, TimerKey};
+use crate::bymux::StreamId;
 use crate::control::{Goodbye, Message, Role};
 use crate::limits::Limit;
 use crate::link::Fault;
@@ -16,7 +17,7 @@ impl Broker {
             self.goodbye(id, Reason::server(Code::DuplicateLink, text));
         } else if conn.link.streams() == 0 && conn.is_direct() {
             self.goodbye(id, Reason::server(Code::ChannelOver, "the channel is over"));
-        } else if conn.link.streams() == 0 {
+        } else if conn.link.streams_in_use() == 0 {
             self.rest_if_useless(id);
         }
     }
@@ -42,11 +43,20 @@ impl Broker {
             self.goodbye(id, Reason::server(code, text));
             return;
         }
+        while let Some((stream, tag)) = self.overdue_first_frame(id) {
+            self.first_frame_lost(id, stream, tag, Limit::Handshake);
+        }
+        let Some(conn) = self.conns.get_mut(&id) else { return };
         match conn.link.tick(now) {
             Ok(()) => self.arm(id),
             Err(fault) => self.end_by_fault(id, &fault),
         }
         self.touch(id);
+    }
+
+    fn overdue_first_frame(&mut self, id: ConnId) -> Option<(StreamId, u32)> {
+        let now = self.now;
+        self.conns.get_mut(&id).and_then(|conn| conn.link.next_overdue(now))
     }
 
     /// Says goodbye and ends the link. Who has not proved its key is told nothing.

@@ -58,7 +58,7 @@ impl Broker {
         let up = self.conns.get(&id).filter(|conn| conn.phase == ConnPhase::Up);
         self.serving(id).is_some()
             && up.is_some_and(|conn| {
-                !conn.wanted.ours && !conn.wanted.theirs && conn.link.streams() == 0
+                !conn.wanted.ours && !conn.wanted.theirs && conn.link.streams_in_use() == 0
             })
     }
 
