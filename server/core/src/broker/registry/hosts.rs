@@ -5,9 +5,8 @@ use crate::broker::registry::plugins::{Direct, PARTNERS_MAX, Runs};
 use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
 use crate::control::{
     Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Server,
-    Unlinked,
+    Unlinked, Withdrawn,
 };
-
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::log_limiter::LogKind;
@@ -16,6 +15,9 @@ use crate::reason::{Code, Reason};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+
+/// Names in one message, of at most 66 bytes each: a message has 64 KiB.
+const WITHDRAWN_MAX: usize = 512;
 
 /// Servers in one message, of at most some 100 bytes each: a message has 64 KiB.
 const LINKED_MAX: usize = 256;
@@ -27,7 +29,10 @@ impl Broker {
         // Our hello may have told it of plugins that leave with its older link.
         self.registry.partners.hosts.insert(id);
         self.end_older_link(id, key);
-        self.registry.announcements.listen_to_all(id);
+        let left = self.registry.announcements.listen_to_all(id);
+        for names in left.chunks(WITHDRAWN_MAX) {
+            self.send(id, &Message::Withdrawn(Withdrawn { names: names.to_vec(), server: None }));
+        }
         let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
         self.host_registers(id, plugins);

@@ -93,12 +93,16 @@ impl Announcements {
         self.due = true;
     }
 
-    /// A host is told of all plugins, and then that these are all.
-    pub(crate) fn listen_to_all(&mut self, id: ConnId) {
+    /// A host is told of all plugins, and then that these are all. Returns the plugins here that
+    /// have left since our hello told it of them: nothing else remembers that it knows them.
+    pub(crate) fn listen_to_all(&mut self, id: ConnId) -> Vec<Name> {
+        let news = core::iter::from_fn(|| self.own.next(id));
+        let left = news.filter(|(_, news)| *news == News::Gone).map(|(name, _)| name).collect();
         self.ignore(id);
         self.all.listen_anew(id);
         self.greeted_at.insert(id, self.all.last());
         self.due = true;
+        left
     }
 
     /// Whether a host has been told all that there was when it linked.
