@@ -54,6 +54,9 @@ pub enum Effect {
     },
 }
 
+/// Effects for which room is kept, about half a megabyte: more than an ordinary turn has.
+const ROOM: usize = 4096;
+
 /// What waits to be done, in this order.
 #[derive(Debug, Default)]
 pub(super) struct Effects(VecDeque<Queued>);
@@ -84,6 +87,13 @@ impl Effects {
 
     pub(super) fn pop_front(&mut self) -> Option<Queued> {
         self.0.pop_front()
+    }
+
+    /// Gives back the room that only an extraordinary turn needed.
+    pub(super) fn release_room(&mut self) {
+        if self.0.is_empty() && self.0.capacity() > 2 * ROOM {
+            self.0.shrink_to(ROOM);
+        }
     }
 
     pub(super) fn len(&self) -> usize {

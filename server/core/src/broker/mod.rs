@@ -183,6 +183,7 @@ impl Broker {
 
     pub(crate) fn do_tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
+        self.effects.release_room();
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
