@@ -8,7 +8,7 @@ const SEEDS: u64 = 256;
 
 /// Events that must have occurred at least once over the seeds; otherwise the simulation does not
 /// test them.
-const MUST_BE_SEEN: [&str; 96] = [
+const MUST_BE_SEEN: [&str; 98] = [
     "a channel cut",
     "a channel from a stranger",
     "a clock jump",
@@ -105,6 +105,8 @@ const MUST_BE_SEEN: [&str; 96] = [
     "a cancelled call told",
     "a panic within a call",
     "too many calls",
+    "a crowd of plugins",
+    "a host that linked beside a crowd of plugins",
 ];
 
 fn number(variable: &str) -> Option<u64> {

@@ -224,6 +224,23 @@ impl World {
         self.nodes[node].backlog.push(number);
     }
 
+    /// Servers that are not of this run link to one that has hosts, if there is one, and announce
+    /// more plugins than any queue holds.
+    pub(super) fn crowd(&mut self) {
+        let hosts = self.nodes.iter().filter(|node| node.is_host());
+        let home = hosts.map(|host| self.shared.cast[host.number].home).next().unwrap_or(0);
+        self.shared.trace.saw("a crowd of plugins");
+        self.shared.visited = true;
+        for key in 0..stranger::CROWD {
+            let number = self.new_pipe(false);
+            let pipe = &mut self.pipes[number];
+            pipe.tainted = true;
+            pipe.ways[0].inject(&stranger::crowd(key));
+            pipe.ways[1].swallows = true;
+            self.nodes[home].backlog.push(number);
+        }
+    }
+
     /// The end of the faults: silent pipes break, so that the links heal.
     pub(super) fn calm(&mut self) {
         self.shared.calm = true;

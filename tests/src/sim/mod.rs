@@ -12,6 +12,7 @@ pub mod channel;
 mod chaos;
 mod checks;
 pub mod direct;
+pub mod hostile;
 mod hosts;
 pub mod ledger;
 mod links;

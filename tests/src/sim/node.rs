@@ -27,6 +27,13 @@ const HANG_UP: Duration = Duration::from_secs(5);
 /// How long a host that stops may take until it is gone.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
+/// Effects of one kind that wait at a time when a crowd of plugins comes: an audit before each of
+/// them would take long, and see the same.
+const MANY_EFFECTS: usize = 256;
+
+/// Plugins of a directory that no queue holds.
+const LARGE_DIRECTORY: usize = 2000;
+
 /// What a server wants done with a host.
 #[derive(Clone, Copy, Debug)]
 pub enum Order {
@@ -365,9 +372,11 @@ impl Node {
         shared: &mut Shared,
         pipes: &mut Vec<Pipe>,
     ) -> Result<(), String> {
-        for _ in 0..self.broker.effects_waiting() {
+        for waiting in (0..self.broker.effects_waiting()).rev() {
             let at = &shared.cast[self.number].name;
-            self.broker.audit().map_err(|what| format!("{at}: {what}"))?;
+            if waiting < MANY_EFFECTS || waiting % MANY_EFFECTS == 0 {
+                self.broker.audit().map_err(|what| format!("{at}: {what}"))?;
+            }
             self.note_links(shared);
             match self.broker.next_effect() {
                 Some(Effect::Tell(plugin, told)) => self.tell(plugin, told, shared)?,
@@ -454,6 +463,9 @@ impl Node {
 
     /// The server of this host is found: its plugins start.
     fn home_found(&mut self, shared: &mut Shared) {
+        if self.broker.directory().count() > LARGE_DIRECTORY {
+            shared.trace.saw("a host that linked beside a crowd of plugins");
+        }
         for character in std::mem::take(&mut self.waiting) {
             self.start(shared, character);
         }

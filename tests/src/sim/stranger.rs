@@ -6,7 +6,8 @@ use super::random::Random;
 use std::time::Duration;
 use trunkline_core::bymux::MuxRole;
 use trunkline_core::control::{
-    Announced, Hello, Message, Origin, PROTOCOL, Preface, Presented, Request, Role, Ticket,
+    Announced, Hello, Message, Origin, PROTOCOL, Plugins, Preface, Presented, Request, Role,
+    Ticket, Wanted,
 };
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
@@ -98,5 +99,36 @@ fn conversation(random: &mut Random) -> Vec<u8> {
             _ => {}
         }
     }
+    link.outbox().slices().concat()
+}
+
+/// Servers of one crowd.
+pub(super) const CROWD: u8 = 2;
+
+/// Plugins of each of them. They fit into the control credit of a link, where their names are as
+/// long as they may be; what a host is told of them does not, as the server is named too.
+const CROWD_PLUGINS: usize = 1300;
+
+/// What a server of a crowd says: hello, and all its plugins.
+pub(super) fn crowd(key: u8) -> Vec<u8> {
+    let mut link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
+    let named = |n: usize| format!("crowd-{key}-{n:0>56}").parse().expect("a name of the script");
+    let plugins = |numbers: std::ops::Range<usize>| -> Vec<Announced> {
+        numbers.map(|n| Announced::new(named(n), 1)).collect()
+    };
+    let hello = Hello {
+        protocol: PROTOCOL,
+        role: Role::Server,
+        key: Key([210 + key; 32]),
+        name: format!("crowd-{key}"),
+        machine: Key([0; 32]),
+        plugins: plugins(0..CROWD_PLUGINS / 2),
+        software: None,
+        seen: None,
+    };
+    link.send(&Message::Hello(hello)).expect("the first message fits");
+    let plugins = plugins(CROWD_PLUGINS / 2..CROWD_PLUGINS);
+    link.send(&Message::Plugins(Plugins { plugins })).expect("the second message fits");
+    link.send(&Message::Wanted(Wanted { wanted: true })).expect("the third message fits");
     link.outbox().slices().concat()
 }

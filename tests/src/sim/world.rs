@@ -26,10 +26,14 @@ const TURNS: u64 = 2_000_000;
 /// What channels of one server or host have for a window at first, in bytes.
 pub(super) const WINDOWS: [u64; 3] = [64 * 1024, 64 * 1024, 256 * 1024];
 
-/// What a server or a host holds at the most.
-pub(super) fn limits(window: u64) -> Limits {
+/// The smallest outbox that can be configured, in bytes: with what a host may be told without
+/// reading, it holds fewer plugins than a crowd announces.
+const SMALL_OUTBOX: usize = 64 * 1024;
+
+/// What a server or a host holds at most.
+pub(super) fn limits(window: u64, outbox: usize) -> Limits {
     let (calls, call_size) = (super::calls::CALLS, super::calls::LONGEST);
-    Limits { window, window_max: 1 << 20, calls, call_size, ..Limits::default() }
+    Limits { window, window_max: 1 << 20, calls, call_size, outbox, ..Limits::default() }
 }
 
 /// Something that is planned.
@@ -114,6 +118,8 @@ impl World {
         let windows: Vec<u64> = (0..count).map(|_| random.pick(&WINDOWS)).collect();
         let machines: Vec<u64> = (0..count).map(|_| direct::draw_machine(&mut random)).collect();
         let anyone = random.chance(300);
+        let crowded = random.chance(40);
+        let outbox = if crowded { SMALL_OUTBOX } else { Limits::default().outbox };
         let settings = |number: usize| Settings {
             identity: identity(number),
             network: NETWORK,
@@ -123,7 +129,7 @@ impl World {
             machine: direct::machine(machines[number]),
             software: "simulation".to_string(),
             secret: [number as u8 + 1; 32],
-            limits: limits(windows[number]),
+            limits: limits(windows[number], outbox),
             seed: seed ^ number as u64 ^ 0x5555,
         };
         let node = |number| Node::new(number, Nature::Server, settings(number));
@@ -166,14 +172,21 @@ impl World {
             mutual: BTreeSet::new(),
             punches: Vec::new(),
         };
-        world.choose_links();
-        world.add_hosts();
-        if !anyone {
-            world.add_unlisted();
-        }
-        world.draw_networks();
-        world.populate();
+        world.furnish(anyone, crowded);
         world
+    }
+
+    fn furnish(&mut self, anyone: bool, crowded: bool) {
+        self.choose_links();
+        self.add_hosts();
+        if !anyone {
+            self.add_unlisted();
+        }
+        self.draw_networks();
+        self.populate();
+        if crowded {
+            self.crowd();
+        }
     }
 
     fn choose_links(&mut self) {

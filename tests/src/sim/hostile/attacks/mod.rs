@@ -1,0 +1,96 @@
+//! The attacks: what each of them sends, over and over.
+
+mod channels;
+mod directory;
+mod hosts;
+mod links;
+
+use super::rogue::{Rogue, RogueEvent};
+use super::socket::CAPACITY;
+use crate::sim::random::Random;
+use std::fmt;
+use trunkline_core::broker::Grants;
+use trunkline_core::control::Role;
+
+/// What an attacker does on one connection.
+pub trait Attack {
+    /// A connection is open: hello, and what follows at once.
+    fn begin(&mut self, rogue: &mut Rogue) {
+        rogue.send_hello(Vec::new());
+    }
+
+    /// There is room to send more. It is called again until nothing more is sent.
+    fn send_more(&mut self, rogue: &mut Rogue);
+
+    /// Something arrived from the victim.
+    fn receive(&mut self, _rogue: &mut Rogue, _event: RogueEvent) {}
+}
+
+/// One attack of the list.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// Connections from which it comes, each with a key of its own.
+    pub peers: usize,
+    /// The role in its hello.
+    pub role: Role,
+    /// What the victim lets its connections be.
+    pub grants: Grants,
+    /// Bytes that are sent on each of them in one turn, at most. It is less than what fits if a
+    /// flood would hide the effect.
+    pub pace: usize,
+    /// Turns of the victim that it lasts.
+    pub turns: u64,
+    /// What is done on one connection.
+    pub make: fn(&mut Random) -> Box<dyn Attack>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// An attack of a server on one connection.
+const fn of_server(name: &'static str, make: fn(&mut Random) -> Box<dyn Attack>) -> Plan {
+    let (role, grants) = (Role::Server, Grants::Everything);
+    Plan { name, peers: 1, role, grants, pace: CAPACITY, turns: TURNS, make }
+}
+
+/// An attack of a host on one connection.
+const fn of_host(name: &'static str, make: fn(&mut Random) -> Box<dyn Attack>) -> Plan {
+    Plan { role: Role::Host, ..of_server(name, make) }
+}
+
+/// Turns that an attack lasts: enough for 8 MB, as the victim reads 128 KiB in a turn.
+const TURNS: u64 = 64;
+
+/// Bytes in a turn of an attack whose messages are small.
+const SLOWLY: usize = 4096;
+
+/// Plugins that one peer may announce.
+pub(super) const ANNOUNCED: usize = 4096;
+
+/// All attacks.
+pub const ALL: &[Plan] = &[
+    directory::FLIPPING_VERSIONS,
+    directory::EMPTY_WITHDRAWALS,
+    directory::EMPTY_WITHDRAWALS_BESIDE_INVITES,
+    directory::LARGE_DIRECTORIES,
+    directory::ALTERNATING_NAMES,
+    channels::UNKNOWN_NAMES,
+    channels::MADE_UP_TICKETS,
+    channels::HONEST_REQUESTS,
+    channels::HALF_PREFACES,
+    channels::ABORTED_CHANNELS,
+    channels::ABORTED_RELAYS,
+    links::INVITATIONS_TO_OFFERS,
+    links::ONE_BYTE_CREDITS,
+    links::NEVER_READING,
+    hosts::REGISTERS_AND_WITHDRAWS,
+    hosts::REGISTERS_WITHOUT_RIGHTS,
+    hosts::GONE_WHILE_GREETED,
+    hosts::CUT_WHILE_REGISTERING,
+    hosts::ABORTED_BY_A_HOST,
+];

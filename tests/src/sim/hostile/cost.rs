@@ -1,0 +1,145 @@
+//! What attackers cost their victim, and what they may cost.
+
+use std::time::Duration;
+
+/// What the program has counted so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Bytes that are allocated now.
+    pub live: i64,
+    /// Allocations and reallocations.
+    pub allocations: i64,
+    /// CPU time of this thread.
+    pub cpu: Duration,
+}
+
+/// Reads what has been counted.
+pub type Meter = fn() -> Reading;
+
+/// What one turn of the victim's loop took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    /// Bytes that were read from attackers.
+    pub(super) received: i64,
+    pub(super) allocations: i64,
+    pub(super) cpu: Duration,
+    /// Effects that were performed.
+    pub(super) effects: i64,
+    /// Bytes that were written to innocent peers.
+    pub(super) sent: i64,
+}
+
+/// What attackers have cost.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// Turns of the victim's loop.
+    pub turns: u64,
+    /// Bytes of attackers that the victim read.
+    pub received: i64,
+    /// Turns until a message arrived, at worst.
+    pub latency: u64,
+    /// Turns until a channel was open, at worst.
+    pub opening: u64,
+    /// Turns until a host that linked during the attack had its plugin in the directory.
+    pub joining: Option<u64>,
+    /// Bytes that the victim kept for each connection of attackers, at most.
+    pub kept: i64,
+    /// Bytes that the victim kept when the attackers were gone: tables that were larger before.
+    pub spare: i64,
+    /// Bytes that it kept beyond these when the attackers had been there once more.
+    pub left: i64,
+    /// Allocations so far for each byte of attackers so far, at worst.
+    pub allocations: f64,
+    /// Effects so far for each byte of attackers so far, at worst.
+    pub effects: f64,
+    /// Bytes that were written to innocent peers in one turn, at most.
+    pub sent: i64,
+    /// The longest turn of the victim's loop, in CPU time.
+    pub longest: Duration,
+    /// Sums of all turns.
+    total: Turn,
+}
+
+impl Cost {
+    /// Adds a turn. Bytes that arrived earlier pay for later work, as when a peer leaves.
+    pub(super) fn add(&mut self, turn: Turn) {
+        /// Bytes that pay for the messages of innocent peers in a turn.
+        const INNOCENT: i64 = 4096;
+        let total = &mut self.total;
+        total.received += turn.received + INNOCENT;
+        total.allocations += turn.allocations;
+        total.effects += turn.effects;
+        let received = total.received as f64;
+        self.turns += 1;
+        self.received += turn.received;
+        self.allocations = self.allocations.max(total.allocations as f64 / received);
+        self.effects = self.effects.max(total.effects as f64 / received);
+        self.sent = self.sent.max(turn.sent);
+        self.longest = self.longest.max(turn.cpu);
+    }
+
+    /// Compares what is known before the end with what is allowed.
+    ///
+    /// # Errors
+    /// Each bound that does not hold.
+    pub(super) fn check(&self, bounds: &Bounds) -> Result<(), String> {
+        let (longest, most) = (self.longest.as_secs_f64(), bounds.longest.as_secs_f64());
+        self.judge(&[
+            ("turns until a message arrived", self.latency as f64, bounds.latency as f64),
+            ("turns until a channel was open", self.opening as f64, bounds.opening as f64),
+            ("bytes kept for each attacker", self.kept as f64, bounds.kept as f64),
+            ("allocations for each byte", self.allocations, bounds.allocations),
+            ("effects for each byte", self.effects, bounds.effects),
+            ("bytes written to others in one turn", self.sent as f64, bounds.sent as f64),
+            ("seconds of the longest turn", longest, most),
+        ])
+    }
+
+    /// Compares what is known at the end with what is allowed.
+    ///
+    /// # Errors
+    /// Each bound that does not hold.
+    pub(super) fn check_end(&self, bounds: &Bounds) -> Result<(), String> {
+        let joining = self.joining.map_or(f64::INFINITY, |turns| turns as f64);
+        self.judge(&[
+            ("turns until a late host had linked", joining, bounds.joining as f64),
+            ("bytes of tables at the end", self.spare as f64, bounds.spare as f64),
+            ("bytes left of a second attack", self.left as f64, bounds.left as f64),
+        ])
+    }
+
+    fn judge(&self, all: &[(&str, f64, f64)]) -> Result<(), String> {
+        let broken = all.iter().filter(|(_, is, most)| is > most);
+        let lines: Vec<String> =
+            broken.map(|(what, is, most)| format!("{what}: {is:.2}, at most {most}")).collect();
+        match lines.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{}\n{self:?}", lines.join("\n"))),
+        }
+    }
+}
+
+/// What attackers may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Turns until a message arrives.
+    pub latency: u64,
+    /// Turns until a channel is open: two messages in a row, there and back.
+    pub opening: u64,
+    /// Turns until a late host is in the directory.
+    pub joining: u64,
+    /// Bytes kept for each connection.
+    pub kept: i64,
+    /// Bytes of tables that were larger before.
+    pub spare: i64,
+    /// Bytes left of a second attack.
+    pub left: i64,
+    /// Allocations for each byte.
+    pub allocations: f64,
+    /// Effects for each byte.
+    pub effects: f64,
+    /// Bytes that innocent peers are sent in one turn.
+    pub sent: i64,
+    /// The longest turn, in CPU time.
+    pub longest: Duration,
+}

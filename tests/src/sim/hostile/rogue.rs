@@ -1,0 +1,296 @@
+//! One connection of an attacker: valid packets and control messages, as fast as the victim reads.
+
+use super::attacks::Attack;
+use super::socket::{CAPACITY, Pair};
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use trunkline_core::bymux::{Connection, Event, MuxRole, StreamId};
+use trunkline_core::control::{
+    Announced, Closing, FrameReader, Hello, MESSAGE_MAX, Message, Origin, PROTOCOL, Plugins,
+    Preface, Request, Role,
+};
+use trunkline_core::key::Key;
+use trunkline_core::link::PROFILE;
+use trunkline_core::name::Name;
+use trunkline_core::reason::Reason;
+
+/// The machine of the victim and its hosts.
+pub(super) const HERE: Key = Key([1; 32]);
+
+/// Another machine: where two plugins are decides whether they are connected directly.
+pub(super) const ELSEWHERE: Key = Key([2; 32]);
+
+/// What an attacker reads of what the victim sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// It reads all, and gives credit for it.
+    All,
+    /// It reads all, and gives no credit: only the attack grants some.
+    WithoutCredit,
+    /// It reads nothing.
+    Nothing,
+}
+
+/// What an attacker receives.
+#[derive(Debug)]
+pub enum RogueEvent {
+    /// A control message.
+    Message(Message),
+    /// The victim opened a stream.
+    Opened(StreamId),
+    /// A stream is over.
+    Gone(StreamId),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Rogue {
+    mux: Connection,
+    control: FrameReader,
+    /// What it reads.
+    pub reads: Reads,
+    /// Control bytes that wait for credit.
+    waiting: VecDeque<u8>,
+    /// The pair of sockets, of which it has side 0.
+    pub(super) pair: usize,
+    /// The connection is closed, by the victim or by the end of the attack.
+    pub closed: bool,
+    /// It closes the connection when its output is flushed, and connects again.
+    pub closes: bool,
+    key: Key,
+    role: Role,
+}
+
+impl Rogue {
+    /// A connection on which nothing has been sent.
+    pub(super) fn new(pair: usize, key: Key, role: Role) -> Rogue {
+        Rogue {
+            mux: Connection::new(MuxRole::Dialler, PROFILE, 0),
+            control: FrameReader::new(MESSAGE_MAX),
+            reads: Reads::All,
+            waiting: VecDeque::new(),
+            pair,
+            closed: false,
+            closes: false,
+            key,
+            role,
+        }
+    }
+
+    /// Sends hello with these plugins.
+    pub fn send_hello(&mut self, plugins: Vec<Announced>) {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            role: self.role,
+            key: self.key,
+            name: format!("rogue-{}", self.key.0[0]),
+            machine: ELSEWHERE,
+            plugins,
+            software: None,
+            seen: None,
+        };
+        self.send_message(&Message::Hello(hello));
+    }
+
+    /// The key that it claims, which makes its names its own.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Sends a control message as soon as there is credit for it.
+    pub fn send_message(&mut self, message: &Message) {
+        self.waiting.extend(message.frame());
+    }
+
+    /// Announces plugins, in messages that are as long as they may be.
+    pub fn announce(&mut self, plugins: &[Announced]) {
+        /// Plugins of one message: 100 bytes each are more than our names take.
+        const EACH: usize = 600;
+        for plugins in plugins.chunks(EACH) {
+            self.send_message(&Message::Plugins(Plugins { plugins: plugins.to_vec() }));
+        }
+    }
+
+    /// Control bytes that wait for credit.
+    pub fn unsent(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether as many bytes wait as a socket holds.
+    pub fn is_full(&self) -> bool {
+        self.pending() >= CAPACITY
+    }
+
+    /// Opens a stream for a channel to a plugin; `with` changes the request.
+    pub fn open(&mut self, to: &str, with: impl FnOnce(&mut Request)) -> Option<StreamId> {
+        let stream = self.mux.create()?;
+        let from = Origin::new(name("rogue"), 1);
+        let mut request = Request::new(name(to), 0, from);
+        with(&mut request);
+        self.mux.write(stream, &Preface::channel(request).frame());
+        Some(stream)
+    }
+
+    /// Opens a stream and writes so many bytes of a preface that is longer.
+    pub fn open_half(&mut self, bytes: usize) -> Option<StreamId> {
+        let stream = self.mux.create()?;
+        let mut half = vec![0; bytes];
+        half[..4].copy_from_slice(&4096u32.to_be_bytes());
+        self.mux.write(stream, &half);
+        Some(stream)
+    }
+
+    /// Writes to a stream, as much as there is credit for.
+    pub fn write(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
+        self.mux.write(stream, bytes)
+    }
+
+    /// Lets the victim write so many bytes more.
+    pub fn grant(&mut self, stream: StreamId, bytes: u64) {
+        if let Some(bytes) = NonZeroU64::new(bytes) {
+            self.mux.credit(stream, bytes);
+        }
+    }
+
+    /// Pings the victim.
+    pub fn ping(&mut self) {
+        self.mux.global_ping();
+    }
+
+    /// Writes no more to a stream.
+    pub fn close(&mut self, stream: StreamId) {
+        self.mux.close(stream);
+    }
+
+    /// Ends a stream in both directions, in order.
+    pub fn end(&mut self, stream: StreamId) {
+        self.mux.close(stream);
+        self.mux.stop_read(stream);
+    }
+
+    /// Ends a stream in both directions, for a reason.
+    pub fn abort(&mut self, stream: StreamId) {
+        let reason = Reason::plugin("enough", "it was only a joke");
+        self.send_message(&Message::Closing(Closing { stream: stream.0, reason }));
+        self.end(stream);
+    }
+
+    /// Reads what has arrived, and sends so many bytes at most, as far as they fit into the socket.
+    pub(super) fn act(&mut self, attack: &mut dyn Attack, pair: &mut Pair, pace: usize) {
+        if self.closed {
+            return;
+        }
+        self.read(attack, pair);
+        let (begun, mut before) = (self.pending(), usize::MAX);
+        while !self.is_full()
+            && !self.closes
+            && self.pending() < begun + pace
+            && before != self.pending()
+        {
+            before = self.pending();
+            attack.send_more(self);
+            self.pump();
+        }
+        self.flush(pair);
+        if self.closes && self.outbox() == 0 {
+            self.closed = true;
+            pair.ways[0].ended = true;
+        }
+    }
+
+    /// Bytes that wait for credit or for the socket.
+    fn pending(&self) -> usize {
+        self.waiting.len() + self.outbox()
+    }
+
+    fn outbox(&self) -> usize {
+        self.mux.outbox().len()
+    }
+
+    /// Moves as many control bytes to the outbox as there is credit for.
+    fn pump(&mut self) {
+        let (bytes, _) = self.waiting.as_slices();
+        let taken = self.mux.write(StreamId::CONTROL, bytes);
+        self.waiting.drain(..taken);
+        while self.mux.next_ready().is_some() {}
+    }
+
+    fn flush(&mut self, pair: &mut Pair) {
+        loop {
+            self.pump();
+            let taken: usize =
+                self.mux.outbox().slices().iter().map(|slice| pair.ways[0].write(slice)).sum();
+            self.mux.outbox_mut().advance(taken);
+            if taken == 0 {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self, attack: &mut dyn Attack, pair: &mut Pair) {
+        if self.reads == Reads::Nothing {
+            return;
+        }
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            match pair.ways[1].read(&mut buffer) {
+                Some(0) => return,
+                Some(count) => self.receive(attack, &buffer[..count]),
+                None => {
+                    self.closed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, attack: &mut dyn Attack, mut input: &[u8]) {
+        // A victim that breaks a rule is the concern of other tests.
+        while let Ok(Some(event)) = self.mux.receive(&mut input) {
+            match event {
+                Event::Write { stream, bytes, .. } if stream == StreamId::CONTROL => {
+                    let messages = self.messages(bytes);
+                    self.give_back(stream, bytes.len());
+                    for message in messages {
+                        attack.receive(self, RogueEvent::Message(message));
+                    }
+                }
+                Event::Write { stream, bytes, .. } => self.give_back(stream, bytes.len()),
+                Event::Opened { stream } => attack.receive(self, RogueEvent::Opened(stream)),
+                Event::Gone { stream, .. } => attack.receive(self, RogueEvent::Gone(stream)),
+                _ => {}
+            }
+        }
+    }
+
+    fn give_back(&mut self, stream: StreamId, bytes: usize) {
+        if self.reads == Reads::All {
+            self.grant(stream, bytes as u64);
+        }
+    }
+
+    fn messages(&mut self, mut bytes: &[u8]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Ok(Some(frame)) = self.control.read(&mut bytes) {
+            messages.extend(Message::decode(frame.as_slice()));
+        }
+        messages
+    }
+}
+
+/// A name of the script.
+///
+/// # Panics
+///
+/// When it is none.
+#[must_use]
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap_or_else(|error| panic!("{text} is no name: {error:?}"))
+}
+
+/// So many plugins of one attacker, each with a name of its own; `set` makes them others.
+#[must_use]
+pub(super) fn plugins(key: Key, set: char, count: usize) -> Vec<Announced> {
+    let named = |number| name(&format!("x{}-{set}-{number}", key.0[0]));
+    (0..count).map(|number| Announced::new(named(number), 1)).collect()
+}
