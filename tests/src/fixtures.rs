@@ -62,6 +62,7 @@ impl Api {
                 "tests/fixtures/calls",
                 "tests/fixtures/crowd",
                 "tests/fixtures/dials",
+                "tests/fixtures/fickle",
                 "tests/fixtures/greedy",
                 "tests/fixtures/harms",
                 "tests/fixtures/meets",
@@ -89,8 +90,8 @@ impl Api {
 }
 
 /// The file of a plugin: `echo` for every API but the newer one; `calls`, `crowd`, `dials`,
-/// `greedy`, `harms`, `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours; `newer`
-/// for the newer one.
+/// `fickle`, `greedy`, `harms`, `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours;
+/// `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An empty folder with a short path, because a unix socket's path is short.
+#[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {

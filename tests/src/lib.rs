@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod demo;
 pub mod fixtures;
+pub mod floods;
 pub mod folder;
 pub mod harness;
 pub mod mesh;

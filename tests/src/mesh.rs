@@ -105,8 +105,14 @@ impl Mesh {
     /// Joins two brokers, as if the first had dialled the second; returns their connections.
     pub fn link(&mut self, from: NodeId, to: NodeId) -> [ConnId; 2] {
         let (role, keep) = (Role::Server, Keep::Always);
-        let peer =
-            PeerConfig { key: None, endpoints: Vec::new(), role, keep, rights: Rights::all() };
+        let peer = PeerConfig {
+            key: None,
+            name: None,
+            endpoints: Vec::new(),
+            role,
+            keep,
+            rights: Rights::all(),
+        };
         let near = self.work(from, |broker| {
             let peer = broker.add_peer(peer);
             broker.connected(opening(Opened::Dialled(peer)))
@@ -164,21 +170,18 @@ impl Mesh {
             }
             broker.flushed(conn, pipe.len());
         });
-        let mut input = &pipe[..];
-        while !input.is_empty() {
-            let before = (self.meter)();
-            let node = &mut self.nodes[to];
-            match node.broker.receive(far, &mut input) {
-                Step::Write { plugin, channel, bytes } => {
-                    perform(node);
-                    node.told.bytes += bytes.len();
-                    node.broker.consumed(plugin, channel, bytes.len());
-                }
-                Step::More => perform(node),
-                Step::Done => {}
+        let before = (self.meter)();
+        let node = &mut self.nodes[to];
+        feed(node, far, &pipe);
+        loop {
+            let unread = node.broker.take_unread();
+            if unread.is_empty() {
+                break;
             }
-            node.cost += (self.meter)() - before;
+            node.broker.tick(Duration::ZERO);
+            unread.iter().for_each(|(id, bytes)| feed(node, *id, bytes));
         }
+        node.cost += (self.meter)() - before;
         self.work(to, |_| ());
         self.pipe = pipe;
     }
@@ -222,6 +225,21 @@ impl Mesh {
 }
 
 /// Performs a broker's effects, as a plugin that accepts every channel.
+/// Gives a broker what a connection brought.
+fn feed(node: &mut Node, conn: ConnId, mut input: &[u8]) {
+    loop {
+        match node.broker.receive(conn, &mut input) {
+            Step::Write { plugin, channel, bytes } => {
+                perform(node);
+                node.told.bytes += bytes.len();
+                node.broker.consumed(plugin, channel, bytes.len());
+            }
+            Step::More => perform(node),
+            Step::Done => return,
+        }
+    }
+}
+
 fn perform(node: &mut Node) {
     while let Some(effect) = node.broker.next_effect() {
         node.told.effects += 1;

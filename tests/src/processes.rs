@@ -121,7 +121,18 @@ impl Process {
     pub fn receive(&mut self, id: ConnId, mut bytes: Vec<u8>) {
         let mut plain = Vec::new();
         let opened = self.broker.unseal(id, &mut bytes, &mut plain);
-        let mut input = opened;
+        self.feed(id, opened);
+        loop {
+            let unread = self.broker.take_unread();
+            if unread.is_empty() {
+                return;
+            }
+            self.broker.tick(Duration::ZERO);
+            unread.iter().for_each(|(id, bytes)| self.feed(*id, bytes));
+        }
+    }
+
+    fn feed(&mut self, id: ConnId, mut input: &[u8]) {
         loop {
             let step = self.broker.receive(id, &mut input);
             self.perform();
@@ -211,6 +222,7 @@ impl Processes {
         let keep = trunkline_core::broker::Keep::Always;
         self.all[process].broker.add_peer(PeerConfig {
             key,
+            name: None,
             endpoints,
             role,
             keep,

@@ -157,6 +157,17 @@ const BAD: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "names of peers",
+        "{GOOD}[[peer]]\nkey = \"{KEY}\"\nname = \"b\"\n[[peer]]\nkey = \"{OTHER}\"\n\
+         name = \"b\"\n[[peer]]\naddress = \"unix:b\"\nname = \"c\"\n[[peer]]\n\
+         key = \"{THIRD}\"\nrole = \"host\"\nname = \"d\"\n",
+        &[
+            "7: [[peer]]: the name b is that of line 4; remove one",
+            "12: `name`: \"c\": a name is bound to a key; add the peer's `key`",
+            "16: `name`: \"d\": only a server has a name here; remove this",
+        ],
+    ),
+    (
         "peers that are hosts",
         "{GOOD}[[peer]]\nrole = \"host\"\n[[peer]]\nrole = \"host\"\nkey = \"{KEY}\"\n\
          address = \"net:a:1\"\n[[peer]]\nrole = \"host\"\n\
@@ -402,8 +413,10 @@ fn check_reports_all_errors_of_a_file_with_their_lines() {
     for (what, text, expected) in BAD {
         let folder = Folder::new();
         let place = folder.path().to_str().unwrap();
-        let fill =
-            |text: &str| text.replace("DIR", place).replace("{KEY}", KEY).replace("{OTHER}", OTHER);
+        let fill = |text: &str| {
+            let text = text.replace("DIR", place).replace("{KEY}", KEY);
+            text.replace("{OTHER}", OTHER).replace("{THIRD}", THIRD)
+        };
         folder.write("plugin.so", "this is not a plugin, but it is there");
         let file =
             folder.write("bad.toml", fill(&text.replace("{GOOD}", GOOD).replace("{HOST}", HOST)));

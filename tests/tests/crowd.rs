@@ -80,12 +80,20 @@ impl Side {
         self.perform();
         let bytes = self.broker.outgoing(self.conn).concat();
         self.broker.flushed(self.conn, bytes.len());
-        let mut input = &bytes[..];
+        other.feed(&bytes);
+        while let [(_, unread)] = &other.broker.take_unread()[..] {
+            other.broker.tick(Duration::ZERO);
+            other.feed(unread);
+        }
+        !bytes.is_empty()
+    }
+
+    fn feed(&mut self, mut input: &[u8]) {
         loop {
-            let step = other.broker.receive(other.conn, &mut input);
-            other.perform();
+            let step = self.broker.receive(self.conn, &mut input);
+            self.perform();
             match step {
-                Step::Done => return !bytes.is_empty(),
+                Step::Done => return,
                 Step::More => {}
                 Step::Write { .. } => panic!("nobody writes"),
             }
@@ -101,7 +109,14 @@ fn exchange(a: &mut Side, b: &mut Side) {
 fn all_channels_of_a_failed_plugin_end_with_its_reason() {
     let (mut a, mut b) = (Side::new(1, "caller"), Side::new(2, "callee"));
     let (role, keep) = (Role::Server, Keep::Always);
-    let peer = PeerConfig { key: None, endpoints: Vec::new(), role, keep, rights: Rights::all() };
+    let peer = PeerConfig {
+        key: None,
+        name: None,
+        endpoints: Vec::new(),
+        role,
+        keep,
+        rights: Rights::all(),
+    };
     let peer = a.broker.add_peer(peer);
     a.connect(Opened::Dialled(peer));
     b.connect(Opened::Accepted);

@@ -66,13 +66,11 @@ impl Scene {
             let mut input = &theirs[..];
             while let Some(event) = self.link.receive(Duration::ZERO, &mut input).expect("no fault")
             {
-                let Event::Messages(messages) = event else { continue };
-                for message in messages {
-                    match message {
-                        Message::Closing(closing) => self.closings.push(closing.reason.to_string()),
-                        Message::Goodbye(bye) => self.goodbye = Some(bye.reason.to_string()),
-                        _ => {}
-                    }
+                let Event::Message(message) = event else { continue };
+                match *message {
+                    Message::Closing(closing) => self.closings.push(closing.reason.to_string()),
+                    Message::Goodbye(bye) => self.goodbye = Some(bye.reason.to_string()),
+                    _ => {}
                 }
             }
             if ours.is_empty() && theirs.is_empty() {

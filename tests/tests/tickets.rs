@@ -80,11 +80,11 @@ impl Raw {
                 match event {
                     Event::Answer { answer, .. } => self.answers.push(answer),
                     Event::Preface { stream, .. } => self.asked.push(stream),
-                    Event::Messages(messages) => messages.into_iter().for_each(|message| {
-                        if let Message::Goodbye(goodbye) = message {
+                    Event::Message(message) => {
+                        if let Message::Goodbye(goodbye) = *message {
                             self.goodbye = Some(goodbye.reason);
                         }
-                    }),
+                    }
                     _ => {}
                 }
             }
@@ -279,7 +279,8 @@ fn invited_by(
     let mut all = Processes::default();
     all.add(role, 9, "asks");
     let (key, endpoints, role) = (None, Vec::new(), Role::Server);
-    let peer = PeerConfig { key, endpoints, role, keep: Keep::Always, rights: Rights::all() };
+    let peer =
+        PeerConfig { key, name: None, endpoints, role, keep: Keep::Always, rights: Rights::all() };
     let peer = all.all[0].broker.add_peer(peer);
     let mut raw = Raw::connect(&mut all, 0, Opened::Dialled(peer));
     let answers = Announced::new("answers".parse().expect("a name"), 1);

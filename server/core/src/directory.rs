@@ -4,9 +4,8 @@
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::vec::Vec;
 
 /// One plugin at one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +52,9 @@ pub enum Wanted {
 pub struct Directory {
     by_name: BTreeMap<Name, BTreeMap<Key, Version>>,
     by_server: BTreeMap<Key, BTreeSet<Name>>,
+    /// Plugins of servers that are forgotten, which are not found any more. They are taken out of
+    /// `by_name` one by one.
+    leaving: VecDeque<(Key, BTreeSet<Name>)>,
 }
 
 impl Directory {
@@ -61,7 +63,8 @@ impl Directory {
         Directory::default()
     }
 
-    /// A server has a plugin. `None` if that was known.
+    /// A server has a plugin. `None` if that was known. One that is leaving has to be gone before:
+    /// [`leaves`](Directory::leaves).
     pub fn announce(&mut self, server: Key, name: &Name, version: Version) -> Option<Change> {
         let known = self.by_name.entry(name.clone()).or_default().insert(server, version);
         self.by_server.entry(server).or_default().insert(name.clone());
@@ -75,25 +78,88 @@ impl Directory {
 
     /// A server no longer has a plugin. `None` if it was not known to have it.
     pub fn withdraw(&mut self, server: Key, name: &Name) -> Option<Change> {
+        let names = self.by_server.get_mut(&server)?;
+        if !names.remove(name) {
+            return None;
+        }
+        if names.is_empty() {
+            self.by_server.remove(&server);
+        }
+        self.take_out(server, name)
+    }
+
+    fn take_out(&mut self, server: Key, name: &Name) -> Option<Change> {
         let holders = self.by_name.get_mut(name)?;
         let version = holders.remove(&server)?;
         if holders.is_empty() {
             self.by_name.remove(name);
         }
-        if let Some(names) = self.by_server.get_mut(&server) {
-            names.remove(name);
-            if names.is_empty() {
-                self.by_server.remove(&server);
-            }
-        }
         let entry = Entry { name: name.clone(), version, server };
         Some(Change { kind: ChangeKind::Left, entry })
     }
 
-    /// Forgets all plugins of a server.
-    pub fn forget(&mut self, server: Key) -> Vec<Change> {
-        let names = self.by_server.get(&server).cloned().unwrap_or_default();
-        names.iter().filter_map(|name| self.withdraw(server, name)).collect()
+    /// Forgets all plugins of a server: they are not found any more, and leave one by one.
+    pub fn forget(&mut self, server: Key) {
+        let names = self.by_server.remove(&server).unwrap_or_default();
+        self.leave_later(server, names);
+    }
+
+    /// Forgets the plugins of a server that are not named.
+    pub fn forget_all_but(&mut self, server: Key, named: &BTreeSet<&Name>) {
+        let Some(names) = self.by_server.get_mut(&server) else { return };
+        let (kept, left) =
+            core::mem::take(names).into_iter().partition(|name| named.contains(name));
+        *names = kept;
+        if names.is_empty() {
+            self.by_server.remove(&server);
+        }
+        self.leave_later(server, left);
+    }
+
+    /// Forgets all plugins of all servers.
+    pub fn forget_all(&mut self) {
+        for (server, names) in core::mem::take(&mut self.by_server) {
+            self.leave_later(server, names);
+        }
+    }
+
+    fn leave_later(&mut self, server: Key, names: BTreeSet<Name>) {
+        if !names.is_empty() {
+            self.leaving.push_back((server, names));
+        }
+    }
+
+    /// The next plugin that leaves because its server was forgotten.
+    pub fn next_leaving(&mut self) -> Option<Change> {
+        loop {
+            let (server, names) = self.leaving.front_mut()?;
+            let (server, name) = (*server, names.pop_first());
+            match name {
+                Some(name) => {
+                    if let Some(change) = self.take_out(server, &name) {
+                        return Some(change);
+                    }
+                }
+                None => drop(self.leaving.pop_front()),
+            }
+        }
+    }
+
+    /// Whether plugins of a forgotten server are left.
+    pub fn has_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// A plugin of a forgotten server leaves now, if it has not yet.
+    pub fn leaves(&mut self, server: Key, name: &Name) -> Option<Change> {
+        let mut of_server = self.leaving.iter_mut().filter(|(leaving, _)| *leaving == server);
+        of_server.any(|(_, names)| names.remove(name)).then(|| self.take_out(server, name))?
+    }
+
+    /// Whether a server has a plugin that is not leaving.
+    fn has(&self, server: &Key, name: &Name) -> bool {
+        self.leaving.is_empty()
+            || self.by_server.get(server).is_some_and(|names| names.contains(name))
     }
 
     /// How many plugins a server has.
@@ -108,13 +174,15 @@ impl Directory {
     }
 
     /// The servers that have a plugin of a name.
-    pub fn holders(&self, name: &Name) -> impl Iterator<Item = &Key> {
-        self.by_name.get(name).into_iter().flat_map(BTreeMap::keys)
+    pub fn holders<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Key> {
+        let holders = self.by_name.get(name).into_iter().flat_map(BTreeMap::keys);
+        holders.filter(|server| self.has(server, name))
     }
 
     /// The version of a plugin at a server, if it is known to have one.
     pub fn version(&self, server: Key, name: &Name) -> Option<Version> {
-        self.by_name.get(name)?.get(&server).copied()
+        let version = self.by_name.get(name)?.get(&server).copied()?;
+        self.has(&server, name).then_some(version)
     }
 
     /// All entries, in the order of their names.
@@ -125,7 +193,7 @@ impl Directory {
                 version: *version,
                 server: *server,
             };
-            holders.iter().map(entry)
+            holders.iter().filter(|(server, _)| self.has(server, name)).map(entry)
         })
     }
 
@@ -145,7 +213,8 @@ impl Directory {
             Wanted::At(key) => key == *server,
         };
         let at_home = holders.get_key_value(&home);
-        let candidates = || at_home.into_iter().chain(holders).filter(|(key, _)| asked(key));
+        let all = || at_home.into_iter().chain(holders);
+        let candidates = || all().filter(|(key, _)| asked(key) && self.has(key, name));
         match candidates().find(|(_, version)| **version >= least) {
             Some((server, version)) => {
                 Ok(Entry { name: name.clone(), version: *version, server: *server })
@@ -204,8 +273,35 @@ mod tests {
         assert_eq!(kind(directory.announce(FAR, &name("foo"), 1)), Some(ChangeKind::Appeared));
         assert_eq!(kind(directory.announce(FAR, &name("foo"), 1)), None);
         assert_eq!(kind(directory.announce(FAR, &name("foo"), 2)), Some(ChangeKind::Changed));
-        assert_eq!(directory.forget(FAR).len(), 1);
+        directory.forget(FAR);
         assert_eq!(directory.count(FAR), 0);
+        assert_eq!(kind(directory.next_leaving()), Some(ChangeKind::Left));
+        assert_eq!(directory.next_leaving(), None);
+        assert!(!directory.has_leaving());
+    }
+
+    #[test]
+    fn plugins_of_a_forgotten_server_are_not_found_while_they_leave() {
+        let mut directory = Directory::new();
+        for text in ["bar", "foo"] {
+            directory.announce(FAR, &name(text), 1);
+        }
+        directory.forget(FAR);
         assert_eq!(directory.entries().count(), 0);
+        assert_eq!(directory.version(FAR, &name("foo")), None);
+        assert_eq!(directory.holders(&name("foo")).count(), 0);
+        let found = directory.find(&name("foo"), 0, Wanted::Anywhere, HOME);
+        assert!(found.is_err_and(|reason| reason.is(Code::UnknownPlugin)));
+        assert_eq!(directory.withdraw(FAR, &name("foo")), None, "it is not there");
+
+        // Its server is there again before it has left.
+        assert!(directory.leaves(FAR, &name("foo")).is_some());
+        assert_eq!(directory.leaves(FAR, &name("foo")), None);
+        directory.announce(FAR, &name("foo"), 2);
+        let left = directory.next_leaving().map(|change| change.entry.name);
+        assert_eq!(left, Some(name("bar")));
+        assert_eq!(directory.next_leaving(), None);
+        assert_eq!(directory.version(FAR, &name("foo")), Some(2));
+        assert_eq!(directory.entries().count(), 1);
     }
 }

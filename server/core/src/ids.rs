@@ -8,7 +8,8 @@ use core::num::NonZeroU32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u32);
 
-/// A plugin of this process. Numbers are never reused.
+/// A plugin of this process, or of a host. Numbers of plugins of this process are never reused;
+/// those of hosts' plugins are after all others were used in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PluginId(pub u32);
 

@@ -22,4 +22,5 @@ pub mod rights;
 pub mod route;
 mod shares;
 mod timers;
+mod turn_budget;
 mod wire;

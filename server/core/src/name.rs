@@ -1,6 +1,7 @@
 //! Checked plugin names and versions. It does not know where a plugin is.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
@@ -12,10 +13,11 @@ pub type Version = u64;
 /// Longest name in bytes. It bounds the cost of a directory entry.
 pub const NAME_MAX: usize = 64;
 
-/// A plugin's name: 1 to 64 of `a-z 0-9 - . _`, beginning with a letter.
+/// A plugin's name: 1 to 64 of `a-z 0-9 - . _`, beginning with a letter. Copies share the text: a
+/// name lies in many tables at once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 /// Why a text is not a plugin name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> String {
-        name.0
+        name.as_str().into()
     }
 }
 

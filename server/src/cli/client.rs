@@ -152,7 +152,7 @@ impl Client<'_> {
 
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Messages(messages) => messages.into_iter().for_each(|m| self.message(m)),
+            Event::Message(message) => self.message(*message),
             Event::Answer { answer: Answer::Accept(_), rest, used, .. } => {
                 self.reply.extend_from_slice(rest);
                 self.grant(used + rest.len() as u64);

@@ -46,7 +46,7 @@ pub(super) fn read(
     }
 }
 
-fn legal_name(text: &Text<'_>, whose: &str, report: &mut Report<'_>) -> Option<String> {
+pub(super) fn legal_name(text: &Text<'_>, whose: &str, report: &mut Report<'_>) -> Option<String> {
     let legal = (1..=NAME_MAX).contains(&text.text.len())
         && text.text.trim() == text.text
         && !text.text.chars().any(char::is_control);

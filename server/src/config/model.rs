@@ -95,6 +95,8 @@ pub struct Peer {
     /// Its key, also where only its address names it. It is absent only where all addresses are
     /// `NoAuth`, so that nobody proves a key.
     pub key: Option<Key>,
+    /// The name by which a server is known here, and no other one.
+    pub name: Option<String>,
     /// What it may be. A host has a key and no addresses.
     pub role: PeerRole,
     /// Where to dial it, the best place first, with its key wherever one is proved (`Shs`, never

@@ -4,7 +4,7 @@ use super::addresses::{Context, Purpose};
 use super::keys::{self, Beside};
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Keep, Peer, PeerRole, plugin};
+use super::{Keep, Peer, PeerRole, identity, plugin};
 use std::collections::BTreeSet;
 use trunkline_core::address::Endpoint;
 use trunkline_core::broker::{Names, Rights};
@@ -30,6 +30,7 @@ pub(super) fn read_all(
 fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) -> Peer {
     let key_text = table.string("key", report);
     let address = table.string("address", report);
+    let name_text = table.string("name", report);
     let roles = [("server", PeerRole::Server), ("host", PeerRole::Host)];
     let role = table.choice("role", &roles, report).unwrap_or(PeerRole::Server);
     let keep = match table.flag("keep", report) {
@@ -63,7 +64,26 @@ fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) ->
         }
         (_, None) => (beside.key(), Vec::new()),
     };
-    Peer { key, role, addresses, keep, rights, line }
+    let name = name_text.and_then(|text| bound_name(&text, key, role, report));
+    Peer { key, name, role, addresses, keep, rights, line }
+}
+
+/// The name by which a server is known here.
+fn bound_name(
+    text: &Text<'_>,
+    key: Option<Key>,
+    role: PeerRole,
+    report: &mut Report<'_>,
+) -> Option<String> {
+    let name = identity::legal_name(text, "a server's", report)?;
+    match (role, key) {
+        (PeerRole::Host, _) => text.wrong(report, "only a server has a name here; remove this"),
+        (PeerRole::Server, None) => {
+            text.wrong(report, "a name is bound to a key; add the peer's `key`");
+        }
+        (PeerRole::Server, Some(_)) => return Some(name),
+    }
+    None
 }
 
 /// What a host may register. Keys that are absent limit nothing, because files of earlier releases,
@@ -119,6 +139,9 @@ fn same(earlier: &Peer, peer: &Peer) -> Option<String> {
     let line = earlier.line;
     if let Some(key) = peer.key.filter(|key| earlier.key == Some(*key)) {
         return Some(format!("the key {key} is that of line {line}"));
+    }
+    if let Some(name) = peer.name.as_ref().filter(|name| earlier.name.as_ref() == Some(name)) {
+        return Some(format!("the name {name} is that of line {line}"));
     }
     // Whoever is there has one key, so it cannot be two peers, whatever is asked of it.
     let there = |address: &&Endpoint| {

@@ -78,7 +78,7 @@ impl Duty {
         });
         let endpoints = config.server.clone();
         let (role, keep, rights) = (Role::Server, Keep::Always, Rights::none());
-        let uplink = PeerConfig { key, endpoints, role, keep, rights };
+        let uplink = PeerConfig { key, name: None, endpoints, role, keep, rights };
         Ok(Duty {
             settings: Settings { role: Role::Host, ..settings },
             file: config.file.clone(),
@@ -181,6 +181,7 @@ fn peer(peer: &config::Peer) -> PeerConfig {
     let key: Option<Key> = peer.key;
     PeerConfig {
         key,
+        name: peer.name.clone(),
         endpoints: peer.addresses.clone(),
         role: match peer.role {
             PeerRole::Server => Role::Server,

@@ -4,6 +4,7 @@
 
 mod alarm;
 mod children;
+mod commands;
 mod connections;
 mod convert;
 mod dialling;

@@ -5,23 +5,19 @@ use super::connections::ReadResult;
 use super::dialling::{Call, Dialled, Whom};
 use super::direct;
 use super::event_loop::{Loop, SIGCHLD};
-use super::explain_json;
 use super::listening::Accepted;
 use super::socket::Stream;
-use super::status_json;
 use super::token::Ready;
 use super::watch::readiness;
 use mio::Events;
 use mio::event::Event;
 use std::io;
 use std::time::Duration;
-use trunkline_core::address::{Scope, Transform};
-use trunkline_core::broker::Handle;
+use trunkline_core::address::Transform;
 use trunkline_core::broker::{
     ChildId, ConnId, Dial, DirectDial, DirectPlace, Effect, Grants, Opened, Opening, PeerProcess,
     Security, Step,
 };
-use trunkline_core::control::Role;
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
@@ -69,6 +65,7 @@ impl Loop {
     }
 
     fn turn(&mut self) {
+        self.read_unread();
         self.accept();
         for _ in 0..self.connections.readable() {
             if let Some(id) = self.connections.next_readable() {
@@ -215,9 +212,20 @@ impl Loop {
         }
     }
 
+    /// Goes on with what the last turn had no room for.
+    fn read_unread(&mut self) {
+        let unread = self.shared.broker.borrow_mut().take_unread();
+        for (id, bytes) in unread {
+            self.feed(id, &bytes);
+        }
+    }
+
     fn read(&mut self, id: ConnId) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN {
+            if self.shared.broker.borrow().is_behind(id) {
+                break;
+            }
             match self.connections.read(id, &mut buffer) {
                 ReadResult::Bytes(count) => self.take_in(id, &mut buffer[..count]),
                 ReadResult::Nothing => break,
@@ -375,50 +383,6 @@ impl Loop {
         }
     }
 
-    fn command(&mut self, request: Handle, name: &str) {
-        let words: Vec<&str> = name.split(' ').collect();
-        match words[..] {
-            ["explain", from, to] => {
-                let explanation = self.shared.broker.borrow().explain(from, to);
-                let told = explain_json::render(&explanation);
-                self.shared.broker.borrow_mut().answer_command(request, Ok(&told));
-            }
-            ["status"] => {
-                let status = self.status();
-                self.shared.broker.borrow_mut().answer_command(request, Ok(&status));
-            }
-            ["stop"] => {
-                self.shared.broker.borrow_mut().answer_command(request, Ok(b""));
-                log::info!("the command line says stop");
-                self.stop();
-            }
-            _ => {
-                let text = format!("{name} is not a command of this server");
-                let reason = Reason::server(Code::UnknownCommand, text);
-                self.shared.broker.borrow_mut().answer_command(request, Err(reason));
-            }
-        }
-    }
-
-    fn status(&self) -> Vec<u8> {
-        let broker = self.shared.broker.borrow();
-        let settings = broker.settings();
-        let (_, home) = broker.home();
-        let name = match settings.role {
-            Role::Host => format!("{}, a host of {home}", settings.name),
-            Role::Server | Role::Command => settings.name.clone(),
-        };
-        let server = status_json::Server {
-            name: &name,
-            key: broker.home().0.to_string(),
-            addresses: broker.addresses(Scope::Device).map(ToString::to_string).collect(),
-            uptime_us: status_json::microseconds(self.started.elapsed()),
-            longest_turn_us: status_json::microseconds(self.longest_turn),
-            version: env!("CARGO_PKG_VERSION"),
-        };
-        status_json::render(server, &settings.limits, &broker.status())
-    }
-
     fn woken(&mut self) {
         let left = self.shared.mailbox.take();
         for plugin in left.plugins {
@@ -455,7 +419,7 @@ impl Loop {
     }
 
     /// Begins to end in order: plugins stop, peers are told goodbye, outboxes are written.
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if self.stop_by.is_none() {
             self.stop_by = Some(self.now + STOP_TIME);
             self.listening.close();

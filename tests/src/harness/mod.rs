@@ -14,7 +14,7 @@ mod status;
 
 pub use host::HostSetup;
 pub use log::Log;
-pub use peer::{Chan, Peer, PeerEvent};
+pub use peer::{Chan, Peer, PeerEvent, request};
 pub use process::{Process, wait_until};
 pub use proxy::{Direction, Proxy, Recorded};
 pub use raw_peer::RawPeer;

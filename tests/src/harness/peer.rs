@@ -14,6 +14,9 @@ use trunkline_core::key::Key;
 use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::{Event, Link};
 
+/// An unknown kind of control message.
+const UNKNOWN: u64 = 99;
+
 /// One of the peer's channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chan {
@@ -72,7 +75,8 @@ impl Peer {
     /// As [`Peer::link`], as the server of this name.
     #[must_use]
     pub fn link_as(socket: Socket, key: u8, name: &str) -> Peer {
-        let hello = Hello { name: name.into(), ..hello(Key([key; 32])) };
+        let key = socket.proved().unwrap_or(Key([key; 32]));
+        let hello = Hello { name: name.into(), ..hello(key) };
         let mut peer = Peer::send_hello(socket, MuxRole::Dialler, hello);
         peer.wait_for("hello", |event| matches!(event, PeerEvent::Message(Message::Hello(_))));
         peer
@@ -94,6 +98,39 @@ impl Peer {
         self.flush();
     }
 
+    /// Sends a control message many times in one write, as soon as the server has given credit for
+    /// all earlier ones. Returns whether the link is still up.
+    pub fn send_repeatedly(&mut self, message: &Message, times: usize) -> bool {
+        while self.link.control_waiting() > 0 && !self.ended {
+            self.read();
+        }
+        for _ in 0..times {
+            self.link.send(message).expect("less than may wait");
+        }
+        self.flush();
+        !self.ended
+    }
+
+    /// Sends control messages as the server gives credit for them. Returns whether the link is
+    /// still up.
+    pub fn send_all(&mut self, messages: &[Message]) -> bool {
+        messages.iter().all(|message| self.send_repeatedly(message, 1))
+    }
+
+    /// Waits until the server has read all that was sent. Returns whether the link is still up.
+    pub fn catch_up(&mut self) -> bool {
+        self.send_repeatedly(&Message::Other(UNKNOWN), 1);
+        loop {
+            match self.next_event() {
+                PeerEvent::Message(Message::Unknown(answer)) if answer.kind == UNKNOWN => {
+                    return true;
+                }
+                PeerEvent::End => return false,
+                _ => {}
+            }
+        }
+    }
+
     /// Opens a channel to a plugin, and grants it a window, without waiting.
     pub fn open(&mut self, to: &str) -> Chan {
         let chan = self.open_without_credit(to);
@@ -103,9 +140,15 @@ impl Peer {
 
     /// Opens a channel to a plugin, which gets credit for its answer only.
     pub fn open_without_credit(&mut self, to: &str) -> Chan {
-        let from = Origin::new("test".parse().expect("a name"), 1);
-        let request = Request::new(to.parse().expect("a name"), 0, from);
+        let chan = self.create(&Preface::channel(request(to)));
+        self.flush();
+        chan
+    }
+
+    /// Opens the channel of a request, with credit for any answer.
+    pub fn open_for_answer(&mut self, request: Request) -> Chan {
         let chan = self.create(&Preface::channel(request));
+        self.grant(chan, WINDOW);
         self.flush();
         chan
     }
@@ -124,9 +167,8 @@ impl Peer {
 
     /// Opens a stream for calls of the plugin `test` to a plugin.
     pub fn open_calls(&mut self, to: &str) -> Chan {
-        let from = Origin::new("test".parse().expect("a name"), 1);
-        let request = Request::new(to.parse().expect("a name"), 0, from);
-        let chan = self.create(&Preface::channel(Request { purpose: Purpose::Calls, ..request }));
+        let request = Request { purpose: Purpose::Calls, ..request(to) };
+        let chan = self.create(&Preface::channel(request));
         self.flush();
         chan
     }
@@ -137,9 +179,18 @@ impl Peer {
     ///
     /// When the server has opened no such stream.
     pub fn accept(&mut self, stream: StreamId) -> Chan {
+        self.answer(stream, &Answer::accept(None))
+    }
+
+    /// Answers a stream that the server has opened, and grants it a window.
+    ///
+    /// # Panics
+    ///
+    /// When the server has opened no such stream.
+    pub fn answer(&mut self, stream: StreamId, answer: &Answer) -> Chan {
         let tag = self.opened.remove(&stream).expect("the server has opened it");
         let chan = Chan { tag, stream };
-        let frame = Answer::accept(None).frame();
+        let frame = answer.frame();
         assert_eq!(self.link.mux().write(stream, &frame), frame.len(), "an answer fits");
         self.grant(chan, WINDOW);
         self.flush();
@@ -344,11 +395,22 @@ impl PeerEvent {
     }
 }
 
+/// The request of the peer's inline plugin `test` for a channel to a plugin of the server.
+///
+/// # Panics
+///
+/// If `to` is not a valid name.
+#[must_use]
+pub fn request(to: &str) -> Request {
+    let from = Origin::new("test".parse().expect("a name"), 1);
+    Request::new(to.parse().expect("a name"), 0, from)
+}
+
 fn push_event(event: Event<'_>, events: &mut VecDeque<PeerEvent>) {
     match event {
-        Event::Messages(messages) => events.extend(messages.into_iter().map(PeerEvent::Message)),
+        Event::Message(message) => events.push_back(PeerEvent::Message(*message)),
         Event::Preface { stream, preface, .. } => {
-            events.push_back(PeerEvent::Preface(stream, preface))
+            events.push_back(PeerEvent::Preface(stream, *preface))
         }
         Event::Answer { tag, answer, rest, .. } => {
             events.push_back(PeerEvent::Answer(tag, answer));

@@ -164,6 +164,7 @@ impl World {
                         let (key, endpoints, keep) = (Some(key), Vec::new(), Keep::WhileUseful);
                         let config = PeerConfig {
                             key,
+                            name: None,
                             endpoints,
                             role: Role::Host,
                             keep,
@@ -199,6 +200,7 @@ impl World {
         let (role, keep) = (Role::Server, Keep::Always);
         self.nodes[number].broker.add_peer(PeerConfig {
             key,
+            name: None,
             endpoints,
             role,
             keep,

@@ -153,6 +153,10 @@ impl Node {
         for (child, why) in std::mem::take(&mut self.ended) {
             self.broker.child_ended(child, why);
         }
+        for (id, bytes) in self.broker.take_unread() {
+            shared.trace.saw("a peer that says more than a turn has room for");
+            self.feed(id, &bytes, shared, pipes)?;
+        }
         self.accept(shared, pipes);
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
             self.read(id, shared, pipes)?;
@@ -303,6 +307,9 @@ impl Node {
         pipes: &mut Vec<Pipe>,
     ) -> Result<(), String> {
         let Some(&(number, side)) = self.conns.get(&id) else { return Ok(()) };
+        if self.broker.is_behind(id) {
+            return Ok(());
+        }
         let pipe = &mut pipes[number];
         match pipe.ways[1 - side].read(shared.now, most) {
             Read::Bytes(mut bytes) => {

@@ -262,6 +262,7 @@ impl World {
         let (key, role, keep) = (known.then_some(to_key), Role::Server, self.keep);
         self.nodes[from].broker.add_peer(PeerConfig {
             key,
+            name: None,
             endpoints,
             role,
             keep,

@@ -1,15 +1,17 @@
 //! The broker: every decision of a server or a host, as a pure state machine.
 //!
-//! The shell (or the simulator) drives it with four kinds of calls, and performs what it answers:
+//! The shell (or the simulator) drives it with five kinds of calls, and performs what it answers:
 //!
 //! 1. The time is *t*: [`Broker::tick`], first in each turn. [`Broker::deadline`] says when the
 //!    next is due.
-//! 2. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::unseal`] and
+//! 2. What the last turn had no room for: [`Broker::take_unread`], for [`Broker::receive`]. While
+//!    [`Broker::is_behind`], nothing more of a connection is read.
+//! 3. Connection *c* opened, brought bytes, or died: [`Broker::connected`], [`Broker::unseal`] and
 //!    then [`Broker::receive`], [`Broker::disconnected`]. What was to become one did not:
 //!    [`Broker::dial_failed`], [`Broker::direct_failed`], [`Broker::child_ended`]. Before one is
 //!    accepted, [`Broker::accepts`] is asked.
-//! 3. Plugin *p* said *x*: the methods that take a [`PluginId`].
-//! 4. After each of them: perform [`Broker::next_effect`] until as many effects are done as there
+//! 4. Plugin *p* said *x*: the methods that take a [`PluginId`].
+//! 5. After each of them: perform [`Broker::next_effect`] until as many effects are done as there
 //!    were waiting, before [`Broker::receive`] is called again. Then write what
 //!    [`Broker::outgoing`] gives for each connection of [`Broker::take_touched`], and call
 //!    [`Broker::flushed`].
@@ -49,6 +51,7 @@ use crate::limits::{Counters, Limits};
 use crate::link::Fault;
 use crate::reason::Reason;
 use crate::timers::Timers;
+use crate::turn_budget::TurnBudget;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -130,6 +133,9 @@ pub struct Broker {
     faulted: BTreeMap<ConnId, Fault>,
     /// A buffer for whoever seals next.
     spare: Vec<u8>,
+    /// What is left of this turn, and connections that have said more than it had room for.
+    turn: TurnBudget,
+    behind: Vec<ConnId>,
     meetings: Meetings,
     calls: Calls,
     failures: Failures,
@@ -157,6 +163,8 @@ impl Broker {
             touched: Vec::new(),
             faulted: BTreeMap::new(),
             spare: Vec::new(),
+            turn: TurnBudget::new(),
+            behind: Vec::new(),
             calls: Calls::default(),
             failures: Failures::default(),
             counters: Counters::default(),
@@ -184,6 +192,7 @@ impl Broker {
     pub(crate) fn do_tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
         self.effects.release_room();
+        self.turn.begin_turn();
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
@@ -214,9 +223,10 @@ impl Broker {
         self.effects.len()
     }
 
-    /// Whether a connection may have something to write.
+    /// Whether there is work left for another turn: a connection may have something to write, or
+    /// has said more than this turn had room for.
     pub fn has_touched(&self) -> bool {
-        !self.touched.is_empty() || self.registry.has_news()
+        !self.touched.is_empty() || !self.behind.is_empty() || self.registry.has_news()
     }
 
     /// The servers that are linked to the one that this process belongs to, with their names.
@@ -228,12 +238,17 @@ impl Broker {
     }
 
     /// The next effect to perform. One that has become pointless is not given.
+    #[inline]
     pub fn next_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            return None;
+        }
         let effect = self.effect_that_holds();
         self.settle();
         effect
     }
 
+    #[inline(never)]
     fn effect_that_holds(&mut self) -> Option<Effect> {
         loop {
             match self.effects.pop_front()? {

@@ -146,6 +146,16 @@ impl EncodedHeader {
         &self.bytes[..self.length]
     }
 
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The header with surplus bytes behind it.
+    pub(super) fn stored(&self) -> &[u8; HEADER_MAX] {
+        &self.bytes
+    }
+
     fn new(kind: u8) -> EncodedHeader {
         let mut header = EncodedHeader { bytes: [0; HEADER_MAX], length: 1 };
         header.bytes[0] = kind << 4;

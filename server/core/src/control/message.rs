@@ -363,6 +363,18 @@ macro_rules! messages {
     };
 }
 
+impl Message {
+    /// How many plugins the message tells of.
+    pub fn names(&self) -> usize {
+        match self {
+            Message::Plugins(told) => told.plugins.len(),
+            Message::Withdrawn(told) => told.names.len(),
+            Message::Linked(told) => told.servers.len(),
+            _ => 0,
+        }
+    }
+}
+
 messages! {
     /// The first message from each side.
     1 Hello,

@@ -226,11 +226,10 @@ impl Ends {
     }
 
     /// The end that a handle names, if it exists.
+    #[inline]
     pub(crate) fn live(&self, handle: Handle) -> Option<&End> {
-        match self.lookup(handle) {
-            Lookup::Live(id) => self.get(id),
-            Lookup::Past | Lookup::Never => None,
-        }
+        let end = self.get(handle.id()?)?;
+        (end.generation == handle.generation()).then_some(end)
     }
 
     /// All ends, in the order of the table.

@@ -1,6 +1,7 @@
 //! One link: bymux with our profile, control messages on stream 0, the first frame of each other
 //! stream, and heartbeats. It knows nothing about plugins, and decides nothing about them.
 
+mod control_input;
 mod fault;
 mod first_frame;
 mod heartbeat;
@@ -9,11 +10,13 @@ pub use fault::Fault;
 pub use heartbeat::Round;
 
 use crate::bymux::{self, Connection, HIGH_WATER, MuxRole, Outbox, Profile, QUANTUM, StreamId};
-use crate::control::{Answer, Closing, FrameReader, MESSAGE_MAX, Message, Preface};
+use crate::control::{Announced, Answer, Closing, MESSAGE_MAX, Message, Preface};
 use crate::limits::{Limits, WINDOW};
 use crate::reason::{Code, Reason};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use control_input::{ControlInput, PART};
 use core::num::NonZeroU64;
 use core::time::Duration;
 use first_frame::{AwaitingFirstFrame, Progress};
@@ -38,14 +41,14 @@ pub const PROFILE: Profile = Profile {
 /// The events in a link's bytes.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Control messages that became complete together.
-    Messages(Vec<Message>),
+    /// A control message, or the next part of one with a long list.
+    Message(Box<Message>),
     /// The peer opened a stream and sent its preface.
     Preface {
         /// The stream.
         stream: StreamId,
         /// What it is for.
-        preface: Preface,
+        preface: Box<Preface>,
         /// Bytes of credit that the preface used up.
         used: u64,
         /// The bytes behind it.
@@ -107,7 +110,7 @@ pub const NO_TAG: u32 = u32::MAX;
 pub struct Link {
     role: MuxRole,
     mux: Connection,
-    control: FrameReader,
+    control: ControlInput,
     /// Control messages that may wait for the peer's credit, and packets without credit (pongs,
     /// grants) that may wait for its socket, in bytes. A peer that lets more accumulate does not
     /// read its link.
@@ -136,7 +139,7 @@ impl Link {
         Link {
             role,
             mux: Connection::new(role, PROFILE, key),
-            control: FrameReader::new(limits.control_message),
+            control: ControlInput::new(limits.control_message),
             outbox_max: limits.outbox,
             control_left: CONTROL_CREDIT,
             control_owed: 0,
@@ -151,7 +154,8 @@ impl Link {
         }
     }
 
-    /// The next event in `input`, which is advanced; `None` when it is used up.
+    /// The next event in `input`, which is advanced; `None` when it is used up. There may be
+    /// events when it is empty already: messages that came together.
     pub fn receive<'a>(
         &mut self,
         now: Duration,
@@ -160,14 +164,34 @@ impl Link {
         if !input.is_empty() {
             self.heartbeat.heard(now);
         }
+        while self.control.is_pending() {
+            if let Some(message) = self.control.next()? {
+                return Ok(Some(Event::Message(Box::new(message))));
+            }
+        }
         while let Some(event) = self.mux.receive(input)? {
             if let Some(event) = self.translate(now, event)? {
                 return Ok(Some(event));
             }
         }
-        match self.mux.outbox().control_len() > self.outbox_max {
+        // Control messages within the peer's credit are no sign that it does not read.
+        match self.mux.outbox().control_len() > self.outbox_max + CONTROL_CREDIT as usize {
             true => Err(Fault::ControlNotRead),
             false => Ok(None),
+        }
+    }
+
+    /// Whether there are messages that [`receive`](Link::receive) has not brought yet, though their
+    /// bytes were taken.
+    pub fn has_messages(&self) -> bool {
+        self.control.is_pending()
+    }
+
+    /// Leaves only the first part of a list that a message brought; messages bring the rest, before
+    /// anything else.
+    pub fn split(&mut self, plugins: &mut Vec<Announced>) {
+        if plugins.len() > PART {
+            self.control.bring_later(plugins.split_off(PART));
         }
     }
 
@@ -221,12 +245,7 @@ impl Link {
 
     fn control_bytes<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Event<'a>>, Fault> {
         self.control_credit(bytes.len() as u64);
-        let mut messages = Vec::new();
-        let mut rest = bytes;
-        while let Some(frame) = self.control.read(&mut rest)? {
-            messages.push(Message::decode(frame.as_slice())?);
-        }
-        Ok((!messages.is_empty()).then_some(Event::Messages(messages)))
+        Ok(self.control.take(bytes)?.map(|message| Event::Message(Box::new(message))))
     }
 
     /// Gives credit back for control bytes once the amount is at least what the peer has.
@@ -258,7 +277,7 @@ impl Link {
         };
         Ok(Some(match tag {
             NO_TAG => {
-                let preface = Preface::decode(frame.as_slice())?;
+                let preface = Box::new(Preface::decode(frame.as_slice())?);
                 Event::Preface { stream, preface, used, rest }
             }
             _ => Event::Answer { tag, answer: Answer::decode(frame.as_slice())?, used, rest },

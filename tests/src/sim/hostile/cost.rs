@@ -104,7 +104,7 @@ impl Cost {
         self.judge(&[
             ("turns until a late host had linked", joining, bounds.joining as f64),
             ("bytes of tables at the end", self.spare as f64, bounds.spare as f64),
-            ("bytes left of a second attack", self.left as f64, bounds.left as f64),
+            ("bytes left of one more attack", self.left as f64, bounds.left as f64),
         ])
     }
 
@@ -132,7 +132,7 @@ pub struct Bounds {
     pub kept: i64,
     /// Bytes of tables that were larger before.
     pub spare: i64,
-    /// Bytes left of a second attack.
+    /// Bytes left of one more attack.
     pub left: i64,
     /// Allocations for each byte.
     pub allocations: f64,

@@ -30,7 +30,8 @@ pub fn together(meter: Meter, bounds: Bounds, plans: &[&Plan]) -> Result<Cost, S
     let mut random = Random::new(1);
     let turns = plans.iter().map(|plan| plan.turns).max().unwrap_or(0);
     let mut kept = Vec::new();
-    for _ in 0..2 {
+    // The first ones make tables as large as they get; the last one must add nothing to them.
+    for _ in 0..ATTACKS {
         let rogues: Vec<usize> =
             plans.iter().flat_map(|plan| stage.attack(plan, &mut random)).collect();
         stage.turns(turns / 2)?;
@@ -39,8 +40,11 @@ pub fn together(meter: Meter, bounds: Bounds, plans: &[&Plan]) -> Result<Cost, S
         stage.dismiss(&rogues);
         kept.push(stage.leave()?);
     }
-    stage.finish(kept[0], kept[1])
+    stage.finish(kept[ATTACKS - 2], kept[ATTACKS - 1])
 }
+
+/// How often each attack is made, one after the other.
+const ATTACKS: usize = 3;
 
 /// Attacks that one mixture has at a time, at most.
 const AT_ONCE: u64 = 4;

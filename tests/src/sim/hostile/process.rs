@@ -176,6 +176,9 @@ impl Process {
     /// One turn of the loop: read all, tick, perform, flush all.
     pub(super) fn turn(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Log) {
         self.broker.tick(now);
+        for (id, bytes) in self.broker.take_unread() {
+            self.take_in(id, &bytes, now, pairs, log);
+        }
         self.accept(now, pairs, log);
         for id in self.plugs.keys().copied().collect::<Vec<_>>() {
             self.read(id, now, pairs, log);
@@ -212,6 +215,9 @@ impl Process {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN {
             let Some(plug) = self.plugs.get(&id).copied() else { break };
+            if self.broker.is_behind(id) {
+                break;
+            }
             match pairs[plug.pair].ways[1 - plug.side].read(&mut buffer) {
                 Some(0) => break,
                 Some(count) => {
@@ -236,7 +242,21 @@ impl Process {
         log: &mut Log,
     ) {
         let mut plain = std::mem::take(&mut self.plain);
-        let mut input = self.broker.unseal(id, bytes, &mut plain);
+        let opened = self.broker.unseal(id, bytes, &mut plain);
+        self.take_in(id, opened, now, pairs, log);
+        self.plain = plain;
+    }
+
+    /// Takes what a connection brought, unsealed.
+    fn take_in(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        now: Duration,
+        pairs: &mut [Pair],
+        log: &mut Log,
+    ) {
+        let mut input = bytes;
         loop {
             let step = self.broker.receive(id, &mut input);
             self.perform_waiting(now, pairs, log);
@@ -249,7 +269,6 @@ impl Process {
                 }
             }
         }
-        self.plain = plain;
     }
 
     /// Performs as many effects as are waiting now.

@@ -133,7 +133,8 @@ impl Stage {
         }
         let pair = self.new_pair();
         let (endpoints, role, keep) = (Vec::new(), Role::Server, Keep::Always);
-        let peer = PeerConfig { key: None, endpoints, role, keep, rights: Rights::all() };
+        let peer =
+            PeerConfig { key: None, name: None, endpoints, role, keep, rights: Rights::all() };
         let peer = process.broker.add_peer(peer);
         process.connect(self.now, Plug { pair, side: 0 }, Opened::Dialled(peer));
         match to {

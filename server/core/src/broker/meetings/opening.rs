@@ -54,7 +54,10 @@ impl Broker {
             }
         } else {
             let link = self.uplink().or_else(|| self.neighbours.link_to(entry.server));
-            let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
+            let gone = || match entry.server == self.neighbours.home_key() {
+                true => Reason::server(Code::HostLost, "the host of the plugin is gone"),
+                false => Reason::server(Code::LinkLost, "the link to its server is gone"),
+            };
             self.open_over(link.ok_or_else(gone)?, plugin, target, entry, purpose)
         }
     }

@@ -14,6 +14,7 @@ use crate::log_limiter::{LogKind, LogLimiter, Suppressed};
 use crate::name::Name;
 use crate::reason::{By, Code, Reason};
 use crate::route::Route;
+use crate::turn_budget::UsedInTurn;
 use crate::wire::Wire;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -139,6 +140,9 @@ pub(crate) struct Conn {
     pub(crate) in_round: BTreeMap<EndId, u64>,
     /// Streams of the peer whose preface has not been answered.
     pub(crate) unanswered: usize,
+    /// The work that it has caused in this turn, and what it has said that waits for the next one.
+    pub(crate) used: UsedInTurn,
+    pub(crate) unread: Option<Vec<u8>>,
     /// Log lines that the peer has caused.
     pub(crate) log_limiter: LogLimiter,
     pub(crate) bytes_in: u64,
@@ -241,6 +245,8 @@ impl Broker {
             grown: 0,
             in_round: BTreeMap::new(),
             unanswered: 0,
+            used: UsedInTurn::default(),
+            unread: None,
             log_limiter: LogLimiter::default(),
             bytes_in: 0,
             bytes_out: 0,
@@ -284,13 +290,19 @@ impl Broker {
         }
     }
 
-    /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`].
+    /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`]. If they ask
+    /// for more work than the connection may cause in a turn, the rest waits for the next turn.
     pub fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Step<'a> {
         let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id).filter(|c| c.phase != ConnPhase::Ending) else {
+        let conn = self.conns.touch(id, &mut self.touched);
+        let Some(conn) = conn.filter(|conn| conn.phase != ConnPhase::Ending) else {
             *input = &[];
             return Step::Done;
         };
+        if self.turn.is_used_up(&conn.used) {
+            self.put_off(id, input);
+            return Step::Done;
+        }
         let (before, round, mut over) = (input.len(), conn.link.round(), false);
         let event = conn.link.receive(now, input);
         if conn.link.round() != round {
@@ -306,7 +318,6 @@ impl Broker {
         if over {
             self.round_is_over(id);
         }
-        self.touch(id);
         let step = match event {
             Ok(None) => Step::Done,
             Ok(Some(event)) => self.link_event(id, event),
@@ -327,15 +338,15 @@ impl Broker {
                     return self.stream_writes(end, bytes);
                 }
             }
-            Event::Messages(messages) => {
-                for message in messages {
-                    self.message(id, message);
-                }
+            Event::Message(message) => {
+                self.charge_turn(id, message.names());
+                self.message(id, *message);
             }
             Event::Preface { stream, preface, used, rest } => {
+                self.charge_turn(id, 0);
                 let conn = self.conns.get(&id);
                 let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
-                if let Preface::Direct(presented) = preface {
+                if let Preface::Direct(presented) = *preface {
                     self.present(id, stream, presented, used, rest);
                 } else if direct {
                     let text = "a direct connection carries one channel, and a ticket opens it";
@@ -344,7 +355,7 @@ impl Broker {
                     let text = "a stream was opened before hello";
                     self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
                 } else {
-                    self.preface(id, stream, preface, used, rest);
+                    self.preface(id, stream, *preface, used, rest);
                 }
             }
             Event::Answer { tag, answer, used, rest } => {
@@ -391,8 +402,7 @@ impl Broker {
 
     /// The link of a connection, which will be looked at for something to write.
     pub(crate) fn link_of(&mut self, id: ConnId) -> Option<&mut Link> {
-        self.touch(id);
-        self.conns.get_mut(&id).map(|conn| &mut conn.link)
+        self.conns.touch(id, &mut self.touched).map(|conn| &mut conn.link)
     }
 
     /// A reason as the peer of a connection may know it: what a plugin says when it fails, with the

@@ -14,9 +14,13 @@ impl Broker {
             self.goodbye(id, reason);
             return;
         }
+        let Hello { key, name, role, machine, plugins, .. } = hello;
+        let name = match role {
+            Role::Server => self.neighbours.name_of(key, name),
+            Role::Host | Role::Command => name,
+        };
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.phase = ConnPhase::Up;
-        let Hello { key, name, role, machine, plugins, .. } = hello;
         conn.hello = Some(PeerInfo { key, name: name.clone(), role, machine });
         conn.link.ping(self.now);
         self.arm(id);

@@ -3,8 +3,6 @@
 use crate::broker::{Broker, Conn, ConnId, LinkChange, Opened};
 use crate::control::Announced;
 use crate::key::Key;
-use crate::name::Name;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// A server that loses its link and dials again does so once; this often, there are two.
@@ -32,10 +30,8 @@ impl Broker {
             self.note_succession(old, id, key);
         }
         self.neighbours.servers.insert(key, id);
-        let named: BTreeSet<&Name> = plugins.iter().map(|plugin| &plugin.name).collect();
-        let left = self.registry.directory().of(key).map(|(name, _)| name);
-        let left: Vec<Name> = left.filter(|name| !named.contains(name)).cloned().collect();
-        self.withdraw_all(key, &left);
+        let named = plugins.iter().map(|plugin| &plugin.name).collect();
+        self.forget_all_but(key, &named);
         if let Some(old) = old {
             self.drain(old);
         } else {
@@ -45,6 +41,7 @@ impl Broker {
             self.tell_link(LinkChange { server: key, name, down: None });
         }
         self.peer_linked(key);
+        let plugins = self.first_part(id, plugins);
         self.peer_plugins(id, plugins);
         if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
             self.tell_of_keyed(id, key);

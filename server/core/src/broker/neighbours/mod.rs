@@ -17,6 +17,7 @@ use crate::broker::registry::partners::Index;
 use crate::ids::{ChildId, ConnId, PeerId};
 use crate::key::Key;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use children::Child;
 use peers::Peer;
 use uplink::Home;
@@ -32,6 +33,8 @@ pub(crate) struct Neighbours {
     next_peer: u32,
     /// The peers that have, or turned out to have, a key.
     peers_by_key: Index<Key, PeerId>,
+    /// Names that the configuration gives to servers; nobody else is known by them.
+    bound_names: BTreeMap<String, Key>,
     /// Peers that are not dialled before a plugin of this server appears or changes.
     resting: BTreeSet<PeerId>,
     children: BTreeMap<ChildId, Child>,
@@ -44,7 +47,34 @@ impl Neighbours {
     pub(crate) fn new(settings: &Settings) -> Neighbours {
         let (servers, peers, resting, children, young) = Default::default();
         let (home, peers_by_key) = (Home::of(settings), Index::default());
-        Neighbours { home, servers, peers, next_peer: 0, peers_by_key, resting, children, young }
+        Neighbours {
+            home,
+            servers,
+            peers,
+            next_peer: 0,
+            peers_by_key,
+            bound_names: BTreeMap::new(),
+            resting,
+            children,
+            young,
+        }
+    }
+
+    /// Only the server with a key is known by a name.
+    fn bind_name(&mut self, name: &str, key: Key) {
+        self.bound_names.insert(name.into(), key);
+    }
+
+    /// The name by which a server is known here: the one that the configuration gives it, or its
+    /// own unless the configuration gives that to another one.
+    pub(crate) fn name_of(&self, key: Key, own: String) -> String {
+        if let Some((name, _)) = self.bound_names.iter().find(|(_, bound)| **bound == key) {
+            return name.clone();
+        }
+        match self.bound_names.contains_key(&own) {
+            true => key.short(),
+            false => own,
+        }
     }
 
     /// The key of the server that this process belongs to.

@@ -33,7 +33,7 @@ impl Broker {
             return Err(Reason::server(Code::LimitReached, text));
         }
         let (role, keep, rights) = (Role::Server, Keep::WhileUseful, Rights::none());
-        let peer = PeerConfig { key: Some(key), endpoints, role, keep, rights };
+        let peer = PeerConfig { key: Some(key), name: None, endpoints, role, keep, rights };
         self.add_peer_for([plugin].to_vec(), peer);
         Ok(key)
     }

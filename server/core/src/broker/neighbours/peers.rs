@@ -15,6 +15,9 @@ use core::time::Duration;
 pub struct PeerConfig {
     /// Who it is; `None` where only its address is known.
     pub key: Option<Key>,
+    /// The name by which it is known here, whatever it calls itself, and no other server. It needs
+    /// a key.
+    pub name: Option<String>,
     /// Where to dial it, the best place first; empty if it dials us.
     pub endpoints: Vec<Endpoint>,
     /// What it may be: a server, or a host.
@@ -86,6 +89,9 @@ impl Broker {
         let id = PeerId(self.neighbours.next_peer);
         self.neighbours.next_peer += 1;
         let key = config.key;
+        if let (Some(name), Some(key)) = (&config.name, key) {
+            self.neighbours.bind_name(name, key);
+        }
         let peer = Peer {
             config,
             wanted_by,

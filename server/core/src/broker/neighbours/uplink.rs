@@ -78,6 +78,7 @@ impl Broker {
             self.peer_found(peer, key);
         }
         self.peer_linked(key);
+        let plugins = self.first_part(id, plugins);
         self.uplink_announces(plugins);
     }
 
@@ -85,10 +86,7 @@ impl Broker {
     /// any more.
     pub(crate) fn uplink_lost(&mut self, reason: &Reason) {
         self.neighbours.home.link = None;
-        let entries: Vec<_> = self.registry.directory().entries().collect();
-        for entry in entries {
-            self.withdraw_all(entry.server, &[entry.name]);
-        }
+        self.forget_all_servers();
         for (server, name) in core::mem::take(&mut self.neighbours.home.links) {
             self.tell_link(LinkChange { server, name, down: Some(reason.clone()) });
         }

@@ -6,7 +6,11 @@ use crate::key::Key;
 use crate::limits::Limit;
 use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+
+/// Plugins of lost servers that leave in one turn.
+const LEAVING_PER_TURN: usize = 256;
 
 impl Broker {
     /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
@@ -84,6 +88,9 @@ impl Broker {
 
     /// Notes a plugin in the directory.
     pub(crate) fn enter(&mut self, server: Key, name: &Name, version: Version) {
+        if let Some(left) = self.registry.directory.leaves(server, name) {
+            self.tell_change(&left, Some(left.entry.version));
+        }
         let before = self.registry.directory.version(server, name);
         if let Some(change) = self.registry.directory.announce(server, name, version) {
             self.tell_change(&change, before);
@@ -98,9 +105,30 @@ impl Broker {
         }
     }
 
+    /// A server is linked no more: its plugins are not found any more, and leave in this turn and
+    /// those that follow.
     pub(crate) fn forget_server(&mut self, key: Key) {
-        for change in self.registry.directory.forget(key) {
-            self.tell_change(&change, Some(change.entry.version));
+        self.registry.directory.forget(key);
+        self.let_some_leave();
+    }
+
+    /// A server that links anew says which plugins it has; others that it had leave.
+    pub(crate) fn forget_all_but(&mut self, key: Key, named: &BTreeSet<&Name>) {
+        self.registry.directory.forget_all_but(key, named);
+        self.let_some_leave();
+    }
+
+    /// Nothing is known any more.
+    pub(crate) fn forget_all_servers(&mut self) {
+        self.registry.directory.forget_all();
+        self.let_some_leave();
+    }
+
+    /// Tells of plugins whose servers are linked no more, as many as a turn has room for.
+    pub(crate) fn let_some_leave(&mut self) {
+        for _ in 0..LEAVING_PER_TURN {
+            let Some(left) = self.registry.directory.next_leaving() else { return };
+            self.tell_change(&left, Some(left.entry.version));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::address::Scope;
 use crate::broker::registry::plugins::{Direct, PARTNERS_MAX, Runs};
-use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId, PluginState};
+use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId};
 use crate::control::{
     Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Server,
     Unlinked, Withdrawn,
@@ -22,6 +22,9 @@ const WITHDRAWN_MAX: usize = 512;
 /// Servers in one message, of at most some 100 bytes each: a message has 64 KiB.
 const LINKED_MAX: usize = 256;
 
+/// Plugins of lost hosts that leave in one turn.
+const CLEARED_PER_TURN: usize = 64;
+
 impl Broker {
     /// A host said hello: it is told all that plugins of this server may know, and its plugins are
     /// taken in.
@@ -35,6 +38,7 @@ impl Broker {
         }
         let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
+        let plugins = self.first_part(id, plugins);
         self.host_registers(id, plugins);
     }
 
@@ -106,13 +110,19 @@ impl Broker {
         }
     }
 
-    /// A host is gone, and its plugins with it. Nothing is kept of them: hosts can come and go
-    /// without end.
+    /// A host is gone, and its plugins with it: they are over at once, and leave in this turn and
+    /// those that follow. Nothing is kept of them: hosts can come and go without end.
     pub(crate) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
         let reason = Reason::server(Code::HostLost, format!("the host ended: {reason}"));
-        for plugin in self.registry.plugins_of(id) {
-            self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
-            self.registry.plugins.remove(&plugin);
+        self.registry.fail_plugins_of(id, &reason);
+        self.clear_some_plugins();
+    }
+
+    /// Plugins of lost hosts leave, as many as a turn has room for.
+    pub(crate) fn clear_some_plugins(&mut self) {
+        for _ in 0..CLEARED_PER_TURN {
+            let Some(plugin) = self.registry.next_lost() else { return };
+            self.clear_plugin(plugin);
         }
     }
 

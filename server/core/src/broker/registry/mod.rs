@@ -13,19 +13,27 @@ use crate::directory::Directory;
 use crate::ids::{ConnId, PluginId};
 use crate::key::Key;
 use crate::name::{Name, Version};
-use alloc::collections::BTreeMap;
+use crate::reason::Reason;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use news::Announcements;
 use partners::Partners;
 use plugins::{PluginRecord, Runs};
 
+/// The first number of a plugin of a host: half of all numbers.
+const FIRST_OF_HOSTS: u32 = 1 << 31;
+
 /// Which plugins there are, whom they may have to do with, and who has been told of them.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     plugins: BTreeMap<PluginId, PluginRecord>,
-    next_plugin: u32,
+    /// The next numbers of plugins here, and of those of hosts, which come and go without end.
+    next_here: u32,
+    next_of_hosts: u32,
     /// The plugins that start or run, by name.
     names: BTreeMap<Name, PluginId>,
+    /// Plugins of lost hosts, which are over and have still to leave.
+    lost: VecDeque<PluginId>,
     partners: Partners,
     directory: Directory,
     announcements: Announcements,
@@ -94,9 +102,45 @@ impl Registry {
         self.partners.at.of(&Runs::At(host)).copied().collect()
     }
 
+    /// How many plugins start or run in a process.
+    pub(crate) fn plugins_at(&self, process: Runs) -> usize {
+        self.partners.at.count(&process)
+    }
+
+    /// The number of a new plugin. Those here lie close together, for tables by number.
+    fn number(&mut self, runs: Runs) -> PluginId {
+        loop {
+            let (next, first) = match runs {
+                Runs::Here => (&mut self.next_here, 0),
+                Runs::At(_) => (&mut self.next_of_hosts, FIRST_OF_HOSTS),
+            };
+            let number = first | *next;
+            *next = next.wrapping_add(1);
+            if !self.plugins.contains_key(&PluginId(number)) {
+                return PluginId(number);
+            }
+        }
+    }
+
+    /// The plugins of a lost host are over.
+    fn fail_plugins_of(&mut self, host: ConnId, reason: &Reason) {
+        for plugin in self.plugins_of(host) {
+            if let Some(record) = self.plugins.get_mut(&plugin) {
+                record.state = PluginState::Failed(reason.clone());
+                self.lost.push_back(plugin);
+            }
+        }
+    }
+
+    /// The next plugin of a lost host that has to leave.
+    fn next_lost(&mut self) -> Option<PluginId> {
+        self.lost.pop_front()
+    }
+
     /// Whether a plugin of this server uses or invites a plugin of that name and version.
     pub(crate) fn is_wanted(&self, name: &Name, version: Version) -> bool {
-        let mut wanting = self.partners.wanting(name).filter_map(|id| self.plugin(*id));
+        let live = self.partners.wanting(name).filter(|id| self.is_live(**id));
+        let mut wanting = live.filter_map(|id| self.plugin(*id));
         wanting.any(|record| {
             let mut uses = record.config.uses.iter();
             uses.any(|(used, least)| used == name && version >= *least)
@@ -131,9 +175,19 @@ impl Registry {
         self.partners.hosts.remove(&conn);
     }
 
+    /// Whether a plugin of a lost host has still to leave.
+    pub(crate) fn is_leaving(&self, plugin: PluginId) -> bool {
+        self.lost.contains(&plugin) && self.plugins.contains_key(&plugin)
+    }
+
+    /// Whether plugins of lost hosts and servers have still to leave.
+    pub(crate) fn has_leaving(&self) -> bool {
+        self.directory.has_leaving() || !self.lost.is_empty()
+    }
+
     /// Whether somebody may have to be told something now.
     pub(crate) fn has_news(&self) -> bool {
-        self.announcements.is_due()
+        self.announcements.is_due() || self.has_leaving()
     }
 
     /// Plugins that are gone, and of which somebody has still to be told so.

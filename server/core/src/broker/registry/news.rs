@@ -18,9 +18,12 @@ use alloc::vec::Vec;
 /// Bytes of the plugins in one message, of whose limit of 64 KiB they leave a third to spare.
 const BYTES_PER_MESSAGE: usize = 40 * 1024;
 
-/// Messages about the directory that one turn may make. Each has some hundreds of entries, which
-/// take a fraction of a millisecond; what is left goes on in the next turn.
-const MESSAGES_PER_TURN: usize = 8;
+/// Bytes about the directory that one turn may send: some hundreds of entries, which take a
+/// millisecond. What is left goes on in the next turn.
+const BYTES_PER_TURN: usize = 2 * BYTES_PER_MESSAGE;
+
+/// Bytes that the shortest message counts for.
+const BYTES_AT_LEAST: usize = 1024;
 
 /// What has changed, and who has been told.
 #[derive(Debug, Default)]
@@ -132,6 +135,10 @@ impl Broker {
     /// Tells those who listen and have room what they have not heard: all of them when something
     /// has changed, else those that have been heard of in this turn.
     pub(crate) fn tell_news(&mut self) {
+        if self.registry.has_leaving() {
+            self.clear_some_plugins();
+            self.let_some_leave();
+        }
         let news = &mut self.registry.announcements;
         if !news.due && news.waiting.is_empty() {
             return;
@@ -149,15 +156,14 @@ impl Broker {
     }
 
     fn tell_listeners(&mut self, listeners: Vec<ConnId>) {
-        let mut left = MESSAGES_PER_TURN;
+        let mut left = BYTES_PER_TURN;
         for id in listeners {
             while self.registry.announcements.is_behind(id) && self.has_control_room(id) {
                 if left == 0 {
                     self.registry.announcements.due = true;
                     return;
                 }
-                left -= 1;
-                self.tell_some(id);
+                left = left.saturating_sub(self.tell_some(id).max(BYTES_AT_LEAST));
                 self.registry.announcements.last = Some(id);
             }
             match self.registry.announcements.is_behind(id) {
@@ -174,8 +180,8 @@ impl Broker {
         self.conns.get(&id).is_some_and(room) && !self.faulted.contains_key(&id)
     }
 
-    /// Tells a listener as much as one message holds.
-    fn tell_some(&mut self, id: ConnId) {
+    /// Tells a listener as much as one message holds: how many bytes, about.
+    fn tell_some(&mut self, id: ConnId) -> usize {
         let (mut plugins, mut withdrawn) = (Vec::new(), BTreeMap::new());
         let mut bytes = 0;
         while bytes < BYTES_PER_MESSAGE
@@ -198,6 +204,7 @@ impl Broker {
         if !plugins.is_empty() {
             self.send(id, &Message::Plugins(Plugins { plugins }));
         }
+        bytes
     }
 
     /// The first plugins that hello tells a peer of; the others follow.

@@ -109,8 +109,8 @@ impl Broker {
             self.update_common(id, &guest);
             self.connect_guest(id, &guest, Some(&name));
         }
-        let wanting =
-            self.registry.partners.wanting(&name).filter_map(|id| self.registry.plugins.get(id));
+        let live = self.registry.partners.wanting(&name).filter(|id| self.registry.is_live(**id));
+        let wanting = live.filter_map(|id| self.registry.plugins.get(id));
         let inviting = wanting.filter(|record| record.config.invites.contains(&name));
         for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
             self.connect_inviting(id, &inviting);

@@ -157,13 +157,15 @@ impl Broker {
         runs: Runs,
         direct: Direct,
     ) -> Result<PluginId, Reason> {
-        if let Some(holder) = self.registry.names.get(&config.name) {
-            let text =
-                format!("the name {} is taken by {}", config.name, self.whereabouts(*holder));
-            return Err(Reason::server(Code::NameTaken, text));
+        if let Some(holder) = self.registry.names.get(&config.name).copied() {
+            if self.registry.is_live(holder) {
+                let text =
+                    format!("the name {} is taken by {}", config.name, self.whereabouts(holder));
+                return Err(Reason::server(Code::NameTaken, text));
+            }
+            self.clear_plugin(holder);
         }
-        let id = PluginId(self.registry.next_plugin);
-        self.registry.next_plugin += 1;
+        let id = self.registry.number(runs);
         self.registry.names.insert(config.name.clone(), id);
         self.registry.partners.insert(id, runs, &config);
         let state = PluginState::Starting;
@@ -266,6 +268,12 @@ impl Broker {
             return;
         }
         record.state = state;
+        self.forget_plugin(plugin, reason);
+    }
+
+    /// Forgets what there is of a plugin that is over, but for its record.
+    fn forget_plugin(&mut self, plugin: PluginId, reason: &Reason) {
+        let Some(record) = self.registry.plugins.get(&plugin) else { return };
         let (config, runs) = (record.config.clone(), record.runs);
         self.registry.partners.remove(plugin, runs, &config);
         self.registry.names.remove(&config.name);
@@ -279,6 +287,14 @@ impl Broker {
         self.withdraw_local(&config.name);
         self.guest_over(&config.name);
         self.plugins_changed(&config);
+    }
+
+    /// The plugin of a lost host leaves now, if it has not yet.
+    pub(crate) fn clear_plugin(&mut self, plugin: PluginId) {
+        if let Some(PluginState::Failed(reason)) = self.registry.plugin_state(plugin).cloned() {
+            self.forget_plugin(plugin, &reason);
+            self.registry.plugins.remove(&plugin);
+        }
     }
 
     /// Sets a timer of a plugin; it fires once, `after` from now.
@@ -302,16 +318,16 @@ impl Broker {
         plugin: PluginId,
         handle: Handle,
     ) -> Result<Option<crate::ids::EndId>, Misuse> {
+        if let Some(end) = self.ends.live(handle)
+            && end.plugin() == Some(plugin)
+            && !end.flags.has(Flag::Calls)
+        {
+            let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
+            return Ok(handle.id().filter(|_| !silent));
+        }
         match self.ends.lookup(handle) {
-            Lookup::Live(id) => match self.ends.get(id) {
-                Some(end) if end.plugin() == Some(plugin) && !end.flags.has(Flag::Calls) => {
-                    let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
-                    Ok((!silent).then_some(id))
-                }
-                _ => Err(Misuse::NoSuchChannel),
-            },
             Lookup::Past => Ok(None),
-            Lookup::Never => Err(Misuse::NoSuchChannel),
+            Lookup::Live(_) | Lookup::Never => Err(Misuse::NoSuchChannel),
         }
     }
 

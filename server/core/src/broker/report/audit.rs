@@ -201,12 +201,14 @@ impl Broker {
         self.audit_peers()
     }
 
-    /// Names lead to plugins that live, and nothing but the last word of a host's plugin is kept.
+    /// Names lead to plugins that live or still have to leave, and nothing but the last word of a
+    /// host's plugin is kept.
     fn audit_records(&self) -> Result<(), String> {
         let mut of_hosts: BTreeSet<&Name> = BTreeSet::new();
         for (id, record) in self.registry.plugins() {
             let name = &record.config.name;
-            if self.registry.is_live(id) != (self.registry.named(name.as_str()) == Some(id)) {
+            let has_name = self.registry.is_live(id) || self.registry.is_leaving(id);
+            if has_name != (self.registry.named(name.as_str()) == Some(id)) {
                 return Err(format!("{id:?} is {:?}, but {name} says other", record.state));
             }
             let Runs::At(conn) = record.runs else { continue };

@@ -209,6 +209,7 @@ impl Broker {
         }
     }
 
+    #[inline]
     pub(crate) fn write_end(&mut self, id: EndId, bytes: &[u8]) -> Result<usize, Misuse> {
         let Some(end) = self.ends.get_mut(id) else { return Ok(bytes.len()) };
         if end.flags.has(Flag::WriteOver) {
@@ -217,8 +218,9 @@ impl Broker {
                 false => Err(Misuse::WriteAfterClose),
             };
         }
-        let peer = end.peer;
+        let (peer, asking) = (end.peer, end.phase == Phase::Asking);
         let taken = match peer {
+            Some(peer) if asking => self.gives_before_answer(id, peer, bytes),
             Some(peer) => self.plugin_gives(id, peer, bytes),
             None if self.is_attempting(id) => self.keep_early(id, bytes),
             None => return Ok(bytes.len()),
@@ -232,44 +234,44 @@ impl Broker {
         Ok(taken)
     }
 
+    #[inline(always)]
     fn plugin_gives(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
-        match self.ends.get(peer).map(|end| end.owner()) {
-            Some(Owner::Stream(conn, stream)) => {
-                if self.phase(peer) == Some(Phase::Asking) {
-                    return self.keep_behind_answer(conn, stream, peer, bytes);
-                }
-                // What waits for the stream goes first; the plugin waits behind it.
-                if self.ends.get(peer).is_some_and(|end| !end.inbox.is_empty()) {
-                    return 0;
-                }
-                let bytes = &bytes[..self.before_answer(id, bytes.len())];
-                let taken = self.link_of(conn).map_or(0, |link| link.mux().write(stream, bytes));
-                if let Some(end) = self.ends.get_mut(peer) {
-                    end.told += taken as u64;
-                }
-                if let Some(end) = self.ends.get_mut(id).filter(|end| end.phase == Phase::Asking) {
-                    end.change(|rare| rare.early.push(&bytes[..taken]));
-                }
+        let Some(sink) = self.ends.get_mut(peer) else { return bytes.len() };
+        match sink.owner() {
+            Owner::Stream(conn, stream) if sink.phase == Phase::Asking => {
+                self.keep_behind_answer(conn, stream, peer, bytes)
+            }
+            // What waits for the stream goes first; the plugin waits behind it.
+            Owner::Stream(..) if !sink.inbox.is_empty() => 0,
+            Owner::Stream(conn, stream) => {
+                let Some(conn) = self.conns.touch(conn, &mut self.touched) else { return 0 };
+                let taken = conn.link.mux().write(stream, bytes);
+                sink.told += taken as u64;
                 taken
             }
-            Some(Owner::Plugin(_)) => {
+            Owner::Plugin(_) => {
                 let Some(end) = self.ends.get_mut(id) else { return 0 };
                 let taken = usize::try_from(end.allowance).unwrap_or(usize::MAX).min(bytes.len());
                 end.allowance -= taken as u64;
                 self.keep_for_plugin(peer, &bytes[..taken]);
                 taken
             }
-            None => bytes.len(),
         }
     }
 
-    /// How many of so many bytes a plugin may write now: before the answer, which may be an
-    /// invitation, all of them are kept, and so no more than a window.
-    fn before_answer(&self, id: EndId, length: usize) -> usize {
-        match self.ends.get(id).filter(|end| end.phase == Phase::Asking) {
-            Some(_) => usize::try_from(self.early_room(id)).unwrap_or(usize::MAX).min(length),
-            None => length,
+    /// A plugin writes before the answer, which may be an invitation: all of it is kept, and so it
+    /// is no more than a window.
+    #[cold]
+    fn gives_before_answer(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
+        if self.ends.get(peer).is_none_or(|end| end.conn().is_none()) {
+            return self.plugin_gives(id, peer, bytes);
         }
+        let room = usize::try_from(self.early_room(id)).unwrap_or(usize::MAX);
+        let taken = self.plugin_gives(id, peer, &bytes[..room.min(bytes.len())]);
+        if let Some(end) = self.ends.get_mut(id) {
+            end.change(|rare| rare.early.push(&bytes[..taken]));
+        }
+        taken
     }
 
     /// What a plugin writes before it accepts a channel waits in the stream's inbox.
@@ -286,10 +288,6 @@ impl Broker {
         let taken = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
         end.inbox.push(&bytes[..taken]);
         taken
-    }
-
-    fn phase(&self, id: EndId) -> Option<Phase> {
-        self.ends.get(id).map(|end| end.phase)
     }
 
     /// Puts bytes into a plugin end's inbox, from where they are delivered.

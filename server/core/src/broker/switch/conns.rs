@@ -83,6 +83,16 @@ impl Conns {
         }
     }
 
+    /// A connection that may have something to write, noted as such unless it is already.
+    #[inline]
+    pub(crate) fn touch(&mut self, id: ConnId, touched: &mut Vec<ConnId>) -> Option<&mut Conn> {
+        let conn = self.get_mut(&id)?;
+        if !core::mem::replace(&mut conn.touched, true) {
+            touched.push(id);
+        }
+        Some(conn)
+    }
+
     pub(crate) fn contains_key(&self, id: &ConnId) -> bool {
         self.get(id).is_some()
     }

@@ -10,6 +10,7 @@ use crate::limits::Limit;
 const OWED_MAX: u64 = 1 << 30;
 
 impl Broker {
+    #[inline]
     pub(crate) fn do_consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
         if let Ok(Some(id)) = self.end_of(plugin, handle) {
             self.consumed_by(id, count);
@@ -18,13 +19,30 @@ impl Broker {
 
     pub(crate) fn consumed_by(&mut self, id: EndId, count: usize) {
         let Some(end) = self.ends.get_mut(id) else { return };
-        if !end.flags.has(Flag::Manual) {
+        let source = end.peer.filter(|_| !end.flags.has(Flag::Manual));
+        if source.is_some() {
             end.owe(count as u64);
-            self.count_round(id, count as u64);
-            self.give_back(id);
         }
-        self.deliver_later(id);
-        self.advance_close(id);
+        let owed = u64::from(end.owed);
+        let (waits, closing) = (!end.inbox.is_empty(), end.flags.has(Flag::Closing));
+        if let Some(source) = source
+            && let Some(writer) = self.ends.get(source)
+        {
+            let left = writer.allowance.min(OWED_MAX);
+            if let Some(conn) = writer.conn() {
+                self.count_round(conn, id, count as u64);
+            }
+            // At least what the other end still has: so a channel costs two credits per window, not
+            // one per packet.
+            if owed > 0 && owed >= left {
+                self.give_back(id, source);
+            }
+        }
+        if waits {
+            self.deliver_later(id);
+        } else if closing {
+            self.advance_close(id);
+        }
     }
 
     /// A plugin gives credit for its end itself from now on.
@@ -53,15 +71,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Gives back what was consumed, when it is at least what the other end still has: so a channel
-    /// costs two credits per window, not one per packet.
-    fn give_back(&mut self, id: EndId) {
-        let Some(end) = self.ends.get(id) else { return };
-        let Some(source) = end.peer else { return };
-        let left = self.ends.get(source).map_or(0, |source| source.allowance);
-        if end.owed == 0 || u64::from(end.owed) < left.min(OWED_MAX) {
-            return;
-        }
+    /// Gives back what was consumed.
+    fn give_back(&mut self, id: EndId, source: EndId) {
         let more = self.growth(id, source);
         let Some(end) = self.ends.get_mut(id) else { return };
         if more > 0 {
@@ -76,12 +87,10 @@ impl Broker {
 
     /// Counts what a plugin consumed while a ping was on its way. The pong waits for the peer's
     /// loop as data does, so a round trip under load is what a window has to last for.
-    fn count_round(&mut self, id: EndId, count: u64) {
-        let Some(end) = self.ends.get(id) else { return };
-        let source = end.peer.and_then(|source| self.ends.get(source));
-        let Some(conn) = source.and_then(|source| source.conn()) else { return };
-        let Some(conn) = self.conns.get_mut(&conn) else { return };
-        if conn.link.round().is_measured() {
+    fn count_round(&mut self, conn: ConnId, id: EndId, count: u64) {
+        if let Some(conn) = self.conns.get_mut(&conn)
+            && conn.link.round().is_measured()
+        {
             *conn.in_round.entry(id).or_default() += count;
         }
     }

@@ -9,11 +9,7 @@ use alloc::vec::Vec;
 impl Broker {
     /// Notes that a connection may have something to write.
     pub(crate) fn touch(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&id)
-            && !core::mem::replace(&mut conn.touched, true)
-        {
-            self.touched.push(id);
-        }
+        self.conns.touch(id, &mut self.touched);
     }
 
     /// A connection has more to write than it may in one turn: it goes on in the next.
@@ -37,7 +33,9 @@ impl Broker {
 
     /// What to write to a connection now, in this order; all empty when there is nothing.
     pub fn outgoing(&mut self, id: ConnId) -> [&[u8]; 3] {
-        self.seal(id);
+        if self.conns.get(&id).is_some_and(|conn| matches!(conn.wire, Wire::Secured(_))) {
+            self.seal(id);
+        }
         match self.conns.get(&id) {
             Some(conn) => match &conn.wire {
                 Wire::Plain => conn.link.outbox().slices(),
@@ -69,6 +67,7 @@ impl Broker {
     }
 
     /// Seals what waits, as far as nothing sealed waits; at the end of a link, goodbye behind it.
+    #[inline(never)]
     fn seal(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Wire::Secured(secured) = &mut conn.wire else { return };
