@@ -51,6 +51,11 @@ impl Registry {
         self.plugins.iter().map(|(id, record)| (*id, record))
     }
 
+    /// As [`plugins`](Registry::plugins), without those of lost hosts that have still to leave.
+    pub(crate) fn plugins_there(&self) -> impl Iterator<Item = (PluginId, &PluginRecord)> {
+        self.plugins().filter(|(id, record)| record.runs == Runs::Here || self.is_live(*id))
+    }
+
     /// The plugin that starts or runs under a name.
     pub(crate) fn named(&self, name: &str) -> Option<PluginId> {
         self.names.get(name).copied()

@@ -155,7 +155,7 @@ impl Broker {
         let home = self.neighbours.home_key();
         let counted = self.channels_by_plugin();
         let channels_of = |plugin: (Name, Key)| counted.get(&plugin).copied().unwrap_or(0);
-        let own = self.registry.plugins().map(|(id, record)| PluginStatus {
+        let own = self.registry.plugins_there().map(|(id, record)| PluginStatus {
             name: record.config.name.clone(),
             version: record.config.version,
             state: record.state.clone(),
@@ -170,7 +170,10 @@ impl Broker {
         });
         let own: Vec<PluginStatus> = own.collect();
         let names: BTreeSet<Name> = own.iter().map(|plugin| plugin.name.clone()).collect();
-        let known = |entry: &Entry| entry.server == home && names.contains(&entry.name);
+        // What the directory has at a server itself are its own plugins, and some that still leave.
+        let known = |entry: &Entry| {
+            entry.server == home && (!self.is_host() || names.contains(&entry.name))
+        };
         let others = self.registry.directory().entries().filter(|entry| !known(entry));
         let others = others.map(|entry| PluginStatus {
             channels: channels_of((entry.name.clone(), entry.server)),
@@ -195,7 +198,7 @@ impl Broker {
             Runs::At(conn) => child.conn == Some(conn) || record.config.name == *name,
             Runs::Here => false,
         };
-        if self.registry.plugins().map(|(_, record)| record).any(shown) {
+        if self.registry.plugins_there().map(|(_, record)| record).any(shown) {
             return None;
         }
         Some(PluginStatus {
