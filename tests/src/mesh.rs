@@ -172,14 +172,16 @@ impl Mesh {
         });
         let before = (self.meter)();
         let node = &mut self.nodes[to];
-        feed(node, far, &pipe);
-        loop {
-            let unread = node.broker.take_unread();
-            if unread.is_empty() {
-                break;
+        for read in pipe.chunks(READ) {
+            feed(node, far, read);
+            loop {
+                let unread = node.broker.take_unread();
+                if unread.is_empty() {
+                    break;
+                }
+                node.broker.tick(Duration::ZERO);
+                unread.iter().for_each(|(id, bytes)| feed(node, *id, bytes));
             }
-            node.broker.tick(Duration::ZERO);
-            unread.iter().for_each(|(id, bytes)| feed(node, *id, bytes));
         }
         node.cost += (self.meter)() - before;
         self.work(to, |_| ());
@@ -225,6 +227,9 @@ impl Mesh {
 }
 
 /// Performs a broker's effects, as a plugin that accepts every channel.
+/// Bytes that one read of a connection brings, as in a server.
+const READ: usize = 64 * 1024;
+
 /// Gives a broker what a connection brought.
 fn feed(node: &mut Node, conn: ConnId, mut input: &[u8]) {
     loop {

@@ -17,6 +17,9 @@ use trunkline_core::limits::Limits;
 use trunkline_core::reason::Reason;
 use trunkline_shs::{Ephemeral, Identity};
 
+/// Bytes that one read of a connection brings, as in a server.
+const READ: usize = 64 * 1024;
+
 /// How the plugin of a process answers who opens a channel to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
@@ -121,14 +124,16 @@ impl Process {
     pub fn receive(&mut self, id: ConnId, mut bytes: Vec<u8>) {
         let mut plain = Vec::new();
         let opened = self.broker.unseal(id, &mut bytes, &mut plain);
-        self.feed(id, opened);
-        loop {
-            let unread = self.broker.take_unread();
-            if unread.is_empty() {
-                return;
+        for read in opened.chunks(READ) {
+            self.feed(id, read);
+            loop {
+                let unread = self.broker.take_unread();
+                if unread.is_empty() {
+                    break;
+                }
+                self.broker.tick(Duration::ZERO);
+                unread.iter().for_each(|(id, bytes)| self.feed(*id, bytes));
             }
-            self.broker.tick(Duration::ZERO);
-            unread.iter().for_each(|(id, bytes)| self.feed(*id, bytes));
         }
     }
 
