@@ -226,7 +226,6 @@ impl Mesh {
     }
 }
 
-/// Performs a broker's effects, as a plugin that accepts every channel.
 /// Bytes that one read of a connection brings, as in a server.
 const READ: usize = 64 * 1024;
 
@@ -245,6 +244,7 @@ fn feed(node: &mut Node, conn: ConnId, mut input: &[u8]) {
     }
 }
 
+/// Performs a broker's effects, as a plugin that accepts every channel.
 fn perform(node: &mut Node) {
     while let Some(effect) = node.broker.next_effect() {
         node.told.effects += 1;

@@ -205,3 +205,19 @@ impl Registry {
         self.names.values().copied().find(|id| !self.plugins.contains_key(id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_hosts_plugins_begin_again_and_are_never_those_of_plugins_here() {
+        let last = FIRST_OF_HOSTS - 1;
+        let mut registry = Registry { next_of_hosts: last, ..Registry::default() };
+        let host = Runs::At(ConnId(1));
+        assert_eq!(registry.number(Runs::Here), PluginId(0));
+        assert_eq!(registry.number(host), PluginId(u32::MAX));
+        assert_eq!(registry.number(host), PluginId(FIRST_OF_HOSTS));
+        assert_eq!(registry.number(Runs::Here), PluginId(1));
+    }
+}
