@@ -2,16 +2,16 @@
 
 CARGO  ?= cargo
 # The folder of the build results.
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILT  := $(or $(CARGO_TARGET_DIR),target)
 # The server's configuration, for `make run`.
 CONFIG ?= trunkline.toml
 # Where tests note what they skip.
-SKIPS  := $(TARGET)/skips
+SKIPS  := $(BUILT)/skips
 # The peers that are measured take a minute to build, so only the benchmarks build them.
-BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(TARGET)/release/bench
+BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(BUILT)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test sim bench bench-quick counts check old-peer long clean
+.PHONY: help build run demo test sim fuzz fuzz-keep bench bench-quick counts check old-peer long clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -20,19 +20,25 @@ build: ## build everything: target/release/trunkline and the sample plugins, lib
 	$(CARGO) build --release --workspace
 
 run: build ## run a server in the foreground; CONFIG=trunkline.toml is its configuration
-	$(TARGET)/release/trunkline run --config $(CONFIG)
+	$(BUILT)/release/trunkline run --config $(CONFIG)
 
 demo: build ## show two servers whose plugins find each other and exchange a file
-	$(TARGET)/release/demo
+	$(BUILT)/release/demo
 
 test: ## run every test, and list at the end what was skipped
-	@mkdir -p $(TARGET) && : > $(SKIPS)
+	@mkdir -p $(BUILT) && : > $(SKIPS)
 	@status=0; TRUNKLINE_SKIPS=$(abspath $(SKIPS)) $(CARGO) test --workspace || status=$$?; \
 	sort -u $(SKIPS); echo "$$(sort -u $(SKIPS) | wc -l) skipped"; exit $$status
 
 sim: ## simulate servers under faults; SEEDS=10000 runs so many seeds, SEED=7 only that one
 	$(if $(SEEDS),SEEDS=$(SEEDS)) $(if $(SEED),SEED=$(SEED)) \
 	$(CARGO) test --release --package trunkline-tests --test simulation -- --nocapture
+
+fuzz: ## fuzz one target; TARGET=broker names it, FOR=600 is the time in seconds
+	fuzz/run '$(TARGET)' $(or $(FOR),600)
+
+fuzz-keep: ## add the new inputs of TARGET=broker to fuzz/corpus, minimized
+	fuzz/run '$(TARGET)' keep
 
 bench: ## measure against the bare machine and against peers; ONLY=forward measures only that
 	$(BENCH) $(if $(ONLY),--only '$(ONLY)')

@@ -56,6 +56,12 @@ const BAD: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "a key with control characters, which would reach the terminal",
+        "{GOOD}\"k\\u001b[2J\\n\" = 1\n",
+        &["4: [server]: unknown key `k\\u{1b}[2J\\n`; known are name, key, state, network, \
+             accept, insecure-loopback, listen, announce, heartbeat-ms, dead-after-ms"],
+    ),
+    (
         "wrong types",
         "[server]\nname = 1\nkey = true\nlisten = \"unix:a\"\ninsecure-loopback = \"yes\"\n\
          heartbeat-ms = 1.5\naccept = []\n[plugin]\npath = \"a\"\n",

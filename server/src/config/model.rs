@@ -170,7 +170,17 @@ impl Config {
     /// Reads and checks a server's file. All its problems are reported together, in the order of
     /// lines.
     pub fn load(file: &Path) -> Result<Config, Vec<Problem>> {
-        match file::load(file, Kind::Server)? {
+        Config::of(file::load(file, Kind::Server)?)
+    }
+
+    /// As [`Config::load`], of a text that stands for a file: what fuzzing drives.
+    #[doc(hidden)]
+    pub fn from_text(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
+        Config::of(file::load_text(file, text, Kind::Server)?)
+    }
+
+    fn of(file: File) -> Result<Config, Vec<Problem>> {
+        match file {
             File::Server(config) => Ok(config),
             // It was refused already.
             File::Host(_) => Err(Vec::new()),
@@ -191,7 +201,17 @@ impl HostConfig {
     /// Reads and checks a host's file. All its problems are reported together, in the order of
     /// lines.
     pub fn load(file: &Path) -> Result<HostConfig, Vec<Problem>> {
-        match file::load(file, Kind::Host)? {
+        HostConfig::of(file::load(file, Kind::Host)?)
+    }
+
+    /// As [`HostConfig::load`], of a text that stands for a file: what fuzzing drives.
+    #[doc(hidden)]
+    pub fn from_text(file: &Path, text: &str) -> Result<HostConfig, Vec<Problem>> {
+        HostConfig::of(file::load_text(file, text, Kind::Host)?)
+    }
+
+    fn of(file: File) -> Result<HostConfig, Vec<Problem>> {
+        match file {
             File::Host(config) => Ok(config),
             // It was refused already.
             File::Server(_) => Err(Vec::new()),
@@ -205,9 +225,7 @@ impl HostConfig {
         plugins: &[PathBuf],
     ) -> Result<HostConfig, Vec<Problem>> {
         let text = super::host::text_of(server, key, plugins);
-        match file::load_text(Path::new("command line"), &text, Kind::Host)? {
-            File::Host(config) => Ok(HostConfig { state: None, ..config }),
-            File::Server(_) => Err(Vec::new()),
-        }
+        let config = HostConfig::from_text(Path::new("command line"), &text)?;
+        Ok(HostConfig { state: None, ..config })
     }
 }

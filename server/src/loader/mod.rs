@@ -55,11 +55,22 @@ pub fn open_unguarded(path: &Path) -> Result<(), LoadError> {
     checked.map(drop).map_err(|problem| LoadError { path: path.to_owned(), problem })
 }
 
+/// What of [`load`] concerns the bytes of a file alone: whether they can be mapped without harm,
+/// and whether they export this name. Nothing is mapped. It is what fuzzing drives.
+///
+/// # Errors
+///
+/// What is wrong with them.
+#[doc(hidden)]
+pub fn check_content(content: &[u8], name: &str) -> Result<bool, Problem> {
+    elf::check(content)?;
+    Ok(elf::exports(content, name))
+}
+
 fn load_steps(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, Problem> {
     let copy = copy(path)?;
     check_hash(copy.bytes(), sha256)?;
-    elf::check(copy.bytes())?;
-    if !elf::exports(copy.bytes(), check::symbol()) {
+    if !check_content(copy.bytes(), check::symbol())? {
         return Err(Problem::NotAPlugin);
     }
     let library = open(copy)?;

@@ -1,0 +1,4 @@
+//! Drives the target `directory` of `tests/fuzz`.
+#![no_main]
+
+trunkline_fuzz::drive!("directory");
