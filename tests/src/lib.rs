@@ -9,6 +9,7 @@ pub mod harness;
 pub mod mesh;
 pub mod netns;
 pub mod old_peer;
+pub mod played_link;
 pub mod processes;
 pub mod sim;
 pub mod skip;

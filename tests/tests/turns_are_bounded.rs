@@ -3,17 +3,10 @@
 
 #![allow(clippy::expect_used)] // Helpers of tests may panic as well.
 
-use std::time::Duration;
-use trunkline_core::broker::{
-    ConnId, Effect, Grants, Opened, Opening, PeerProcess, Security, Step,
-};
-use trunkline_core::bymux::MuxRole;
-use trunkline_core::control::{Announced, Hello, Message, Plugins, Registration, Role, Withdrawn};
+use trunkline_core::control::{Announced, Message, Plugins, Registration, Role, Withdrawn};
 use trunkline_core::key::Key;
-use trunkline_core::limits::Limits;
-use trunkline_core::link::{Event, Link};
 use trunkline_core::name::Name;
-use trunkline_tests::harness::hello;
+use trunkline_tests::played_link::{PlayedLink, turn};
 use trunkline_tests::processes::Processes;
 
 /// More plugins than any turn deals with, and as many as a peer may have.
@@ -28,80 +21,6 @@ fn name(n: usize) -> Name {
 
 fn announced(count: usize) -> Vec<Announced> {
     (0..count).map(|n| Announced::new(name(n), 1)).collect()
-}
-
-/// A connection to process 0, whose other side the test plays.
-struct Raw {
-    conn: ConnId,
-    link: Link,
-}
-
-impl Raw {
-    fn connect(all: &mut Processes) -> Raw {
-        let (how, grants) = (Opened::Accepted, Grants::Everything);
-        let (address, security) = ("raw".into(), Security::NoAuth);
-        let (from, process) = (None, PeerProcess::Foreign);
-        let opening = Opening { how, grants, address, security, from, process };
-        let conn = all.all[0].broker.connected(opening);
-        let link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
-        Raw { conn, link }
-    }
-
-    /// Says hello, and takes the answer.
-    fn greet(&mut self, all: &mut Processes, number: u8, role: Role) {
-        self.say(&[Message::Hello(Hello { role, ..hello(Key([number; 32])) })]);
-        let bytes = self.bytes();
-        turn(all, &[(self.conn, bytes)]);
-        self.take(all);
-    }
-
-    fn say(&mut self, messages: &[Message]) {
-        messages.iter().for_each(|message| self.link.send(message).expect("it fits"));
-    }
-
-    /// What the link has to write.
-    fn bytes(&mut self) -> Vec<u8> {
-        let bytes = self.link.outbox().slices().concat();
-        self.link.mux().outbox_mut().advance(bytes.len());
-        bytes
-    }
-
-    /// Takes what the broker says, with its credit.
-    fn take(&mut self, all: &mut Processes) {
-        let bytes = all.all[0].send(self.conn);
-        let mut input = &bytes[..];
-        while let Some(event) = self.link.receive(Duration::ZERO, &mut input).expect("no fault") {
-            if let Event::Message(message) = event
-                && let Message::Goodbye(goodbye) = *message
-            {
-                panic!("it is refused: {}", goodbye.reason);
-            }
-        }
-    }
-}
-
-/// One turn of the loop of process 0, in which connections bring bytes. How many times a plugin was
-/// told of a change of the directory.
-fn turn(all: &mut Processes, brought: &[(ConnId, Vec<u8>)]) -> usize {
-    let broker = &mut all.all[0].broker;
-    broker.tick(Duration::ZERO);
-    let unread = broker.take_unread();
-    for (conn, bytes) in unread.iter().chain(brought) {
-        let mut input = &bytes[..];
-        loop {
-            match broker.receive(*conn, &mut input) {
-                Step::Done => break,
-                Step::More => {}
-                Step::Write { .. } => panic!("nobody writes"),
-            }
-        }
-    }
-    let mut told = 0;
-    while let Some(effect) = broker.next_effect() {
-        told += usize::from(matches!(effect, Effect::Tell(..)));
-    }
-    broker.take_touched(&mut Vec::new());
-    told
 }
 
 fn known(all: &Processes, server: u8) -> usize {
@@ -125,7 +44,7 @@ fn turns(all: &mut Processes, mut each: impl FnMut(&mut Processes, usize)) -> us
 fn a_long_list_is_noted_over_several_turns_and_others_are_heard_in_between() {
     let mut all = Processes::default();
     all.add(Role::Server, 1, "ours");
-    let (mut flood, mut innocent) = (Raw::connect(&mut all), Raw::connect(&mut all));
+    let (mut flood, mut innocent) = (PlayedLink::connect(&mut all), PlayedLink::connect(&mut all));
     flood.greet(&mut all, 50, Role::Server);
     innocent.greet(&mut all, 51, Role::Server);
 
@@ -155,7 +74,7 @@ fn a_long_list_is_noted_over_several_turns_and_others_are_heard_in_between() {
 fn messages_that_say_nothing_are_counted_too() {
     let mut all = Processes::default();
     all.add(Role::Server, 1, "ours");
-    let mut flood = Raw::connect(&mut all);
+    let mut flood = PlayedLink::connect(&mut all);
     flood.greet(&mut all, 50, Role::Server);
     let empty = Message::Withdrawn(Withdrawn { names: Vec::new(), server: None });
     flood.say(&vec![empty; 5_000]);
@@ -172,7 +91,7 @@ fn messages_that_say_nothing_are_counted_too() {
 fn plugins_of_a_lost_server_are_not_found_and_leave_over_several_turns() {
     let mut all = Processes::default();
     all.add(Role::Server, 1, "ours");
-    let mut peer = Raw::connect(&mut all);
+    let mut peer = PlayedLink::connect(&mut all);
     peer.greet(&mut all, 50, Role::Server);
     peer.say(&[Message::Plugins(Plugins { plugins: announced(MANY) })]);
     let bytes = peer.bytes();
@@ -198,7 +117,7 @@ fn plugins_of_a_lost_host_leave_over_several_turns_and_their_names_are_free_at_o
         .into_iter()
         .map(|plugin| Announced { registration: Some(Registration::default()), ..plugin })
         .collect();
-    let mut host = Raw::connect(&mut all);
+    let mut host = PlayedLink::connect(&mut all);
     host.greet(&mut all, 60, Role::Host);
     let own = Key(*all.all[0].broker.settings().identity.public());
     let of_host = |all: &Processes| {
@@ -215,7 +134,7 @@ fn plugins_of_a_lost_host_leave_over_several_turns_and_their_names_are_free_at_o
     assert_eq!(of_host(&all), MANY);
 
     all.all[0].broker.disconnected(host.conn, "cut");
-    let mut again = Raw::connect(&mut all);
+    let mut again = PlayedLink::connect(&mut all);
     again.greet(&mut all, 61, Role::Host);
     // The last name of the lost host, which has not left yet.
     let last = plugins.last().expect("there are many").clone();

@@ -211,6 +211,12 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
         self.last
     }
 
+    /// Whether a listener has been told of the last change of a subject.
+    pub(crate) fn is_told(&self, listener: L, subject: &K) -> bool {
+        let told = self.cursors.get(&listener).map_or(0, |cursor| cursor.told);
+        self.marks.get(subject).is_none_or(|mark| mark.changed <= told)
+    }
+
     /// Whether a listener has been told of everything up to a change.
     pub(crate) fn has_heard(&self, listener: L, change: Stamp) -> bool {
         self.cursors.get(&listener).is_none_or(|cursor| cursor.told >= change)
@@ -224,6 +230,21 @@ mod tests {
 
     fn told(changes: &mut Changes<char, u8>, listener: u8) -> Vec<(char, News)> {
         core::iter::from_fn(|| changes.next(listener)).collect()
+    }
+
+    #[test]
+    fn what_a_listener_has_still_to_be_told_of_a_subject_is_known() {
+        let mut changes = Changes::default();
+        changes.listen(1);
+        changes.set(&'a');
+        changes.set(&'b');
+        assert!(!changes.is_told(1, &'a'));
+        assert!(changes.is_told(1, &'c'), "nothing was ever said of it");
+        changes.next(1);
+        assert!(changes.is_told(1, &'a') && !changes.is_told(1, &'b'));
+        changes.next(1);
+        changes.set(&'a');
+        assert!(!changes.is_told(1, &'a') && changes.is_told(1, &'b'));
     }
 
     #[test]

@@ -113,6 +113,11 @@ impl Announcements {
         !self.greeted_at.contains_key(&id)
     }
 
+    /// Whether a peer has been told of the last change of a plugin here.
+    pub(crate) fn has_told_own(&self, id: ConnId, name: &Name) -> bool {
+        self.own.is_told(id, name)
+    }
+
     /// Whether somebody may be told something now.
     pub(crate) fn is_due(&self) -> bool {
         self.due
@@ -182,7 +187,7 @@ impl Broker {
 
     /// Tells a listener as much as one message holds: how many bytes, about.
     fn tell_some(&mut self, id: ConnId) -> usize {
-        let (mut plugins, mut withdrawn) = (Vec::new(), BTreeMap::new());
+        let (mut plugins, mut withdrawn, mut own) = (Vec::new(), BTreeMap::new(), Vec::new());
         let mut bytes = 0;
         while bytes < BYTES_PER_MESSAGE
             && let Some((server, name, news)) = self.registry.announcements.next(id)
@@ -192,6 +197,7 @@ impl Broker {
                 None => self.own_for(id, &name),
             };
             bytes += entry.as_ref().map_or(name.as_str().len() + FIXED, weight);
+            own.extend(server.is_none().then(|| name.clone()));
             if news == News::Gone || news == News::Again || entry.is_none() {
                 let server = server.filter(|server| *server != self.key);
                 withdrawn.entry(server).or_insert_with(Vec::new).push(name);
@@ -203,6 +209,9 @@ impl Broker {
         }
         if !plugins.is_empty() {
             self.send(id, &Message::Plugins(Plugins { plugins }));
+        }
+        for name in own {
+            self.connect_partners(id, &name);
         }
         bytes
     }

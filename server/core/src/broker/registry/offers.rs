@@ -4,7 +4,7 @@
 use crate::broker::neighbours::connections::Opened;
 use crate::broker::registry::partners::Index;
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, Caller, ConnId, PluginConfig, PluginId, Told};
+use crate::broker::{Broker, Caller, ConnId, PluginId, Told};
 use crate::control::{Announced, Origin, Purpose, Request};
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::EndId;
@@ -55,10 +55,14 @@ impl Connected {
         }
     }
 
-    fn forget_theirs(&mut self, theirs: &Name) {
-        for ours in self.by_theirs.take(theirs) {
-            self.by_ours.remove(&ours, theirs);
-        }
+    /// Gives our plugins that were connected to none but this one.
+    fn forget_theirs(&mut self, theirs: &Name) -> Vec<Name> {
+        let ours = self.by_theirs.take(theirs).into_iter();
+        let alone = ours.filter(|ours| {
+            self.by_ours.remove(ours, theirs);
+            self.by_ours.count(ours) == 0
+        });
+        alone.collect()
     }
 }
 
@@ -107,13 +111,17 @@ impl Broker {
         }
         for guest in guests {
             self.update_common(id, &guest);
-            self.connect_guest(id, &guest, Some(&name));
+            if self.registry.announcements.has_told_own(id, &guest) {
+                self.connect_guest(id, &guest, Some(&name));
+            }
         }
         let live = self.registry.partners.wanting(&name).filter(|id| self.registry.is_live(**id));
         let wanting = live.filter_map(|id| self.registry.plugins.get(id));
         let inviting = wanting.filter(|record| record.config.invites.contains(&name));
         for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
-            self.connect_inviting(id, &inviting);
+            if self.registry.announcements.has_told_own(id, &inviting) {
+                self.connect_inviting(id, &inviting);
+            }
         }
     }
 
@@ -129,8 +137,9 @@ impl Broker {
     pub(crate) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
         for name in names {
             self.forget_offers(id, name);
-            if let Some(conn) = self.conns.get_mut(&id) {
-                conn.offers.connected.forget_theirs(name);
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            for ours in conn.offers.connected.forget_theirs(name) {
+                self.registry.partners.paired.remove(&ours, &id);
             }
         }
     }
@@ -142,20 +151,22 @@ impl Broker {
         for guest in offers.guests() {
             self.registry.partners.guests.remove(guest, &id);
         }
+        for ours in offers.connected.by_ours.keys() {
+            self.registry.partners.paired.remove(ours, &id);
+        }
     }
 
-    /// A plugin of this server runs, or invites more than before: it is connected to whoever
-    /// invites it, and to whom it invites.
-    pub(crate) fn connect_partners(&mut self, config: &PluginConfig) {
-        for id in self.links_concerned(config) {
-            self.connect_guest(id, &config.name, None);
-            self.connect_inviting(id, &config.name);
-        }
+    /// A peer has been told all that it may know of a plugin of this server, which runs, or invites
+    /// more than before: over this link it is connected to whoever invites it, and to whom it
+    /// invites. Before that the peer would be asked on behalf of a plugin that it does not know.
+    pub(crate) fn connect_partners(&mut self, id: ConnId, name: &Name) {
+        self.connect_guest(id, name, None);
+        self.connect_inviting(id, name);
     }
 
     /// A plugin of this server is over: when it comes back, it is a guest anew.
     pub(crate) fn guest_over(&mut self, guest: &Name) {
-        for id in self.neighbours.links().map(|(_, id)| id) {
+        for id in self.registry.partners.paired.take(guest) {
             if let Some(conn) = self.conns.get_mut(&id) {
                 conn.offers.connected.forget_ours(guest);
             }
@@ -228,6 +239,7 @@ impl Broker {
         let Some(conn) = self.conns.get_mut(&id) else { return false };
         let news = !conn.offers.connected.has(guest, host);
         conn.offers.connected.insert(guest, host);
+        self.registry.partners.paired.insert(guest.clone(), id);
         news
     }
 

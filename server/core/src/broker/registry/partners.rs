@@ -66,6 +66,8 @@ pub(crate) struct Partners {
     pub(crate) at: Index<Runs, PluginId>,
     /// The links over which plugins of a name are invited.
     pub(crate) guests: Index<Name, ConnId>,
+    /// The links over which our plugins of a name were connected to those that invite them.
+    pub(crate) paired: Index<Name, ConnId>,
     /// The links of hosts.
     pub(crate) hosts: BTreeSet<ConnId>,
     /// The linked servers of a name.

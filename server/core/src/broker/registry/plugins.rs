@@ -195,7 +195,6 @@ impl Broker {
             let config = record.config.clone();
             self.weigh_calls(plugin);
             self.announce_local(&config.name, config.version);
-            self.connect_partners(&config);
             self.plugins_changed(&config);
         }
     }
@@ -229,9 +228,6 @@ impl Broker {
         }
         if running {
             self.announce_local(&config.name, config.version);
-        }
-        if running && !self.is_host() {
-            self.connect_partners(&config);
         }
         self.plugins_changed(&config);
     }
