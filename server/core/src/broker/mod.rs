@@ -64,6 +64,7 @@ use neighbours::connections::Conn;
 use neighbours::peers::Peer;
 use registry::Registry;
 use registry::plugins::PluginRecord;
+use report::directs::Directs;
 use report::failures::Failures;
 use switch::conns::Conns;
 use trunkline_shs::{Identity, NetworkId};
@@ -139,6 +140,7 @@ pub struct Broker {
     meetings: Meetings,
     calls: Calls,
     failures: Failures,
+    directs: Directs,
     counters: Counters,
     timers: Timers<TimerKey>,
     effects: Effects,
@@ -167,6 +169,7 @@ impl Broker {
             behind: Vec::new(),
             calls: Calls::default(),
             failures: Failures::default(),
+            directs: Directs::default(),
             counters: Counters::default(),
             timers: Timers::new(),
             effects: Effects::default(),

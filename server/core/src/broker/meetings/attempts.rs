@@ -2,7 +2,6 @@
 //! other, a little apart, and the first that is accepted gets the channel.
 
 use crate::address::{Endpoint, Host, Transform, Transport};
-use crate::broker::neighbours::connections::Opened;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, DirectDial, DirectPlace, Effect, TimerKey};
 use crate::control::{Addresses, Answer, Invitation, Preface, Presented, Request};
@@ -156,9 +155,7 @@ impl Broker {
         attempts.dials.retain(|(dial, _)| *dial != id);
         self.meetings.dials.remove(&id);
         let ticket = attempts.invitation.ticket;
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.route = route;
-        }
+        self.meetings.dialled.insert(conn, route);
         let preface = Preface::Direct(Presented { ticket, route });
         if let Err(reason) = self.open_candidate(conn, near, &preface) {
             self.note_attempt(near, route, reason);
@@ -249,11 +246,9 @@ impl Broker {
 
     /// The route that a stream stands for: that of its direct connection, or what its answer says.
     fn route_of(&self, far: EndId, told: Option<Route>) -> Route {
-        let conn = self.ends.get(far).and_then(End::conn).and_then(|conn| self.conns.get(&conn));
-        match conn.map(|conn| (conn.how, conn.route)) {
-            Some((Opened::DirectDial(_), route)) => route,
-            _ => told.unwrap_or(Route::Link),
-        }
+        let conn = self.ends.get(far).and_then(End::conn);
+        let direct = conn.and_then(|conn| self.meetings.route_of(conn));
+        direct.or(told).unwrap_or(Route::Link)
     }
 
     /// A stream that might have got the channel is over.
@@ -291,9 +286,9 @@ impl Broker {
     fn give_up_candidate(&mut self, far: EndId, conn: Option<ConnId>) {
         let reason = Reason::server(Code::ChannelOver, "another route was faster");
         let Some(conn) = conn else { return };
-        match self.conns.get(&conn).map(|conn| conn.how) {
-            Some(Opened::DirectDial(_)) => self.goodbye(conn, reason),
-            _ => self.abort_end(Some(far), reason),
+        match self.meetings.route_of(conn) {
+            Some(_) => self.goodbye(conn, reason),
+            None => self.abort_end(Some(far), reason),
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::address::{Address, Endpoint, Scope, Transform};
 use crate::broker::meetings::requests::Calling;
 use crate::broker::meetings::tickets::Ticketed;
-use crate::broker::neighbours::connections::{ConnPhase, Opened};
+use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, Caller, ConnId, DirectDial, DirectPlace, Effect, PluginId, TimerKey};
 use crate::bymux::StreamId;
@@ -129,21 +129,13 @@ impl Broker {
 
     /// Callers may be faster than the servers' word that they come: those are let in now.
     fn let_in_who_waits(&mut self, process: Key) {
-        let waits =
-            |conn: &crate::broker::Conn| conn.how == Opened::Direct && conn.asks == Some(process);
-        let waiting = self.young().filter(|(_, conn)| waits(conn)).map(|(id, _)| id);
-        for id in waiting.collect::<Vec<_>>() {
+        for id in self.meetings.arrivals.of_process(process) {
             self.admit_direct(id, process);
         }
     }
 
     fn take_who_presented(&mut self, ticket: Ticket) {
-        let presented = |conn: &crate::broker::Conn| conn.presented.as_ref().map(|p| p.1.ticket);
-        let waiting = self.young().find(|(_, conn)| presented(conn) == Some(ticket));
-        if let Some(id) = waiting.map(|(id, _)| id)
-            && let Some(conn) = self.conns.get_mut(&id)
-            && let Some((stream, presented, used)) = conn.presented.take()
-        {
+        if let Some((id, stream, presented, used)) = self.meetings.arrivals.take(ticket) {
             self.present(id, stream, presented, used, &[]);
         }
     }
@@ -158,18 +150,18 @@ impl Broker {
         used: u64,
         rest: &[u8],
     ) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase != ConnPhase::AwaitsTicket || conn.presented.is_some() || !rest.is_empty() {
+        let second = self.meetings.has_presented(id);
+        let Some(conn) = self.conns.get(&id) else { return };
+        if conn.phase != ConnPhase::AwaitsTicket || second || !rest.is_empty() {
             let text = "a ticket is presented first, once, and with nothing behind it";
             self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
             return;
         }
         if !self.meetings.tickets.knows(&presented.ticket) {
-            conn.presented = Some((stream, presented, used));
+            self.meetings.arrivals.present(id, stream, presented, used);
             return;
         }
         let proved = conn.proved;
-        conn.route = presented.route;
         let taken = self.meetings.tickets.redeem(presented.ticket, self.now).and_then(|redeemed| {
             match proved.is_none_or(|key| key == redeemed.process) {
                 true => Ok(redeemed),

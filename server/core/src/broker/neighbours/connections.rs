@@ -1,22 +1,19 @@
 //! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
 
-use crate::broker::registry::offers::Offers;
 use crate::broker::{
     Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, Step, TimerKey, Told,
 };
-use crate::bymux::{MuxRole, StreamId};
-use crate::control::{Message, Preface, Presented, Role};
+use crate::bymux::MuxRole;
+use crate::control::{Message, Preface, Role};
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::link::{Event, Link};
 use crate::log_limiter::{LogKind, LogLimiter, Suppressed};
-use crate::name::Name;
 use crate::reason::{By, Code, Reason};
-use crate::route::Route;
 use crate::turn_budget::UsedInTurn;
 use crate::wire::Wire;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -109,14 +106,6 @@ pub(crate) struct Conn {
     /// The key that we dialled, and the one that the peer has proved.
     pub(crate) expected: Option<Key>,
     pub(crate) proved: Option<Key>,
-    /// The key that wants a direct connection, of which nobody has told us.
-    pub(crate) asks: Option<Key>,
-    /// What it has said since.
-    pub(crate) kept: Vec<u8>,
-    /// A ticket of which nobody has told us, and the stream that presented it.
-    pub(crate) presented: Option<(StreamId, Presented, u64)>,
-    /// Of a direct connection.
-    pub(crate) route: Route,
     pub(crate) from: Option<SocketAddr>,
     pub(crate) phase: ConnPhase,
     pub(crate) hello: Option<PeerInfo>,
@@ -126,13 +115,6 @@ pub(crate) struct Conn {
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
-    /// Names that connect the two servers: plugins of the peer that ours use or invite, and plugins
-    /// of ours that the peer's invite.
-    pub(crate) common: BTreeSet<Name>,
-    /// What the peer's plugins offer to ours.
-    pub(crate) offers: Offers,
-    /// Of a host: its channels that do not pass through us.
-    pub(crate) directs: BTreeMap<(Name, Name, Key, Route), usize>,
     /// By how much windows of this link have grown, in bytes.
     pub(crate) grown: u64,
     /// Bytes that plugins consumed while the ping was on its way that is not answered, by their
@@ -229,19 +211,12 @@ impl Broker {
             address,
             expected,
             proved: None,
-            asks: None,
-            kept: Vec::new(),
-            presented: None,
-            route: Route::Link,
             from,
             phase: if proved { first_phase(how) } else { ConnPhase::Shaking },
             hello: None,
             touched: false,
             successions: Successions::default(),
             wanted: Wants::default(),
-            common: BTreeSet::new(),
-            offers: Offers::default(),
-            directs: BTreeMap::new(),
             grown: 0,
             in_round: BTreeMap::new(),
             unanswered: 0,

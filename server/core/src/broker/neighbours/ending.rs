@@ -32,12 +32,13 @@ impl Broker {
 
     pub(crate) fn link_timer(&mut self, id: ConnId) {
         let now = self.now;
+        let presented = self.meetings.has_presented(id);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if conn.phase.is_young() {
-            let (code, text) = match (&conn.presented, conn.is_direct()) {
-                (Some(_), _) => (Code::BadTicket, "this ticket was never given, or has expired"),
-                (None, true) => (Code::HandshakeTimeout, "no ticket came in time"),
-                (None, false) => (Code::HandshakeTimeout, "no hello came in time"),
+            let (code, text) = match (presented, conn.is_direct()) {
+                (true, _) => (Code::BadTicket, "this ticket was never given, or has expired"),
+                (false, true) => (Code::HandshakeTimeout, "no ticket came in time"),
+                (false, false) => (Code::HandshakeTimeout, "no hello came in time"),
             };
             self.counters.count(Limit::Handshake);
             self.goodbye(id, Reason::server(code, text));
@@ -77,6 +78,7 @@ impl Broker {
             self.end_link(id, reason);
         }
         self.conns.remove(&id);
+        self.meetings.conn_gone(id);
     }
 
     /// Forgets all that went over a link, and asks the shell to hang up.
@@ -117,11 +119,13 @@ impl Broker {
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
         self.registry.ignore(id);
+        self.meetings.conn_ends(id);
         self.lose_streams(id, &reason);
         self.offers_over(id);
         if host {
             self.registry.remove_host(id);
             self.meetings.forget_host(id);
+            self.directs.forget(id);
             self.host_lost(id, &reason);
         }
         if self.uplink() == Some(id) {

@@ -30,6 +30,7 @@ impl Broker {
             self.note_succession(old, id, key);
         }
         self.neighbours.servers.insert(key, id);
+        self.registry.link_serves(id);
         let named = plugins.iter().map(|plugin| &plugin.name).collect();
         self.forget_all_but(key, &named);
         if let Some(old) = old {

@@ -1,5 +1,6 @@
 //! How connections prove who they are: who is let in, and what came out of sealed bytes.
 
+use crate::broker::meetings::arrivals::Held;
 use crate::broker::neighbours::connections::{Conn, ConnPhase, first_phase};
 use crate::broker::neighbours::peers::Peer;
 use crate::broker::{Accept, Broker, ConnId, Effect, Grants, Opened};
@@ -14,9 +15,6 @@ use alloc::vec::Vec;
 
 /// Connections over unix sockets that are let in beyond the limit, so that the command line can.
 const UNIX_RESERVE: usize = 64;
-
-/// Bytes that are kept of a process that waits to be let in: its ticket is a tenth of them.
-const KEPT_MAX: usize = 1024;
 
 impl Conn {
     fn is_half_open(&self) -> bool {
@@ -165,23 +163,19 @@ impl Broker {
     fn judge_direct_caller(&mut self, id: ConnId, key: Key) {
         if self.meetings.holds_ticket(key) {
             self.admit_direct(id, key);
-        } else if let Some(conn) = self.conns.get_mut(&id) {
-            conn.asks = Some(key);
+        } else {
+            self.meetings.asks(id, key);
         }
     }
 
     /// Keeps what somebody says behind its handshake who waits to be let in; whether it waits.
     fn holds_back(&mut self, id: ConnId, bytes: &[u8]) -> bool {
-        let Some(conn) = self.conns.get_mut(&id).filter(|conn| conn.asks.is_some()) else {
-            return false;
-        };
-        if conn.kept.len() + bytes.len() > KEPT_MAX {
+        let held = self.meetings.hold(id, bytes);
+        if held == Held::TooMuch {
             let text = "too much was said before anything was granted";
             self.cut_off(id, Reason::server(Code::ProtocolViolation, text));
-        } else {
-            conn.kept.extend_from_slice(bytes);
         }
-        true
+        held != Held::No
     }
 
     /// Lets a process in that holds a ticket.
@@ -190,10 +184,9 @@ impl Broker {
             && let Wire::Secured(secured) = &mut conn.wire
         {
             secured.admit();
-            conn.asks = None;
             conn.proved = Some(key);
             conn.phase = first_phase(conn.how);
-            let kept = core::mem::take(&mut conn.kept);
+            let kept = self.meetings.let_in(id);
             if !kept.is_empty() {
                 self.effects.push_back(Effect::TakeAgain(id, kept));
             }

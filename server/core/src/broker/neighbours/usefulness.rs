@@ -15,8 +15,7 @@ impl Broker {
     /// costs the same whatever the two servers have.
     pub(crate) fn update_link_need(&mut self, id: ConnId) {
         let Some(key) = self.serving(id) else { return };
-        let in_common = self.conns.get(&id).is_some_and(|conn| !conn.common.is_empty());
-        let ours = in_common || self.keeps_link_to(key);
+        let ours = self.registry.have_in_common(id) || self.keeps_link_to(key);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         if core::mem::replace(&mut conn.wanted.ours, ours) != ours {
             self.send(id, &Message::Wanted(Wanted { wanted: ours }));
@@ -64,16 +63,9 @@ impl Broker {
 
     /// Notes whether a name still connects this server with the one at the other end of a link.
     pub(crate) fn update_common(&mut self, id: ConnId, name: &Name) {
-        let Some(key) = self.serving(id) else { return };
-        let version = self.registry.directory().version(key, name);
-        let wanted = version.is_some_and(|version| self.registry.is_wanted(name, version));
-        let here = self.registry.has_name(name);
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let invited = here && conn.offers.invites(name);
-        match wanted || invited {
-            true => conn.common.insert(name.clone()),
-            false => conn.common.remove(name),
-        };
+        if let Some(key) = self.serving(id) {
+            self.registry.update_common(id, key, name);
+        }
     }
 
     /// A plugin of this server, or what it wants, has changed: notes which names connect this

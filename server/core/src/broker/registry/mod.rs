@@ -14,9 +14,10 @@ use crate::ids::{ConnId, PluginId};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use news::Announcements;
+use offers::Offers;
 use partners::Partners;
 use plugins::{PluginRecord, Runs};
 
@@ -37,6 +38,17 @@ pub(crate) struct Registry {
     partners: Partners,
     directory: Directory,
     announcements: Announcements,
+    /// What the servers at the other ends of links have in common with this one.
+    in_common: BTreeMap<ConnId, InCommon>,
+}
+
+/// What connects this server with the one at the other end of a link.
+#[derive(Debug, Default)]
+struct InCommon {
+    /// Plugins of the peer that ours use or invite, and plugins of ours that the peer's invite.
+    names: BTreeSet<Name>,
+    /// What the peer's plugins offer to ours.
+    offers: Offers,
 }
 
 impl Registry {
@@ -168,6 +180,28 @@ impl Registry {
     /// A server of this name is linked no more.
     pub(crate) fn remove_server(&mut self, name: &str, server: Key) {
         self.partners.servers.remove(&name.into(), &server);
+    }
+
+    /// A link serves a server now.
+    pub(crate) fn link_serves(&mut self, conn: ConnId) {
+        self.in_common.insert(conn, InCommon::default());
+    }
+
+    /// Whether any name connects this server with the one at the other end of a link.
+    pub(crate) fn have_in_common(&self, conn: ConnId) -> bool {
+        self.in_common.get(&conn).is_some_and(|common| !common.names.is_empty())
+    }
+
+    /// Notes whether a name still connects this server with another one, at the end of a link.
+    pub(crate) fn update_common(&mut self, conn: ConnId, server: Key, name: &Name) {
+        let version = self.directory.version(server, name);
+        let wanted = version.is_some_and(|version| self.is_wanted(name, version));
+        let here = self.has_name(name);
+        let Some(common) = self.in_common.get_mut(&conn) else { return };
+        match wanted || (here && common.offers.invites(name)) {
+            true => common.names.insert(name.clone()),
+            false => common.names.remove(name),
+        };
     }
 
     /// A connection is told nothing any more.

@@ -94,20 +94,20 @@ impl Broker {
         let (name, version) = (announced.name.clone(), announced.version);
         self.forget_offers(id, &name);
         let most = self.settings.limits.invited;
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(common) = self.registry.in_common.get_mut(&id) else { return };
         let mut guests = announced.invites.clone().unwrap_or_default();
         let asked = guests.len();
-        guests.truncate(INVITED_MAX.min(most.saturating_sub(conn.offers.count)));
+        guests.truncate(INVITED_MAX.min(most.saturating_sub(common.offers.count)));
         if guests.len() < asked {
             self.counters.count(Limit::Invited);
         }
-        conn.offers.count += guests.len();
+        common.offers.count += guests.len();
         for guest in &guests {
-            conn.offers.inviting.insert(guest.clone(), name.clone());
+            common.offers.inviting.insert(guest.clone(), name.clone());
             self.registry.partners.guests.insert(guest.clone(), id);
         }
         if !guests.is_empty() {
-            conn.offers.invited.insert(name.clone(), (version, guests.clone()));
+            common.offers.invited.insert(name.clone(), (version, guests.clone()));
         }
         for guest in guests {
             self.update_common(id, &guest);
@@ -126,8 +126,8 @@ impl Broker {
     }
 
     fn forget_offers(&mut self, id: ConnId, host: &Name) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        for guest in conn.offers.forget(host) {
+        let Some(common) = self.registry.in_common.get_mut(&id) else { return };
+        for guest in common.offers.forget(host) {
             self.registry.partners.guests.remove(&guest, &id);
             self.update_common(id, &guest);
         }
@@ -137,8 +137,8 @@ impl Broker {
     pub(crate) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
         for name in names {
             self.forget_offers(id, name);
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            for ours in conn.offers.connected.forget_theirs(name) {
+            let Some(common) = self.registry.in_common.get_mut(&id) else { return };
+            for ours in common.offers.connected.forget_theirs(name) {
                 self.registry.partners.paired.remove(&ours, &id);
             }
         }
@@ -146,12 +146,11 @@ impl Broker {
 
     /// A link is over, and its offers with it.
     pub(crate) fn offers_over(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let offers = core::mem::take(&mut conn.offers);
-        for guest in offers.guests() {
+        let Some(common) = self.registry.in_common.remove(&id) else { return };
+        for guest in common.offers.guests() {
             self.registry.partners.guests.remove(guest, &id);
         }
-        for ours in offers.connected.by_ours.keys() {
+        for ours in common.offers.connected.by_ours.keys() {
             self.registry.partners.paired.remove(ours, &id);
         }
     }
@@ -167,8 +166,8 @@ impl Broker {
     /// A plugin of this server is over: when it comes back, it is a guest anew.
     pub(crate) fn guest_over(&mut self, guest: &Name) {
         for id in self.registry.partners.paired.take(guest) {
-            if let Some(conn) = self.conns.get_mut(&id) {
-                conn.offers.connected.forget_ours(guest);
+            if let Some(common) = self.registry.in_common.get_mut(&id) {
+                common.offers.connected.forget_ours(guest);
             }
         }
     }
@@ -179,17 +178,18 @@ impl Broker {
         let (Some(plugin), Some(server)) = (self.registry.running(guest), self.serving(id)) else {
             return;
         };
-        let Some(conn) = self.conns.get(&id) else { return };
-        if conn.how != Opened::Accepted && self.registry.may_see(plugin, server) {
+        let accepted = self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Accepted);
+        if !accepted && self.registry.may_see(plugin, server) {
             return;
         }
+        let Some(common) = self.registry.in_common.get(&id) else { return };
         let inviting: Vec<&Name> = match only {
             Some(host) => {
-                [host].into_iter().filter(|h| conn.offers.inviting.has(guest, h)).collect()
+                [host].into_iter().filter(|h| common.offers.inviting.has(guest, h)).collect()
             }
-            None => conn.offers.inviting.of(guest).collect(),
+            None => common.offers.inviting.of(guest).collect(),
         };
-        let version = |host: &Name| conn.offers.invited.get(host).map(|(version, _)| *version);
+        let version = |host: &Name| common.offers.invited.get(host).map(|(version, _)| *version);
         let inviting = inviting.into_iter().filter_map(|host| Some((host.clone(), version(host)?)));
         for host in inviting.collect::<Vec<_>>() {
             self.connect_new_pair(id, plugin, guest, host);
@@ -236,9 +236,9 @@ impl Broker {
     }
 
     fn is_new_pair(&mut self, id: ConnId, guest: &Name, host: &Name) -> bool {
-        let Some(conn) = self.conns.get_mut(&id) else { return false };
-        let news = !conn.offers.connected.has(guest, host);
-        conn.offers.connected.insert(guest, host);
+        let Some(common) = self.registry.in_common.get_mut(&id) else { return false };
+        let news = !common.offers.connected.has(guest, host);
+        common.offers.connected.insert(guest, host);
         self.registry.partners.paired.insert(guest.clone(), id);
         news
     }

@@ -50,14 +50,12 @@ pub struct Unsettled {
 impl Broker {
     /// What of direct connections is not decided yet.
     pub fn unsettled(&self) -> Unsettled {
-        let waits = |conn: &crate::broker::Conn| conn.asks.is_some() || conn.presented.is_some();
-        let awaited = self.conns.iter().filter(|(id, conn)| waits(conn) && !self.is_ending(**id));
         Unsettled {
             attempts: self.meetings.attempts(),
             tickets: self.meetings.tickets(),
-            awaited: awaited.map(|(id, _)| *id).collect(),
+            awaited: self.meetings.arrivals().collect(),
             leaving: self.registry.remembered(),
-            told_of: self.conns.values().flat_map(|conn| conn.directs.values()).sum(),
+            told_of: self.directs.channels().count(),
         }
     }
 

@@ -113,21 +113,12 @@ impl Broker {
 
     /// A host tells of a channel that does not pass through this server.
     pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: DirectChannel) {
-        let most = self.settings.limits.channels;
-        let Some(conn) = self.conns.get_mut(&id) else { return };
         let DirectChannel { from, to, server, route, ended } = direct;
-        let channel = (from, to, server, route);
-        let known = conn.directs.get(&channel).copied();
-        let count = match (known, ended) {
-            (None, true) => return,
-            (None, false) if conn.directs.len() >= most => return,
-            (known, false) => known.unwrap_or(0).saturating_add(1),
-            (Some(count), true) => count - 1,
-        };
-        match count {
-            0 => conn.directs.remove(&channel),
-            _ => conn.directs.insert(channel, count),
-        };
+        let pair = (from, to, server, route);
+        match ended {
+            true => self.directs.end(id, &pair),
+            false => self.directs.begin(id, pair, self.settings.limits.channels),
+        }
     }
 
     /// The routes of the channels between two plugins that do not pass through this server.
@@ -138,9 +129,7 @@ impl Broker {
                 && *to == b.name
                 && server == b.server
         };
-        let directs = self.conns.values().flat_map(|conn| conn.directs.iter());
-        let directs = directs.flat_map(|(channel, count)| core::iter::repeat_n(channel, *count));
-        directs.filter_map(move |(from, to, server, route)| {
+        self.directs.channels().filter_map(move |(from, to, server, route)| {
             let pair = is(from, to, *server, a, b) || is(from, to, *server, b, a);
             pair.then_some(*route)
         })
