@@ -74,6 +74,12 @@ impl Effects {
         self.0.push_back(Queued::Effect(effect));
     }
 
+    /// A plugin is told something.
+    #[inline]
+    pub(super) fn tell(&mut self, plugin: PluginId, told: Told) {
+        self.push_back(Effect::Tell(plugin, told));
+    }
+
     pub(super) fn push_news(&mut self, server: Key, name: Name) {
         self.0.push_back(Queued::News(server, name));
     }

@@ -8,6 +8,7 @@ use crate::broker::{
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Broker {
@@ -52,7 +53,7 @@ impl Broker {
 
     /// A plugin accepts a channel that it was told of.
     pub fn accept(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
-        let said = self.do_accept(plugin, handle);
+        let said = self.switch.accept(plugin, handle, &mut self.effects);
         self.settle();
         said
     }
@@ -64,21 +65,47 @@ impl Broker {
         handle: Handle,
         reason: Reason,
     ) -> Result<(), Misuse> {
-        let said = self.do_refuse(plugin, handle, reason);
+        let said = self.switch.refuse(plugin, handle, reason, &mut self.effects);
         self.settle();
         said
     }
 
+    /// A plugin writes: how many of the bytes were taken. After a short write, `Credit` is told
+    /// when there is room. What is written after `StopRead` was told is dropped.
+    pub fn write(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        bytes: &[u8],
+    ) -> Result<usize, Misuse> {
+        self.switch.write(plugin, handle, bytes, &mut self.effects)
+    }
+
+    /// How many bytes a plugin could write now.
+    pub fn room(&mut self, plugin: PluginId, handle: Handle) -> u64 {
+        self.switch.room(plugin, handle)
+    }
+
+    /// The bytes that wait for a plugin: tell it, then say [`consumed`](Broker::consumed).
+    pub fn take_inbox(&mut self, plugin: PluginId, handle: Handle) -> Vec<u8> {
+        self.switch.take_inbox(plugin, handle)
+    }
+
+    /// A plugin gives credit for its end itself from now on.
+    pub fn hold(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+        self.switch.hold(plugin, handle)
+    }
+
     /// A plugin writes no more to a channel.
     pub fn close(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
-        let said = self.do_close(plugin, handle);
+        let said = self.switch.close(plugin, handle, &mut self.effects);
         self.settle();
         said
     }
 
     /// A plugin reads no more from a channel.
     pub fn stop_read(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
-        let said = self.do_stop_read(plugin, handle);
+        let said = self.switch.stop_read(plugin, handle, &mut self.effects);
         self.settle();
         said
     }
@@ -90,7 +117,7 @@ impl Broker {
         handle: Handle,
         reason: Reason,
     ) -> Result<(), Misuse> {
-        let said = self.do_abort(plugin, handle, reason);
+        let said = self.switch.abort(plugin, handle, reason, &mut self.effects);
         self.settle();
         said
     }
@@ -99,7 +126,7 @@ impl Broker {
     /// The plugin hears no more of them. Ends that wait for an answer are joined once accepted. If
     /// one of them is over, the other one is ended.
     pub fn join(&mut self, plugin: PluginId, a: Handle, b: Handle) -> Result<(), Misuse> {
-        let said = self.do_join(plugin, a, b);
+        let said = self.switch.join(plugin, a, b, &mut self.effects);
         self.settle();
         said
     }
@@ -107,13 +134,13 @@ impl Broker {
     /// A plugin has returned from being told `count` bytes. Unless it gives credit itself, they are
     /// consumed, and the other end may write as many more.
     pub fn consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
-        self.do_consumed(plugin, handle, count);
+        self.switch.consumed(plugin, handle, count, &mut self.effects);
         self.settle();
     }
 
     /// A plugin lets the other end write more.
     pub fn credit(&mut self, plugin: PluginId, handle: Handle, amount: u64) -> Result<(), Misuse> {
-        let said = self.do_credit(plugin, handle, amount);
+        let said = self.switch.credit(plugin, handle, amount, &mut self.effects);
         self.settle();
         said
     }
@@ -238,20 +265,5 @@ impl Broker {
     pub fn stop(&mut self, reason: &Reason) {
         self.do_stop(reason);
         self.settle();
-    }
-
-    /// Ends the links whose peers broke a rule meanwhile.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        if !self.faulted.is_empty() {
-            self.end_faulted();
-        }
-    }
-
-    #[cold]
-    fn end_faulted(&mut self) {
-        while let Some((id, fault)) = self.faulted.pop_first() {
-            self.end_by_fault(id, &fault);
-        }
     }
 }

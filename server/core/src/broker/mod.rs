@@ -23,6 +23,7 @@ mod effect;
 mod entries;
 mod flows;
 mod meetings;
+mod misuse;
 mod neighbours;
 mod registry;
 mod report;
@@ -33,10 +34,11 @@ pub use crate::rights::{Advertise, Expose, Granted, Names, Permission, Rights};
 pub use crate::wire::Security;
 pub use calls::{Called, Callee, CalleePlace, Outcome, Returned};
 pub use effect::{Caller, Dial, DirectDial, DirectPlace, Effect, LinkChange, Step, Told};
+pub use misuse::Misuse;
 pub use neighbours::children::{ChildConfig, Placement, Restart};
 pub use neighbours::connections::{Grants, Opened, Opening, PeerProcess};
 pub use neighbours::peers::{Keep, PeerConfig};
-pub use registry::plugins::{Direct, Misuse, PluginConfig, PluginState, Target};
+pub use registry::plugins::{Direct, PluginConfig, PluginState, Target};
 pub use report::audit::{StreamAccount, Unsettled};
 pub use report::explain::{Explanation, Rule, Verdict};
 pub use report::status::{
@@ -44,29 +46,24 @@ pub use report::status::{
 };
 
 use crate::control::Role;
-use crate::ends::{Ends, Pairs};
 use crate::ids::EndId;
 use crate::key::Key;
-use crate::limits::{Counters, Limits};
-use crate::link::Fault;
-use crate::reason::Reason;
+use crate::limits::{Counters, Limit, Limits};
+use crate::reason::{Code, Reason};
 use crate::timers::Timers;
-use crate::turn_budget::TurnBudget;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use calls::Calls;
 use core::time::Duration;
-use effect::{Effects, Queued};
+use effect::Effects;
 use meetings::Meetings;
 use neighbours::Neighbours;
-use neighbours::connections::Conn;
 use neighbours::peers::Peer;
 use registry::Registry;
 use registry::plugins::PluginRecord;
 use report::directs::Directs;
 use report::failures::Failures;
-use switch::conns::Conns;
+use switch::Switch;
 use trunkline_shs::{Identity, NetworkId};
 
 /// Who may link, beside whoever may open our unix sockets.
@@ -110,7 +107,7 @@ enum TimerKey {
     Useless(ConnId),
     Redial(PeerId),
     Restart(ChildId),
-    Attempt(EndId),
+    Attempt(Handle),
     Call(CallId),
     IdleCalls(EndId),
     Tickets,
@@ -124,19 +121,8 @@ pub struct Broker {
     key: Key,
     neighbours: Neighbours,
     now: Duration,
-    ends: Ends,
-    pairs: Pairs,
+    switch: Switch,
     registry: Registry,
-    conns: Conns,
-    /// Connections that may have something to write.
-    touched: Vec<ConnId>,
-    /// Links whose peers broke a rule in the middle of something; they are ended behind it.
-    faulted: BTreeMap<ConnId, Fault>,
-    /// A buffer for whoever seals next.
-    spare: Vec<u8>,
-    /// What is left of this turn, and connections that have said more than it had room for.
-    turn: TurnBudget,
-    behind: Vec<ConnId>,
     meetings: Meetings,
     calls: Calls,
     failures: Failures,
@@ -156,17 +142,10 @@ impl Broker {
             key: Key(*settings.identity.public()),
             neighbours: Neighbours::new(&settings),
             meetings: Meetings::new(settings.limits.tickets),
+            switch: Switch::new(&settings.limits),
             settings,
             now: Duration::ZERO,
-            ends: Ends::default(),
-            pairs: Pairs::default(),
             registry: Registry::default(),
-            conns: Conns::new(),
-            touched: Vec::new(),
-            faulted: BTreeMap::new(),
-            spare: Vec::new(),
-            turn: TurnBudget::new(),
-            behind: Vec::new(),
             calls: Calls::default(),
             failures: Failures::default(),
             directs: Directs::default(),
@@ -195,7 +174,7 @@ impl Broker {
     pub(crate) fn do_tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
         self.effects.release_room();
-        self.turn.begin_turn();
+        self.switch.begin_turn(self.now);
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
@@ -208,6 +187,7 @@ impl Broker {
                 TimerKey::Tickets => self.expire_tickets(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }
+            self.settle();
         }
     }
 
@@ -218,7 +198,7 @@ impl Broker {
 
     /// Whether nothing of any channel is left, as must be when all plugins and links are gone.
     pub fn has_no_channels(&self) -> bool {
-        self.ends.is_empty()
+        self.switch.ends().is_empty()
     }
 
     /// How many effects are waiting.
@@ -229,47 +209,15 @@ impl Broker {
     /// Whether there is work left for another turn: a connection may have something to write, or
     /// has said more than this turn had room for.
     pub fn has_touched(&self) -> bool {
-        !self.touched.is_empty() || !self.behind.is_empty() || self.registry.has_news()
+        self.switch.has_work() || self.registry.has_news()
     }
 
     /// The servers that are linked to the one that this process belongs to, with their names.
     pub fn servers(&self) -> impl Iterator<Item = (Key, &str)> {
-        let name = |conn: &ConnId| self.conns.get(conn).and_then(|conn| conn.peer_name());
-        let linked = self.neighbours.links().map(move |(key, conn)| (key, name(&conn)));
+        let name = |conn: ConnId| self.neighbours.conn(conn).and_then(|conn| conn.peer_name());
+        let linked = self.neighbours.links().map(move |(key, conn)| (key, name(conn)));
         let linked = linked.map(|(key, name)| (key, name.unwrap_or_default()));
         linked.chain(self.neighbours.links_of_home())
-    }
-
-    /// The next effect to perform. One that has become pointless is not given.
-    #[inline]
-    pub fn next_effect(&mut self) -> Option<Effect> {
-        if self.effects.is_empty() {
-            return None;
-        }
-        let effect = self.effect_that_holds();
-        self.settle();
-        effect
-    }
-
-    #[inline(never)]
-    fn effect_that_holds(&mut self) -> Option<Effect> {
-        loop {
-            match self.effects.pop_front()? {
-                Queued::News(server, name) => {
-                    let told = self.news_of(server, name);
-                    self.effects.push_front_all(told);
-                }
-                Queued::Effect(Effect::Tell(plugin, told)) => {
-                    let of_calls = told.channel().is_some_and(|told| self.carries_calls(told));
-                    match self.still_true(plugin, told) {
-                        Some(told) if of_calls => self.calls_told(plugin, told),
-                        Some(told) => return Some(Effect::Tell(plugin, told)),
-                        None => {}
-                    }
-                }
-                Queued::Effect(other) => return Some(other),
-            }
-        }
     }
 
     pub(crate) fn do_stop(&mut self, reason: &Reason) {
@@ -277,13 +225,19 @@ impl Broker {
         for plugin in self.registry.plugins().map(|(id, _)| id).collect::<Vec<_>>() {
             self.weigh_calls(plugin);
         }
-        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+        for conn in self.switch.lines().keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }
     }
 
     fn tell(&mut self, plugin: PluginId, told: Told) {
-        self.effects.push_back(Effect::Tell(plugin, told));
+        self.effects.tell(plugin, told);
+    }
+
+    /// Counts that a limit was reached, and says so.
+    fn limit_reached(&mut self, limit: Limit, text: impl AsRef<str>) -> Reason {
+        self.counters.count(limit);
+        Reason::server(Code::LimitReached, text)
     }
 
     /// The next number of a small generator (xorshift64*), which need not be hard to guess.

@@ -85,7 +85,7 @@ pub(crate) struct Rare {
     pub(crate) early: Inbox,
     /// The plugin's end to which this stream may be joined, if it is the first one that is
     /// accepted.
-    pub(crate) candidate_of: Option<EndId>,
+    pub(crate) candidate_of: Option<Handle>,
     /// A stream that we opened is aborted with this reason once it is answered. Before that, the
     /// peer might miss the reason.
     pub(crate) aborts_for: Option<Reason>,

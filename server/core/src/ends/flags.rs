@@ -33,6 +33,8 @@ pub(crate) enum Flag {
     Stays = 1 << 12,
     /// A ticket is remembered as long as this end exists.
     Ticketed = 1 << 13,
+    /// The routes of the channel are being tried; what the plugin writes meanwhile is kept.
+    Seeking = 1 << 14,
 }
 
 /// Which flags are set.
@@ -86,6 +88,7 @@ impl core::fmt::Debug for Flags {
             Calls,
             Stays,
             Ticketed,
+            Seeking,
         ];
         f.debug_set().entries(all.iter().filter(|flag| self.has(**flag))).finish()
     }

@@ -38,8 +38,8 @@ impl Broker {
 
     /// The connection over which a plugin's end is joined to another one.
     pub(crate) fn conn_behind(&self, end: EndId) -> Option<ConnId> {
-        let peer = self.ends.get(end).and_then(|end| end.peer);
-        peer.and_then(|peer| self.ends.get(peer)).and_then(|peer| peer.conn())
+        let peer = self.switch.end(end)?.peer?;
+        self.switch.end(peer)?.conn()
     }
 
     /// Brings the account up to what a stream's messages cost now.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 impl Broker {
     /// The handles of the ends on which a plugin's calls travel, of which it is not told.
     pub fn call_channels(&self, plugin: PluginId) -> Vec<Handle> {
-        self.call_streams_of(plugin).into_iter().map(|end| self.ends.handle(end)).collect()
+        self.call_streams_of(plugin).into_iter().map(|end| self.switch.handle(end)).collect()
     }
 
     /// Each call has its two sides, and the sums agree.
@@ -84,7 +84,7 @@ impl Broker {
         for (end, stream) in &self.calls.streams {
             let ours =
                 |end: &&End| end.flags.has(Flag::Calls) && end.plugin() == Some(stream.plugin);
-            if self.ends.get(*end).filter(ours).is_none() {
+            if self.switch.end(*end).filter(ours).is_none() {
                 return Err(format!("a stream of calls has no end {end}"));
             }
             if numbers.get(end).copied().unwrap_or(0) != stream.numbers.len() {

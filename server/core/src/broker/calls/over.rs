@@ -72,7 +72,7 @@ impl Broker {
         for end in self.call_streams_of(plugin) {
             let stream = self.forget_call_stream(end);
             if stream.is_some_and(|stream| stream.has_said_all()) {
-                self.leave_in_order(end);
+                self.switch.leave_in_order(end, &mut self.effects);
             }
         }
     }

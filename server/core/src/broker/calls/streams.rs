@@ -91,7 +91,7 @@ impl Broker {
         let entry = self.find(target)?;
         let pair = (plugin, entry.name.clone(), entry.server);
         let there = self.calls.pairs.get(&pair).copied().filter(|end| {
-            let end = self.ends.get(*end);
+            let end = self.switch.end(*end);
             end.is_some_and(|end| !end.flags.has(Flag::Ending) && !end.flags.has(Flag::WriteOver))
         });
         if let Some(end) = there {
@@ -140,7 +140,9 @@ impl Broker {
     /// those has no more to do with us.
     pub(crate) fn send_outcome(&mut self, end: EndId, number: u32, outcome: Outcome) {
         let outcome = match (outcome, self.conn_behind(end)) {
-            (Outcome::Lost(reason), Some(conn)) => Outcome::Lost(self.discreet(conn, reason)),
+            (Outcome::Lost(reason), Some(conn)) => {
+                Outcome::Lost(self.switch.discreet(conn, reason))
+            }
             (outcome, _) => outcome,
         };
         let Some((kind, bytes)) = outcome.into_message() else { return };
@@ -181,7 +183,7 @@ impl Broker {
     pub(crate) fn close_idle_calls(&mut self, end: EndId) {
         let Some(stream) = self.calls.streams.get(&end) else { return };
         let due = stream.idle_since + IDLE;
-        let closed = self.ends.get(end).is_some_and(|end| end.flags.has(Flag::WriteOver));
+        let closed = self.switch.end(end).is_some_and(|end| end.flags.has(Flag::WriteOver));
         match stream.numbers.is_empty() {
             true if due > self.now => self.timers.set(TimerKey::IdleCalls(end), due),
             true if closed => {
@@ -198,19 +200,19 @@ impl Broker {
 
     fn close_calls(&mut self, end: EndId) {
         if let Some(end) = self.call_end(end) {
-            self.close_end(end);
+            self.switch.close_end(end, &mut self.effects);
         }
     }
 
     /// The end of a stream of calls, unless nothing but its last word is heard of it.
     fn call_end(&self, id: EndId) -> Option<EndId> {
-        let end = self.ends.get(id)?;
+        let end = self.switch.end(id)?;
         (!end.flags.has(Flag::Ending) && !end.flags.has(Flag::Muted)).then_some(id)
     }
 
     /// Whether an end carries calls, so that its plugin is not told of it.
     pub(crate) fn carries_calls(&self, handle: Handle) -> bool {
-        self.ends.live(handle).is_some_and(|end| end.flags.has(Flag::Calls))
+        self.switch.ends().live(handle).is_some_and(|end| end.flags.has(Flag::Calls))
     }
 
     /// What a plugin would be told of a channel, if it were one.
@@ -221,7 +223,7 @@ impl Broker {
                 let mut stream = CallStream::new(plugin, Part::Callee(caller), self.now);
                 stream.up = true;
                 self.calls.streams.insert(end, stream);
-                self.accept_end(plugin, end);
+                self.switch.accept_end(plugin, end, &mut self.effects);
             }
             Told::Opened(_) => {
                 if let Some(stream) = self.calls.streams.get_mut(&end) {
@@ -231,7 +233,7 @@ impl Broker {
             Told::Credit(_) => self.pump_calls(end),
             Told::Deliver(_) => {
                 if let Some(end) = self.call_end(end) {
-                    let bytes = self.inbox_of(end);
+                    let bytes = self.switch.inbox_of(end);
                     self.calls_bytes(plugin, end, &bytes);
                 }
             }
@@ -274,7 +276,7 @@ impl Broker {
         }
         self.charge_calls(end);
         if let Some(end) = self.call_end(end) {
-            self.consumed_by(end, bytes.len());
+            self.switch.consumed_by(end, bytes.len(), &mut self.effects);
         }
     }
 
@@ -352,7 +354,8 @@ impl Broker {
                 break;
             }
             let length = bytes.len();
-            let written = self.call_end(end).map(|end| self.write_end(end, bytes));
+            let written =
+                self.call_end(end).map(|end| self.switch.write_end(end, bytes, &mut self.effects));
             // Nobody reads what is written to a stream that is over, or was closed.
             let taken = written.and_then(Result::ok).unwrap_or(length);
             sender.advance(taken);
@@ -368,7 +371,7 @@ impl Broker {
 
     fn abort_calls(&mut self, end: EndId, reason: Reason) {
         if let Some(end) = self.call_end(end) {
-            self.abort_from(end, reason);
+            self.switch.abort_from(end, reason, &mut self.effects);
         }
     }
 

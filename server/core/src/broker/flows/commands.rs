@@ -2,7 +2,6 @@
 
 use crate::broker::{Broker, ConnId, Effect};
 use crate::control::{Answer, Role};
-use crate::ends::Lookup;
 use crate::ids::{EndId, Handle};
 use crate::reason::{Code, Reason};
 use alloc::string::String;
@@ -14,25 +13,20 @@ impl Broker {
         conn: ConnId,
         name: String,
     ) -> Result<(), Reason> {
-        let hello = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
+        let hello = self.neighbours.hello(conn);
         if hello.is_none_or(|hello| hello.role != Role::Command) {
             let text = "commands are taken from the command line only";
             return Err(Reason::server(Code::NotAllowed, text));
         }
-        self.effects.push_back(Effect::Command { request: self.ends.handle(stream), name });
+        self.effects.push_back(Effect::Command { request: self.switch.handle(stream), name });
         Ok(())
     }
 
     pub(crate) fn do_answer_command(&mut self, request: Handle, reply: Result<&[u8], Reason>) {
-        let Lookup::Live(stream) = self.ends.lookup(request) else { return };
+        let Some(stream) = self.switch.live(request) else { return };
         match reply {
-            Ok(bytes) => {
-                self.answer(Some(stream), &Answer::Accept(None));
-                self.give_to_stream(stream, bytes);
-            }
-            Err(reason) => self.answer(Some(stream), &Answer::Refuse(reason)),
+            Ok(bytes) => self.switch.reply(stream, &Answer::Accept(None), bytes),
+            Err(reason) => self.switch.reply(stream, &Answer::Refuse(reason), &[]),
         }
-        self.close_stream(stream);
-        self.stop_stream(stream);
     }
 }

@@ -3,15 +3,12 @@
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::{Broker, ConnId};
 use crate::bymux::StreamId;
-use crate::control::{Goodbye, Message, Role, Unknown, Wanted};
-use crate::ends::Owner;
-use crate::ids::EndId;
-use crate::link::NO_TAG;
+use crate::control::{Closing, Goodbye, Message, Role, Unknown, Wanted};
 use crate::reason::{Code, Reason};
 
 impl Broker {
     pub(crate) fn message(&mut self, id: ConnId, message: Message) {
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.neighbours.conn(id) else { return };
         let is_host = conn.is_host();
         match (conn.phase, message) {
             (ConnPhase::Ending, _) => {}
@@ -23,22 +20,8 @@ impl Broker {
                 self.told_of_plugins(id, message);
             }
             (_, Message::Closing(closing)) => {
-                let stream = StreamId(closing.stream);
-                let tag = self.link_of(id).and_then(|link| link.mux().tag(stream));
-                let owned = |tag: u32| {
-                    let end = EndId::of_tag(tag)?;
-                    let owner = self.ends.get(end).map(|end| end.owner());
-                    (owner == Some(Owner::Stream(id, stream))).then_some(end)
-                };
-                match tag {
-                    Some(NO_TAG) => self.ignore(id, stream),
-                    Some(tag) => {
-                        if let Some(end) = owned(tag) {
-                            self.stream_aborts(end, closing.reason);
-                        }
-                    }
-                    None => {}
-                }
+                let Closing { stream, reason } = closing;
+                self.switch.peer_aborts(id, StreamId(stream), reason, &mut self.effects);
             }
             (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
             (
@@ -80,7 +63,7 @@ impl Broker {
 
     /// Plugins came, changed or left: those of a server, of a host, or of all that ours knows.
     fn told_of_plugins(&mut self, id: ConnId, message: Message) {
-        let role = self.conns.get(&id).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        let role = self.neighbours.hello(id).map(|h| h.role);
         let uplink = self.uplink() == Some(id);
         match (message, role) {
             (Message::Plugins(told), _) if uplink => self.uplink_announces(told.plugins),
@@ -90,13 +73,6 @@ impl Broker {
             (Message::Plugins(told), _) => self.peer_plugins(id, told.plugins),
             (Message::Withdrawn(told), _) => self.peer_withdraws(id, &told.names),
             _ => {}
-        }
-    }
-
-    /// A stream was aborted before it said what it is for.
-    fn ignore(&mut self, id: ConnId, stream: StreamId) {
-        if let Some(link) = self.link_of(id) {
-            link.ignore(stream);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Messages that are told to the parts of the broker that they concern.
 
+pub(crate) mod carrying;
 pub(crate) mod commands;
 pub(crate) mod messages;
 pub(crate) mod turns;

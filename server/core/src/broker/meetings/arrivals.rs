@@ -73,7 +73,8 @@ impl Arrivals {
 
     /// The connections of a process that wait to be let in.
     pub(crate) fn of_process(&self, process: Key) -> Vec<ConnId> {
-        let meant = |waits: &Waits| matches!(waits, Waits::ToBeLetIn { key, .. } if *key == process);
+        let meant =
+            |waits: &Waits| matches!(waits, Waits::ToBeLetIn { key, .. } if *key == process);
         self.0.iter().filter(|(_, waits)| meant(waits)).map(|(conn, _)| *conn).collect()
     }
 
@@ -91,8 +92,9 @@ impl Arrivals {
 
     /// The connection that has presented a ticket, with the stream and what it presented.
     pub(crate) fn take(&mut self, ticket: Ticket) -> Option<(ConnId, StreamId, Presented, u64)> {
-        let meant = |waits: &Waits| {
-            matches!(waits, Waits::WithTicket { presented, .. } if presented.ticket == ticket)
+        let meant = |waits: &Waits| match waits {
+            Waits::WithTicket { presented, .. } => presented.ticket == ticket,
+            Waits::ToBeLetIn { .. } => false,
         };
         let conn = *self.0.iter().find(|(_, waits)| meant(waits))?.0;
         match self.0.remove(&conn)? {

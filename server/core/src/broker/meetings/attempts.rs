@@ -5,10 +5,9 @@ use crate::address::{Endpoint, Host, Transform, Transport};
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, DirectDial, DirectPlace, Effect, TimerKey};
 use crate::control::{Addresses, Answer, Invitation, Preface, Presented, Request};
-use crate::ends::{End, Flag, Owner, Phase};
-use crate::ids::{DirectId, EndId};
+use crate::ends::{End, Owner, Phase};
+use crate::ids::{DirectId, EndId, Handle};
 use crate::key::Key;
-use crate::limits::WINDOW;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use alloc::collections::VecDeque;
@@ -29,7 +28,7 @@ pub(crate) struct Attempts {
     left: VecDeque<Route>,
     dials: Vec<(DirectId, Route)>,
     /// Streams that wait for the answer.
-    candidates: Vec<EndId>,
+    candidates: Vec<Handle>,
     last: Reason,
 }
 
@@ -37,7 +36,7 @@ impl Broker {
     /// A plugin's channel was answered by an invitation, from the server where its target is.
     pub(crate) fn begin_attempts(
         &mut self,
-        near: EndId,
+        near: Handle,
         server: Key,
         invitation: Invitation,
         request: Request,
@@ -49,19 +48,20 @@ impl Broker {
         let (dials, candidates) = (Vec::new(), Vec::new());
         let attempts = Attempts { invitation, request, server, left, dials, candidates, last };
         self.meetings.attempts.insert(near, attempts);
+        self.switch.seek(near);
         self.next_attempt(near);
     }
 
     /// Starts the next route, if one is left; if nothing is left to wait for either, the channel is
     /// refused.
-    pub(crate) fn next_attempt(&mut self, near: EndId) {
+    pub(crate) fn next_attempt(&mut self, near: Handle) {
         self.timers.cancel(TimerKey::Attempt(near));
         while let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             let Some(route) = attempts.left.pop_front() else {
                 if attempts.dials.is_empty() && attempts.candidates.is_empty() {
                     let last = attempts.last.clone();
                     self.drop_attempts(near);
-                    self.abort_end(Some(near), last);
+                    self.abort_channel(near, last);
                 }
                 return;
             };
@@ -75,7 +75,7 @@ impl Broker {
         }
     }
 
-    fn attempt(&mut self, near: EndId, route: Route) -> Result<(), Reason> {
+    fn attempt(&mut self, near: Handle, route: Route) -> Result<(), Reason> {
         let Some(attempts) = self.meetings.attempts.get(&near) else { return Ok(()) };
         let invitation = &attempts.invitation;
         let keyed = |addresses: &Option<Addresses>| {
@@ -113,7 +113,7 @@ impl Broker {
 
     /// The servers pass the channel on. It presents the same ticket, so that the plugin is asked
     /// once, whichever way is faster.
-    fn attempt_relay(&mut self, near: EndId) -> Result<(), Reason> {
+    fn attempt_relay(&mut self, near: Handle) -> Result<(), Reason> {
         let Some(attempts) = self.meetings.attempts.get(&near) else { return Ok(()) };
         let (request, server) = (attempts.request.clone(), attempts.server);
         let host =
@@ -129,15 +129,10 @@ impl Broker {
     fn open_candidate(
         &mut self,
         conn: ConnId,
-        near: EndId,
+        near: Handle,
         preface: &Preface,
     ) -> Result<(), Reason> {
-        let far = self.new_stream(conn)?;
-        if let Some(end) = self.ends.get_mut(far) {
-            end.change(|rare| rare.candidate_of = Some(near));
-        }
-        self.grant(far, self.settings.limits.window);
-        self.give_frame(far, &preface.frame());
+        let far = self.switch.open_candidate(conn, near, preface, &mut self.effects)?;
         if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
             attempts.candidates.push(far);
         }
@@ -173,7 +168,7 @@ impl Broker {
         self.next_attempt(near);
     }
 
-    fn dialling(&self, id: DirectId) -> Option<(EndId, Route)> {
+    fn dialling(&self, id: DirectId) -> Option<(Handle, Route)> {
         let near = *self.meetings.dials.get(&id)?;
         let mut dials = self.meetings.attempts.get(&near)?.dials.iter();
         dials.find(|(dial, _)| *dial == id).map(|(_, route)| (near, *route))
@@ -183,7 +178,7 @@ impl Broker {
     pub(crate) fn candidate_answers(
         &mut self,
         far: EndId,
-        near: EndId,
+        near: Handle,
         answer: Answer,
         rest: &[u8],
     ) {
@@ -192,109 +187,92 @@ impl Broker {
             Answer::Refuse(reason) if !reason.is(Code::BadTicket) => {
                 // The plugin itself, or its server, says no: another route changes nothing.
                 self.drop_attempts(near);
-                self.abort_end(Some(near), reason);
+                self.abort_channel(near, reason);
             }
-            Answer::Refuse(reason) => self.candidate_lost(far, near, reason),
+            Answer::Refuse(reason) => self.candidate_refused(far, near, reason),
             Answer::Direct(_) => {
                 let text = "the servers did not pass on a channel that had an invitation";
-                self.candidate_lost(far, near, Reason::server(Code::Refused, text));
+                self.candidate_refused(far, near, Reason::server(Code::Refused, text));
             }
         }
     }
 
-    fn candidate_wins(&mut self, far: EndId, near: EndId, told: Option<Route>, rest: &[u8]) {
-        let route = self.route_of(far, told);
+    fn candidate_wins(&mut self, far: EndId, near: Handle, told: Option<Route>, rest: &[u8]) {
+        let conn = self.switch.end(far).and_then(End::conn);
+        let route = self.route_of(conn, told);
+        let winner = self.switch.handle(far);
         if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
-            attempts.candidates.retain(|end| *end != far);
+            attempts.candidates.retain(|end| *end != winner);
         }
         self.drop_attempts(near);
-        if let Some(end) = self.ends.get_mut(far) {
-            end.change(|rare| rare.candidate_of = None);
-            end.allowance = end.allowance.saturating_sub(rest.len() as u64);
-            end.given += rest.len() as u64;
-        }
-        self.join_ends(near, far);
-        if self.ends.get(far).is_some_and(|end| end.flags.has(Flag::Stopped)) {
-            self.drop_early(near);
-            self.give_stop(Some(near));
-        }
-        let Some(end) = self.ends.get_mut(near) else { return };
-        let early = end.take_early().take();
-        let (closed, stopped) = (end.flags.has(Flag::WriteOver), end.flags.has(Flag::ReadOver));
-        let info = self.set_route(near, route);
-        let coming = self.ends.get(far).map_or(0, |far| far.allowance) + rest.len() as u64;
-        // The answer took credit that is no byte of the channel.
-        let owed = self.window(near).saturating_sub(coming);
-        if let Some(end) = self.ends.get_mut(near) {
-            end.owed = 0;
-            end.owe(owed);
-        }
-        self.give_to_stream(far, &early);
-        self.opened(Some(near));
-        self.keep_for_plugin(near, rest);
-        if closed {
-            self.close_stream(far);
-        }
-        if stopped {
-            self.stop_stream(far);
-        }
-        self.splice_opened(Some(near));
-        if let Some(info) = info {
+        let Some(near) = self.switch.live(near) else { return };
+        if let Some(info) = self.switch.candidate_wins(far, near, route, rest, &mut self.effects) {
             self.tell_direct(&info, false);
         }
     }
 
     /// The route that a stream stands for: that of its direct connection, or what its answer says.
-    fn route_of(&self, far: EndId, told: Option<Route>) -> Route {
-        let conn = self.ends.get(far).and_then(End::conn);
+    fn route_of(&self, conn: Option<ConnId>, told: Option<Route>) -> Route {
         let direct = conn.and_then(|conn| self.meetings.route_of(conn));
         direct.or(told).unwrap_or(Route::Link)
     }
 
+    fn candidate_refused(&mut self, far: EndId, near: Handle, reason: Reason) {
+        let far = self.switch.handle(far);
+        let conn = self.switch.pass_over(far);
+        self.candidate_lost(far, near, conn, reason);
+    }
+
     /// A stream that might have got the channel is over.
-    pub(crate) fn candidate_lost(&mut self, far: EndId, near: EndId, reason: Reason) {
-        let conn = self.ends.get(far).and_then(End::conn);
-        let route = self.route_of(far, None);
+    pub(crate) fn candidate_lost(
+        &mut self,
+        far: Handle,
+        near: Handle,
+        conn: Option<ConnId>,
+        reason: Reason,
+    ) {
+        let route = self.route_of(conn, None);
         let Some(attempts) = self.meetings.attempts.get_mut(&near) else { return };
         attempts.candidates.retain(|end| *end != far);
-        if let Some(end) = self.ends.get_mut(far) {
-            end.change(|rare| rare.candidate_of = None);
-        }
         self.note_attempt(near, route, reason);
         self.give_up_candidate(far, conn);
         self.next_attempt(near);
     }
 
     /// The channel is decided, or nobody wants it any more.
-    pub(crate) fn drop_attempts(&mut self, near: EndId) {
+    pub(crate) fn drop_attempts(&mut self, near: Handle) {
         let Some(attempts) = self.meetings.attempts.remove(&near) else { return };
         self.timers.cancel(TimerKey::Attempt(near));
+        self.switch.seek_no_more(near);
         for (id, _) in attempts.dials {
             self.meetings.dials.remove(&id);
             self.effects.push_back(Effect::DropDial(id));
         }
         for far in attempts.candidates {
-            let conn = self.ends.get(far).and_then(End::conn);
-            if let Some(end) = self.ends.get_mut(far) {
-                end.change(|rare| rare.candidate_of = None);
-            }
+            let conn = self.switch.pass_over(far);
             self.give_up_candidate(far, conn);
         }
     }
 
     /// A direct connection that lost is hung up; a stream of a link is ended.
-    fn give_up_candidate(&mut self, far: EndId, conn: Option<ConnId>) {
+    fn give_up_candidate(&mut self, far: Handle, conn: Option<ConnId>) {
         let reason = Reason::server(Code::ChannelOver, "another route was faster");
         let Some(conn) = conn else { return };
         match self.meetings.route_of(conn) {
             Some(_) => self.goodbye(conn, reason),
-            None => self.abort_end(Some(far), reason),
+            None => self.abort_channel(far, reason),
         }
     }
 
+    /// Ends an end in both directions, if it is there.
+    fn abort_channel(&mut self, end: Handle, reason: Reason) {
+        let end = self.switch.live(end);
+        self.switch.abort_end(end, reason, &mut self.effects);
+    }
+
     /// Remembers why a route did not work.
-    fn note_attempt(&mut self, near: EndId, route: Route, reason: Reason) {
-        let info = self.ends.get(near).and_then(|end| end.info.clone());
+    fn note_attempt(&mut self, near: Handle, route: Route, reason: Reason) {
+        let info = self.switch.live(near).and_then(|near| self.switch.end(near)?.info.clone());
         if let Some(info) = info {
             self.note_failure(&info, route, reason.clone());
         }
@@ -303,47 +281,21 @@ impl Broker {
         }
     }
 
-    /// What a plugin writes while its channel's routes are tried waits with its end.
-    pub(crate) fn keep_early(&mut self, near: EndId, bytes: &[u8]) -> usize {
-        let room = self.early_room(near);
-        let Some(end) = self.ends.get_mut(near) else { return bytes.len() };
-        let taken = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-        end.change(|rare| rare.early.push(&bytes[..taken]));
-        taken
-    }
-
-    fn drop_early(&mut self, near: EndId) {
-        if let Some(end) = self.ends.get_mut(near) {
-            end.take_early();
-        }
-    }
-
-    /// How many bytes a plugin may write while its channel's routes are tried.
-    pub(crate) fn early_room(&self, near: EndId) -> u64 {
-        let kept = self.ends.get(near).map_or(0, |end| end.rare().early.len() as u64);
-        WINDOW.saturating_sub(kept)
-    }
-
-    /// Whether a plugin's end waits for one of several routes.
-    pub(crate) fn is_attempting(&self, near: EndId) -> bool {
-        self.meetings.attempts.contains_key(&near)
-    }
-
     /// The stream of a plugin's channel was answered by an invitation.
-    pub(crate) fn invited(&mut self, far: EndId, near: EndId, invitation: Invitation) {
-        self.leave_stream(far);
-        let Some(end) = self.ends.get(near) else { return };
+    pub(crate) fn invited(&mut self, near: EndId, invitation: Invitation) {
+        let Some(end) = self.switch.end(near) else { return };
         let purpose = end.purpose();
         let (Owner::Plugin(plugin), Phase::Asking, Some(info)) =
             (end.owner(), end.phase, &end.info)
         else {
             let text = "an invitation answered a channel that waits for none";
-            self.abort_end(Some(near), Reason::server(Code::Refused, text));
+            let reason = Reason::server(Code::Refused, text);
+            self.switch.abort_end(Some(near), reason, &mut self.effects);
             return;
         };
         let (to, server) = info.to.clone();
         if let Some(request) = self.request_of(plugin, to, server, purpose) {
-            self.begin_attempts(near, server, invitation, request);
+            self.begin_attempts(self.switch.handle(near), server, invitation, request);
         }
     }
 }

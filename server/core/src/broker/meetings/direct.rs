@@ -11,14 +11,11 @@ use crate::bymux::StreamId;
 use crate::control::{
     Addresses, Answer, Expect, Invitation, Message, Origin, Presented, Purpose, Ticket,
 };
-use crate::ends::Flag;
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
-use alloc::boxed::Box;
-
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -26,13 +23,6 @@ use core::net::SocketAddr;
 use trunkline_shs::keyed_hash;
 
 impl Broker {
-    /// Answers a stream by an invitation. No StopRead is sent, which would overtake it: the caller
-    /// closes the stream when it has read it.
-    pub(crate) fn answer_direct(&mut self, stream: EndId, invitation: Invitation) {
-        self.answer(Some(stream), &Answer::Direct(Box::new(invitation)));
-        self.close_stream(stream);
-    }
-
     /// Makes an invitation, and lets the plugin's process know what to expect.
     pub(crate) fn make_invitation(
         &mut self,
@@ -119,10 +109,8 @@ impl Broker {
 
     /// A plugin's end was asked for with a ticket.
     pub(crate) fn remember_ticket(&mut self, ticket: Ticket, near: EndId) {
-        if self.meetings.tickets.opened_by(ticket, self.ends.handle(near))
-            && let Some(end) = self.ends.get_mut(near)
-        {
-            end.flags.set(Flag::Ticketed);
+        if self.meetings.tickets.opened_by(ticket, self.switch.handle(near)) {
+            self.switch.keep_ticket(near);
             self.take_who_presented(ticket);
         }
     }
@@ -151,7 +139,7 @@ impl Broker {
         rest: &[u8],
     ) {
         let second = self.meetings.has_presented(id);
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.neighbours.conn(id) else { return };
         if conn.phase != ConnPhase::AwaitsTicket || second || !rest.is_empty() {
             let text = "a ticket is presented first, once, and with nothing behind it";
             self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
@@ -169,9 +157,7 @@ impl Broker {
             }
         });
         self.arm_tickets();
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.phase = ConnPhase::Up;
-        }
+        self.neighbours.is_met(id);
         self.arm(id);
         self.take_direct(id, stream, presented.route, used, taken);
     }
@@ -184,7 +170,7 @@ impl Broker {
         used: u64,
         taken: Result<Ticketed, Reason>,
     ) {
-        let Some(end) = self.add_asking(id, stream) else { return };
+        let Some(end) = self.switch.add_asking(id, stream) else { return };
         let asked = taken.and_then(|redeemed| {
             let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
             // Its name may be that of a host's plugin by now.
@@ -193,18 +179,16 @@ impl Broker {
             let plugin = self.registry.running(&redeemed.to).filter(here).ok_or_else(gone)?;
             self.ask_plugin(end, plugin, redeemed.caller, route, redeemed.purpose).map(drop)
         });
-        self.frame_used(end, used);
+        self.switch.frame_used(end, used);
         if let Err(reason) = asked {
             log::info!("a direct connection was refused: {reason}");
-            self.answer(Some(end), &Answer::Refuse(reason));
-            self.close_stream(end);
-            self.stop_stream(end);
+            self.switch.reply(end, &Answer::Refuse(reason), &[]);
         }
     }
 
     /// The address from which a connection came, as others can be told it.
     pub(crate) fn seen(&self, id: ConnId) -> Option<Addresses> {
-        seen(self.conns.get(&id)?.from?)
+        seen(self.neighbours.conn(id)?.from?)
     }
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod opening;
 pub(crate) mod requests;
 pub(crate) mod tickets;
 
-use crate::ids::{ConnId, DirectId, EndId, Handle};
+use crate::ids::{ConnId, DirectId, Handle};
 use crate::key::Key;
 use crate::route::Route;
 use alloc::collections::BTreeMap;
@@ -20,9 +20,9 @@ use tickets::Tickets;
 #[derive(Debug)]
 pub(crate) struct Meetings {
     /// Channels of plugins of this process whose routes are being tried, by their ends.
-    attempts: BTreeMap<EndId, Attempts>,
+    attempts: BTreeMap<Handle, Attempts>,
     /// For which end each direct connection is being dialled.
-    dials: BTreeMap<DirectId, EndId>,
+    dials: BTreeMap<DirectId, Handle>,
     next_direct: u64,
     /// The routes that direct connections are, which this process dialled.
     dialled: BTreeMap<ConnId, Route>,

@@ -10,6 +10,7 @@ use crate::ids::Handle;
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use crate::route::{Route, routes};
+use alloc::format;
 
 impl Broker {
     pub(crate) fn do_open(&mut self, plugin: PluginId, target: &Target) -> Result<Handle, Reason> {
@@ -29,6 +30,32 @@ impl Broker {
             wanted,
             self.neighbours.home_key(),
         )
+    }
+
+    /// Whether a plugin may have one more channel.
+    pub(crate) fn has_room(&mut self, plugin: PluginId) -> Result<(), Reason> {
+        let most = self.settings.limits.channels;
+        match self.registry.plugin(plugin) {
+            Some(record) if self.switch.ends().count_of(plugin) >= most => {
+                let name = &record.config.name;
+                let text = format!("{name} has {most} channels, as many as a plugin may have");
+                Err(self.limit_reached(Limit::Channels, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A plugin of this server, as those that it opens channels to see it.
+    pub(crate) fn caller(&self, plugin: PluginId) -> Option<Caller> {
+        let config = &self.registry.plugin(plugin)?.config;
+        let server = self.neighbours.home_key();
+        Some(Caller { name: config.name.clone(), version: config.version, server })
+    }
+
+    /// Whether a plugin of this process is the one that opened a channel.
+    pub(crate) fn opened_by(&self, plugin: PluginId, info: &ChannelInfo) -> bool {
+        let name = self.registry.plugin(plugin).map(|record| &record.config.name);
+        name == Some(&info.from.0) && info.from.1 == self.neighbours.home_key()
     }
 
     /// Opens a channel to an entry of the directory.
@@ -82,23 +109,24 @@ impl Broker {
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let info = info(&caller, &entry, Route::Link);
         let again = entry.clone();
-        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
+        let near = self.switch.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
         let (least, ticket, seen) = (target.least, None, None);
         let calling = Calling { place, caller, least, ticket, seen, stays: false, purpose };
         let invitation = self.make_invitation(&calling, callee, routes);
         let request = self.request_of(plugin, entry.name, entry.server, purpose);
         match (invitation, request) {
             (Ok(invitation), Some(request)) => {
+                let near = self.switch.handle(near);
                 self.begin_attempts(near, entry.server, invitation, request);
-                Ok(self.ends.handle(near))
+                Ok(near)
             }
             (Err(reason), _) if reason.is(Code::LimitReached) => {
                 self.counters.count(Limit::Tickets);
-                self.drop_end(near);
+                self.switch.drop_end(near);
                 self.open_over(host, plugin, target, again, purpose)
             }
             (invitation, _) => {
-                self.drop_end(near);
+                self.switch.drop_end(near);
                 Err(invitation.err().unwrap_or_else(gone))
             }
         }
@@ -115,17 +143,9 @@ impl Broker {
         let caller = self.caller(plugin).ok_or_else(gone)?;
         self.has_room(callee)?;
         let info = info(&caller, &entry, Route::Local);
-        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
-        let window = self.settings.limits.window;
-        let far = self.add_plugin_end(callee, Phase::Asked, None, purpose)?;
-        for end in [near, far] {
-            if let Some(end) = self.ends.get_mut(end) {
-                end.allowance = window;
-            }
-        }
-        self.join_ends(near, far);
-        self.tell(callee, Told::Open(self.ends.handle(far), caller));
-        Ok(self.ends.handle(near))
+        let (near, far) = self.switch.open_local((plugin, callee), info, purpose)?;
+        self.tell(callee, Told::Open(far, caller));
+        Ok(near)
     }
 
     fn open_over(
@@ -139,13 +159,13 @@ impl Broker {
         let gone = || Reason::server(Code::LinkLost, "the plugin is gone");
         let caller = self.caller(plugin).ok_or_else(gone)?;
         let info = info(&caller, &entry, Route::Link);
-        let near = self.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
+        let near = self.switch.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
         let window = self.settings.limits.window;
-        let opened = self.open_stream(conn, near, window);
+        let opened = self.switch.open_stream(conn, near, window, &mut self.effects);
         let far = match opened {
             Ok(far) => far,
             Err(reason) => {
-                self.drop_end(near);
+                self.switch.drop_end(near);
                 return Err(reason);
             }
         };
@@ -153,8 +173,8 @@ impl Broker {
         let server = self.is_host().then_some(entry.server);
         let request = Request::new(entry.name, target.least, from);
         let request = Request { server, purpose, ..request };
-        self.give_frame(far, &Preface::channel(request).frame());
-        Ok(self.ends.handle(near))
+        self.switch.give_frame(far, &Preface::channel(request).frame());
+        Ok(self.switch.handle(near))
     }
 }
 

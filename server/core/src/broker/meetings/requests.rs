@@ -3,19 +3,19 @@
 
 use crate::broker::neighbours::connections::PeerInfo;
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, Caller, ConnId, PluginId, Told};
+use crate::broker::{Broker, Caller, ConnId, PluginId, Step, Told};
 use crate::bymux::StreamId;
 use crate::control::{Addresses, Answer, At, Origin, Preface, Purpose, Request, Role, Ticket};
 use crate::directory::{Wanted, too_low};
-use crate::ends::{ChannelInfo, End, Owner, Phase};
+use crate::ends::ChannelInfo;
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Limit, WINDOW};
-use crate::link::NO_TAG;
 use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
 use crate::route::{Place, Reach, Route, routes};
+use alloc::boxed::Box;
 use alloc::format;
 
 impl Broker {
@@ -28,7 +28,7 @@ impl Broker {
         used: u64,
         rest: &[u8],
     ) {
-        let Some(end) = self.add_asking(id, stream) else { return };
+        let Some(end) = self.switch.add_asking(id, stream) else { return };
         let opened = match preface {
             Preface::Channel(request) => self.incoming(end, id, *request),
             Preface::Command { name } => self.command(end, id, name),
@@ -42,10 +42,8 @@ impl Broker {
         };
         match opened {
             Ok(()) => {
-                self.frame_used(end, used);
-                if let crate::broker::Step::Write { plugin, channel, bytes } =
-                    self.stream_writes(end, rest)
-                {
+                self.switch.frame_used(end, used);
+                if let Step::Write { plugin, channel, bytes } = self.stream_brings(end, rest) {
                     debug_assert!(false, "{plugin:?} {channel:?} {} is not asked", bytes.len());
                 }
             }
@@ -53,60 +51,20 @@ impl Broker {
                 if let Some(more) = self.may_log(id, LogKind::RefusedStream) {
                     log::info!("a stream was refused: {reason}{more}");
                 }
-                self.answer(Some(end), &Answer::Refuse(reason));
-                self.close_stream(end);
-                self.stop_stream(end);
+                self.switch.reply(end, &Answer::Refuse(reason), &[]);
             }
         }
-    }
-
-    /// The first frame of a stream is not awaited any longer: the channel is refused.
-    pub(crate) fn first_frame_lost(
-        &mut self,
-        id: ConnId,
-        stream: StreamId,
-        tag: u32,
-        limit: Limit,
-    ) {
-        self.counters.count(limit);
-        let reason = match limit {
-            Limit::Handshake => Reason::server(
-                Code::HandshakeTimeout,
-                "the first frame of the stream took too long",
-            ),
-            _ => {
-                let text = "too many first frames of this link are incomplete";
-                Reason::server(Code::LimitReached, text)
-            }
-        };
-        if tag != NO_TAG {
-            self.at(tag, |broker, end| broker.stream_answers(end, Answer::Refuse(reason), 0, &[]));
-        } else if let Some(link) = self.link_of(id) {
-            link.abort(stream, reason);
-        }
-    }
-
-    /// The end of a stream that a peer has opened, and whose preface is not answered.
-    pub(crate) fn add_asking(&mut self, id: ConnId, stream: StreamId) -> Option<EndId> {
-        let mut end = End::new(Owner::Stream(id, stream), Phase::Asking);
-        end.allowance = WINDOW;
-        let end = self.add_end(end).ok()?;
-        self.count_unanswered(id, 1);
-        if let Some(link) = self.link_of(id) {
-            link.mux().set_tag(stream, end.tag());
-        }
-        Some(end)
     }
 
     /// Whether a peer may have one more stream. What it sends before a plugin has answered is kept
     /// here, so as many may wait for an answer as have room in the window of a link.
     fn link_has_room(&mut self, conn: ConnId) -> Result<(), Reason> {
         let limits = &self.settings.limits;
-        let Some(conn) = self.conns.get(&conn) else { return Ok(()) };
+        let Some(line) = self.switch.line(conn) else { return Ok(()) };
         let unanswered = (limits.link_window / WINDOW) as usize;
-        let (limit, text) = if conn.link.streams() > limits.streams {
+        let (limit, text) = if line.link().streams() > limits.streams {
             (Limit::Streams, format!("at most {} streams share a link", limits.streams))
-        } else if conn.unanswered > unanswered {
+        } else if line.unanswered() > unanswered {
             let text = format!("at most {unanswered} channels of a link may wait for an answer");
             (Limit::LinkWindow, text)
         } else {
@@ -121,7 +79,7 @@ impl Broker {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
         }
         self.link_has_room(conn)?;
-        let role = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref()).map(|h| h.role);
+        let role = self.neighbours.hello(conn).map(|h| h.role);
         match role {
             Some(Role::Host) => self.asked_by_host(stream, conn, request),
             _ if self.uplink() == Some(conn) => self.asked_by_uplink(stream, request),
@@ -140,7 +98,7 @@ impl Broker {
         request: Request,
     ) -> Result<(), Reason> {
         let Request { to, least, from, at, ticket, stays, purpose, .. } = request;
-        let server = self.conns.get(&conn).and_then(|conn| conn.hello.as_ref());
+        let server = self.neighbours.hello(conn);
         let Some(server) = server else { return Ok(()) };
         let place = place_of(server, at.as_ref());
         let caller = Caller { name: from.name, version: from.version, server: server.key };
@@ -225,7 +183,7 @@ impl Broker {
         if free && routes.first().is_some_and(|route| route.is_direct()) {
             match self.make_invitation(&calling, plugin, routes.clone()) {
                 Ok(invitation) => {
-                    self.answer_direct(stream, invitation);
+                    self.switch.invite(stream, Box::new(invitation));
                     return Ok(());
                 }
                 // No ticket is left for its server: the servers pass the channel on.
@@ -290,14 +248,8 @@ impl Broker {
         let record = self.registry.plugin(plugin).ok_or_else(gone)?;
         let to = (record.config.name.clone(), self.neighbours.home_key());
         let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
-        let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
-        // Who opens a stream begins with less credit than a window may have.
-        let owed = self.window(near).saturating_sub(WINDOW);
-        if let Some(end) = self.ends.get_mut(near) {
-            end.owe(owed);
-        }
-        self.join_ends(near, stream);
-        self.tell(plugin, Told::Open(self.ends.handle(near), caller));
+        let near = self.switch.ask(plugin, stream, info, purpose)?;
+        self.tell(plugin, Told::Open(self.switch.handle(near), caller));
         Ok(near)
     }
 
@@ -309,9 +261,9 @@ impl Broker {
         request: Request,
         info: ChannelInfo,
     ) -> Result<(), Reason> {
-        let far = self.open_stream(conn, near, WINDOW)?;
-        self.set_info(far, info);
-        self.open_with(far, request);
+        let far = self.switch.open_stream(conn, near, WINDOW, &mut self.effects)?;
+        self.switch.set_info(far, info);
+        self.switch.open_with(far, request);
         Ok(())
     }
 
@@ -326,10 +278,11 @@ impl Broker {
         let reach = Reach { unix, net, loopback, seen: false };
         let inline = Place { server, server_machine: machine, process: server, machine, reach };
         let Some(Runs::At(host)) = record.map(|record| record.runs) else { return inline };
-        let hello = self.conns.get(&host).and_then(|conn| conn.hello.as_ref());
+        let hello = self.neighbours.hello(host);
         let Some(hello) = hello else { return inline };
         // Who came over a unix socket is on this machine, whatever it says.
-        let loopback = loopback && self.conns.get(&host).is_some_and(|conn| conn.from.is_none());
+        let loopback =
+            loopback && self.neighbours.conn(host).is_some_and(|conn| conn.from.is_none());
         let reach = Reach { seen: self.seen(host).is_some(), loopback, ..reach };
         Place { process: hello.key, machine: hello.machine, reach, ..inline }
     }

@@ -1,22 +1,17 @@
-//! Connections from their opening to their end: hello, events of the link, time-outs, goodbye.
+//! Connections, as far as it matters who is at the other end: how they open, and what is said to
+//! their peers.
 
 use crate::broker::{
-    Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, Step, TimerKey, Told,
+    Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, TimerKey, Told,
 };
 use crate::bymux::MuxRole;
-use crate::control::{Message, Preface, Role};
-use crate::ids::EndId;
+use crate::control::{Message, Role};
 use crate::key::Key;
-use crate::limits::Limit;
-use crate::link::{Event, Link};
 use crate::log_limiter::{LogKind, LogLimiter, Suppressed};
-use crate::reason::{By, Code, Reason};
-use crate::turn_budget::UsedInTurn;
+use crate::reason::{Code, Reason};
 use crate::wire::Wire;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 use trunkline_shs::keyed_hash;
 
@@ -95,10 +90,9 @@ pub(crate) enum ConnPhase {
     Ending,
 }
 
+/// A connection, as far as it matters who is at its other end.
 #[derive(Debug)]
 pub(crate) struct Conn {
-    pub(crate) link: Link,
-    pub(crate) wire: Wire,
     pub(crate) how: Opened,
     pub(crate) grants: Grants,
     pub(crate) process: PeerProcess,
@@ -109,26 +103,13 @@ pub(crate) struct Conn {
     pub(crate) from: Option<SocketAddr>,
     pub(crate) phase: ConnPhase,
     pub(crate) hello: Option<PeerInfo>,
-    pub(crate) touched: bool,
     /// Links of the same server that it has taken the place of, one after the other.
     pub(crate) successions: Successions,
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
-    /// By how much windows of this link have grown, in bytes.
-    pub(crate) grown: u64,
-    /// Bytes that plugins consumed while the ping was on its way that is not answered, by their
-    /// ends.
-    pub(crate) in_round: BTreeMap<EndId, u64>,
-    /// Streams of the peer whose preface has not been answered.
-    pub(crate) unanswered: usize,
-    /// The work that it has caused in this turn, and what it has said that waits for the next one.
-    pub(crate) used: UsedInTurn,
-    pub(crate) unread: Option<Vec<u8>>,
     /// Log lines that the peer has caused.
     pub(crate) log_limiter: LogLimiter,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
 }
 
 /// Links of one server, dialled by the same side, each of which took the place of one that was up.
@@ -164,10 +145,14 @@ impl Conn {
         matches!(self.how, Opened::DirectDial(_) | Opened::Direct)
     }
 
-    /// Whether the deadline of an incomplete first frame may be the next one. While the connection
-    /// is half-open, only the deadline of its handshake counts.
-    fn awaits_first_frame(&self) -> bool {
-        self.link.has_incomplete_first_frame() && !self.phase.is_young()
+    /// Whether the peer is a host.
+    pub(crate) fn is_host(&self) -> bool {
+        self.role() == Some(Role::Host)
+    }
+
+    /// What the peer is, once it has said so.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.hello.as_ref().map(|hello| hello.role)
     }
 
     /// Name or address, for logs.
@@ -186,7 +171,7 @@ impl Broker {
             Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Dialler,
             Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Acceptor,
         };
-        let id = self.conns.number();
+        let id = self.switch.number();
         match how {
             Opened::Dialled(peer) => self.peer_connected(peer, id),
             Opened::Child(child) => self.child_connected(child, id),
@@ -203,8 +188,6 @@ impl Broker {
         };
         let proved = wire.is_proved();
         let conn = Conn {
-            link: Link::new(role, self.now, &self.settings.limits, self.stream_key(id)),
-            wire,
             how,
             grants,
             process,
@@ -214,23 +197,14 @@ impl Broker {
             from,
             phase: if proved { first_phase(how) } else { ConnPhase::Shaking },
             hello: None,
-            touched: false,
             successions: Successions::default(),
             wanted: Wants::default(),
-            grown: 0,
-            in_round: BTreeMap::new(),
-            unanswered: 0,
-            used: UsedInTurn::default(),
-            unread: None,
             log_limiter: LogLimiter::default(),
-            bytes_in: 0,
-            bytes_out: 0,
         };
         self.make_room(&conn);
-        self.conns.insert(id, conn);
-        self.neighbours.young.insert(id);
+        self.switch.open_line(id, role, self.stream_key(id), wire, conn.is_direct());
+        self.neighbours.add_conn(id, conn);
         self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
-        self.touch(id);
         if let Some(why) = failure {
             self.end_link(id, Reason::server(Code::HandshakeFailed, why));
         } else {
@@ -265,103 +239,11 @@ impl Broker {
         }
     }
 
-    /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`]. If they ask
-    /// for more work than the connection may cause in a turn, the rest waits for the next turn.
-    pub fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Step<'a> {
-        let now = self.now;
-        let conn = self.conns.touch(id, &mut self.touched);
-        let Some(conn) = conn.filter(|conn| conn.phase != ConnPhase::Ending) else {
-            *input = &[];
-            return Step::Done;
-        };
-        if self.turn.is_used_up(&conn.used) {
-            self.put_off(id, input);
-            return Step::Done;
-        }
-        let (before, round, mut over) = (input.len(), conn.link.round(), false);
-        let event = conn.link.receive(now, input);
-        if conn.link.round() != round {
-            // With a pong, a ping is due before the peer would have been dead.
-            self.timers.set(TimerKey::Link(id), conn.link.deadline());
-            over = !conn.link.round().is_measured();
-        } else if matches!(event, Ok(None)) && conn.awaits_first_frame() {
-            self.timers.set(TimerKey::Link(id), conn.link.deadline());
-        }
-        if matches!(conn.wire, Wire::Plain) {
-            conn.bytes_in += (before - input.len()) as u64;
-        }
-        if over {
-            self.round_is_over(id);
-        }
-        let step = match event {
-            Ok(None) => Step::Done,
-            Ok(Some(event)) => self.link_event(id, event),
-            Err(fault) => {
-                *input = &[];
-                self.end_by_fault(id, &fault);
-                Step::More
-            }
-        };
-        self.settle();
-        step
-    }
-
-    fn link_event<'a>(&mut self, id: ConnId, event: Event<'a>) -> Step<'a> {
-        match event {
-            Event::Write { tag, bytes } => {
-                if let Some(end) = EndId::of_tag(tag) {
-                    return self.stream_writes(end, bytes);
-                }
-            }
-            Event::Message(message) => {
-                self.charge_turn(id, message.names());
-                self.message(id, *message);
-            }
-            Event::Preface { stream, preface, used, rest } => {
-                self.charge_turn(id, 0);
-                let conn = self.conns.get(&id);
-                let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
-                if let Preface::Direct(presented) = *preface {
-                    self.present(id, stream, presented, used, rest);
-                } else if direct {
-                    let text = "a direct connection carries one channel, and a ticket opens it";
-                    self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
-                } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
-                    let text = "a stream was opened before hello";
-                    self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
-                } else {
-                    self.preface(id, stream, *preface, used, rest);
-                }
-            }
-            Event::Answer { tag, answer, used, rest } => {
-                self.at(tag, |broker, end| broker.stream_answers(end, answer, used, rest));
-            }
-            Event::FirstFrameLost { stream, tag } => {
-                self.first_frame_lost(id, stream, tag, Limit::LinkWindow);
-            }
-            Event::Credit { tag } => self.at(tag, Broker::flush_stream),
-            Event::Close { tag } => self.at(tag, Broker::stream_closes),
-            Event::StopRead { tag } => self.at(tag, Broker::stream_stops),
-            Event::Gone { tag } => {
-                self.at(tag, Broker::stream_gone);
-                self.end_if_drained(id);
-            }
-        }
-        Step::More
-    }
-
-    /// Does something at the end that a stream's tag names.
-    pub(crate) fn at(&mut self, tag: u32, then: impl FnOnce(&mut Broker, EndId)) {
-        if let Some(end) = EndId::of_tag(tag) {
-            then(self, end);
-        }
-    }
-
     pub(crate) fn arm(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get(&id) {
-            self.timers.set(TimerKey::Link(id), conn.link.deadline());
+        if let Some(deadline) = self.switch.deadline(id) {
+            self.timers.set(TimerKey::Link(id), deadline);
         }
-        self.touch(id);
+        self.switch.touch(id);
     }
 
     pub(crate) fn tell_link(&mut self, change: LinkChange) {
@@ -375,43 +257,20 @@ impl Broker {
         }
     }
 
-    /// The link of a connection, which will be looked at for something to write.
-    pub(crate) fn link_of(&mut self, id: ConnId) -> Option<&mut Link> {
-        self.conns.touch(id, &mut self.touched).map(|conn| &mut conn.link)
-    }
-
-    /// A reason as the peer of a connection may know it: what a plugin says when it fails, with the
-    /// place in its source, is not for other servers. A direct connection may lead to one.
-    pub(crate) fn discreet(&self, id: ConnId, reason: Reason) -> Reason {
-        let Some(conn) = self.conns.get(&id) else { return reason };
-        let server = conn.hello.as_ref().is_some_and(|hello| hello.role == Role::Server);
-        let foreign = conn.is_direct() || (server && !self.is_host());
-        match foreign && reason.by == By::Server && reason.is(Code::PluginFailed) {
-            true => Reason::server(Code::PluginFailed, "the log of its server says why"),
-            false => reason,
-        }
-    }
-
     /// Whether a log line that the peer of a connection causes may be written now.
     pub(crate) fn may_log(&mut self, id: ConnId, kind: LogKind) -> Option<Suppressed> {
         let now = self.now;
-        self.conns.get_mut(&id)?.log_limiter.admit(kind, now)
+        self.neighbours.conn_mut(id)?.log_limiter.admit(kind, now)
     }
 
-    /// Says something on a link. It never ends the link: a peer that does not read what it is told
-    /// is noted, and pays for it when all that is under way is done.
+    /// Says something on a link, which does not end because of it.
     pub(crate) fn send(&mut self, id: ConnId, message: &Message) {
-        if self.faulted.contains_key(&id) {
-            return;
-        }
-        if let Some(Err(fault)) = self.link_of(id).map(|link| link.send(message)) {
-            self.faulted.insert(id, fault);
-        }
+        self.switch.send(id, message);
     }
 
     /// Whether a connection only waits for its outbox to be written.
     pub fn is_ending(&self, id: ConnId) -> bool {
-        self.conns.get(&id).is_none_or(|conn| conn.phase == ConnPhase::Ending)
+        self.switch.is_ending(id)
     }
 }
 

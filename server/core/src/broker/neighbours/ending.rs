@@ -3,37 +3,38 @@
 
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::{Broker, ConnId, Effect, LinkChange, Opened, TimerKey};
-use crate::bymux::StreamId;
 use crate::control::{Goodbye, Message, Role};
 use crate::limits::Limit;
 use crate::link::Fault;
 use crate::reason::{Code, Reason};
+use alloc::format;
 
 impl Broker {
     pub(crate) fn end_if_drained(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else { return };
-        if conn.phase == ConnPhase::Draining && conn.link.streams() == 0 {
+        let Some(conn) = self.neighbours.conn(id) else { return };
+        let Some(line) = self.switch.line(id) else { return };
+        let link = line.link();
+        if conn.phase == ConnPhase::Draining && link.streams() == 0 {
             let text = "another link serves the same two servers";
             self.goodbye(id, Reason::server(Code::DuplicateLink, text));
-        } else if conn.link.streams() == 0 && conn.is_direct() {
+        } else if link.streams() == 0 && conn.is_direct() {
             self.goodbye(id, Reason::server(Code::ChannelOver, "the channel is over"));
-        } else if conn.link.streams_in_use() == 0 {
+        } else if link.streams_in_use() == 0 {
             self.rest_if_useless(id);
         }
     }
 
     /// A link lost against another one to the same server: it ends with its last stream.
     pub(crate) fn drain(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&id) {
+        if let Some(conn) = self.neighbours.conn_mut(id) {
             conn.phase = ConnPhase::Draining;
         }
         self.end_if_drained(id);
     }
 
     pub(crate) fn link_timer(&mut self, id: ConnId) {
-        let now = self.now;
         let presented = self.meetings.has_presented(id);
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.neighbours.conn(id) else { return };
         if conn.phase.is_young() {
             let (code, text) = match (presented, conn.is_direct()) {
                 (true, _) => (Code::BadTicket, "this ticket was never given, or has expired"),
@@ -44,26 +45,20 @@ impl Broker {
             self.goodbye(id, Reason::server(code, text));
             return;
         }
-        while let Some((stream, tag)) = self.overdue_first_frame(id) {
+        while let Some((stream, tag)) = self.switch.overdue_first_frame(id) {
             self.first_frame_lost(id, stream, tag, Limit::Handshake);
         }
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        match conn.link.tick(now) {
+        match self.switch.tick_line(id) {
             Ok(()) => self.arm(id),
             Err(fault) => self.end_by_fault(id, &fault),
         }
-        self.touch(id);
-    }
-
-    fn overdue_first_frame(&mut self, id: ConnId) -> Option<(StreamId, u32)> {
-        let now = self.now;
-        self.conns.get_mut(&id).and_then(|conn| conn.link.next_overdue(now))
+        self.switch.touch(id);
     }
 
     /// Says goodbye and ends the link. Who has not proved its key is told nothing.
     pub(crate) fn goodbye(&mut self, id: ConnId, reason: Reason) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase == ConnPhase::Shaking && !conn.wire.can_seal() {
+        let Some(conn) = self.neighbours.conn(id) else { return };
+        if conn.phase == ConnPhase::Shaking && !self.switch.can_seal(id) {
             self.cut_off(id, reason);
         } else if conn.phase != ConnPhase::Ending {
             self.send(id, &Message::Goodbye(Goodbye { reason: reason.clone() }));
@@ -72,12 +67,15 @@ impl Broker {
     }
 
     pub(crate) fn do_disconnected(&mut self, id: ConnId, text: &str) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.neighbours.conn(id) else { return };
         if conn.phase != ConnPhase::Ending {
             let reason = self.why_lost(id, text);
             self.end_link(id, reason);
+            // What came of its end is heard while it is known whose connection it was.
+            self.settle();
         }
-        self.conns.remove(&id);
+        self.neighbours.conns.remove(&id);
+        self.switch.close_line(id);
         self.meetings.conn_gone(id);
     }
 
@@ -97,7 +95,7 @@ impl Broker {
 
     /// Forgets all that went over a link; whether it was not forgotten already.
     fn forget_link(&mut self, id: ConnId, reason: Reason) -> bool {
-        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let Some(conn) = self.neighbours.conn_mut(id) else { return false };
         let was = core::mem::replace(&mut conn.phase, ConnPhase::Ending);
         if was == ConnPhase::Ending {
             return false;
@@ -118,9 +116,14 @@ impl Broker {
         }
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));
+        self.switch.end_line(id);
         self.registry.ignore(id);
         self.meetings.conn_ends(id);
-        self.lose_streams(id, &reason);
+        let lost = match host {
+            true => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
+            false => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
+        };
+        self.switch.lose_streams(id, &lost, &mut self.effects);
         self.offers_over(id);
         if host {
             self.registry.remove_host(id);

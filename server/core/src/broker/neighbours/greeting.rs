@@ -19,10 +19,13 @@ impl Broker {
             Role::Server => self.neighbours.name_of(key, name),
             Role::Host | Role::Command => name,
         };
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.neighbours.conn_mut(id) else { return };
         conn.phase = ConnPhase::Up;
         conn.hello = Some(PeerInfo { key, name: name.clone(), role, machine });
-        conn.link.ping(self.now);
+        self.switch.ping(id);
+        if role == Role::Server && !self.is_host() {
+            self.switch.mark_foreign(id);
+        }
         self.arm(id);
         match role {
             Role::Server if self.is_host() => self.uplink_linked(id, key, name, plugins),
@@ -37,7 +40,7 @@ impl Broker {
 
     /// Whether a peer that says this hello may stay.
     fn judge(&self, id: ConnId, hello: &Hello) -> Result<(), Reason> {
-        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+        let Some(conn) = self.neighbours.conn(id) else { return Ok(()) };
         let refuse = |code, text: String| Err(Reason::server(code, text));
         if hello.protocol != PROTOCOL {
             let text = format!("we speak version {PROTOCOL}, you speak {}", hello.protocol);

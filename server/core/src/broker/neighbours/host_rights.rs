@@ -19,7 +19,7 @@ impl Broker {
     /// What a host may register. A host of our own user, which came over a unix socket, may
     /// register anything.
     fn with_rights<T>(&self, host: ConnId, look: impl FnOnce(&Rights) -> T) -> T {
-        let granted = match self.conns.get(&host) {
+        let granted = match self.neighbours.conn(host) {
             Some(Conn { how: Opened::Child(child), .. }) => {
                 self.neighbours.children.get(child).map(|child| &child.config.rights)
             }
@@ -36,7 +36,7 @@ impl Broker {
     }
 
     fn child_of(&self, host: ConnId) -> Option<ChildId> {
-        match self.conns.get(&host)?.how {
+        match self.neighbours.conn(host)?.how {
             Opened::Child(child) => Some(child),
             _ => None,
         }
@@ -106,7 +106,7 @@ impl Broker {
             return;
         }
         let Some(name) = self.registry.note_asks_too_much(plugin) else { return };
-        let label = self.conns.get(&host).map(|conn| conn.label()).unwrap_or_default();
+        let label = self.neighbours.conn(host).map(|conn| conn.label()).unwrap_or_default();
         if let Some(more) = self.may_log(host, LogKind::WithheldRights) {
             let words = words.join(", ");
             log::warn!(

@@ -1,6 +1,7 @@
 //! Which of its links serves a server, and what is done when one comes up.
 
-use crate::broker::{Broker, Conn, ConnId, LinkChange, Opened};
+use crate::broker::neighbours::connections::Conn;
+use crate::broker::{Broker, ConnId, LinkChange, Opened};
 use crate::control::Announced;
 use crate::key::Key;
 use alloc::vec::Vec;
@@ -12,11 +13,11 @@ impl Broker {
     /// A server said hello. Of two links to one server, the one that is dialled by the lower key
     /// stays; of two that the same side dialled, the newer one, for the older one must be dead.
     pub(crate) fn server_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
-        let dialler = |broker: &Broker, id: &ConnId| match broker.conns.get(id) {
+        let dialler = |broker: &Broker, id: &ConnId| match broker.neighbours.conn(*id) {
             Some(conn) if conn.how == Opened::Accepted => key,
             _ => broker.key,
         };
-        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
+        if let Some(Opened::Dialled(peer)) = self.neighbours.conn(id).map(|conn| conn.how) {
             self.peer_found(peer, key);
         }
         let old = self.neighbours.servers.get(&key).copied();
@@ -36,7 +37,8 @@ impl Broker {
         if let Some(old) = old {
             self.drain(old);
         } else {
-            let name = self.conns.get(&id).and_then(|conn| conn.peer_name()).unwrap_or_default();
+            let name =
+                self.neighbours.conn(id).and_then(|conn| conn.peer_name()).unwrap_or_default();
             log::info!("link to {name} ({}) is up", key.short());
             let name = name.into();
             self.tell_link(LinkChange { server: key, name, down: None });
@@ -44,7 +46,7 @@ impl Broker {
         self.peer_linked(key);
         let plugins = self.first_part(id, plugins);
         self.peer_plugins(id, plugins);
-        if self.conns.get(&id).is_some_and(|conn| conn.proved.is_none()) {
+        if self.neighbours.conn(id).is_some_and(|conn| conn.proved.is_none()) {
             self.tell_of_keyed(id, key);
         }
     }
@@ -52,7 +54,8 @@ impl Broker {
     /// A link takes the place of one that is up, and that the same side had dialled. Once, the
     /// other server may have lost it; again and again, or from two machines, there are two servers.
     fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
-        let (Some(before), Some(conn)) = (self.conns.get(&old), self.conns.get(&new)) else {
+        let (Some(before), Some(conn)) = (self.neighbours.conn(old), self.neighbours.conn(new))
+        else {
             return;
         };
         let machine = |conn: &Conn| conn.hello.as_ref().map(|peer| peer.machine);
@@ -69,14 +72,14 @@ impl Broker {
                 conn.address
             );
         }
-        if let Some(conn) = self.conns.get_mut(&new) {
+        if let Some(conn) = self.neighbours.conn_mut(new) {
             conn.successions = successions;
         }
     }
 
     /// The server for which a connection is the link.
     pub(crate) fn serving(&self, id: ConnId) -> Option<Key> {
-        let key = self.conns.get(&id)?.hello.as_ref()?.key;
+        let key = self.neighbours.conn(id)?.hello.as_ref()?.key;
         (self.neighbours.servers.get(&key) == Some(&id)).then_some(key)
     }
 }

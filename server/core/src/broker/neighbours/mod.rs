@@ -16,9 +16,11 @@ use crate::broker::Settings;
 use crate::broker::registry::partners::Index;
 use crate::ids::{ChildId, ConnId, PeerId};
 use crate::key::Key;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use children::Child;
+use connections::{Conn, ConnPhase, PeerInfo};
 use peers::Peer;
 use uplink::Home;
 
@@ -38,6 +40,7 @@ pub(crate) struct Neighbours {
     /// Peers that are not dialled before a plugin of this server appears or changes.
     resting: BTreeSet<PeerId>,
     children: BTreeMap<ChildId, Child>,
+    conns: BTreeMap<ConnId, Box<Conn>>,
     /// Connections whose peers may have to say yet who they are; some have said it since.
     young: BTreeSet<ConnId>,
 }
@@ -45,7 +48,7 @@ pub(crate) struct Neighbours {
 impl Neighbours {
     /// Nobody but this process itself.
     pub(crate) fn new(settings: &Settings) -> Neighbours {
-        let (servers, peers, resting, children, young) = Default::default();
+        let (servers, peers, resting, children, conns, young) = Default::default();
         let (home, peers_by_key) = (Home::of(settings), Index::default());
         Neighbours {
             home,
@@ -56,6 +59,7 @@ impl Neighbours {
             bound_names: BTreeMap::new(),
             resting,
             children,
+            conns,
             young,
         }
     }
@@ -101,6 +105,42 @@ impl Neighbours {
     /// The servers that are linked, each with the connection that serves it.
     pub(crate) fn links(&self) -> impl Iterator<Item = (Key, ConnId)> {
         self.servers.iter().map(|(key, id)| (*key, *id))
+    }
+
+    /// A connection.
+    pub(crate) fn conn(&self, id: ConnId) -> Option<&Conn> {
+        self.conns.get(&id).map(|conn| &**conn)
+    }
+
+    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.get_mut(&id).map(|conn| &mut **conn)
+    }
+
+    /// All connections, also those that are ending.
+    pub(crate) fn conns(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.conns.iter().map(|(id, conn)| (*id, &**conn))
+    }
+
+    /// Who is at the other end of a connection, as far as that has been said.
+    pub(crate) fn hello(&self, id: ConnId) -> Option<&PeerInfo> {
+        self.conns.get(&id)?.hello.as_ref()
+    }
+
+    /// Whether the peer of a connection has still to say who it is, or what it comes for.
+    pub(crate) fn is_young(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_some_and(|conn| conn.phase.is_young())
+    }
+
+    fn add_conn(&mut self, id: ConnId, conn: Conn) {
+        self.conns.insert(id, Box::new(conn));
+        self.young.insert(id);
+    }
+
+    /// A direct connection has presented a ticket that is good.
+    pub(crate) fn is_met(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn_mut(id) {
+            conn.phase = ConnPhase::Up;
+        }
     }
 
     /// A peer.

@@ -1,6 +1,7 @@
 //! How connections prove who they are: who is let in, and what came out of sealed bytes.
 
 use crate::broker::meetings::arrivals::Held;
+use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::connections::{Conn, ConnPhase, first_phase};
 use crate::broker::neighbours::peers::Peer;
 use crate::broker::{Accept, Broker, ConnId, Effect, Grants, Opened};
@@ -8,7 +9,7 @@ use crate::control::Role;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
-use crate::wire::{Wire, WireEvent};
+use crate::wire::WireEvent;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -20,14 +21,6 @@ impl Conn {
     fn is_half_open(&self) -> bool {
         let accepted = matches!(self.how, Opened::Accepted | Opened::Direct);
         self.grants != Grants::Everything && self.phase.is_young() && accepted
-    }
-
-    /// Whether the peer of a half-open connection has said anything that a stranger could not.
-    fn has_spoken(&self) -> bool {
-        match &self.wire {
-            Wire::Plain => self.bytes_in > 0,
-            Wire::Secured(secured) => secured.is_greeted(),
-        }
     }
 }
 
@@ -41,19 +34,27 @@ impl Broker {
             Grants::Everything => limits.links + UNIX_RESERVE,
             Grants::Server | Grants::Host => limits.links,
         };
-        let half_open = || self.half_open().map(|(_, conn)| conn);
-        let crowded = || half_open().filter(|conn| conn.has_spoken()).count() >= limits.half_open;
-        !self.stopping && self.conns.len() < most && (grants == Grants::Everything || !crowded())
+        let spoken = || self.half_open().filter(|(id, _)| self.has_spoken(*id)).count();
+        let crowded = || spoken() >= limits.half_open;
+        !self.stopping
+            && self.switch.lines().len() < most
+            && (grants == Grants::Everything || !crowded())
     }
 
     /// The connections whose peers have still to say who they are.
     pub(crate) fn young(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
-        let conns = self.neighbours.young.iter().filter_map(|id| Some((*id, self.conns.get(id)?)));
+        let young = self.neighbours.young.iter();
+        let conns = young.filter_map(|id| Some((*id, self.neighbours.conn(*id)?)));
         conns.filter(|(_, conn)| conn.phase.is_young())
     }
 
     fn half_open(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
         self.young().filter(|(_, conn)| conn.is_half_open())
+    }
+
+    /// Whether the peer of a half-open connection has said anything that a stranger could not.
+    fn has_spoken(&self, id: ConnId) -> bool {
+        self.switch.line(id).is_some_and(|line| line.has_spoken())
     }
 
     /// Who makes room for the next stranger: of those that have proved nothing, where there are as
@@ -63,17 +64,17 @@ impl Broker {
         if self.half_open().count() < self.settings.limits.half_open {
             return None;
         }
-        self.half_open().find(|(_, conn)| !conn.has_spoken()).map(|(id, _)| id)
+        self.half_open().find(|(id, _)| !self.has_spoken(*id)).map(|(id, _)| id)
     }
 
     /// A connection is about to be added: when it is one too many of those that have proved
     /// nothing, the oldest that has said nothing goes.
     pub(crate) fn make_room(&mut self, new: &Conn) {
-        if self.conns.len() + 1 == self.settings.limits.links {
+        if self.switch.lines().len() + 1 == self.settings.limits.links {
             self.counters.count(Limit::Links);
         }
-        let conns = &self.conns;
-        self.neighbours.young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
+        let Neighbours { conns, young, .. } = &mut self.neighbours;
+        young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
         if !new.is_half_open() || self.half_open().count() < self.settings.limits.half_open {
             return;
         }
@@ -93,12 +94,10 @@ impl Broker {
         plain: &'a mut Vec<u8>,
     ) -> &'a [u8] {
         plain.clear();
-        let Some(conn) = self.conns.get_mut(&id) else { return &[] };
-        if matches!(conn.wire, Wire::Plain) {
+        if self.switch.is_plain(id) {
             return bytes;
         }
-        conn.bytes_in += bytes.len() as u64;
-        self.touch(id);
+        self.switch.count_sealed(id, bytes.len());
         self.open_wire(id, bytes, plain);
         self.settle();
         plain
@@ -109,12 +108,8 @@ impl Broker {
         if self.holds_back(id, input) {
             return;
         }
-        // Who was refused goes on asking, and is not heard.
-        while let Some(conn) = self.conns.get_mut(&id)
-            && conn.phase != ConnPhase::Ending
-            && let Wire::Secured(secured) = &mut conn.wire
-        {
-            match secured.open(&mut input, plain) {
+        loop {
+            match self.switch.open_wire(id, &mut input, plain) {
                 Ok(WireEvent::Waiting) => break,
                 Ok(WireEvent::Asks(key)) => {
                     self.judge_caller(id, key);
@@ -126,7 +121,8 @@ impl Broker {
                 // The end of the transport follows; bytes that do are an error.
                 Ok(WireEvent::Goodbye) => {}
                 Err(error) => {
-                    let shaking = conn.phase == ConnPhase::Shaking;
+                    let phase = self.neighbours.conn(id).map(|conn| conn.phase);
+                    let shaking = phase == Some(ConnPhase::Shaking);
                     let code =
                         if shaking { Code::HandshakeFailed } else { Code::ProtocolViolation };
                     self.cut_off(id, Reason::server(code, error.to_string()));
@@ -138,16 +134,15 @@ impl Broker {
 
     /// The owner of a key wants to link: it is let in, or hears nothing more.
     fn judge_caller(&mut self, id: ConnId, key: Key) {
-        if self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Direct) {
+        if self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Direct) {
             self.judge_direct_caller(id, key);
             return;
         }
         match self.grants_of(key) {
             Ok(grants) => {
-                if let Some(conn) = self.conns.get_mut(&id)
-                    && let Wire::Secured(secured) = &mut conn.wire
+                if self.switch.admit(id)
+                    && let Some(conn) = self.neighbours.conn_mut(id)
                 {
-                    secured.admit();
                     conn.grants = grants;
                     conn.proved = Some(key);
                     conn.phase = ConnPhase::AwaitsHello;
@@ -180,10 +175,9 @@ impl Broker {
 
     /// Lets a process in that holds a ticket.
     pub(crate) fn admit_direct(&mut self, id: ConnId, key: Key) {
-        if let Some(conn) = self.conns.get_mut(&id)
-            && let Wire::Secured(secured) = &mut conn.wire
+        if self.switch.admit(id)
+            && let Some(conn) = self.neighbours.conn_mut(id)
         {
-            secured.admit();
             conn.proved = Some(key);
             conn.phase = first_phase(conn.how);
             let kept = self.meetings.let_in(id);
@@ -191,7 +185,7 @@ impl Broker {
                 self.effects.push_back(Effect::TakeAgain(id, kept));
             }
         }
-        self.touch(id);
+        self.switch.touch(id);
     }
 
     /// The peer that is listed with a key.
@@ -215,7 +209,7 @@ impl Broker {
 
     /// The server that we dialled is who it should be, and lets us in.
     fn is_admitted(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.neighbours.conn_mut(id) else { return };
         conn.proved = conn.expected;
         if conn.phase == ConnPhase::Shaking {
             conn.phase = first_phase(conn.how);
@@ -227,14 +221,13 @@ impl Broker {
 
     /// What the end of a connection's transport means, of which `text` says how it came about.
     pub(crate) fn why_lost(&mut self, id: ConnId, text: &str) -> Reason {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return Reason::server(Code::TransportLost, text);
-        };
-        let Wire::Secured(secured) = &mut conn.wire else {
+        let sealed = self.switch.sealed_state(id);
+        let (Some(conn), Some((has_said_hello, is_complete))) = (self.neighbours.conn(id), sealed)
+        else {
             return Reason::server(Code::TransportLost, text);
         };
         let dialled = conn.how != Opened::Accepted;
-        let detail: Option<String> = match (conn.phase, dialled, secured.has_said_hello()) {
+        let detail: Option<String> = match (conn.phase, dialled, has_said_hello) {
             (ConnPhase::Shaking, true, false) => {
                 Some("it is of another network, or speaks no secret handshake".into())
             }
@@ -242,7 +235,7 @@ impl Broker {
                 Some(format!("it has another key, or does not list ours, which is {}", self.key))
             }
             (ConnPhase::Shaking, false, _) => None,
-            _ if secured.is_complete() => return Reason::server(Code::TransportLost, text),
+            _ if is_complete => return Reason::server(Code::TransportLost, text),
             _ => {
                 let text = format!("the connection was cut, without goodbye: {text}");
                 return Reason::server(Code::TransportLost, text);

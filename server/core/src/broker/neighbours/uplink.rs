@@ -74,7 +74,7 @@ impl Broker {
         self.neighbours.home.link = Some(id);
         self.neighbours.home.key = key;
         self.neighbours.home.name = name;
-        if let Some(Opened::Dialled(peer)) = self.conns.get(&id).map(|conn| conn.how) {
+        if let Some(Opened::Dialled(peer)) = self.neighbours.conn(id).map(|conn| conn.how) {
             self.peer_found(peer, key);
         }
         self.peer_linked(key);

@@ -16,7 +16,7 @@ impl Broker {
     pub(crate) fn update_link_need(&mut self, id: ConnId) {
         let Some(key) = self.serving(id) else { return };
         let ours = self.registry.have_in_common(id) || self.keeps_link_to(key);
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.neighbours.conn_mut(id) else { return };
         if core::mem::replace(&mut conn.wanted.ours, ours) != ours {
             self.send(id, &Message::Wanted(Wanted { wanted: ours }));
         }
@@ -25,7 +25,7 @@ impl Broker {
 
     /// The peer says whether it has a use for the link.
     pub(crate) fn peer_wants(&mut self, id: ConnId, wanted: bool) {
-        if let Some(conn) = self.conns.get_mut(&id) {
+        if let Some(conn) = self.neighbours.conn_mut(id) {
             conn.wanted.theirs = wanted;
         }
         self.rest_if_useless(id);
@@ -54,11 +54,10 @@ impl Broker {
     }
 
     fn is_useless(&self, id: ConnId) -> bool {
-        let up = self.conns.get(&id).filter(|conn| conn.phase == ConnPhase::Up);
+        let up = self.neighbours.conn(id).filter(|conn| conn.phase == ConnPhase::Up);
         self.serving(id).is_some()
-            && up.is_some_and(|conn| {
-                !conn.wanted.ours && !conn.wanted.theirs && conn.link.streams_in_use() == 0
-            })
+            && up.is_some_and(|conn| !conn.wanted.ours && !conn.wanted.theirs)
+            && self.switch.line(id).is_some_and(|line| line.link().streams_in_use() == 0)
     }
 
     /// Notes whether a name still connects this server with the one at the other end of a link.

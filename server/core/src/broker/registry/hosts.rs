@@ -36,7 +36,7 @@ impl Broker {
         for names in left.chunks(WITHDRAWN_MAX) {
             self.send(id, &Message::Withdrawn(Withdrawn { names: names.to_vec(), server: None }));
         }
-        let label = self.conns.get(&id).map(|conn| conn.label()).unwrap_or_default();
+        let label = self.neighbours.conn(id).map(|conn| conn.label()).unwrap_or_default();
         log::info!("host {label} is linked");
         let plugins = self.first_part(id, plugins);
         self.host_registers(id, plugins);
@@ -45,7 +45,7 @@ impl Broker {
     /// A host that links anew has given up its older link, which must not keep its plugins' names.
     fn end_older_link(&mut self, id: ConnId, key: Key) {
         let same = |other: &&ConnId| {
-            let hello = self.conns.get(other).and_then(|conn| conn.hello.as_ref());
+            let hello = self.neighbours.hello(**other);
             **other != id && hello.is_some_and(|hello| hello.key == key)
         };
         for older in self.registry.partners.hosts.iter().filter(same).copied().collect::<Vec<_>>() {

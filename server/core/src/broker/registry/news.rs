@@ -154,7 +154,8 @@ impl Broker {
             let listeners = listeners.chain(self.registry.announcements.own.listeners_from(first));
             self.tell_listeners(listeners.collect());
         } else {
-            let heard = self.touched.iter().filter(|id| news.waiting.contains(id)).copied();
+            let heard =
+                self.switch.touched().iter().filter(|id| news.waiting.contains(id)).copied();
             let heard = heard.collect();
             self.tell_listeners(heard);
         }
@@ -163,7 +164,7 @@ impl Broker {
     fn tell_listeners(&mut self, listeners: Vec<ConnId>) {
         let mut left = BYTES_PER_TURN;
         for id in listeners {
-            while self.registry.announcements.is_behind(id) && self.has_control_room(id) {
+            while self.registry.announcements.is_behind(id) && self.switch.has_control_room(id) {
                 if left == 0 {
                     self.registry.announcements.due = true;
                     return;
@@ -177,12 +178,6 @@ impl Broker {
             };
             self.finish_greeting(id);
         }
-    }
-
-    /// Whether a peer reads its control messages, as far as can be seen.
-    fn has_control_room(&self, id: ConnId) -> bool {
-        let room = |conn: &crate::broker::Conn| conn.link.control_waiting() == 0;
-        self.conns.get(&id).is_some_and(room) && !self.faulted.contains_key(&id)
     }
 
     /// Tells a listener as much as one message holds: how many bytes, about.
@@ -235,7 +230,8 @@ impl Broker {
         if self.is_host() {
             return self.registration(plugin);
         }
-        let (config, conn) = (&self.registry.plugins.get(&plugin)?.config, self.conns.get(&id)?);
+        let (config, conn) =
+            (&self.registry.plugins.get(&plugin)?.config, self.neighbours.conn(id)?);
         let key = conn.hello.as_ref().map(|peer| peer.key).or(conn.proved).or(conn.expected);
         let shown = match &config.expose {
             Expose::Local => false,

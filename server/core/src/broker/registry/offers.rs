@@ -178,7 +178,7 @@ impl Broker {
         let (Some(plugin), Some(server)) = (self.registry.running(guest), self.serving(id)) else {
             return;
         };
-        let accepted = self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Accepted);
+        let accepted = self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Accepted);
         if !accepted && self.registry.may_see(plugin, server) {
             return;
         }
@@ -203,7 +203,7 @@ impl Broker {
         else {
             return;
         };
-        let accepted = self.conns.get(&id).is_some_and(|conn| conn.how == Opened::Accepted);
+        let accepted = self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Accepted);
         if !accepted || !self.registry.may_see(plugin, server) {
             return;
         }
@@ -262,36 +262,36 @@ impl Broker {
         let near = match runs {
             Runs::Here => self.guest_end(plugin, info)?,
             Runs::At(conn) => {
-                let near = self.new_stream(conn)?;
+                let near = self.switch.new_stream(conn)?;
                 let server = Some(host.server);
                 let from = Origin { name: host.name.clone(), version: host.version, server };
                 let request = Request { stays: true, ..Request::new(guest.clone(), 0, from) };
-                self.open_with(near, request);
-                self.set_info(near, info);
+                self.switch.open_with(near, request);
+                self.switch.set_info(near, info);
                 near
             }
         };
         let window = self.settings.limits.window;
-        let opened = self.open_stream(link, near, window);
+        let opened = self.switch.open_stream(link, near, window, &mut self.effects);
         let far = match opened {
             Ok(far) => far,
             Err(reason) => {
-                self.drop_end(near);
+                self.switch.drop_end(near);
                 return Err(reason);
             }
         };
         let from = Origin::new(guest.clone(), version);
         let request = Request { stays: true, ..Request::new(host.name.clone(), 0, from) };
-        self.open_with(far, request);
+        self.switch.open_with(far, request);
         match runs {
-            Runs::Here => self.tell(plugin, Told::Open(self.ends.handle(near), host.clone())),
-            Runs::At(_) => self.grant(near, window),
+            Runs::Here => self.tell(plugin, Told::Open(self.switch.handle(near), host.clone())),
+            Runs::At(_) => self.switch.grant(near, window, &mut self.effects),
         }
         Ok(())
     }
 
     fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
         self.has_room(plugin)?;
-        self.add_plugin_end(plugin, Phase::Asked, Some(info), Purpose::Channel)
+        self.switch.add_plugin_end(plugin, Phase::Asked, Some(info), Purpose::Channel)
     }
 }

@@ -4,8 +4,6 @@ use crate::address::Shareable;
 use crate::broker::{Broker, ConnId, PluginId, TimerKey};
 use crate::control::SocketName;
 use crate::directory::{Entry, Wanted};
-use crate::ends::{Flag, Lookup};
-use crate::ids::Handle;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
@@ -13,7 +11,6 @@ use crate::rights::{Expose, Permission};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 /// What the broker has to know of a plugin.
@@ -90,33 +87,6 @@ pub struct Direct {
     pub loopback: Option<u16>,
 }
 
-/// What a plugin did that no plugin may do. It fails for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Misuse {
-    /// It named a channel that it never had.
-    NoSuchChannel,
-    /// It answered a channel that was not waiting for its answer.
-    NothingToAnswer,
-    /// It wrote to a channel after it had closed it.
-    WriteAfterClose,
-    /// It gave credit for a channel that would sum up to more than 2^64 - 2.
-    CreditOverflow,
-    /// It named a call that it never made, or was never asked to answer.
-    NoSuchCall,
-}
-
-impl fmt::Display for Misuse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Misuse::NoSuchChannel => "it named a channel that it never had",
-            Misuse::NothingToAnswer => "it answered a channel that was not waiting for an answer",
-            Misuse::WriteAfterClose => "it wrote to a channel that it had closed",
-            Misuse::NoSuchCall => "it named a call that it never had",
-            Misuse::CreditOverflow => "it gave more credit than 2^64 - 2 in all",
-        })
-    }
-}
-
 /// Which plugin a channel is wanted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -148,7 +118,9 @@ impl Broker {
     pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
         // The new plugin finds in the directory what the others have still to be told.
         self.expand_news();
-        self.add_record(config, Runs::Here, Direct::default())
+        let added = self.add_record(config, Runs::Here, Direct::default());
+        self.settle();
+        added
     }
 
     pub(crate) fn add_record(
@@ -180,7 +152,7 @@ impl Broker {
     fn whereabouts(&self, plugin: PluginId) -> String {
         match self.registry.plugins.get(&plugin).map(|record| record.runs) {
             Some(Runs::At(host)) => {
-                let label = self.conns.get(&host).map(|conn| conn.label());
+                let label = self.neighbours.conn(host).map(|conn| conn.label());
                 format!("a plugin of the host {}", label.unwrap_or_default())
             }
             _ => "a plugin of this server".into(),
@@ -279,7 +251,7 @@ impl Broker {
         if runs == Runs::Here {
             self.plugin_calls_over(plugin, reason);
         }
-        self.abort_all_of(plugin, reason);
+        self.switch.abort_all_of(plugin, reason, &mut self.effects);
         self.withdraw_local(&config.name);
         self.guest_over(&config.name);
         self.plugins_changed(&config);
@@ -305,26 +277,6 @@ impl Broker {
     /// Cancels a timer of a plugin. One that has fired is no error.
     pub fn cancel_timer(&mut self, plugin: PluginId, timer: u64) {
         self.timers.cancel(TimerKey::Plugin(plugin, timer));
-    }
-
-    /// The end that a plugin means by a handle; `None` when the end is past. A plugin has nothing
-    /// to say about those on which its calls travel.
-    pub(crate) fn end_of(
-        &self,
-        plugin: PluginId,
-        handle: Handle,
-    ) -> Result<Option<crate::ids::EndId>, Misuse> {
-        if let Some(end) = self.ends.live(handle)
-            && end.plugin() == Some(plugin)
-            && !end.flags.has(Flag::Calls)
-        {
-            let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
-            return Ok(handle.id().filter(|_| !silent));
-        }
-        match self.ends.lookup(handle) {
-            Lookup::Past => Ok(None),
-            Lookup::Live(_) | Lookup::Never => Err(Misuse::NoSuchChannel),
-        }
     }
 
     /// Where a plugin wants its channel: the server that it names by key or by name.

@@ -1,25 +1,18 @@
 //! What must always hold inside a broker, checked for tests; nothing here decides anything.
 
-use crate::broker::neighbours::connections::Opened;
+use crate::broker::neighbours::connections::{ConnPhase, Opened};
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, PluginId};
-use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
-use crate::ends::{End, Flag, Lookup, Owner, Phase};
-use crate::ids::{EndId, Handle};
+use crate::bymux::StreamId;
+use crate::ends::{End, Flag};
+use crate::ids::Handle;
 use crate::key::Key;
-use crate::link::NO_TAG;
 use crate::name::Name;
 use crate::route::Route;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-
-/// Headers and Closes of streams that the outbox may hold beside data, in bytes.
-const HEADERS_MAX: usize = 64 * 1024;
-
-/// First frames, which are no part of any window, that may wait for a stream, in bytes.
-const FRAMES_MAX: u64 = 8 * 1024;
 
 /// What one side of a link knows of a stream's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +54,14 @@ impl Broker {
 
     /// How the bytes of a channel travel, as far as the plugin's end knows.
     pub fn route(&self, channel: Handle) -> Option<Route> {
-        let Lookup::Live(id) = self.ends.lookup(channel) else { return None };
-        self.ends.get(id)?.info.as_ref().map(|info| info.route)
+        let id = self.switch.live(channel)?;
+        self.switch.end(id)?.info.as_ref().map(|info| info.route)
     }
 
     /// The accounts of all streams of a connection, by their ids.
     pub fn stream_accounts(&self, id: ConnId) -> Vec<StreamAccount> {
-        let Some(conn) = self.conns.get(&id) else { return Vec::new() };
-        let mux = conn.link.mux_ref();
+        let Some(line) = self.switch.line(id) else { return Vec::new() };
+        let mux = line.link().mux_ref();
         let account = |(stream, _)| StreamAccount {
             stream,
             writable: mux.writable(stream),
@@ -83,118 +76,31 @@ impl Broker {
     /// # Errors
     /// What does not hold, for people.
     pub fn audit(&self) -> Result<(), String> {
-        for (id, end) in self.ends.iter() {
-            self.audit_end(id, end).map_err(|what| format!("end {id}: {what}: {end:?}"))?;
-        }
-        for (id, conn) in self.conns.iter() {
-            self.audit_conn(*id).map_err(|what| format!("{id:?} in {:?}: {what}", conn.phase))?;
-        }
+        self.switch.audit(self.effects.is_empty())?;
+        self.audit_owners()?;
         self.audit_calls()?;
         self.audit_counts()
     }
 
-    fn audit_end(&self, id: EndId, end: &End) -> Result<(), String> {
-        if let Some(peer) = end.peer
-            && self.ends.get(peer).is_none_or(|peer| peer.peer != Some(id))
-        {
-            return Err(format!("its peer {peer} does not name it"));
+    /// Ends belong to plugins that live, and each owner knows the same connections.
+    fn audit_owners(&self) -> Result<(), String> {
+        let plugins = self.switch.ends().iter().filter_map(|(_, end)| end.plugin());
+        if let Some(plugin) = plugins.into_iter().find(|plugin| !self.registry.is_live(*plugin)) {
+            return Err(format!("an end belongs to {plugin:?}, which is over"));
         }
-        match end.owner() {
-            Owner::Plugin(plugin) => self.audit_plugin_end(id, plugin, end),
-            Owner::Stream(conn, stream) => self.audit_stream_end(id, end, conn, stream),
-        }
-    }
-
-    fn audit_plugin_end(&self, id: EndId, plugin: PluginId, end: &End) -> Result<(), String> {
-        let window = self.window(id);
-        if !self.registry.is_live(plugin) {
-            return Err(format!("it belongs to {plugin:?}, which is over"));
-        }
-        let source = end.peer.and_then(|peer| self.ends.get(peer));
-        // Of a plugin whose peer is a stream, bymux keeps the allowance.
-        let allowance = source.map_or(0, |source| source.allowance);
-        let under_way = end.inbox.len() as u64 + u64::from(end.owed) + allowance;
-        if !end.flags.has(Flag::Manual) && under_way > window {
-            return Err(format!("{under_way} bytes may come, over its window"));
-        }
-        let deaf = [Flag::ReadOver, Flag::Ending, Flag::Muted];
-        let reads = end.is_up() && !deaf.into_iter().any(|flag| end.flags.has(flag));
-        let settled = self.effects.is_empty() && source.is_some() && !end.flags.has(Flag::Manual);
-        if settled && reads && under_way < window {
-            return Err(format!("{under_way} bytes may come, credit for the rest is lost"));
-        }
-        let over = [Flag::Ending, Flag::Closing].into_iter().any(|flag| end.flags.has(flag));
-        if end.peer.is_none() && end.is_up() && !over {
-            return Err("it has nobody at the other side".into());
-        }
-        Ok(())
-    }
-
-    fn audit_stream_end(
-        &self,
-        id: EndId,
-        end: &End,
-        conn: ConnId,
-        stream: StreamId,
-    ) -> Result<(), String> {
-        let Some(conn) = self.conns.get(&conn) else { return Err("its link is gone".into()) };
-        // A stream may be gone, and its end not yet told so.
-        if conn.link.mux_ref().tag(stream).is_some_and(|tag| tag != id.tag()) {
-            return Err("its stream belongs to another end".into());
-        }
-        let limits = &self.settings.limits;
-        let most = limits.window_max.max(limits.window) + limits.window + FRAMES_MAX;
-        match end.inbox.len() as u64 > most {
-            true => Err(format!("{} bytes wait for its stream", end.inbox.len())),
-            false => Ok(()),
-        }
-    }
-
-    fn audit_conn(&self, id: ConnId) -> Result<(), String> {
-        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
-        let outbox = conn.link.outbox();
-        let data = outbox.len() - outbox.control_len();
-        if data > HIGH_WATER + QUANTUM + HEADERS_MAX {
-            return Err(format!("{data} bytes of data wait in its outbox"));
-        }
-        let ending = self.is_ending(id);
-        for (stream, tag) in conn.link.mux_ref().open().filter(|(_, tag)| *tag != NO_TAG) {
-            let owner = EndId::of_tag(tag).and_then(|end| self.ends.get(end)).map(End::owner);
-            if !ending && owner != Some(Owner::Stream(id, stream)) {
-                return Err(format!("stream {stream} has no end, but {owner:?}"));
+        for (id, conn) in self.neighbours.conns() {
+            let ending = conn.phase == ConnPhase::Ending;
+            if self.switch.line(id).is_none() || self.switch.is_ending(id) != ending {
+                return Err(format!("{id:?} is {:?}, the switch knows other", conn.phase));
             }
         }
-        let asking = |end: &&End| end.conn() == Some(id) && end.phase == Phase::Asking;
-        let asking = self.ends.iter().map(|(_, end)| end).filter(asking).count();
-        if asking != conn.unanswered {
-            let counted = conn.unanswered;
-            return Err(format!("{asking} streams wait for an answer, {counted} are counted"));
-        }
-        let comes_from = |end: &&End| {
-            let source = end.peer.and_then(|peer| self.ends.get(peer));
-            source.is_some_and(|source| source.conn() == Some(id))
-        };
-        let ends = self.ends.iter().map(|(_, end)| end);
-        let grown: u64 = ends.filter(comes_from).map(|end| end.rare().grown).sum();
-        match grown == conn.grown {
+        match self.neighbours.conns().count() == self.switch.lines().len() {
             true => Ok(()),
-            false => Err(format!("windows grew by {grown}, {} are on its account", conn.grown)),
+            false => Err("the switch carries a connection that nobody knows".into()),
         }
     }
 
     fn audit_counts(&self) -> Result<(), String> {
-        let mut counted: BTreeMap<PluginId, usize> = BTreeMap::new();
-        for (_, end) in self.ends.iter() {
-            for plugin in end.plugins() {
-                *counted.entry(plugin).or_default() += 1;
-            }
-        }
-        for (id, found) in counted {
-            let counts = self.ends.count_of(id);
-            if found != counts {
-                return Err(format!("{id:?} has {found} ends, {counts} are counted"));
-            }
-        }
         self.audit_records()?;
         self.audit_peers()
     }
@@ -226,7 +132,7 @@ impl Broker {
     /// The pauses between dials begin anew with each link that comes up.
     fn audit_peers(&self) -> Result<(), String> {
         for id in self.neighbours.links().map(|(_, id)| id).chain(self.uplink()) {
-            let how = self.conns.get(&id).map(|conn| conn.how);
+            let how = self.neighbours.conn(id).map(|conn| conn.how);
             if let Some(Opened::Dialled(peer)) = how
                 && let Some(failures) = self.neighbours.peer(peer).map(|peer| peer.failures)
                 && failures > 0
@@ -239,7 +145,7 @@ impl Broker {
 
     /// By how many bytes the windows of all links have grown.
     pub fn windows_grown(&self) -> u64 {
-        self.conns.values().map(|conn| conn.grown).sum()
+        self.switch.lines().values().map(|line| line.grown()).sum()
     }
 
     /// The servers that are linked.
@@ -254,13 +160,14 @@ impl Broker {
 
     /// Whether this server accepted the link with another one.
     pub fn accepted(&self, server: Key) -> bool {
-        let conn = self.neighbours.link_to(server).and_then(|id| self.conns.get(&id));
+        let conn = self.neighbours.link_to(server).and_then(|id| self.neighbours.conn(id));
         conn.is_some_and(|conn| conn.how == Opened::Accepted)
     }
 
     /// The connections that there are, with whether they serve a server.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, bool)> + '_ {
-        self.conns
+        self.switch
+            .lines()
             .keys()
             .map(|id| (*id, self.neighbours.links().any(|(_, serving)| serving == *id)))
     }
@@ -268,10 +175,10 @@ impl Broker {
     /// The plugins' ends of channels that go over a connection, and were not told of their end.
     pub fn channels_over(&self, id: ConnId) -> Vec<(PluginId, Handle)> {
         let over =
-            |end: &End| end.peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.conn());
-        let ends = self.ends.iter().filter(|(_, end)| over(end) == Some(Some(id)));
+            |end: &End| end.peer.and_then(|peer| self.switch.end(peer)).map(|peer| peer.conn());
+        let ends = self.switch.ends().iter().filter(|(_, end)| over(end) == Some(Some(id)));
         let ends = ends.filter(|(_, end)| !end.flags.has(Flag::Ending));
-        ends.filter_map(|(end, at)| Some((at.plugin()?, self.ends.handle(end)))).collect()
+        ends.filter_map(|(end, at)| Some((at.plugin()?, self.switch.handle(end)))).collect()
     }
 
     /// Deadlines that are set: of links, of redials, of plugins, and of links that serve nobody.

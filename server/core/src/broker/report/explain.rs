@@ -6,7 +6,7 @@ use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, Expose, PluginId, PluginState};
-use crate::control::{DirectChannel, Message, Role, Tried};
+use crate::control::{DirectChannel, Message, Tried};
 use crate::directory::Wanted;
 use crate::ends::ChannelInfo;
 use crate::key::Key;
@@ -263,7 +263,11 @@ impl Broker {
             Some(peer) => format!("{} may be it: {text}", peer.label()),
             None => text,
         };
-        let mut conns = self.conns.values().filter(|conn| conn.phase != ConnPhase::Ending);
+        let mut conns = self
+            .neighbours
+            .conns()
+            .map(|(_, conn)| conn)
+            .filter(|conn| conn.phase != ConnPhase::Ending);
         let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
         match peer {
             Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
@@ -413,7 +417,7 @@ impl Broker {
     fn runs_how(&self, plugin: PluginId) -> String {
         match self.registry.plugin(plugin).map(|record| record.runs) {
             Some(Runs::At(conn)) => {
-                let label = self.conns.get(&conn).map(|conn| conn.label()).unwrap_or_default();
+                let label = self.neighbours.conn(conn).map(|conn| conn.label()).unwrap_or_default();
                 format!("in the host {label}")
             }
             _ => "inline".into(),
@@ -422,7 +426,7 @@ impl Broker {
 
     /// A plugin of another server, of which it is not known here in which process it runs.
     fn far_place(&self, server: Key) -> Place {
-        let hello = self.neighbours.link_to(server).and_then(|id| self.conns.get(&id));
+        let hello = self.neighbours.link_to(server).and_then(|id| self.neighbours.conn(id));
         let machine = hello.and_then(|conn| conn.hello.as_ref()).map_or(server, |h| h.machine);
         let reach = Reach::default();
         Place { server, server_machine: machine, process: server, machine, reach }
@@ -448,12 +452,5 @@ fn why_not(route: Route, a: &Place, b: &Place) -> &'static str {
         Route::Tcp | Route::Punched => "a link of their servers joins them",
         Route::Link => "no single link joins their processes",
         Route::Relay => "one link joins them, and nobody has to pass anything on",
-    }
-}
-
-impl crate::broker::Conn {
-    /// Whether the peer is a host.
-    pub(crate) fn is_host(&self) -> bool {
-        self.hello.as_ref().is_some_and(|hello| hello.role == Role::Host)
     }
 }

@@ -142,7 +142,8 @@ pub struct ChannelStatus {
 impl Broker {
     /// What this server would say of itself now.
     pub fn status(&self) -> Status {
-        let channels = self.ends.iter().filter_map(|(id, end)| self.channel_status(id, end));
+        let channels =
+            self.switch.ends().iter().filter_map(|(id, end)| self.channel_status(id, end));
         Status {
             plugins: self.plugin_status(),
             links: self.link_status(),
@@ -163,7 +164,7 @@ impl Broker {
             placement: self.placement(record.runs),
             direct: record.direct.clone(),
             channels: match record.runs {
-                Runs::Here => self.ends.count_of(id),
+                Runs::Here => self.switch.ends().count_of(id),
                 Runs::At(_) => channels_of((record.config.name.clone(), home)),
             },
             calls: (record.runs == Runs::Here).then(|| self.calls.counts(id).open()),
@@ -226,7 +227,7 @@ impl Broker {
     /// Channels through this process, by the plugins that they are between.
     fn channels_by_plugin(&self) -> BTreeMap<(Name, Key), usize> {
         let mut channels = BTreeMap::new();
-        for info in self.ends.iter().filter_map(|(_, end)| end.info.as_ref()) {
+        for info in self.switch.ends().iter().filter_map(|(_, end)| end.info.as_ref()) {
             *channels.entry(info.from.clone()).or_default() += 1;
             if info.to != info.from {
                 *channels.entry(info.to.clone()).or_default() += 1;
@@ -236,13 +237,14 @@ impl Broker {
     }
 
     fn link_status(&self) -> Vec<LinkStatus> {
-        let live = self.conns.values().filter(|conn| {
+        let live = self.neighbours.conns().filter(|(_, conn)| {
             let hello = conn.hello.as_ref();
             conn.phase != ConnPhase::Ending
                 && !conn.is_direct()
                 && hello.is_none_or(|h| h.role != Role::Command)
         });
-        let live = live.map(|conn| LinkStatus {
+        let live = live.filter_map(|(id, conn)| Some((conn, self.switch.line(id)?)));
+        let live = live.map(|(conn, line)| LinkStatus {
             peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
             name: conn.peer_name().unwrap_or_default().into(),
             role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
@@ -251,10 +253,10 @@ impl Broker {
                 phase if phase.is_young() => LinkState::Connecting,
                 _ => LinkState::Up,
             },
-            streams: conn.link.streams(),
-            bytes_in: conn.bytes_in,
-            bytes_out: conn.bytes_out,
-            rtt: conn.link.rtt(),
+            streams: line.link().streams(),
+            bytes_in: line.bytes().0,
+            bytes_out: line.bytes().1,
+            rtt: line.link().rtt(),
             reason: None,
         });
         let linked =
@@ -283,7 +285,7 @@ impl Broker {
         let (bytes_out, bytes_in) =
             if opener { (end.given, end.told) } else { (end.told, end.given) };
         Some(ChannelStatus {
-            id: self.ends.handle(id).0,
+            id: self.switch.handle(id).0,
             from: info.from.clone(),
             to: info.to.clone(),
             route: info.route,
@@ -301,7 +303,7 @@ impl Broker {
         let runs = opener.and_then(|plugin| self.registry.plugin(plugin)).map(|record| record.runs);
         match end.owner() {
             Owner::Plugin(plugin) => opener == Some(plugin),
-            Owner::Stream(conn, _) => match self.conns.get(&conn).and_then(|c| c.hello.as_ref()) {
+            Owner::Stream(conn, _) => match self.neighbours.hello(conn) {
                 Some(hello) if hello.role == Role::Host => runs == Some(Runs::At(conn)),
                 Some(hello) if !self.is_host() => hello.key == *server,
                 _ => runs != Some(Runs::Here),

@@ -1,125 +1,75 @@
 //! Channels as plugins use them: what a plugin may say of its end, and what the other is told.
 
-use crate::broker::{Broker, Caller, ConnId, Misuse, PluginId, Told};
+use super::Switch;
+use crate::broker::effect::{Effects, Told};
+use crate::broker::misuse::Misuse;
 use crate::bymux::StreamId;
-use crate::control::{Answer, Purpose};
-use crate::ends::{ChannelInfo, End, Flag, Lookup, Owner, Phase};
-use crate::ids::{EndId, Handle};
-use crate::limits::Limit;
-use crate::reason::{Code, Reason};
-use crate::route::Route;
-use alloc::format;
-use alloc::sync::Arc;
+use crate::control::Answer;
+use crate::ends::{End, Flag, Lookup, Owner, Phase};
+use crate::ids::{ConnId, EndId, Handle, PluginId};
+use crate::limits::WINDOW;
+use crate::reason::Reason;
 use alloc::vec::Vec;
 
-impl Broker {
-    /// Whether a plugin may have one more channel.
-    pub(crate) fn has_room(&mut self, plugin: PluginId) -> Result<(), Reason> {
-        let most = self.settings.limits.channels;
-        match self.registry.plugin(plugin) {
-            Some(record) if self.ends.count_of(plugin) >= most => {
-                let name = &record.config.name;
-                let text = format!("{name} has {most} channels, as many as a plugin may have");
-                Err(self.limit_reached(Limit::Channels, text))
-            }
-            _ => Ok(()),
+impl Switch {
+    /// The end that a plugin means by a handle; `None` when the end is past. A plugin has nothing
+    /// to say about those on which its calls travel.
+    pub(super) fn end_of(&self, plugin: PluginId, handle: Handle) -> Result<Option<EndId>, Misuse> {
+        if let Some(end) = self.ends.live(handle)
+            && end.plugin() == Some(plugin)
+            && !end.flags.has(Flag::Calls)
+        {
+            let silent = end.flags.has(Flag::Ending) || end.flags.has(Flag::Muted);
+            return Ok(handle.id().filter(|_| !silent));
+        }
+        match self.ends.lookup(handle) {
+            Lookup::Past => Ok(None),
+            Lookup::Live(_) | Lookup::Never => Err(Misuse::NoSuchChannel),
         }
     }
 
-    /// Counts that a limit was reached, and says so.
-    pub(crate) fn limit_reached(&mut self, limit: Limit, text: impl AsRef<str>) -> Reason {
-        self.counters.count(limit);
-        Reason::server(Code::LimitReached, text)
-    }
-
-    pub(crate) fn caller(&self, plugin: PluginId) -> Option<Caller> {
-        let config = &self.registry.plugin(plugin)?.config;
-        let server = self.neighbours.home_key();
-        Some(Caller { name: config.name.clone(), version: config.version, server })
-    }
-
-    /// Adds an end of a plugin; one of the two ends of a channel has its facts.
-    pub(crate) fn add_plugin_end(
+    /// A plugin accepts a channel that it was told of.
+    pub(crate) fn accept(
         &mut self,
         plugin: PluginId,
-        phase: Phase,
-        info: Option<ChannelInfo>,
-        purpose: Purpose,
-    ) -> Result<EndId, Reason> {
-        let mut end = End::new(Owner::Plugin(plugin), phase);
-        end.flags.note(Flag::Calls, purpose == Purpose::Calls);
-        end.info = info.map(|info| self.pairs.share(info));
-        self.add_end(end)
-    }
-
-    /// Notes between whom the channel of an end is.
-    pub(crate) fn set_info(&mut self, id: EndId, info: ChannelInfo) {
-        if let Some(end) = self.ends.get_mut(id) {
-            end.info = Some(self.pairs.share(info));
-        }
-    }
-
-    /// Notes how the channel of an end travels, if the end knows between whom it is.
-    pub(crate) fn set_route(&mut self, id: EndId, route: Route) -> Option<Arc<ChannelInfo>> {
-        let info = self.ends.get(id)?.info.clone()?;
-        if info.route == route {
-            return Some(info);
-        }
-        let info = self.pairs.share(ChannelInfo { route, ..(*info).clone() });
-        self.ends.get_mut(id)?.info = Some(info.clone());
-        Some(info)
-    }
-
-    pub(crate) fn add_end(&mut self, end: End) -> Result<EndId, Reason> {
-        let full = || Reason::server(Code::LimitReached, "no more channels fit into this server");
-        self.ends.add(end).ok_or_else(full)
-    }
-
-    pub(crate) fn join_ends(&mut self, a: EndId, b: EndId) {
-        if let Some(end) = self.ends.get_mut(a) {
-            end.peer = Some(b);
-        }
-        if let Some(end) = self.ends.get_mut(b) {
-            end.peer = Some(a);
-        }
-    }
-
-    pub(crate) fn do_accept(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+        handle: Handle,
+        effects: &mut Effects,
+    ) -> Result<(), Misuse> {
         if let Some(id) = self.asked(plugin, handle)? {
-            self.accept_end(plugin, id);
+            self.accept_end(plugin, id, effects);
         }
         Ok(())
     }
 
-    pub(crate) fn accept_end(&mut self, plugin: PluginId, id: EndId) {
+    pub(crate) fn accept_end(&mut self, plugin: PluginId, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.phase = Phase::Open;
         let (peer, closed) = (end.peer, end.is_closed());
         let route = end.info.as_ref().map(|info| info.route);
         match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
             Some(Owner::Stream(..)) => self.answer(peer, &Answer::accept(route)),
-            Some(Owner::Plugin(_)) => self.opened(peer),
+            Some(Owner::Plugin(_)) => self.opened(peer, effects),
             None => {}
         }
         if closed {
-            self.give_close(peer);
+            self.give_close(peer, effects);
         }
-        self.splice_if_accepted(plugin, id);
-        self.end_is_up(id);
-        self.splice_opened(peer);
+        self.splice_if_accepted(plugin, id, effects);
+        self.end_is_up(id, effects);
+        self.splice_opened(peer, effects);
     }
 
     /// A channel that is up may have waited for that to be joined to another one.
-    pub(crate) fn splice_opened(&mut self, id: Option<EndId>) {
+    pub(crate) fn splice_opened(&mut self, id: Option<EndId>, effects: &mut Effects) {
         if let Some(id) = id
             && let Some(plugin) = self.ends.get(id).and_then(End::plugin)
         {
-            self.splice_if_accepted(plugin, id);
+            self.splice_if_accepted(plugin, id, effects);
         }
     }
 
     /// A channel that a plugin asked for is up.
-    pub(crate) fn opened(&mut self, id: Option<EndId>) {
+    pub(crate) fn opened(&mut self, id: Option<EndId>, effects: &mut Effects) {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(plugin) = end.plugin() else { return };
@@ -129,33 +79,34 @@ impl Broker {
         end.phase = Phase::Open;
         end.take_early();
         if end.is_up() {
-            self.tell(plugin, Told::Opened(self.ends.handle(id)));
-            self.end_is_up(id);
+            effects.tell(plugin, Told::Opened(self.ends.handle(id)));
+            self.end_is_up(id, effects);
         }
     }
 
     /// Tells a plugin the first room of a channel that is up, and what came before it was.
-    fn end_is_up(&mut self, id: EndId) {
+    fn end_is_up(&mut self, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id).filter(|end| end.is_up()) else { return };
         let Some(plugin) = end.plugin() else { return };
         end.flags.clear(Flag::WantsRoom);
         let (stopped, write_over) = (end.flags.has(Flag::Stopped), end.flags.has(Flag::WriteOver));
         let handle = self.ends.handle(id);
         match (stopped, write_over) {
-            (true, _) => self.tell(plugin, Told::StopRead(handle)),
-            (false, false) => self.tell(plugin, Told::Credit(handle)),
+            (true, _) => effects.tell(plugin, Told::StopRead(handle)),
+            (false, false) => effects.tell(plugin, Told::Credit(handle)),
             (false, true) => {}
         }
-        self.deliver_later(id);
-        self.advance_close(id);
-        self.finish(id);
+        self.deliver_later(id, effects);
+        self.advance_close(id, effects);
+        self.finish(id, effects);
     }
 
-    pub(crate) fn do_refuse(
+    pub(crate) fn refuse(
         &mut self,
         plugin: PluginId,
         handle: Handle,
         reason: Reason,
+        effects: &mut Effects,
     ) -> Result<(), Misuse> {
         let is_lost = |end: &End| end.is_lost() && !end.flags.has(Flag::Calls);
         if let Lookup::Live(id) = self.ends.lookup(handle)
@@ -165,13 +116,18 @@ impl Broker {
             return Ok(());
         }
         let Some(id) = self.asked(plugin, handle)? else { return Ok(()) };
-        self.break_join(id, Some(reason.clone()));
+        self.break_join(id, Some(reason.clone()), effects);
         let peer = self.drop_end(id);
-        self.refuse_peer(peer, reason);
+        self.refuse_peer(peer, reason, effects);
         Ok(())
     }
 
-    pub(crate) fn refuse_peer(&mut self, peer: Option<EndId>, reason: Reason) {
+    pub(crate) fn refuse_peer(
+        &mut self,
+        peer: Option<EndId>,
+        reason: Reason,
+        effects: &mut Effects,
+    ) {
         let Some(peer) = peer else { return };
         let unanswered = self.awaits_answer(peer);
         match self.ends.get_mut(peer) {
@@ -183,7 +139,7 @@ impl Broker {
                 self.close_stream(peer);
                 self.stop_stream(peer);
             }
-            _ => self.abort_end(Some(peer), reason),
+            _ => self.abort_end(Some(peer), reason, effects),
         }
     }
 
@@ -197,20 +153,26 @@ impl Broker {
 
     /// A plugin writes: how many of the bytes were taken. After a short write, `Credit` is told
     /// when there is room. What is written after `StopRead` was told is dropped.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         plugin: PluginId,
         handle: Handle,
         bytes: &[u8],
+        effects: &mut Effects,
     ) -> Result<usize, Misuse> {
         match self.end_of(plugin, handle)? {
-            Some(id) => self.write_end(id, bytes),
+            Some(id) => self.write_end(id, bytes, effects),
             None => Ok(bytes.len()),
         }
     }
 
     #[inline]
-    pub(crate) fn write_end(&mut self, id: EndId, bytes: &[u8]) -> Result<usize, Misuse> {
+    pub(crate) fn write_end(
+        &mut self,
+        id: EndId,
+        bytes: &[u8],
+        effects: &mut Effects,
+    ) -> Result<usize, Misuse> {
         let Some(end) = self.ends.get_mut(id) else { return Ok(bytes.len()) };
         if end.flags.has(Flag::WriteOver) {
             return match end.flags.has(Flag::Stopped) {
@@ -219,10 +181,11 @@ impl Broker {
             };
         }
         let (peer, asking) = (end.peer, end.phase == Phase::Asking);
+        let seeking = end.flags.has(Flag::Seeking);
         let taken = match peer {
-            Some(peer) if asking => self.gives_before_answer(id, peer, bytes),
-            Some(peer) => self.plugin_gives(id, peer, bytes),
-            None if self.is_attempting(id) => self.keep_early(id, bytes),
+            Some(peer) if asking => self.gives_before_answer(id, peer, bytes, effects),
+            Some(peer) => self.plugin_gives(id, peer, bytes, effects),
+            None if seeking => self.keep_early(id, bytes),
             None => return Ok(bytes.len()),
         };
         if let Some(end) = self.ends.get_mut(id) {
@@ -235,7 +198,13 @@ impl Broker {
     }
 
     #[inline(always)]
-    fn plugin_gives(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
+    fn plugin_gives(
+        &mut self,
+        id: EndId,
+        peer: EndId,
+        bytes: &[u8],
+        effects: &mut Effects,
+    ) -> usize {
         let Some(sink) = self.ends.get_mut(peer) else { return bytes.len() };
         match sink.owner() {
             Owner::Stream(conn, stream) if sink.phase == Phase::Asking => {
@@ -244,8 +213,8 @@ impl Broker {
             // What waits for the stream goes first; the plugin waits behind it.
             Owner::Stream(..) if !sink.inbox.is_empty() => 0,
             Owner::Stream(conn, stream) => {
-                let Some(conn) = self.conns.touch(conn, &mut self.touched) else { return 0 };
-                let taken = conn.link.mux().write(stream, bytes);
+                let Some(line) = self.lines.touch(conn, &mut self.touched) else { return 0 };
+                let taken = line.link.mux().write(stream, bytes);
                 sink.told += taken as u64;
                 taken
             }
@@ -253,7 +222,7 @@ impl Broker {
                 let Some(end) = self.ends.get_mut(id) else { return 0 };
                 let taken = usize::try_from(end.allowance).unwrap_or(usize::MAX).min(bytes.len());
                 end.allowance -= taken as u64;
-                self.keep_for_plugin(peer, &bytes[..taken]);
+                self.keep_for_plugin(peer, &bytes[..taken], effects);
                 taken
             }
         }
@@ -262,12 +231,18 @@ impl Broker {
     /// A plugin writes before the answer, which may be an invitation: all of it is kept, and so it
     /// is no more than a window.
     #[cold]
-    fn gives_before_answer(&mut self, id: EndId, peer: EndId, bytes: &[u8]) -> usize {
+    fn gives_before_answer(
+        &mut self,
+        id: EndId,
+        peer: EndId,
+        bytes: &[u8],
+        effects: &mut Effects,
+    ) -> usize {
         if self.ends.get(peer).is_none_or(|end| end.conn().is_none()) {
-            return self.plugin_gives(id, peer, bytes);
+            return self.plugin_gives(id, peer, bytes, effects);
         }
         let room = usize::try_from(self.early_room(id)).unwrap_or(usize::MAX);
-        let taken = self.plugin_gives(id, peer, &bytes[..room.min(bytes.len())]);
+        let taken = self.plugin_gives(id, peer, &bytes[..room.min(bytes.len())], effects);
         if let Some(end) = self.ends.get_mut(id) {
             end.change(|rare| rare.early.push(&bytes[..taken]));
         }
@@ -291,25 +266,25 @@ impl Broker {
     }
 
     /// Puts bytes into a plugin end's inbox, from where they are delivered.
-    pub(crate) fn keep_for_plugin(&mut self, id: EndId, bytes: &[u8]) {
+    pub(crate) fn keep_for_plugin(&mut self, id: EndId, bytes: &[u8], effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         if !end.flags.has(Flag::ReadOver) && !end.flags.has(Flag::Ending) {
             end.inbox.push(bytes);
-            self.deliver_later(id);
+            self.deliver_later(id, effects);
         }
     }
 
-    pub(crate) fn deliver_later(&mut self, id: EndId) {
+    pub(crate) fn deliver_later(&mut self, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let due = end.is_up() && !end.inbox.is_empty() && !end.flags.has(Flag::Delivering);
         if let Some(plugin) = end.plugin().filter(|_| due) {
             end.flags.set(Flag::Delivering);
-            self.tell(plugin, Told::Deliver(self.ends.handle(id)));
+            effects.tell(plugin, Told::Deliver(self.ends.handle(id)));
         }
     }
 
-    /// The bytes that wait for a plugin: tell it, then say [`consumed`](Broker::consumed).
-    pub fn take_inbox(&mut self, plugin: PluginId, handle: Handle) -> Vec<u8> {
+    /// The bytes that wait for a plugin: it is told them, and has then consumed them.
+    pub(crate) fn take_inbox(&mut self, plugin: PluginId, handle: Handle) -> Vec<u8> {
         match self.end_of(plugin, handle) {
             Ok(Some(id)) => self.inbox_of(id),
             _ => Vec::new(),
@@ -325,7 +300,7 @@ impl Broker {
     }
 
     /// How many bytes a plugin could write now.
-    pub fn room(&mut self, plugin: PluginId, handle: Handle) -> u64 {
+    pub(crate) fn room(&mut self, plugin: PluginId, handle: Handle) -> u64 {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return 0 };
         let Some(end) = self.ends.get(id) else { return 0 };
         let (allowance, peer, asking) = (end.allowance, end.peer, end.phase == Phase::Asking);
@@ -338,60 +313,86 @@ impl Broker {
                 }
             }
             Some(Owner::Plugin(_)) => allowance,
-            None if self.is_attempting(id) => self.early_room(id),
+            None if end.flags.has(Flag::Seeking) => self.early_room(id),
             None => 0,
         }
     }
 
-    pub(crate) fn do_close(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+    pub(crate) fn close(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        effects: &mut Effects,
+    ) -> Result<(), Misuse> {
         if let Some(id) = self.end_of(plugin, handle)? {
-            self.close_end(id);
+            self.close_end(id, effects);
         }
         Ok(())
     }
 
-    pub(crate) fn close_end(&mut self, id: EndId) {
+    pub(crate) fn close_end(&mut self, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let asked = end.phase == Phase::Asked;
         if end.flags.set(Flag::WriteOver) {
             let peer = end.peer;
             // Nothing can come before the answer; accepting makes up for it.
             if !asked {
-                self.give_close(peer);
+                self.give_close(peer, effects);
             }
-            self.finish(id);
+            self.finish(id, effects);
         }
     }
 
-    pub(crate) fn do_stop_read(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+    pub(crate) fn stop_read(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        effects: &mut Effects,
+    ) -> Result<(), Misuse> {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
         let Some(end) = self.ends.get_mut(id) else { return Ok(()) };
         if end.flags.set(Flag::ReadOver) {
             end.inbox.clear();
             let peer = end.peer;
-            self.give_stop(peer);
-            self.finish(id);
+            self.give_stop(peer, effects);
+            self.finish(id, effects);
         }
         Ok(())
     }
 
-    pub(crate) fn do_abort(
+    pub(crate) fn abort(
         &mut self,
         plugin: PluginId,
         handle: Handle,
         reason: Reason,
+        effects: &mut Effects,
     ) -> Result<(), Misuse> {
         match self.end_of(plugin, handle)? {
-            Some(id) => self.abort_from(id, reason),
+            Some(id) => self.abort_from(id, reason, effects),
             None => self.mute(handle),
         }
         Ok(())
     }
 
-    pub(crate) fn abort_from(&mut self, id: EndId, reason: Reason) {
+    pub(crate) fn abort_from(&mut self, id: EndId, reason: Reason, effects: &mut Effects) {
         self.mute(self.ends.handle(id));
         let peer = self.part(id);
-        self.end_plugin_end(id, Some(reason.clone()));
-        self.abort_end(peer, reason);
+        self.end_plugin_end(id, Some(reason.clone()), effects);
+        self.abort_end(peer, reason, effects);
+    }
+
+    /// What a plugin writes while its channel's routes are tried waits with its end.
+    fn keep_early(&mut self, near: EndId, bytes: &[u8]) -> usize {
+        let room = self.early_room(near);
+        let Some(end) = self.ends.get_mut(near) else { return bytes.len() };
+        let taken = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        end.change(|rare| rare.early.push(&bytes[..taken]));
+        taken
+    }
+
+    /// How many bytes a plugin may write while its channel's routes are tried.
+    fn early_room(&self, near: EndId) -> u64 {
+        let kept = self.ends.get(near).map_or(0, |end| end.rare().early.len() as u64);
+        WINDOW.saturating_sub(kept)
     }
 }

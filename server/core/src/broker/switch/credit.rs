@@ -1,23 +1,31 @@
 //! Credit that plugins give back, by themselves or by having taken what they were told.
 
-use crate::broker::{Broker, ConnId, Misuse, PluginId};
+use super::{Event, Switch};
+use crate::broker::effect::Effects;
+use crate::broker::misuse::Misuse;
 use crate::ends::{Flag, Owner};
-use crate::ids::{EndId, Handle};
+use crate::ids::{ConnId, EndId, Handle, PluginId};
 use crate::limits::Limit;
 
 /// Credit is given back at the latest when so many bytes are owed: a plugin that gives credit
 /// itself may let others write more than any window has.
 const OWED_MAX: u64 = 1 << 30;
 
-impl Broker {
+impl Switch {
     #[inline]
-    pub(crate) fn do_consumed(&mut self, plugin: PluginId, handle: Handle, count: usize) {
+    pub(crate) fn consumed(
+        &mut self,
+        plugin: PluginId,
+        handle: Handle,
+        count: usize,
+        effects: &mut Effects,
+    ) {
         if let Ok(Some(id)) = self.end_of(plugin, handle) {
-            self.consumed_by(id, count);
+            self.consumed_by(id, count, effects);
         }
     }
 
-    pub(crate) fn consumed_by(&mut self, id: EndId, count: usize) {
+    pub(crate) fn consumed_by(&mut self, id: EndId, count: usize, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let source = end.peer.filter(|_| !end.flags.has(Flag::Manual));
         if source.is_some() {
@@ -35,18 +43,18 @@ impl Broker {
             // At least what the other end still has: so a channel costs two credits per window, not
             // one per packet.
             if owed > 0 && owed >= left {
-                self.give_back(id, source);
+                self.give_back(id, source, effects);
             }
         }
         if waits {
-            self.deliver_later(id);
+            self.deliver_later(id, effects);
         } else if closing {
-            self.advance_close(id);
+            self.advance_close(id, effects);
         }
     }
 
     /// A plugin gives credit for its end itself from now on.
-    pub fn hold(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
+    pub(crate) fn hold(&mut self, plugin: PluginId, handle: Handle) -> Result<(), Misuse> {
         if let Some(id) = self.end_of(plugin, handle)?
             && let Some(end) = self.ends.get_mut(id)
         {
@@ -55,24 +63,25 @@ impl Broker {
         Ok(())
     }
 
-    pub(crate) fn do_credit(
+    pub(crate) fn credit(
         &mut self,
         plugin: PluginId,
         handle: Handle,
         amount: u64,
+        effects: &mut Effects,
     ) -> Result<(), Misuse> {
         let Some(id) = self.end_of(plugin, handle)? else { return Ok(()) };
         let Some(source) = self.ends.get(id).and_then(|end| end.peer) else { return Ok(()) };
         let Some(end) = self.ends.get(source) else { return Ok(()) };
         match end.allowance.checked_add(amount) {
-            Some(sum) if sum < u64::MAX => self.grant(source, amount),
+            Some(sum) if sum < u64::MAX => self.grant(source, amount, effects),
             _ => return Err(Misuse::CreditOverflow),
         }
         Ok(())
     }
 
     /// Gives back what was consumed.
-    fn give_back(&mut self, id: EndId, source: EndId) {
+    fn give_back(&mut self, id: EndId, source: EndId, effects: &mut Effects) {
         let more = self.growth(id, source);
         let Some(end) = self.ends.get_mut(id) else { return };
         if more > 0 {
@@ -82,23 +91,23 @@ impl Broker {
             });
         }
         let amount = u64::from(core::mem::take(&mut end.owed)) + more;
-        self.grant(source, amount);
+        self.grant(source, amount, effects);
     }
 
     /// Counts what a plugin consumed while a ping was on its way. The pong waits for the peer's
     /// loop as data does, so a round trip under load is what a window has to last for.
     fn count_round(&mut self, conn: ConnId, id: EndId, count: u64) {
-        if let Some(conn) = self.conns.get_mut(&conn)
-            && conn.link.round().is_measured()
+        if let Some(line) = self.lines.get_mut(&conn)
+            && line.link.round().is_measured()
         {
-            *conn.in_round.entry(id).or_default() += count;
+            *line.in_round.entry(id).or_default() += count;
         }
     }
 
     /// A round trip is over: notes whose windows were short for it.
-    pub(crate) fn round_is_over(&mut self, conn: ConnId) {
-        let Some(conn) = self.conns.get_mut(&conn) else { return };
-        for (id, count) in core::mem::take(&mut conn.in_round) {
+    pub(super) fn round_is_over(&mut self, conn: ConnId) {
+        let Some(line) = self.lines.get_mut(&conn) else { return };
+        for (id, count) in core::mem::take(&mut line.in_round) {
             let short = count >= self.window(id) / 2;
             if let Some(end) = self.ends.get_mut(id).filter(|_| short) {
                 end.flags.set(Flag::ShortWindow);
@@ -110,13 +119,13 @@ impl Broker {
     /// write.
     pub(crate) fn window(&self, id: EndId) -> u64 {
         let widened = self.ends.get(id).map_or(0, |end| end.rare().widened);
-        self.settings.limits.window.saturating_add(widened)
+        self.limits.window.saturating_add(widened)
     }
 
     /// How much a window grows: it doubles when half of it was used up in one round trip, for then
     /// it, and not the path, is what holds the channel back.
     fn growth(&mut self, id: EndId, source: EndId) -> u64 {
-        let limits = &self.settings.limits;
+        let limits = &self.limits;
         let (most, link_most) = (limits.window_max, limits.link_window);
         let Some(Owner::Stream(conn, _)) = self.ends.get(source).map(|source| source.owner())
         else {
@@ -126,19 +135,19 @@ impl Broker {
         if let Some(link) = self.link_of(conn) {
             link.measure(now);
         }
-        let Some(conn) = self.conns.get_mut(&conn) else { return 0 };
+        let Some(line) = self.lines.get_mut(&conn) else { return 0 };
         let Some(end) = self.ends.get_mut(id) else { return 0 };
         let short = end.flags.clear(Flag::ShortWindow);
         let more = most.saturating_sub(window).min(window);
-        let beyond_link = conn.grown.saturating_add(more) > link_most;
+        let beyond_link = line.grown.saturating_add(more) > link_most;
         if !short {
             return 0;
         } else if more == 0 || beyond_link {
             let limit = if beyond_link { Limit::LinkWindow } else { Limit::Window };
-            self.counters.count(limit);
+            self.happens(Event::Reached(limit));
             return 0;
         }
-        conn.grown += more;
+        line.grown += more;
         more
     }
 
@@ -150,9 +159,9 @@ impl Broker {
         if grown > 0 {
             end.change(|rare| rare.grown = 0);
         }
-        if let Some(conn) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
-            conn.grown = conn.grown.saturating_sub(grown);
-            conn.in_round.remove(&id);
+        if let Some(line) = conn.and_then(|conn| self.lines.get_mut(&conn)) {
+            line.grown = line.grown.saturating_sub(grown);
+            line.in_round.remove(&id);
         }
     }
 }

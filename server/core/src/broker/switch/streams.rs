@@ -1,50 +1,43 @@
 //! Streams of links as ends of channels: what their packets mean for the end at the other side.
 
-use crate::broker::{Broker, ConnId, Step, Told};
-use crate::control::{Answer, Preface, Request, Role};
+use super::Switch;
+use crate::broker::effect::{Effects, Told};
+use crate::control::{Answer, Invitation};
 use crate::ends::{End, Flag, Owner, Phase};
-use crate::ids::EndId;
-use crate::limits::Limit;
-use crate::reason::{Code, Reason};
+use crate::ids::{ConnId, EndId, Handle, PluginId};
+use crate::reason::Reason;
 use crate::route::Route;
-use alloc::format;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
-impl Broker {
-    /// Opens a stream that is joined to `near`, which may be told `window` bytes.
-    pub(crate) fn open_stream(
-        &mut self,
-        conn: ConnId,
-        near: EndId,
-        window: u64,
-    ) -> Result<EndId, Reason> {
-        let far = self.new_stream(conn)?;
-        self.join_ends(near, far);
-        self.grant(far, window);
-        Ok(far)
-    }
+/// What becomes of bytes that came on a stream.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Arrived<'a> {
+    /// They wait, or went on.
+    Kept,
+    /// A plugin is told them now.
+    ForPlugin(PluginId, Handle, &'a [u8]),
+    /// They belong to the calls of a plugin.
+    OfCalls(PluginId, EndId, &'a [u8]),
+}
 
-    /// Opens a stream that is joined to nothing.
-    pub(crate) fn new_stream(&mut self, conn: ConnId) -> Result<EndId, Reason> {
-        // The stream's id is known only when the link has the end's id for its tag.
-        let owner = Owner::Stream(conn, crate::bymux::StreamId::CONTROL);
-        let far = self.add_end(End::new(owner, Phase::Open))?;
-        let limit = self.settings.limits.streams;
-        let stream = self.link_of(conn).and_then(|link| match link.streams() < limit {
-            true => link.open(far.tag()),
-            false => None,
-        });
-        let Some(stream) = stream else {
-            self.ends.remove(far);
-            return Err(self.limit_reached(Limit::Streams, "the link has no room for a stream"));
-        };
-        if let Some(end) = self.ends.get_mut(far) {
-            end.set_stream(conn, stream);
-        }
-        Ok(far)
-    }
+/// What an answer means beyond the channel that it opens or refuses.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Answered {
+    /// Nothing.
+    Done,
+    /// It is for a stream that may get the channel of this end of a plugin.
+    OfCandidate(Handle, Answer),
+    /// The plugin whose end this is may connect directly.
+    Invited(EndId, Box<Invitation>),
+    /// The peer must not answer this stream so.
+    Misplaced(ConnId),
+}
 
+impl Switch {
     /// Writes to a stream; what it does not take waits in its inbox.
     pub(crate) fn give_to_stream(&mut self, id: EndId, bytes: &[u8]) {
         let Some(end) = self.ends.get_mut(id) else { return };
@@ -68,14 +61,6 @@ impl Broker {
         }
     }
 
-    /// Writes what a stream that we opened is for.
-    pub(crate) fn open_with(&mut self, id: EndId, request: Request) {
-        if let Some(end) = self.ends.get_mut(id) {
-            end.flags.note(Flag::Stays, request.stays || request.ticket.is_some());
-        }
-        self.give_frame(id, &Preface::channel(request).frame());
-    }
-
     /// Writes the answer to the preface of a stream, once, in front of what waits for it.
     pub(crate) fn answer(&mut self, stream: Option<EndId>, answer: &Answer) {
         let Some(stream) = stream else { return };
@@ -91,13 +76,13 @@ impl Broker {
     }
 
     pub(crate) fn count_unanswered(&mut self, conn: ConnId, change: isize) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.unanswered = conn.unanswered.saturating_add_signed(change);
+        if let Some(line) = self.lines.get_mut(&conn) {
+            line.unanswered = line.unanswered.saturating_add_signed(change);
         }
     }
 
     /// There may be room for a stream: writes what waits, then lets the other end go on.
-    pub(crate) fn flush_stream(&mut self, id: EndId) {
+    pub(crate) fn flush_stream(&mut self, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Owner::Stream(conn, stream) = end.owner() else { return };
         if !end.inbox.is_empty() {
@@ -105,8 +90,8 @@ impl Broker {
             if end.phase == Phase::Asking {
                 return;
             }
-            let Some(conn) = self.conns.get_mut(&conn) else { return };
-            let taken = conn.link.mux().write(stream, end.inbox.as_slice());
+            let Some(line) = self.lines.get_mut(&conn) else { return };
+            let taken = line.link.mux().write(stream, end.inbox.as_slice());
             end.inbox.advance(taken);
             if !end.inbox.is_empty() {
                 return;
@@ -117,8 +102,8 @@ impl Broker {
             self.close_stream(id);
         }
         match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
-            Some(Owner::Plugin(_)) => self.tell_room(peer),
-            Some(Owner::Stream(..)) => self.pass_credit(id),
+            Some(Owner::Plugin(_)) => self.tell_room(peer, effects),
+            Some(Owner::Stream(..)) => self.pass_credit(id, effects),
             None => {}
         }
     }
@@ -149,139 +134,173 @@ impl Broker {
     }
 
     /// Bytes came on a stream.
-    pub(crate) fn stream_writes<'a>(&mut self, id: EndId, bytes: &'a [u8]) -> Step<'a> {
-        let Some(end) = self.ends.get_mut(id) else { return Step::More };
+    pub(crate) fn stream_writes<'a>(
+        &mut self,
+        id: EndId,
+        bytes: &'a [u8],
+        effects: &mut Effects,
+    ) -> Arrived<'a> {
+        let Some(end) = self.ends.get_mut(id) else { return Arrived::Kept };
         let count = bytes.len() as u64;
         end.allowance = end.allowance.saturating_sub(count);
         end.given += count;
-        let Some(sink) = end.peer else { return Step::More };
+        let Some(sink) = end.peer else { return Arrived::Kept };
         // What effects that are waiting will do to the end must not come between it and its bytes.
-        let nothing_waits = self.effects.is_empty();
-        let Some(end) = self.ends.get_mut(sink) else { return Step::More };
+        let nothing_waits = effects.is_empty();
+        let Some(end) = self.ends.get_mut(sink) else { return Arrived::Kept };
         match end.owner() {
             Owner::Plugin(plugin) => {
                 let direct = nothing_waits && end.is_up() && end.inbox.is_empty();
                 if direct && !end.flags.has(Flag::ReadOver) && !end.flags.has(Flag::Ending) {
                     end.told += count;
                     if !end.flags.has(Flag::Calls) {
-                        return Step::Write { plugin, channel: self.ends.handle(sink), bytes };
+                        return Arrived::ForPlugin(plugin, self.ends.handle(sink), bytes);
                     }
-                    self.calls_bytes(plugin, sink, bytes);
-                    return Step::More;
+                    return Arrived::OfCalls(plugin, sink, bytes);
                 }
-                self.keep_for_plugin(sink, bytes);
+                self.keep_for_plugin(sink, bytes, effects);
             }
             Owner::Stream(..) => {
                 self.give_to_stream(sink, bytes);
-                self.pass_credit(sink);
+                self.pass_credit(sink, effects);
             }
         }
-        Step::More
+        Arrived::Kept
     }
 
     /// The peer writes no more to a stream; bymux has answered StopRead.
-    pub(crate) fn stream_closes(&mut self, id: EndId) {
+    pub(crate) fn stream_closes(&mut self, id: EndId, effects: &mut Effects) {
         let peer = self.ends.get(id).and_then(|end| end.peer);
-        self.give_close(peer);
+        self.give_close(peer, effects);
     }
 
     /// The peer reads no more from a stream; bymux has answered Close.
-    pub(crate) fn stream_stops(&mut self, id: EndId) {
+    pub(crate) fn stream_stops(&mut self, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
         // StopRead may overtake the answer: whoever gets the channel is told then.
         let candidate = end.rare().candidate_of.is_some();
         end.flags.note(Flag::Stopped, candidate);
         let peer = end.peer;
-        self.give_stop(peer);
+        self.give_stop(peer, effects);
     }
 
     /// The answer to a stream that we opened has come.
-    pub(crate) fn stream_answers(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
+    pub(crate) fn stream_answers(
+        &mut self,
+        id: EndId,
+        answer: Answer,
+        used: u64,
+        rest: &[u8],
+        effects: &mut Effects,
+    ) -> Answered {
         self.frame_used(id, used);
-        if let Some(near) = self.ends.get(id).and_then(|end| end.rare().candidate_of) {
-            self.candidate_answers(id, near, answer, rest);
-            return;
+        let Some(end) = self.ends.get_mut(id) else { return Answered::Done };
+        if let Some(near) = end.rare().candidate_of {
+            return Answered::OfCandidate(near, answer);
         }
-        let aborts = self.ends.get(id).is_some_and(|end| end.rare().aborts_for.is_some());
-        if aborts && let Some(end) = self.ends.get_mut(id) {
+        if end.rare().aborts_for.is_some() {
             let reason = end.change(|rare| rare.aborts_for.take());
-            reason.into_iter().for_each(|reason| self.abort_end(Some(id), reason));
-            return;
+            reason.into_iter().for_each(|reason| self.abort_end(Some(id), reason, effects));
+            return Answered::Done;
         }
-        let peer = self.ends.get(id).and_then(|end| end.peer);
-        let stays = self.ends.get(id).is_some_and(|end| end.flags.has(Flag::Stays));
+        let (peer, stays, conn) = (end.peer, end.flags.has(Flag::Stays), end.conn());
         match answer {
-            Answer::Direct(_) if stays => {
-                let text = "an invitation answers a stream that takes none";
-                self.end_behind(id, text);
-            }
-            Answer::Direct(invitation) => match peer {
-                Some(peer) if self.is_asking_stream(peer) => {
-                    self.leave_stream(id);
-                    self.answer_direct(peer, *invitation);
-                }
-                Some(near) => self.invited(id, near, *invitation),
-                None => {}
-            },
+            Answer::Direct(_) if stays => conn.map_or(Answered::Done, Answered::Misplaced),
+            Answer::Direct(invitation) => self.stream_invites(id, peer, invitation),
             Answer::Accept(route) => {
-                let route = self.learn_route(id, route);
-                if peer.is_some_and(|peer| self.is_asking_stream(peer)) {
-                    self.answer(peer, &Answer::accept(route));
-                }
-                if self.ends.get(id).is_some_and(|end| end.flags.has(Flag::StopWhenAnswered)) {
-                    self.stop_stream(id);
-                }
-                self.opened(peer);
-                // The plugin hears that the channel is up before it is told any byte.
-                if let Some(end) = self.ends.get_mut(id) {
-                    end.allowance = end.allowance.saturating_sub(rest.len() as u64);
-                    end.given += rest.len() as u64;
-                }
-                match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
-                    Some(Owner::Plugin(_)) => peer.map(|peer| self.keep_for_plugin(peer, rest)),
-                    Some(Owner::Stream(..)) => peer.map(|peer| self.give_to_stream(peer, rest)),
-                    None => None,
-                };
-                self.splice_opened(peer);
+                self.stream_accepts(id, peer, route, rest, effects);
+                Answered::Done
             }
             Answer::Refuse(reason) => {
                 let peer = self.part(id);
                 self.close_stream(id);
                 self.stop_stream(id);
-                self.refuse_peer(peer, reason);
+                self.refuse_peer(peer, reason, effects);
+                Answered::Done
             }
         }
     }
 
-    /// The peer broke a rule with what it said on a stream: its link ends.
-    fn end_behind(&mut self, id: EndId, text: &str) {
-        if let Some(conn) = self.ends.get(id).and_then(End::conn) {
-            self.violation(conn, text);
+    /// An invitation came on a stream, which carries nothing any more: what waits for its credit
+    /// would wait for ever.
+    fn stream_invites(
+        &mut self,
+        id: EndId,
+        peer: Option<EndId>,
+        invitation: Box<Invitation>,
+    ) -> Answered {
+        let Some(peer) = peer else { return Answered::Done };
+        let passed_on = self.is_asking_stream(peer);
+        self.part(id);
+        if let Some(end) = self.ends.get_mut(id) {
+            end.inbox.clear();
         }
+        self.close_stream(id);
+        self.stop_stream(id);
+        if !passed_on {
+            return Answered::Invited(peer, invitation);
+        }
+        self.invite(peer, invitation);
+        Answered::Done
+    }
+
+    /// Answers a stream by an invitation. No StopRead is sent, which would overtake it: the caller
+    /// closes the stream when it has read it.
+    pub(crate) fn invite(&mut self, stream: EndId, invitation: Box<Invitation>) {
+        self.answer(Some(stream), &Answer::Direct(invitation));
+        self.close_stream(stream);
+    }
+
+    fn stream_accepts(
+        &mut self,
+        id: EndId,
+        peer: Option<EndId>,
+        route: Option<Route>,
+        rest: &[u8],
+        effects: &mut Effects,
+    ) {
+        let route = self.learn_route(id, route);
+        if peer.is_some_and(|peer| self.is_asking_stream(peer)) {
+            self.answer(peer, &Answer::accept(route));
+        }
+        if self.ends.get(id).is_some_and(|end| end.flags.has(Flag::StopWhenAnswered)) {
+            self.stop_stream(id);
+        }
+        self.opened(peer, effects);
+        // The plugin hears that the channel is up before it is told any byte.
+        if let Some(end) = self.ends.get_mut(id) {
+            end.allowance = end.allowance.saturating_sub(rest.len() as u64);
+            end.given += rest.len() as u64;
+        }
+        if let Some(peer) = peer {
+            self.give_bytes(peer, rest, effects);
+        }
+        self.splice_opened(peer, effects);
+    }
+
+    /// Answers a stream with all there is to say, and ends it.
+    pub(crate) fn reply(&mut self, stream: EndId, answer: &Answer, bytes: &[u8]) {
+        self.answer(Some(stream), answer);
+        self.give_to_stream(stream, bytes);
+        self.close_stream(stream);
+        self.stop_stream(stream);
     }
 
     /// A connection is lost, and all its streams with it.
-    pub(crate) fn lose_streams(&mut self, id: ConnId, reason: &Reason) {
-        let hello = self.conns.get(&id).and_then(|conn| conn.hello.as_ref());
-        let reason = match hello.map(|hello| hello.role) {
-            Some(Role::Host) => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
-            _ => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
-        };
+    pub(crate) fn lose_streams(&mut self, id: ConnId, reason: &Reason, effects: &mut Effects) {
         for end in self.ends_of(id) {
-            if let Some(near) = self.ends.get(end).and_then(|end| end.rare().candidate_of) {
-                self.candidate_lost(end, near, reason.clone());
-            }
+            self.lose_candidate(end, || reason.clone());
             let peer = self.drop_end(end);
-            self.abort_end(peer, reason.clone());
+            self.abort_end(peer, reason.clone(), effects);
         }
     }
 
     /// The ends of a connection's streams, those that are gone and not told among them, in the
     /// order of the table.
     fn ends_of(&self, id: ConnId) -> Vec<EndId> {
-        let Some(conn) = self.conns.get(&id) else { return Vec::new() };
-        let mux = conn.link.mux_ref();
+        let Some(line) = self.lines.get(&id) else { return Vec::new() };
+        let mux = line.link.mux_ref();
         let ends = mux.open().chain(mux.untold()).filter_map(|(_, tag)| EndId::of_tag(tag));
         let is_its_own = |end: &EndId| self.ends.get(*end).and_then(End::conn) == Some(id);
         let mut ends: Vec<EndId> = ends.filter(is_its_own).collect();
@@ -295,17 +314,6 @@ impl Broker {
             return false;
         };
         self.link_of(conn).is_some_and(|link| link.awaits_answer(stream))
-    }
-
-    /// An invitation came on a stream, which carries nothing any more: what waits for its credit
-    /// would wait for ever.
-    pub(crate) fn leave_stream(&mut self, id: EndId) {
-        self.part(id);
-        if let Some(end) = self.ends.get_mut(id) {
-            end.inbox.clear();
-        }
-        self.close_stream(id);
-        self.stop_stream(id);
     }
 
     /// Whether an end is a stream whose preface waits for our answer.
@@ -336,38 +344,31 @@ impl Broker {
     }
 
     /// The peer says why it ends a stream in both directions.
-    pub(crate) fn stream_aborts(&mut self, id: EndId, reason: Reason) {
+    pub(crate) fn stream_aborts(&mut self, id: EndId, reason: Reason, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
-        if let Some(near) = end.rare().candidate_of {
-            self.candidate_lost(id, near, reason.clone());
-        }
+        self.lose_candidate(id, || reason.clone());
         let peer = self.part(id);
         self.close_stream(id);
-        self.abort_end(peer, reason);
-    }
-
-    /// Both sides are done with a stream.
-    pub(crate) fn stream_gone(&mut self, id: EndId) {
-        self.drop_end(id);
+        self.abort_end(peer, reason, effects);
     }
 
     /// Lets the source of a stream's bytes write as much as the stream may carry on.
-    pub(crate) fn pass_credit(&mut self, sink: EndId) {
+    pub(crate) fn pass_credit(&mut self, sink: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get(sink) else { return };
         let (Owner::Stream(conn, stream), Some(source)) = (end.owner(), end.peer) else { return };
         let waiting = end.inbox.len() as u64;
-        let writable = self.conns.get_mut(&conn).map_or(0, |c| c.link.mux().writable(stream));
+        let writable = self.lines.get_mut(&conn).map_or(0, |line| line.link.mux().writable(stream));
         let Some(end) = self.ends.get(source) else { return };
-        let bound = self.settings.limits.window_max.min(writable.saturating_sub(waiting));
+        let bound = self.limits.window_max.min(writable.saturating_sub(waiting));
         let more = bound.saturating_sub(end.allowance);
         if more >= end.allowance.max(1) {
-            self.grant(source, more);
+            self.grant(source, more, effects);
         }
     }
 
     /// Lets the owner of an end give more bytes.
-    pub(crate) fn grant(&mut self, source: EndId, amount: u64) {
+    pub(crate) fn grant(&mut self, source: EndId, amount: u64, effects: &mut Effects) {
         let Some(end) = self.ends.get(source) else { return };
         let granted = match (end.owner(), NonZeroU64::new(amount)) {
             (Owner::Stream(conn, stream), Some(amount)) => {
@@ -378,12 +379,12 @@ impl Broker {
         };
         if let Some(end) = self.ends.get_mut(source) {
             end.allowance = end.allowance.saturating_add(granted);
-            self.tell_room(Some(source));
+            self.tell_room(Some(source), effects);
         }
     }
 
     /// Tells a plugin that its end has room, if it waits for that.
-    pub(crate) fn tell_room(&mut self, id: Option<EndId>) {
+    pub(crate) fn tell_room(&mut self, id: Option<EndId>, effects: &mut Effects) {
         let Some(id) = id else { return };
         let Some(end) = self.ends.get_mut(id) else { return };
         // A channel that is not up yet is told of its room when it is.
@@ -391,7 +392,7 @@ impl Broker {
             && end.is_up()
             && end.flags.clear(Flag::WantsRoom)
         {
-            self.tell(plugin, Told::Credit(self.ends.handle(id)));
+            effects.tell(plugin, Told::Credit(self.ends.handle(id)));
         }
     }
 }

@@ -1,66 +1,76 @@
 //! What a connection's socket is given: the outbox as it is, or sealed; and what follows when the
 //! socket has taken some of it.
 
-use crate::broker::neighbours::connections::ConnPhase;
-use crate::broker::{Broker, ConnId};
+use super::{Event, Switch};
+use crate::broker::effect::Effects;
+use crate::control::Message;
+use crate::ids::{ConnId, EndId};
 use crate::wire::Wire;
 use alloc::vec::Vec;
 
-impl Broker {
+impl Switch {
     /// Notes that a connection may have something to write.
     pub(crate) fn touch(&mut self, id: ConnId) {
-        self.conns.touch(id, &mut self.touched);
+        self.lines.touch(id, &mut self.touched);
     }
 
-    /// A connection has more to write than it may in one turn: it goes on in the next.
-    pub fn write_later(&mut self, id: ConnId) {
-        self.touch(id);
+    /// Connections that may have something to write.
+    pub(crate) fn touched(&self) -> &[ConnId] {
+        &self.touched
     }
 
-    /// Connections that may have something to write, each once. They replace the contents of
-    /// `touched`, whose memory the broker uses next.
-    pub fn take_touched(&mut self, touched: &mut Vec<ConnId>) {
-        self.tell_news();
-        self.settle();
+    /// Takes these connections, each once. They replace the contents of `touched`, whose memory is
+    /// used next.
+    pub(crate) fn take_touched(&mut self, touched: &mut Vec<ConnId>) {
         touched.clear();
         core::mem::swap(&mut self.touched, touched);
         for id in touched {
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.touched = false;
-            }
+            self.lines.untouch(id);
         }
     }
 
-    /// What to write to a connection now, in this order; all empty when there is nothing.
-    pub fn outgoing(&mut self, id: ConnId) -> [&[u8]; 3] {
-        if self.conns.get(&id).is_some_and(|conn| matches!(conn.wire, Wire::Secured(_))) {
-            self.seal(id);
+    /// Says something on a link. It never ends the link: a peer that does not read what it is told
+    /// is noted, and pays for it when all that is under way is done.
+    pub(crate) fn send(&mut self, id: ConnId, message: &Message) {
+        if let Some(line) = self.lines.touch(id, &mut self.touched)
+            && !line.faulted
+            && let Err(fault) = line.link.send(message)
+        {
+            line.faulted = true;
+            self.happens(Event::Faulted(id, fault));
         }
-        match self.conns.get(&id) {
-            Some(conn) => match &conn.wire {
-                Wire::Plain => conn.link.outbox().slices(),
+    }
+
+    /// Whether a peer reads its control messages, as far as can be seen.
+    pub(crate) fn has_control_room(&self, id: ConnId) -> bool {
+        let line = self.lines.get(&id);
+        line.is_some_and(|line| line.link.control_waiting() == 0 && !line.faulted)
+    }
+
+    /// What to write to a connection now, in this order; all empty when there is nothing.
+    pub(crate) fn outgoing(&mut self, id: ConnId, effects: &mut Effects) -> [&[u8]; 3] {
+        if self.lines.get(&id).is_some_and(|line| matches!(line.wire, Wire::Secured(_))) {
+            self.seal(id, effects);
+        }
+        match self.lines.get(&id) {
+            Some(line) => match &line.wire {
+                Wire::Plain => line.link.outbox().slices(),
                 Wire::Secured(secured) => [secured.waiting(), &[], &[]],
             },
             None => [&[], &[], &[]],
         }
     }
 
-    /// Whether nothing is left to write to a connection.
-    pub fn is_written(&mut self, id: ConnId) -> bool {
-        self.outgoing(id).iter().all(|slice| slice.is_empty())
-    }
-
-    /// A connection took so many bytes of [`outgoing`](Broker::outgoing): streams that waited for
-    /// room go on. Say it once with 0 when there was nothing, for streams may wait all the same.
-    pub fn flushed(&mut self, id: ConnId, count: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.bytes_out += count as u64;
-        match &mut conn.wire {
-            Wire::Plain => self.drained(id, count),
+    /// A connection took so many bytes of what it was given: streams that waited for room go on.
+    pub(crate) fn flushed(&mut self, id: ConnId, count: usize, effects: &mut Effects) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        line.bytes_out += count as u64;
+        match &mut line.wire {
+            Wire::Plain => self.drained(id, count, effects),
             Wire::Secured(secured) => {
                 secured.advance(count, &mut self.spare);
                 if count == 0 {
-                    self.drained(id, 0);
+                    self.drained(id, 0, effects);
                 }
             }
         }
@@ -68,35 +78,37 @@ impl Broker {
 
     /// Seals what waits, as far as nothing sealed waits; at the end of a link, goodbye behind it.
     #[inline(never)]
-    fn seal(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let Wire::Secured(secured) = &mut conn.wire else { return };
-        let taken = secured.seal(conn.link.outbox(), &mut self.spare);
+    fn seal(&mut self, id: ConnId, effects: &mut Effects) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        let Wire::Secured(secured) = &mut line.wire else { return };
+        let taken = secured.seal(line.link.outbox(), &mut self.spare);
         if taken > 0 {
-            self.drained(id, taken);
+            self.drained(id, taken, effects);
         }
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.phase == ConnPhase::Ending
-            && conn.link.outbox().is_empty()
-            && let Wire::Secured(secured) = &mut conn.wire
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        if line.ended
+            && line.link.outbox().is_empty()
+            && let Wire::Secured(secured) = &mut line.wire
         {
             secured.seal_goodbye();
         }
     }
 
     /// So many bytes have left a connection's outbox.
-    fn drained(&mut self, id: ConnId, count: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.link.mux().outbox_mut().advance(count);
-        let Some(mut turns) = conn.link.turns() else { return };
+    fn drained(&mut self, id: ConnId, count: usize, effects: &mut Effects) {
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        line.link.mux().outbox_mut().advance(count);
+        let Some(mut turns) = line.link.turns() else { return };
         while turns > 0 {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let Some(line) = self.lines.get_mut(&id) else { return };
             // A stream whose turn has not come waits until more is written.
-            let Some((_, tag)) = conn.link.next_ready() else { return };
-            self.at(tag, Broker::flush_stream);
+            let Some((_, tag)) = line.link.next_ready() else { return };
+            if let Some(end) = EndId::of_tag(tag) {
+                self.flush_stream(end, effects);
+            }
             turns -= 1;
         }
-        if self.conns.get(&id).and_then(|conn| conn.link.turns()).is_some_and(|turns| turns > 0) {
+        if self.lines.get(&id).and_then(|line| line.link.turns()).is_some_and(|turns| turns > 0) {
             self.touch(id);
         }
     }

@@ -1,0 +1,268 @@
+//! What connections bring and take: from a link's event to the owner that it concerns, and from
+//! what happened in the switch to those who have to hear of it.
+
+use crate::broker::effect::{Effects, Queued};
+use crate::broker::neighbours::connections::ConnPhase;
+use crate::broker::switch::streams::{Answered, Arrived};
+use crate::broker::switch::{Event, Switch, reading::Received};
+use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told};
+use crate::bymux::StreamId;
+use crate::control::{Answer, Preface};
+use crate::ids::EndId;
+use crate::limits::Limit;
+use crate::link::{Event as LinkEvent, NO_TAG};
+use crate::reason::{Code, Reason};
+use alloc::vec::Vec;
+
+impl Broker {
+    /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`]. If they ask
+    /// for more work than the connection may cause in a turn, the rest waits for the next turn.
+    pub fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Step<'a> {
+        let Received { event, due } = self.switch.receive(id, input);
+        // While a connection is half-open, only the deadline of its handshake counts.
+        if let Some(due) = due
+            && !self.neighbours.is_young(id)
+        {
+            self.timers.set(TimerKey::Link(id), due);
+        }
+        let step = match event {
+            Ok(None) => Step::Done,
+            Ok(Some(event)) => self.link_event(id, event),
+            Err(fault) => {
+                self.end_by_fault(id, &fault);
+                Step::More
+            }
+        };
+        self.settle();
+        step
+    }
+
+    fn link_event<'a>(&mut self, id: ConnId, event: LinkEvent<'a>) -> Step<'a> {
+        match event {
+            LinkEvent::Write { tag, bytes } => {
+                if let Some(end) = EndId::of_tag(tag) {
+                    return self.stream_brings(end, bytes);
+                }
+            }
+            LinkEvent::Message(message) => {
+                self.charge_turn(id, message.names());
+                self.message(id, *message);
+            }
+            LinkEvent::Preface { stream, preface, used, rest } => {
+                self.charge_turn(id, 0);
+                self.first_frame(id, stream, *preface, used, rest);
+            }
+            LinkEvent::Answer { tag, answer, used, rest } => {
+                if let Some(end) = EndId::of_tag(tag) {
+                    self.stream_answered(end, answer, used, rest);
+                }
+            }
+            LinkEvent::FirstFrameLost { stream, tag } => {
+                self.first_frame_lost(id, stream, tag, Limit::LinkWindow);
+            }
+            LinkEvent::Credit { tag } => self.at(tag, Switch::flush_stream),
+            LinkEvent::Close { tag } => self.at(tag, Switch::stream_closes),
+            LinkEvent::StopRead { tag } => self.at(tag, Switch::stream_stops),
+            LinkEvent::Gone { tag } => {
+                self.at(tag, |switch, end, _| {
+                    switch.drop_end(end);
+                });
+                self.end_if_drained(id);
+            }
+        }
+        Step::More
+    }
+
+    /// Does something at the end that a stream's tag names.
+    fn at(&mut self, tag: u32, then: impl FnOnce(&mut Switch, EndId, &mut Effects)) {
+        if let Some(end) = EndId::of_tag(tag) {
+            then(&mut self.switch, end, &mut self.effects);
+        }
+    }
+
+    /// Bytes came on a stream.
+    pub(crate) fn stream_brings<'a>(&mut self, end: EndId, bytes: &'a [u8]) -> Step<'a> {
+        match self.switch.stream_writes(end, bytes, &mut self.effects) {
+            Arrived::Kept => Step::More,
+            Arrived::ForPlugin(plugin, channel, bytes) => Step::Write { plugin, channel, bytes },
+            Arrived::OfCalls(plugin, end, bytes) => {
+                self.calls_bytes(plugin, end, bytes);
+                Step::More
+            }
+        }
+    }
+
+    /// The first frame of a stream that a peer opened says what it is for.
+    fn first_frame(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        preface: Preface,
+        used: u64,
+        rest: &[u8],
+    ) {
+        let conn = self.neighbours.conn(id);
+        let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
+        if let Preface::Direct(presented) = preface {
+            self.present(id, stream, presented, used, rest);
+        } else if direct {
+            let text = "a direct connection carries one channel, and a ticket opens it";
+            self.violation(id, text);
+        } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
+            self.violation(id, "a stream was opened before hello");
+        } else {
+            self.preface(id, stream, preface, used, rest);
+        }
+    }
+
+    /// A stream that we opened was answered.
+    fn stream_answered(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
+        match self.switch.stream_answers(id, answer, used, rest, &mut self.effects) {
+            Answered::Done => {}
+            Answered::OfCandidate(near, answer) => self.candidate_answers(id, near, answer, rest),
+            Answered::Invited(near, invitation) => self.invited(near, *invitation),
+            Answered::Misplaced(conn) => {
+                self.violation(conn, "an invitation answers a stream that takes none");
+            }
+        }
+    }
+
+    /// The first frame of a stream is not awaited any longer: the channel is refused.
+    pub(crate) fn first_frame_lost(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        tag: u32,
+        limit: Limit,
+    ) {
+        self.counters.count(limit);
+        let (code, text) = match limit {
+            Limit::Handshake => {
+                (Code::HandshakeTimeout, "the first frame of the stream took too long")
+            }
+            _ => (Code::LimitReached, "too many first frames of this link are incomplete"),
+        };
+        let reason = Reason::server(code, text);
+        match EndId::of_tag(tag).filter(|_| tag != NO_TAG) {
+            Some(end) => self.stream_answered(end, Answer::Refuse(reason), 0, &[]),
+            None => self.switch.abort_nameless(id, stream, reason),
+        }
+    }
+
+    /// Connections that may have something to write, each once. They replace the contents of
+    /// `touched`, whose memory the broker uses next.
+    pub fn take_touched(&mut self, touched: &mut Vec<ConnId>) {
+        self.tell_news();
+        self.settle();
+        self.switch.take_touched(touched);
+    }
+
+    /// A connection has more to write than it may in one turn: it goes on in the next.
+    pub fn write_later(&mut self, id: ConnId) {
+        self.switch.touch(id);
+    }
+
+    /// What to write to a connection now, in this order; all empty when there is nothing.
+    pub fn outgoing(&mut self, id: ConnId) -> [&[u8]; 3] {
+        self.switch.outgoing(id, &mut self.effects)
+    }
+
+    /// Whether nothing is left to write to a connection.
+    pub fn is_written(&mut self, id: ConnId) -> bool {
+        self.outgoing(id).iter().all(|slice| slice.is_empty())
+    }
+
+    /// A connection took so many bytes of [`outgoing`](Broker::outgoing): streams that waited for
+    /// room go on. Say it once with 0 when there was nothing, for streams may wait all the same.
+    pub fn flushed(&mut self, id: ConnId, count: usize) {
+        self.switch.flushed(id, count, &mut self.effects);
+    }
+
+    /// Hands on what happened in the switch, and ends the links whose peers broke a rule. It is the
+    /// last step of all that the shell asks for, so that nothing finds the world changed under it.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        if !self.switch.is_settled() {
+            self.hand_on();
+        }
+    }
+
+    #[cold]
+    fn hand_on(&mut self) {
+        while let Some(event) = self.switch.next_event() {
+            match event {
+                Event::GivenUp(near) => self.drop_attempts(near),
+                Event::CandidateLost { far, near, conn, reason } => {
+                    self.candidate_lost(far, near, conn, reason);
+                }
+                Event::Failed(info, reason) => self.note_failure(&info, info.route, reason),
+                Event::DirectOver(plugins, info) => {
+                    if plugins.iter().any(|plugin| self.opened_by(*plugin, &info)) {
+                        self.tell_direct(&info, true);
+                    }
+                }
+                Event::TicketOver(channel) => self.meetings.channel_over(channel),
+                Event::Reached(limit) => self.counters.count(limit),
+                Event::Faulted(conn, fault) => self.end_by_fault(conn, &fault),
+            }
+        }
+    }
+
+    /// The next effect to perform. One that has become pointless is not given.
+    #[inline]
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            return None;
+        }
+        let effect = self.effect_that_holds();
+        self.settle();
+        effect
+    }
+
+    #[inline(never)]
+    fn effect_that_holds(&mut self) -> Option<Effect> {
+        loop {
+            match self.effects.pop_front()? {
+                Queued::News(server, name) => {
+                    let told = self.news_of(server, name);
+                    self.effects.push_front_all(told);
+                }
+                Queued::Effect(Effect::Tell(plugin, told)) => {
+                    let of_calls = told.channel().is_some_and(|told| self.carries_calls(told));
+                    match self.still_true(plugin, told) {
+                        Some(told) if of_calls => self.calls_told(plugin, told),
+                        Some(told) => return Some(Effect::Tell(plugin, told)),
+                        None => {}
+                    }
+                }
+                Queued::Effect(other) => return Some(other),
+            }
+        }
+    }
+
+    /// Drops effects that have become pointless between being queued and being performed.
+    fn still_true(&mut self, plugin: PluginId, told: Told) -> Option<Told> {
+        let live = self.registry.is_live(plugin);
+        match &told {
+            Told::Ended(handle, _) => {
+                let id = self.switch.live(*handle)?;
+                self.switch.drop_end(id);
+                live.then_some(told)
+            }
+            Told::Open(handle, _) => (live && self.switch.live(*handle).is_some()).then_some(told),
+            Told::Opened(handle)
+            | Told::Credit(handle)
+            | Told::Deliver(handle)
+            | Told::Close(handle)
+            | Told::StopRead(handle) => (live && self.switch.is_heard(*handle)).then_some(told),
+            Told::Call(call, ..) => (self.call_told(*call) && live).then_some(told),
+            Told::Reply(_, outcome) => {
+                self.reply_told(plugin, outcome);
+                live.then_some(told)
+            }
+            Told::Directory(_) | Told::Link(_) | Told::Timer(_) | Told::Cancelled(_) => {
+                live.then_some(told)
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What a connection's socket brings: unsealed, then taken apart by the link, as far as the turn
+//! has room for what it asks for. How connections begin and end as far as they carry bytes.
+
+use super::Switch;
+use super::lines::Line;
+use crate::broker::effect::Effects;
+use crate::bymux::{MuxRole, StreamId};
+use crate::control::Announced;
+use crate::ids::{ConnId, EndId};
+use crate::link::{Event as LinkEvent, Fault, Link, NO_TAG};
+use crate::reason::Reason;
+use crate::wire::{Wire, WireEvent};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// What came of some input of a connection.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Received<'a> {
+    /// What the link says of it; nothing when the input is used up or has to wait.
+    pub(crate) event: Result<Option<LinkEvent<'a>>, Fault>,
+    /// When the link has to be looked at again, if that has changed.
+    pub(crate) due: Option<Duration>,
+}
+
+impl<'a> Received<'a> {
+    const NOTHING: Received<'a> = Received { event: Ok(None), due: None };
+}
+
+impl Switch {
+    /// The number of the next connection, which has to be opened before another one is numbered.
+    pub(crate) fn number(&mut self) -> ConnId {
+        self.lines.number()
+    }
+
+    /// A connection is open. `key` scatters its streams, and its peer must not know it. `foreign`
+    /// ones are not told what plugins say when they fail.
+    pub(crate) fn open_line(
+        &mut self,
+        id: ConnId,
+        role: MuxRole,
+        key: u64,
+        wire: Wire,
+        foreign: bool,
+    ) {
+        let link = Link::new(role, self.now, &self.limits, key);
+        self.lines.insert(id, Line::new(link, wire, foreign));
+        self.touch(id);
+    }
+
+    /// The peer is of another server, and is not told what plugins say when they fail.
+    pub(crate) fn mark_foreign(&mut self, id: ConnId) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.foreign = true;
+        }
+    }
+
+    /// Nothing more is read from a connection, which is over when its outbox is written.
+    pub(crate) fn end_line(&mut self, id: ConnId) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.ended = true;
+        }
+    }
+
+    /// Whether a connection only waits for its outbox to be written.
+    #[inline]
+    pub(crate) fn is_ending(&self, id: ConnId) -> bool {
+        self.lines.get(&id).is_none_or(|line| line.ended)
+    }
+
+    /// A connection is gone.
+    pub(crate) fn close_line(&mut self, id: ConnId) {
+        self.lines.remove(&id);
+    }
+
+    /// Takes bytes that a connection brought. If they ask for more work than the connection may
+    /// cause in a turn, the rest waits for the next turn. `None` if nothing more is read from it.
+    #[inline(always)]
+    pub(crate) fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Received<'a> {
+        let now = self.now;
+        let line = self.lines.touch(id, &mut self.touched);
+        let Some(line) = line.filter(|line| !line.ended) else {
+            *input = &[];
+            return Received::NOTHING;
+        };
+        if self.turn.is_used_up(&line.used) {
+            self.put_off(id, input);
+            return Received::NOTHING;
+        }
+        let (before, round, mut over) = (input.len(), line.link.round(), false);
+        let event = line.link.receive(now, input);
+        let mut due = None;
+        if line.link.round() != round {
+            // With a pong, a ping is due before the peer would have been dead.
+            due = Some(line.link.deadline());
+            over = !line.link.round().is_measured();
+        } else if matches!(event, Ok(None)) && line.link.has_incomplete_first_frame() {
+            due = Some(line.link.deadline());
+        }
+        if matches!(line.wire, Wire::Plain) {
+            line.bytes_in += (before - input.len()) as u64;
+        }
+        if over {
+            self.round_is_over(id);
+        }
+        if event.is_err() {
+            *input = &[];
+        }
+        Received { event, due }
+    }
+
+    /// Keeps the rest of what a connection says for the next turn.
+    #[cold]
+    fn put_off(&mut self, id: ConnId, input: &mut &[u8]) {
+        let rest = core::mem::take(input);
+        let Some(line) = self.lines.get_mut(&id) else { return };
+        if rest.is_empty() && !line.link.has_messages() {
+            return;
+        }
+        match &mut line.unread {
+            Some(unread) => unread.extend_from_slice(rest),
+            None => {
+                line.unread = Some(rest.to_vec());
+                self.behind.push(id);
+            }
+        }
+    }
+
+    /// Connections that have said more than the last turn had room for, with the rest of it.
+    pub(crate) fn take_unread(&mut self) -> Vec<(ConnId, Vec<u8>)> {
+        if self.behind.is_empty() {
+            return Vec::new();
+        }
+        let behind = core::mem::take(&mut self.behind);
+        let unread = |id| Some((id, self.lines.get_mut(&id)?.unread.take()?));
+        behind.into_iter().filter_map(unread).collect()
+    }
+
+    /// Whether a connection has said more than there was room for, so that it is not read.
+    pub(crate) fn is_behind(&self, id: ConnId) -> bool {
+        self.lines.get(&id).is_some_and(|line| line.unread.is_some())
+    }
+
+    /// Whether any connection may have something to write, or has said more than there was room
+    /// for.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.touched.is_empty() || !self.behind.is_empty()
+    }
+
+    /// Notes that what a connection said causes so much work.
+    pub(crate) fn charge_turn(&mut self, id: ConnId, units: u32) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            self.turn.charge(&mut line.used, units);
+        }
+    }
+
+    /// Leaves only the first part of a list that a message brought; messages bring the others.
+    pub(crate) fn split(&mut self, id: ConnId, plugins: &mut Vec<Announced>) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.link.split(plugins);
+        }
+    }
+
+    /// Whether what a connection brings is not sealed.
+    pub(crate) fn is_plain(&self, id: ConnId) -> bool {
+        self.lines.get(&id).is_some_and(|line| matches!(line.wire, Wire::Plain))
+    }
+
+    /// Sealed bytes came on a connection.
+    pub(crate) fn count_sealed(&mut self, id: ConnId, count: usize) {
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.bytes_in += count as u64;
+        }
+        self.touch(id);
+    }
+
+    /// Opens what a connection brought, up to what the neighbours have to decide. Who was refused
+    /// goes on asking, and is not heard.
+    pub(crate) fn open_wire(
+        &mut self,
+        id: ConnId,
+        input: &mut &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<WireEvent, trunkline_shs::Error> {
+        match self.lines.get_mut(&id).filter(|line| !line.ended).map(|line| &mut line.wire) {
+            Some(Wire::Secured(secured)) => secured.open(input, plain),
+            Some(Wire::Plain) | None => Ok(WireEvent::Waiting),
+        }
+    }
+
+    /// Lets the peer of a connection in; whether it waited for that.
+    pub(crate) fn admit(&mut self, id: ConnId) -> bool {
+        match self.lines.get_mut(&id).map(|line| &mut line.wire) {
+            Some(Wire::Secured(secured)) => {
+                secured.admit();
+                true
+            }
+            Some(Wire::Plain) | None => false,
+        }
+    }
+
+    /// Whether the peer of a connection can be told anything.
+    pub(crate) fn can_seal(&mut self, id: ConnId) -> bool {
+        self.lines.get_mut(&id).is_some_and(|line| line.wire.can_seal())
+    }
+
+    /// Whether the peer of a sealed connection has said hello in its handshake, and whether it has
+    /// ended its stream; `None` if it is not sealed.
+    pub(crate) fn sealed_state(&mut self, id: ConnId) -> Option<(bool, bool)> {
+        match self.lines.get_mut(&id).map(|line| &mut line.wire)? {
+            Wire::Secured(secured) => Some((secured.has_said_hello(), secured.is_complete())),
+            Wire::Plain => None,
+        }
+    }
+
+    /// When a link has to be looked at again.
+    pub(crate) fn deadline(&self, id: ConnId) -> Option<Duration> {
+        self.lines.get(&id).map(|line| line.link.deadline())
+    }
+
+    /// Does what a link's deadline asks for.
+    pub(crate) fn tick_line(&mut self, id: ConnId) -> Result<(), Fault> {
+        let now = self.now;
+        self.link_of(id).map_or(Ok(()), |link| link.tick(now))
+    }
+
+    /// Asks the peer of a link whether it is there.
+    pub(crate) fn ping(&mut self, id: ConnId) {
+        let now = self.now;
+        if let Some(link) = self.link_of(id) {
+            link.ping(now);
+        }
+    }
+
+    /// The next stream of a link whose first frame took too long, with its tag.
+    pub(crate) fn overdue_first_frame(&mut self, id: ConnId) -> Option<(StreamId, u32)> {
+        let now = self.now;
+        self.lines.get_mut(&id).and_then(|line| line.link.next_overdue(now))
+    }
+
+    /// Ends a stream that has no end, with a reason.
+    pub(crate) fn abort_nameless(&mut self, id: ConnId, stream: StreamId, reason: Reason) {
+        if let Some(link) = self.link_of(id) {
+            link.abort(stream, reason);
+        }
+    }
+
+    /// A peer says why it ends a stream in both directions.
+    pub(crate) fn peer_aborts(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        reason: Reason,
+        effects: &mut Effects,
+    ) {
+        let Some(link) = self.link_of(id) else { return };
+        match link.mux().tag(stream) {
+            // It was aborted before it said what it is for.
+            Some(NO_TAG) => link.ignore(stream),
+            Some(tag) => {
+                let owner = crate::ends::Owner::Stream(id, stream);
+                if let Some(end) = EndId::of_tag(tag)
+                    && self.ends.get(end).map(|end| end.owner()) == Some(owner)
+                {
+                    self.stream_aborts(end, reason, effects);
+                }
+            }
+            None => {}
+        }
+    }
+}
