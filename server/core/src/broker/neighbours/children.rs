@@ -1,6 +1,7 @@
 //! The hosts that this server starts itself, on threads and in processes: when to start them, and
 //! when to start them again.
 
+use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::peers::pause;
 use crate::broker::{Broker, ConnId, Effect, Rights, TimerKey};
 use crate::ids::ChildId;
@@ -61,6 +62,27 @@ pub(crate) struct Child {
     failures: u32,
 }
 
+impl Neighbours {
+    /// Whether any host of this server runs in a process of its own.
+    pub(crate) fn has_processes(&self) -> bool {
+        self.children.values().any(|child| child.config.placement == Placement::Process)
+    }
+
+    /// Where the host with this connection runs, if this server started it.
+    pub(crate) fn placement_of(&self, conn: ConnId) -> Option<Placement> {
+        let child = self.children.values().find(|child| child.conn == Some(conn))?;
+        Some(child.config.placement)
+    }
+
+    /// A host that was started has its link.
+    pub(crate) fn child_connected(&mut self, id: ChildId, conn: ConnId) {
+        if let Some(child) = self.children.get_mut(&id) {
+            child.state = ChildState::Running;
+            child.conn = Some(conn);
+        }
+    }
+}
+
 impl Broker {
     /// Adds a host, and asks the shell to start it.
     pub fn add_child(&mut self, config: ChildConfig) -> ChildId {
@@ -69,14 +91,6 @@ impl Broker {
         self.neighbours.children.insert(id, Child { config, state, conn, started, failures: 0 });
         self.effects.push_back(Effect::StartChild(id));
         id
-    }
-
-    /// A host that was started has its link.
-    pub(crate) fn child_connected(&mut self, id: ChildId, conn: ConnId) {
-        if let Some(child) = self.neighbours.children.get_mut(&id) {
-            child.state = ChildState::Running;
-            child.conn = Some(conn);
-        }
     }
 
     /// The link of a host is gone: the host ends, or has ended.
@@ -126,16 +140,5 @@ impl Broker {
             child.started = now;
             self.effects.push_back(Effect::StartChild(id));
         }
-    }
-
-    /// Whether any host of this server runs in a process of its own.
-    pub(crate) fn has_processes(&self) -> bool {
-        self.neighbours.children.values().any(|child| child.config.placement == Placement::Process)
-    }
-
-    /// Where the host with this connection runs, if this server started it.
-    pub(crate) fn placement_of(&self, conn: ConnId) -> Option<Placement> {
-        let child = self.neighbours.children.values().find(|child| child.conn == Some(conn))?;
-        Some(child.config.placement)
     }
 }

@@ -173,8 +173,8 @@ impl Broker {
         };
         let id = self.switch.number();
         match how {
-            Opened::Dialled(peer) => self.peer_connected(peer, id),
-            Opened::Child(child) => self.child_connected(child, id),
+            Opened::Dialled(peer) => self.neighbours.peer_connected(peer, id),
+            Opened::Child(child) => self.neighbours.child_connected(child, id),
             _ => {}
         }
         let expected = match &security {

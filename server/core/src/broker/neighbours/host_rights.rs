@@ -2,6 +2,7 @@
 //! gets is decided by the server's configuration.
 
 use crate::address::{Shareable, Transport};
+use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::children::Child;
 use crate::broker::neighbours::connections::Conn;
 use crate::broker::{
@@ -15,13 +16,13 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
-impl Broker {
+impl Neighbours {
     /// What a host may register. A host of our own user, which came over a unix socket, may
     /// register anything.
     fn with_rights<T>(&self, host: ConnId, look: impl FnOnce(&Rights) -> T) -> T {
-        let granted = match self.neighbours.conn(host) {
+        let granted = match self.conn(host) {
             Some(Conn { how: Opened::Child(child), .. }) => {
-                self.neighbours.children.get(child).map(|child| &child.config.rights)
+                self.children.get(child).map(|child| &child.config.rights)
             }
             Some(Conn { grants: Grants::Everything, .. }) => return look(&Rights::all()),
             Some(Conn { proved: Some(key), .. }) => {
@@ -36,7 +37,7 @@ impl Broker {
     }
 
     fn child_of(&self, host: ConnId) -> Option<ChildId> {
-        match self.neighbours.conn(host)?.how {
+        match self.conn(host)?.how {
             Opened::Child(child) => Some(child),
             _ => None,
         }
@@ -56,7 +57,7 @@ impl Broker {
             let names = &other.config.rights.names;
             child != Some(*id) && *names != Names::First && *names != Names::Any && names.has(name)
         };
-        if child.is_some() && self.neighbours.children.iter().any(reserved) {
+        if child.is_some() && self.children.iter().any(reserved) {
             let text = format!("the name {name} is taken by another [[plugin]] of this server");
             return Err(Reason::server(Code::NameTaken, text));
         }
@@ -66,7 +67,7 @@ impl Broker {
     /// A host has registered a plugin of this name: where its plugin's name was not known, it is
     /// from now on.
     pub(crate) fn settle_name(&mut self, host: ConnId, name: &Name) {
-        let child = self.child_of(host).and_then(|child| self.neighbours.children.get_mut(&child));
+        let child = self.child_of(host).and_then(|child| self.children.get_mut(&child));
         if let Some(child) = child
             && child.config.rights.names == Names::First
         {
@@ -99,7 +100,9 @@ impl Broker {
             less.into_iter().filter(|(_, less)| *less).map(|(word, _)| word).collect()
         })
     }
+}
 
+impl Broker {
     /// The log says once for each plugin that its host asks for more than it is granted.
     pub(crate) fn log_withheld(&mut self, host: ConnId, plugin: PluginId, words: &[&str]) {
         if words.is_empty() {

@@ -1,5 +1,6 @@
 //! Which of its links serves a server, and what is done when one comes up.
 
+use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::connections::Conn;
 use crate::broker::{Broker, ConnId, LinkChange, Opened};
 use crate::control::Announced;
@@ -8,6 +9,39 @@ use alloc::vec::Vec;
 
 /// A server that loses its link and dials again does so once; this often, there are two.
 const SUCCESSIONS: u32 = 3;
+
+impl Neighbours {
+    /// The server for which a connection is the link.
+    pub(crate) fn serving(&self, id: ConnId) -> Option<Key> {
+        let key = self.conn(id)?.hello.as_ref()?.key;
+        (self.servers.get(&key) == Some(&id)).then_some(key)
+    }
+
+    /// A link takes the place of one that is up, and that the same side had dialled. Once, the
+    /// other server may have lost it; again and again, or from two machines, there are two servers.
+    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
+        let (Some(before), Some(conn)) = (self.conn(old), self.conn(new)) else {
+            return;
+        };
+        let machine = |conn: &Conn| conn.hello.as_ref().map(|peer| peer.machine);
+        let two = machine(before) != machine(conn);
+        let same_side = before.how == conn.how;
+        let mut successions = before.successions;
+        successions.count = successions.count.saturating_add(u32::from(same_side));
+        if same_side && (two || successions.count >= SUCCESSIONS) && !successions.warned {
+            successions.warned = true;
+            log::warn!(
+                "two servers use the key {key}, one at {}, one at {}: give one of them a key of \
+                 its own",
+                before.address,
+                conn.address
+            );
+        }
+        if let Some(conn) = self.conn_mut(new) {
+            conn.successions = successions;
+        }
+    }
+}
 
 impl Broker {
     /// A server said hello. Of two links to one server, the one that is dialled by the lower key
@@ -18,7 +52,7 @@ impl Broker {
             _ => broker.key,
         };
         if let Some(Opened::Dialled(peer)) = self.neighbours.conn(id).map(|conn| conn.how) {
-            self.peer_found(peer, key);
+            self.neighbours.peer_found(peer, key);
         }
         let old = self.neighbours.servers.get(&key).copied();
         if let Some(old) = old
@@ -28,7 +62,7 @@ impl Broker {
             return;
         }
         if let Some(old) = old {
-            self.note_succession(old, id, key);
+            self.neighbours.note_succession(old, id, key);
         }
         self.neighbours.servers.insert(key, id);
         self.registry.link_serves(id);
@@ -49,37 +83,5 @@ impl Broker {
         if self.neighbours.conn(id).is_some_and(|conn| conn.proved.is_none()) {
             self.tell_of_keyed(id, key);
         }
-    }
-
-    /// A link takes the place of one that is up, and that the same side had dialled. Once, the
-    /// other server may have lost it; again and again, or from two machines, there are two servers.
-    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
-        let (Some(before), Some(conn)) = (self.neighbours.conn(old), self.neighbours.conn(new))
-        else {
-            return;
-        };
-        let machine = |conn: &Conn| conn.hello.as_ref().map(|peer| peer.machine);
-        let two = machine(before) != machine(conn);
-        let same_side = before.how == conn.how;
-        let mut successions = before.successions;
-        successions.count = successions.count.saturating_add(u32::from(same_side));
-        if same_side && (two || successions.count >= SUCCESSIONS) && !successions.warned {
-            successions.warned = true;
-            log::warn!(
-                "two servers use the key {key}, one at {}, one at {}: give one of them a key of \
-                 its own",
-                before.address,
-                conn.address
-            );
-        }
-        if let Some(conn) = self.neighbours.conn_mut(new) {
-            conn.successions = successions;
-        }
-    }
-
-    /// The server for which a connection is the link.
-    pub(crate) fn serving(&self, id: ConnId) -> Option<Key> {
-        let key = self.neighbours.conn(id)?.hello.as_ref()?.key;
-        (self.neighbours.servers.get(&key) == Some(&id)).then_some(key)
     }
 }

@@ -12,8 +12,9 @@ pub(crate) mod proving;
 pub(crate) mod uplink;
 pub(crate) mod usefulness;
 
-use crate::broker::Settings;
 use crate::broker::registry::partners::Index;
+use crate::broker::{Accept, Settings};
+use crate::control::Role;
 use crate::ids::{ChildId, ConnId, PeerId};
 use crate::key::Key;
 use alloc::boxed::Box;
@@ -27,6 +28,10 @@ use uplink::Home;
 /// Who this process is linked to, or may be.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
+    /// The key of this process, whether it is a host, and who may link with it.
+    own_key: Key,
+    is_host: bool,
+    accept: Accept,
     /// The server that this process belongs to: itself, or that of a host.
     home: Home,
     /// The link that serves each server.
@@ -51,6 +56,9 @@ impl Neighbours {
         let (servers, peers, resting, children, conns, young) = Default::default();
         let (home, peers_by_key) = (Home::of(settings), Index::default());
         Neighbours {
+            own_key: home.key,
+            is_host: settings.role == Role::Host,
+            accept: settings.accept,
             home,
             servers,
             peers,

@@ -1,6 +1,7 @@
 //! Links that plugins ask for: opening and closing them, and where this server can be reached.
 
 use crate::address::{Address, Endpoint, Scope, Transform};
+use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::peers::Keep;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Rights, Told};
@@ -10,6 +11,24 @@ use crate::reason::{Code, Reason};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+impl Neighbours {
+    /// Whether a link is under way already because another plugin wants it; then this one is told
+    /// as well what becomes of it.
+    fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
+        // One that was up is over, even if it still drains: of that, nobody will be told.
+        let wanted = |id: &PeerId| {
+            let peer = self.peers.get(id);
+            peer.is_some_and(|peer| !peer.wanted_by.is_empty() && !peer.was_up)
+        };
+        let id = self.peers_by_key.of(&key).copied().find(wanted);
+        let Some(peer) = id.and_then(|id| self.peers.get_mut(&id)) else { return false };
+        if !peer.wanted_by.contains(&plugin) {
+            peer.wanted_by.push(plugin);
+        }
+        true
+    }
+}
 
 impl Broker {
     pub(crate) fn do_open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
@@ -24,7 +43,7 @@ impl Broker {
             self.ask_for_link(plugin, address)?;
             return Ok(key);
         }
-        if self.neighbours.servers.contains_key(&key) || self.wants_too(plugin, key) {
+        if self.neighbours.servers.contains_key(&key) || self.neighbours.wants_too(plugin, key) {
             return Ok(key);
         }
         let wanted = self.neighbours.peers.values().filter(|peer| !peer.wanted_by.is_empty());
@@ -36,22 +55,6 @@ impl Broker {
         let peer = PeerConfig { key: Some(key), name: None, endpoints, role, keep, rights };
         self.add_peer_for([plugin].to_vec(), peer);
         Ok(key)
-    }
-
-    /// Whether a link is under way already because another plugin wants it; then this one is told
-    /// as well what becomes of it.
-    fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
-        // One that was up is over, even if it still drains: of that, nobody will be told.
-        let wanted = |id: &PeerId| {
-            let peer = self.neighbours.peers.get(id);
-            peer.is_some_and(|peer| !peer.wanted_by.is_empty() && !peer.was_up)
-        };
-        let id = self.neighbours.peers_by_key.of(&key).copied().find(wanted);
-        let Some(peer) = id.and_then(|id| self.neighbours.peers.get_mut(&id)) else { return false };
-        if !peer.wanted_by.contains(&plugin) {
-            peer.wanted_by.push(plugin);
-        }
-        true
     }
 
     pub(crate) fn do_close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {

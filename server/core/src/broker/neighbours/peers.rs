@@ -1,6 +1,7 @@
 //! The peers, configured or dialled for a plugin: when to dial, and when to dial again.
 
 use crate::address::Endpoint;
+use crate::broker::neighbours::Neighbours;
 use crate::broker::{Broker, ConnId, Dial, Effect, PluginId, Rights, TimerKey};
 use crate::control::Role;
 use crate::ids::PeerId;
@@ -79,6 +80,29 @@ impl Peer {
     }
 }
 
+impl Neighbours {
+    pub(crate) fn peer_connected(&mut self, id: PeerId, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.dialling = false;
+            peer.conn = Some(conn);
+        }
+    }
+
+    /// A dialled peer said who it is, so that it is not dialled while another link serves it.
+    pub(crate) fn peer_found(&mut self, id: PeerId, key: Key) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(before) = peer.key.replace(key) {
+            self.peers_by_key.remove(&before, &id);
+        }
+        self.peers_by_key.insert(key, id);
+    }
+
+    /// The peers that have, or turned out to have, a key.
+    pub(crate) fn peers_of(&self, key: Key) -> Vec<PeerId> {
+        self.peers_by_key.of(&key).copied().collect()
+    }
+}
+
 impl Broker {
     /// Adds a peer, and dials it if its address is known.
     pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
@@ -126,13 +150,6 @@ impl Broker {
         }
     }
 
-    pub(crate) fn peer_connected(&mut self, id: PeerId, conn: ConnId) {
-        if let Some(peer) = self.neighbours.peers.get_mut(&id) {
-            peer.dialling = false;
-            peer.conn = Some(conn);
-        }
-    }
-
     pub(crate) fn do_dial_failed(&mut self, id: PeerId, text: &str) {
         let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
         peer.dialling = false;
@@ -145,15 +162,6 @@ impl Broker {
         }
         peer.reason = Some(Reason::server(Code::TransportLost, text));
         self.redial(id);
-    }
-
-    /// A dialled peer said who it is, so that it is not dialled while another link serves it.
-    pub(crate) fn peer_found(&mut self, id: PeerId, key: Key) {
-        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
-        if let Some(before) = peer.key.replace(key) {
-            self.neighbours.peers_by_key.remove(&before, &id);
-        }
-        self.neighbours.peers_by_key.insert(key, id);
     }
 
     /// A server is linked, whoever dialled.
@@ -188,7 +196,7 @@ impl Broker {
 
     /// The link to a server has ended: whoever has its address dials again.
     pub(crate) fn redial_server(&mut self, key: Key, reason: &Reason) {
-        for id in self.peers_of(key) {
+        for id in self.neighbours.peers_of(key) {
             if let Some(peer) = self.neighbours.peers.get_mut(&id) {
                 peer.reason = Some(reason.clone());
                 if rests(reason) {
@@ -205,11 +213,6 @@ impl Broker {
         for id in core::mem::take(&mut self.neighbours.resting) {
             self.dial(id);
         }
-    }
-
-    /// The peers that have, or turned out to have, a key.
-    pub(crate) fn peers_of(&self, key: Key) -> Vec<PeerId> {
-        self.neighbours.peers_by_key.of(&key).copied().collect()
     }
 
     fn redial(&mut self, id: PeerId) {

@@ -24,6 +24,37 @@ impl Conn {
     }
 }
 
+impl Neighbours {
+    /// The connections whose peers have still to say who they are.
+    pub(crate) fn young(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
+        let young = self.young.iter();
+        let conns = young.filter_map(|id| Some((*id, self.conn(*id)?)));
+        conns.filter(|(_, conn)| conn.phase.is_young())
+    }
+
+    fn half_open(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
+        self.young().filter(|(_, conn)| conn.is_half_open())
+    }
+
+    /// The peer that is listed with a key.
+    pub(crate) fn listed(&self, key: Key) -> Option<&Peer> {
+        let mut known = self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id));
+        known.find(|peer| peer.config.key == Some(key))
+    }
+
+    /// What the owner of a key may be.
+    fn grants_of(&self, key: Key) -> Result<Grants, Reason> {
+        match (self.listed(key).map(|peer| peer.config.role), self.accept) {
+            (Some(Role::Host), _) => Ok(Grants::Host),
+            (Some(_), _) | (None, Accept::Anyone) => Ok(Grants::Server),
+            (None, Accept::Listed) => {
+                let text = format!("{key} may not link; list it as [[peer]] if it should");
+                Err(Reason::server(Code::NotAllowed, text))
+            }
+        }
+    }
+}
+
 impl Broker {
     /// Whether one more connection with these grants may be accepted now. If not, it waits in the
     /// listener's queue. Whoever may open our unix sockets is let in although strangers crowd us;
@@ -34,22 +65,11 @@ impl Broker {
             Grants::Everything => limits.links + UNIX_RESERVE,
             Grants::Server | Grants::Host => limits.links,
         };
-        let spoken = || self.half_open().filter(|(id, _)| self.has_spoken(*id)).count();
+        let spoken = || self.neighbours.half_open().filter(|(id, _)| self.has_spoken(*id)).count();
         let crowded = || spoken() >= limits.half_open;
         !self.stopping
             && self.switch.lines().len() < most
             && (grants == Grants::Everything || !crowded())
-    }
-
-    /// The connections whose peers have still to say who they are.
-    pub(crate) fn young(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
-        let young = self.neighbours.young.iter();
-        let conns = young.filter_map(|id| Some((*id, self.neighbours.conn(*id)?)));
-        conns.filter(|(_, conn)| conn.phase.is_young())
-    }
-
-    fn half_open(&self) -> impl Iterator<Item = (ConnId, &Conn)> + Clone {
-        self.young().filter(|(_, conn)| conn.is_half_open())
     }
 
     /// Whether the peer of a half-open connection has said anything that a stranger could not.
@@ -61,10 +81,10 @@ impl Broker {
     /// many as may be, the oldest that has said nothing. What it said may have come unread, so
     /// whoever accepts connections reads it first.
     pub fn first_to_go(&self) -> Option<ConnId> {
-        if self.half_open().count() < self.settings.limits.half_open {
+        if self.neighbours.half_open().count() < self.settings.limits.half_open {
             return None;
         }
-        self.half_open().find(|(id, _)| !self.has_spoken(*id)).map(|(id, _)| id)
+        self.neighbours.half_open().find(|(id, _)| !self.has_spoken(*id)).map(|(id, _)| id)
     }
 
     /// A connection is about to be added: when it is one too many of those that have proved
@@ -75,7 +95,9 @@ impl Broker {
         }
         let Neighbours { conns, young, .. } = &mut self.neighbours;
         young.retain(|id| conns.get(id).is_some_and(|conn| conn.phase.is_young()));
-        if !new.is_half_open() || self.half_open().count() < self.settings.limits.half_open {
+        if !new.is_half_open()
+            || self.neighbours.half_open().count() < self.settings.limits.half_open
+        {
             return;
         }
         self.counters.count(Limit::HalfOpen);
@@ -138,7 +160,7 @@ impl Broker {
             self.judge_direct_caller(id, key);
             return;
         }
-        match self.grants_of(key) {
+        match self.neighbours.grants_of(key) {
             Ok(grants) => {
                 if self.switch.admit(id)
                     && let Some(conn) = self.neighbours.conn_mut(id)
@@ -186,25 +208,6 @@ impl Broker {
             }
         }
         self.switch.touch(id);
-    }
-
-    /// The peer that is listed with a key.
-    pub(crate) fn listed(&self, key: Key) -> Option<&Peer> {
-        let mut known =
-            self.neighbours.peers_by_key.of(&key).filter_map(|id| self.neighbours.peers.get(id));
-        known.find(|peer| peer.config.key == Some(key))
-    }
-
-    /// What the owner of a key may be.
-    fn grants_of(&self, key: Key) -> Result<Grants, Reason> {
-        match (self.listed(key).map(|peer| peer.config.role), self.settings.accept) {
-            (Some(Role::Host), _) => Ok(Grants::Host),
-            (Some(_), _) | (None, Accept::Anyone) => Ok(Grants::Server),
-            (None, Accept::Listed) => {
-                let text = format!("{key} may not link; list it as [[peer]] if it should");
-                Err(Reason::server(Code::NotAllowed, text))
-            }
-        }
     }
 
     /// The server that we dialled is who it should be, and lets us in.

@@ -75,7 +75,7 @@ impl Broker {
         self.neighbours.home.key = key;
         self.neighbours.home.name = name;
         if let Some(Opened::Dialled(peer)) = self.neighbours.conn(id).map(|conn| conn.how) {
-            self.peer_found(peer, key);
+            self.neighbours.peer_found(peer, key);
         }
         self.peer_linked(key);
         let plugins = self.first_part(id, plugins);

@@ -1,6 +1,7 @@
 //! Whether a link serves anybody: it ends when no plugin of either side has to do with one of the
 //! other, and neither side keeps it.
 
+use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::neighbours::peers::Keep;
 use crate::broker::registry::partners::partners_of;
@@ -10,12 +11,23 @@ use crate::key::Key;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 
+impl Neighbours {
+    /// Whether the configuration keeps the link to a server.
+    fn keeps_link_to(&self, key: Key) -> bool {
+        let kept = |peer: &crate::broker::Peer| {
+            let named = peer.config.key == Some(key) || peer.config.key.is_none();
+            named && peer.config.keep == Keep::Always
+        };
+        self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept)
+    }
+}
+
 impl Broker {
     /// Judges anew whether we have a use for a link, and tells the peer when that has changed. It
     /// costs the same whatever the two servers have.
     pub(crate) fn update_link_need(&mut self, id: ConnId) {
-        let Some(key) = self.serving(id) else { return };
-        let ours = self.registry.have_in_common(id) || self.keeps_link_to(key);
+        let Some(key) = self.neighbours.serving(id) else { return };
+        let ours = self.registry.have_in_common(id) || self.neighbours.keeps_link_to(key);
         let Some(conn) = self.neighbours.conn_mut(id) else { return };
         if core::mem::replace(&mut conn.wanted.ours, ours) != ours {
             self.send(id, &Message::Wanted(Wanted { wanted: ours }));
@@ -55,14 +67,14 @@ impl Broker {
 
     fn is_useless(&self, id: ConnId) -> bool {
         let up = self.neighbours.conn(id).filter(|conn| conn.phase == ConnPhase::Up);
-        self.serving(id).is_some()
+        self.neighbours.serving(id).is_some()
             && up.is_some_and(|conn| !conn.wanted.ours && !conn.wanted.theirs)
             && self.switch.line(id).is_some_and(|line| line.link().streams_in_use() == 0)
     }
 
     /// Notes whether a name still connects this server with the one at the other end of a link.
     pub(crate) fn update_common(&mut self, id: ConnId, name: &Name) {
-        if let Some(key) = self.serving(id) {
+        if let Some(key) = self.neighbours.serving(id) {
             self.registry.update_common(id, key, name);
         }
     }
@@ -77,18 +89,5 @@ impl Broker {
             }
             self.update_link_need(id);
         }
-    }
-
-    /// Whether the configuration keeps the link to a server.
-    fn keeps_link_to(&self, key: Key) -> bool {
-        let kept = |peer: &crate::broker::Peer| {
-            let named = peer.config.key == Some(key) || peer.config.key.is_none();
-            named && peer.config.keep == Keep::Always
-        };
-        self.neighbours
-            .peers_by_key
-            .of(&key)
-            .filter_map(|id| self.neighbours.peers.get(id))
-            .any(kept)
     }
 }

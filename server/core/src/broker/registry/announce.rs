@@ -49,7 +49,7 @@ impl Broker {
 
     /// A peer announced plugins that appeared or changed.
     pub(crate) fn peer_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
-        let Some(key) = self.serving(id) else { return };
+        let Some(key) = self.neighbours.serving(id) else { return };
         let limit = self.settings.limits.announced;
         let mut ignored = 0usize;
         for announced in plugins {
@@ -76,7 +76,7 @@ impl Broker {
 
     /// A peer's plugins left.
     pub(crate) fn peer_withdraws(&mut self, id: ConnId, names: &[Name]) {
-        if let Some(key) = self.serving(id) {
+        if let Some(key) = self.neighbours.serving(id) {
             self.withdraw_all(key, names);
             self.offers_end(id, names);
             for name in names {

@@ -68,8 +68,8 @@ impl Broker {
 
     fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
         let (mut config, mut direct) = registered(announced);
-        self.judge_name(id, &config.name)?;
-        let withheld = self.withhold(id, &mut config, &mut direct);
+        self.neighbours.judge_name(id, &config.name)?;
+        let withheld = self.neighbours.withhold(id, &mut config, &mut direct);
         let holder = self.registry.names.get(&config.name).copied();
         if let Some(plugin) = holder
             && let Some(record) = self.registry.plugins.get_mut(&plugin)
@@ -92,7 +92,7 @@ impl Broker {
         }
         let name = config.name.clone();
         let plugin = self.add_record(config, Runs::At(id), direct)?;
-        self.settle_name(id, &name);
+        self.neighbours.settle_name(id, &name);
         self.log_withheld(id, plugin, &withheld);
         self.do_plugin_started(plugin);
         Ok(())

@@ -175,7 +175,9 @@ impl Broker {
     /// Connects a plugin of this server to each plugin of a linked one that invites it, or only to
     /// one of them, unless the other server does so.
     fn connect_guest(&mut self, id: ConnId, guest: &Name, only: Option<&Name>) {
-        let (Some(plugin), Some(server)) = (self.registry.running(guest), self.serving(id)) else {
+        let (Some(plugin), Some(server)) =
+            (self.registry.running(guest), self.neighbours.serving(id))
+        else {
             return;
         };
         let accepted = self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Accepted);
@@ -199,7 +201,8 @@ impl Broker {
     /// Of two plugins that both servers know of, the server that accepted the link connects the
     /// inviting one: it hears the other's hello first, so that nobody waits for a round trip.
     fn connect_inviting(&mut self, id: ConnId, inviting: &Name) {
-        let (Some(plugin), Some(server)) = (self.registry.running(inviting), self.serving(id))
+        let (Some(plugin), Some(server)) =
+            (self.registry.running(inviting), self.neighbours.serving(id))
         else {
             return;
         };
@@ -223,7 +226,7 @@ impl Broker {
         ours: &Name,
         (name, version): (Name, Version),
     ) {
-        let Some(server) = self.serving(id) else { return };
+        let Some(server) = self.neighbours.serving(id) else { return };
         if !self.is_new_pair(id, ours, &name) {
             return;
         }

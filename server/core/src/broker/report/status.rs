@@ -220,7 +220,7 @@ impl Broker {
     fn placement(&self, runs: Runs) -> Where {
         match runs {
             Runs::Here => Where::Inline,
-            Runs::At(conn) => self.placement_of(conn).map_or(Where::Remote, Where::from),
+            Runs::At(conn) => self.neighbours.placement_of(conn).map_or(Where::Remote, Where::from),
         }
     }
 
