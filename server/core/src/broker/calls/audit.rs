@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 impl Broker {
     /// The handles of the ends on which a plugin's calls travel, of which it is not told.
     pub fn call_channels(&self, plugin: PluginId) -> Vec<Handle> {
-        self.call_streams_of(plugin).into_iter().map(|end| self.switch.handle(end)).collect()
+        self.calls.call_streams_of(plugin).into_iter().map(|end| self.switch.handle(end)).collect()
     }
 
     /// Each call has its two sides, and the sums agree.

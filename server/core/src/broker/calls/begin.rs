@@ -19,7 +19,8 @@ impl Broker {
         request: &[u8],
         deadline: Duration,
     ) -> Called {
-        if let Some(called) = self.call_now(plugin, callee, request, deadline) {
+        let short = request.len() <= self.settings.limits.call_size && !deadline.is_zero();
+        if short && let Some(called) = self.calls.call_now(plugin, callee, deadline) {
             return called;
         }
         if deadline.is_zero() {
@@ -80,8 +81,8 @@ impl Broker {
         request: &[u8],
         deadline: Duration,
     ) -> Result<Called, Reason> {
-        if self.may_call_now(plugin, callee)
-            && let Some(called) = self.run_now(plugin, callee, deadline)
+        if self.calls.may_call_now(plugin, callee)
+            && let Some(called) = self.calls.run_now(plugin, callee, deadline)
         {
             return Ok(called);
         }

@@ -165,6 +165,20 @@ impl CallCounts {
     }
 }
 
+impl Calls {
+    /// Whether a plugin is asked; not when the call is over.
+    fn is_asked(&self, plugin: PluginId, call: CallId) -> Result<bool, Misuse> {
+        match self.table.get(&call) {
+            Some(Call { asked: Asked::Plugin(asked, Heard::Told), .. }) if *asked == plugin => {
+                Ok(true)
+            }
+            None if self.frames.is_asked(plugin, call) => Ok(true),
+            None if self.was(call) => Ok(false),
+            Some(_) | None => Err(Misuse::NoSuchCall),
+        }
+    }
+}
+
 impl Broker {
     pub(crate) fn do_answer_call(
         &mut self,
@@ -177,7 +191,7 @@ impl Broker {
         {
             return Ok(());
         }
-        if self.is_asked(plugin, call)? {
+        if self.calls.is_asked(plugin, call)? {
             let outcome = match self.fits(answer.len(), "answer") {
                 Ok(()) => Outcome::Answered(answer.to_vec()),
                 Err(reason) => Outcome::Lost(reason),
@@ -195,7 +209,7 @@ impl Broker {
         call: CallId,
         reason: Reason,
     ) -> Result<(), Misuse> {
-        if self.is_asked(plugin, call)? {
+        if self.calls.is_asked(plugin, call)? {
             self.call_answered(call, Outcome::Refused(reason));
         }
         Ok(())
@@ -223,18 +237,6 @@ impl Broker {
     /// Calls without an outcome that this process knows of.
     pub fn open_calls(&self) -> usize {
         self.calls.table.len()
-    }
-
-    /// Whether a plugin is asked; not when the call is over.
-    fn is_asked(&self, plugin: PluginId, call: CallId) -> Result<bool, Misuse> {
-        match self.calls.table.get(&call) {
-            Some(Call { asked: Asked::Plugin(asked, Heard::Told), .. }) if *asked == plugin => {
-                Ok(true)
-            }
-            None if self.calls.frames.is_asked(plugin, call) => Ok(true),
-            None if self.calls.was(call) => Ok(false),
-            Some(_) | None => Err(Misuse::NoSuchCall),
-        }
     }
 }
 

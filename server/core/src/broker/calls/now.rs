@@ -1,7 +1,7 @@
 //! Calls to plugins of the same process, which run within the call of their caller. The way of such
 //! a call is short: what decides whether it may is kept ready, one entry for each plugin.
 
-use super::{Asked, Asker, Call, CallId, Called, Callee, CalleePlace, Heard, Outcome};
+use super::{Asked, Asker, Call, CallId, Called, Callee, CalleePlace, Calls, Heard, Outcome};
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, PluginId, PluginState, Told};
 use crate::name::Version;
@@ -137,23 +137,21 @@ impl Frames {
     }
 }
 
-impl Broker {
+impl Calls {
     /// Begins a call whose callee may run now; `None` where that is not so, or not known.
     #[inline]
     pub(crate) fn call_now(
         &mut self,
         plugin: PluginId,
         callee: &Callee<'_>,
-        request: &[u8],
         deadline: Duration,
     ) -> Option<Called> {
         let id = callee.hint?;
-        let quick = self.calls.quick.get(id.0 as usize)?;
+        let quick = self.quick.get(id.0 as usize)?;
         let fits = quick.callable && quick.version >= callee.least && *quick.name == *callee.name;
-        let may = self.calls.quick.get(plugin.0 as usize)?.calls;
+        let may = self.quick.get(plugin.0 as usize)?.calls;
         let here = !matches!(callee.place, CalleePlace::Server(_));
-        let short = request.len() <= self.settings.limits.call_size && !deadline.is_zero();
-        match fits && may && here && short {
+        match fits && may && here {
             true => self.run_now(plugin, id, deadline),
             false => None,
         }
@@ -167,21 +165,23 @@ impl Broker {
         callee: PluginId,
         deadline: Duration,
     ) -> Option<Called> {
-        let frames = &self.calls.frames;
+        let frames = &self.frames;
         if callee == plugin || frames.depth >= DEPTH_MAX || frames.holds(callee) {
             return None;
         }
-        let call = self.calls.next_id();
-        self.calls.frames.push(call, plugin, callee, deadline);
+        let call = self.next_id();
+        self.frames.push(call, plugin, callee, deadline);
         Some(Called::Run(callee, call))
     }
 
     /// Whether a plugin may call another one at once, but for who is on the stack.
     pub(crate) fn may_call_now(&self, plugin: PluginId, callee: PluginId) -> bool {
-        let quick = |plugin: PluginId| self.calls.quick.get(plugin.0 as usize);
+        let quick = |plugin: PluginId| self.quick.get(plugin.0 as usize);
         quick(plugin).is_some_and(|quick| quick.calls) && quick(callee).is_some_and(|q| q.callable)
     }
+}
 
+impl Broker {
     /// The callee has returned from a call that was made at once.
     #[inline]
     pub fn returned(&mut self, call: CallId) -> Returned {

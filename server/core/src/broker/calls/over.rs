@@ -1,10 +1,17 @@
 //! How a call ends, whoever ends it: the one side is told the outcome, the other that it is over.
 
-use super::{Asked, Asker, Call, CallId, Heard, Outcome};
+use super::{Asked, Asker, Call, CallId, Calls, Heard, Outcome};
 use crate::broker::{Broker, PluginId, TimerKey, Told};
 use crate::calls::{Kind, MESSAGE_COST};
 use crate::reason::{Code, Reason};
 use alloc::vec::Vec;
+
+impl Calls {
+    /// A plugin is told an outcome, which is kept no longer.
+    pub(crate) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
+        self.release((None, outcome.cost()), plugin);
+    }
+}
 
 impl Broker {
     /// The asked side says what came of a call.
@@ -31,11 +38,6 @@ impl Broker {
             },
             other => other,
         }
-    }
-
-    /// A plugin is told an outcome, which is kept no longer.
-    pub(crate) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
-        self.calls.release((None, outcome.cost()), plugin);
     }
 
     /// The asking side, or its time, gives a call up.
@@ -69,7 +71,7 @@ impl Broker {
                 false => self.call_abandoned(call),
             }
         }
-        for end in self.call_streams_of(plugin) {
+        for end in self.calls.call_streams_of(plugin) {
             let stream = self.forget_call_stream(end);
             if stream.is_some_and(|stream| stream.has_said_all()) {
                 self.switch.leave_in_order(end, &mut self.effects);

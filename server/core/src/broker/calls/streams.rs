@@ -1,7 +1,7 @@
 //! The streams on which the calls of a pair of plugins travel between processes. Each is a channel
 //! whose ends belong to plugins, and of which the plugins are not told.
 
-use super::{CallId, Outcome};
+use super::{CallId, Calls, Outcome};
 use crate::broker::{Broker, Caller, ConnId, PluginId, Target, TimerKey, Told};
 use crate::calls::{CallMessage, CallReader, CallSender, CallSide, Kind};
 use crate::control::Purpose;
@@ -82,6 +82,13 @@ impl CallStream {
     pub(crate) fn misplaced(&self) -> Option<u32> {
         let waits = matches!(self.part, Part::Caller(_));
         self.reader.begun().find(|number| self.numbers.contains_key(number) != waits)
+    }
+}
+
+impl Calls {
+    pub(crate) fn call_streams_of(&self, plugin: PluginId) -> Vec<EndId> {
+        let streams = self.streams.iter();
+        streams.filter(|(_, stream)| stream.plugin == plugin).map(|(end, _)| *end).collect()
     }
 }
 
@@ -392,11 +399,6 @@ impl Broker {
                 }
             }
         }
-    }
-
-    pub(crate) fn call_streams_of(&self, plugin: PluginId) -> Vec<EndId> {
-        let streams = self.calls.streams.iter();
-        streams.filter(|(_, stream)| stream.plugin == plugin).map(|(end, _)| *end).collect()
     }
 
     pub(crate) fn forget_call_stream(&mut self, end: EndId) -> Option<CallStream> {

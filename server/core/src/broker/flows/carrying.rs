@@ -257,7 +257,7 @@ impl Broker {
             | Told::StopRead(handle) => (live && self.switch.is_heard(*handle)).then_some(told),
             Told::Call(call, ..) => (self.call_told(*call) && live).then_some(told),
             Told::Reply(_, outcome) => {
-                self.reply_told(plugin, outcome);
+                self.calls.reply_told(plugin, outcome);
                 live.then_some(told)
             }
             Told::Directory(_) | Told::Link(_) | Told::Timer(_) | Told::Cancelled(_) => {

@@ -1,40 +1,57 @@
-//! The caller's side of direct connections: the routes of an invitation are tried one after the
-//! other, a little apart, and the first that is accepted gets the channel.
+//! Channels whose routes are being tried: which route is the next one, where it leads, and what may
+//! still come of those that were begun. It begins and ends nothing itself.
 
+use super::Meetings;
 use crate::address::{Endpoint, Host, Transform, Transport};
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId, DirectDial, DirectPlace, Effect, TimerKey};
-use crate::control::{Addresses, Answer, Invitation, Preface, Presented, Request};
-use crate::ends::{End, Owner, Phase};
-use crate::ids::{DirectId, EndId, Handle};
+use crate::broker::effect::DirectPlace;
+use crate::control::{Addresses, Invitation, Request, Ticket};
+use crate::ids::{ConnId, DirectId, Handle};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-use core::time::Duration;
-
-/// How long a route has before the next one starts beside it, as in Happy Eyeballs (RFC 8305).
-const APART: Duration = Duration::from_millis(250);
 
 /// The attempts of one channel.
 #[derive(Debug)]
-pub(crate) struct Attempts {
+pub(super) struct Attempts {
     invitation: Invitation,
     /// What is asked where the servers pass the channel on.
     request: Request,
     server: Key,
     left: VecDeque<Route>,
-    dials: Vec<(DirectId, Route)>,
+    pub(super) dials: Vec<(DirectId, Route)>,
     /// Streams that wait for the answer.
-    candidates: Vec<Handle>,
+    pub(super) candidates: Vec<Handle>,
     last: Reason,
 }
 
-impl Broker {
-    /// A plugin's channel was answered by an invitation, from the server where its target is.
-    pub(crate) fn begin_attempts(
+/// What is to be done next for a channel.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Next {
+    /// This route is tried.
+    Try(Route),
+    /// Something may still come of what was begun, or the channel looks for no route.
+    Wait,
+    /// No route is left, and this became of the last one.
+    Lost(Reason),
+}
+
+/// Where a route leads.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// To a connection of its own.
+    Direct(DirectPlace),
+    /// Over the servers, to the plugin's own one, which is asked this.
+    Servers(Key, Box<Request>),
+}
+
+impl Meetings {
+    /// A channel was answered by an invitation, from the server where its target is.
+    pub(super) fn begin(
         &mut self,
         near: Handle,
         server: Key,
@@ -47,36 +64,25 @@ impl Broker {
         let last = Reason::server(Code::Refused, "the invitation names no route");
         let (dials, candidates) = (Vec::new(), Vec::new());
         let attempts = Attempts { invitation, request, server, left, dials, candidates, last };
-        self.meetings.attempts.insert(near, attempts);
-        self.switch.seek(near);
-        self.next_attempt(near);
+        self.attempts.insert(near, attempts);
     }
 
-    /// Starts the next route, if one is left; if nothing is left to wait for either, the channel is
-    /// refused.
-    pub(crate) fn next_attempt(&mut self, near: Handle) {
-        self.timers.cancel(TimerKey::Attempt(near));
-        while let Some(attempts) = self.meetings.attempts.get_mut(&near) {
-            let Some(route) = attempts.left.pop_front() else {
-                if attempts.dials.is_empty() && attempts.candidates.is_empty() {
-                    let last = attempts.last.clone();
-                    self.drop_attempts(near);
-                    self.abort_channel(near, last);
-                }
-                return;
-            };
-            match self.attempt(near, route) {
-                Ok(()) => {
-                    self.timers.set(TimerKey::Attempt(near), self.now + APART);
-                    return;
-                }
-                Err(reason) => self.note_attempt(near, route, reason),
+    /// What is to be done next for a channel.
+    pub(super) fn next(&mut self, near: Handle) -> Next {
+        let Some(attempts) = self.attempts.get_mut(&near) else { return Next::Wait };
+        match attempts.left.pop_front() {
+            Some(route) => Next::Try(route),
+            None if attempts.dials.is_empty() && attempts.candidates.is_empty() => {
+                Next::Lost(attempts.last.clone())
             }
+            None => Next::Wait,
         }
     }
 
-    fn attempt(&mut self, near: Handle, route: Route) -> Result<(), Reason> {
-        let Some(attempts) = self.meetings.attempts.get(&near) else { return Ok(()) };
+    /// Where a route of a channel leads, for a process of the server `home`.
+    pub(super) fn way(&self, near: Handle, route: Route, home: Key) -> Result<Way, Reason> {
+        let nowhere = || Reason::server(Code::BadAddress, "the invitation names no such place");
+        let attempts = self.attempts.get(&near).ok_or_else(nowhere)?;
         let invitation = &attempts.invitation;
         let keyed = |addresses: &Option<Addresses>| {
             let process = invitation.process;
@@ -85,218 +91,87 @@ impl Broker {
             let with_key = |endpoint| Endpoint { transform: Transform::Shs(process), ..endpoint };
             endpoints.map(with_key).collect::<Vec<Endpoint>>()
         };
-        let nowhere = || Reason::server(Code::BadAddress, "the invitation names no such place");
         let place = match route {
             Route::Unix => DirectPlace::Socket(invitation.socket.clone().ok_or_else(nowhere)?),
             Route::Tcp => {
                 // Of a port on this machine, only our own server may tell us.
-                let port =
-                    invitation.loopback.filter(|_| attempts.server == self.neighbours.home_key());
+                let port = invitation.loopback.filter(|_| attempts.server == home);
                 let near = port.map(|port| loopback(port, invitation.process));
                 DirectPlace::Net(near.into_iter().chain(keyed(&invitation.net)).collect())
             }
             Route::Punched => DirectPlace::Punch(keyed(&invitation.seen)),
-            Route::Link | Route::Relay | Route::Local => return self.attempt_relay(near),
+            Route::Link | Route::Relay | Route::Local => {
+                let request = Box::new(attempts.request.clone());
+                return Ok(Way::Servers(attempts.server, request));
+            }
         };
-        if matches!(&place, DirectPlace::Net(to) | DirectPlace::Punch(to) if to.is_empty()) {
-            return Err(nowhere());
+        match &place {
+            DirectPlace::Net(to) | DirectPlace::Punch(to) if to.is_empty() => Err(nowhere()),
+            _ => Ok(Way::Direct(place)),
         }
-        let id = DirectId(self.meetings.next_direct);
-        self.meetings.next_direct += 1;
-        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
+    }
+
+    /// A direct connection is dialled for a channel: its number.
+    pub(super) fn dial_for(&mut self, near: Handle, route: Route) -> DirectId {
+        let id = self.number_dial();
+        if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.dials.push((id, route));
-            self.meetings.dials.insert(id, near);
+            self.dials.insert(id, near);
         }
-        self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
-        Ok(())
+        id
     }
 
-    /// The servers pass the channel on. It presents the same ticket, so that the plugin is asked
-    /// once, whichever way is faster.
-    fn attempt_relay(&mut self, near: Handle) -> Result<(), Reason> {
-        let Some(attempts) = self.meetings.attempts.get(&near) else { return Ok(()) };
-        let (request, server) = (attempts.request.clone(), attempts.server);
-        let host =
-            self.registry.running(&request.to).and_then(|plugin| self.registry.plugin(plugin));
-        let link = match host.map(|record| record.runs) {
-            Some(Runs::At(host)) if server == self.neighbours.home_key() => Some(host),
-            _ => self.uplink().or_else(|| self.neighbours.link_to(server)),
-        };
-        let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-        self.open_candidate(link.ok_or_else(gone)?, near, &Preface::channel(request))
+    /// A direct connection is dialled no longer: for which channel, and as which route, unless
+    /// that has its route by now.
+    pub(super) fn dial_over(&mut self, id: DirectId) -> Option<(Handle, Route)> {
+        let near = self.dials.remove(&id)?;
+        let dials = &mut self.attempts.get_mut(&near)?.dials;
+        let at = dials.iter().position(|(dial, _)| *dial == id)?;
+        let (_, route) = dials.remove(at);
+        Some((near, route))
     }
 
-    fn open_candidate(
+    /// A direct connection was dialled: for which channel, as which route, and the ticket that it
+    /// presents.
+    pub(super) fn dial_up(
         &mut self,
+        id: DirectId,
         conn: ConnId,
-        near: Handle,
-        preface: &Preface,
-    ) -> Result<(), Reason> {
-        let far = self.switch.open_candidate(conn, near, preface, &mut self.effects)?;
-        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
+    ) -> Option<(Handle, Route, Ticket)> {
+        let (near, route) = self.dial_over(id)?;
+        let ticket = self.attempts.get(&near)?.invitation.ticket;
+        self.dialled.insert(conn, route);
+        Some((near, route, ticket))
+    }
+
+    /// A stream waits for the answer that may give it a channel.
+    pub(super) fn add_candidate(&mut self, near: Handle, far: Handle) {
+        if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.candidates.push(far);
         }
-        Ok(())
     }
 
-    /// A direct connection was dialled: its first bytes present the ticket, and go out together
-    /// with what proves our key.
-    pub(crate) fn direct_dialled(&mut self, conn: ConnId, id: DirectId) {
-        let Some((near, route)) = self.dialling(id) else {
-            self.cut_off(conn, Reason::server(Code::ChannelOver, "another route was faster"));
-            return;
-        };
-        let Some(attempts) = self.meetings.attempts.get_mut(&near) else { return };
-        attempts.dials.retain(|(dial, _)| *dial != id);
-        self.meetings.dials.remove(&id);
-        let ticket = attempts.invitation.ticket;
-        self.meetings.dialled.insert(conn, route);
-        let preface = Preface::Direct(Presented { ticket, route });
-        if let Err(reason) = self.open_candidate(conn, near, &preface) {
-            self.note_attempt(near, route, reason);
-            self.next_attempt(near);
-        }
-    }
-
-    pub(crate) fn do_direct_failed(&mut self, id: DirectId, why: &str) {
-        let Some((near, route)) = self.dialling(id) else { return };
-        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
-            attempts.dials.retain(|(dial, _)| *dial != id);
-        }
-        self.meetings.dials.remove(&id);
-        self.note_attempt(near, route, Reason::server(Code::TransportLost, why));
-        self.next_attempt(near);
-    }
-
-    fn dialling(&self, id: DirectId) -> Option<(Handle, Route)> {
-        let near = *self.meetings.dials.get(&id)?;
-        let mut dials = self.meetings.attempts.get(&near)?.dials.iter();
-        dials.find(|(dial, _)| *dial == id).map(|(_, route)| (near, *route))
-    }
-
-    /// A stream that may get the channel was answered.
-    pub(crate) fn candidate_answers(
-        &mut self,
-        far: EndId,
-        near: Handle,
-        answer: Answer,
-        rest: &[u8],
-    ) {
-        match answer {
-            Answer::Accept(told) => self.candidate_wins(far, near, told, rest),
-            Answer::Refuse(reason) if !reason.is(Code::BadTicket) => {
-                // The plugin itself, or its server, says no: another route changes nothing.
-                self.drop_attempts(near);
-                self.abort_channel(near, reason);
-            }
-            Answer::Refuse(reason) => self.candidate_refused(far, near, reason),
-            Answer::Direct(_) => {
-                let text = "the servers did not pass on a channel that had an invitation";
-                self.candidate_refused(far, near, Reason::server(Code::Refused, text));
-            }
-        }
-    }
-
-    fn candidate_wins(&mut self, far: EndId, near: Handle, told: Option<Route>, rest: &[u8]) {
-        let conn = self.switch.end(far).and_then(End::conn);
-        let route = self.route_of(conn, told);
-        let winner = self.switch.handle(far);
-        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
-            attempts.candidates.retain(|end| *end != winner);
-        }
-        self.drop_attempts(near);
-        let Some(near) = self.switch.live(near) else { return };
-        if let Some(info) = self.switch.candidate_wins(far, near, route, rest, &mut self.effects) {
-            self.tell_direct(&info, false);
-        }
-    }
-
-    /// The route that a stream stands for: that of its direct connection, or what its answer says.
-    fn route_of(&self, conn: Option<ConnId>, told: Option<Route>) -> Route {
-        let direct = conn.and_then(|conn| self.meetings.route_of(conn));
-        direct.or(told).unwrap_or(Route::Link)
-    }
-
-    fn candidate_refused(&mut self, far: EndId, near: Handle, reason: Reason) {
-        let far = self.switch.handle(far);
-        let conn = self.switch.pass_over(far);
-        self.candidate_lost(far, near, conn, reason);
-    }
-
-    /// A stream that might have got the channel is over.
-    pub(crate) fn candidate_lost(
-        &mut self,
-        far: Handle,
-        near: Handle,
-        conn: Option<ConnId>,
-        reason: Reason,
-    ) {
-        let route = self.route_of(conn, None);
-        let Some(attempts) = self.meetings.attempts.get_mut(&near) else { return };
+    /// A stream has its answer, or is over; whether the channel still looks for its route.
+    pub(super) fn remove_candidate(&mut self, near: Handle, far: Handle) -> bool {
+        let Some(attempts) = self.attempts.get_mut(&near) else { return false };
         attempts.candidates.retain(|end| *end != far);
-        self.note_attempt(near, route, reason);
-        self.give_up_candidate(far, conn);
-        self.next_attempt(near);
+        true
     }
 
-    /// The channel is decided, or nobody wants it any more.
-    pub(crate) fn drop_attempts(&mut self, near: Handle) {
-        let Some(attempts) = self.meetings.attempts.remove(&near) else { return };
-        self.timers.cancel(TimerKey::Attempt(near));
-        self.switch.seek_no_more(near);
-        for (id, _) in attempts.dials {
-            self.meetings.dials.remove(&id);
-            self.effects.push_back(Effect::DropDial(id));
-        }
-        for far in attempts.candidates {
-            let conn = self.switch.pass_over(far);
-            self.give_up_candidate(far, conn);
-        }
-    }
-
-    /// A direct connection that lost is hung up; a stream of a link is ended.
-    fn give_up_candidate(&mut self, far: Handle, conn: Option<ConnId>) {
-        let reason = Reason::server(Code::ChannelOver, "another route was faster");
-        let Some(conn) = conn else { return };
-        match self.meetings.route_of(conn) {
-            Some(_) => self.goodbye(conn, reason),
-            None => self.abort_channel(far, reason),
-        }
-    }
-
-    /// Ends an end in both directions, if it is there.
-    fn abort_channel(&mut self, end: Handle, reason: Reason) {
-        let end = self.switch.live(end);
-        self.switch.abort_end(end, reason, &mut self.effects);
-    }
-
-    /// Remembers why a route did not work.
-    fn note_attempt(&mut self, near: Handle, route: Route, reason: Reason) {
-        let info = self.switch.live(near).and_then(|near| self.switch.end(near)?.info.clone());
-        if let Some(info) = info {
-            self.note_failure(&info, route, reason.clone());
-        }
-        if let Some(attempts) = self.meetings.attempts.get_mut(&near) {
+    /// Remembers why a route did not work, for the case that none does.
+    pub(super) fn note_last(&mut self, near: Handle, reason: Reason) {
+        if let Some(attempts) = self.attempts.get_mut(&near) {
             attempts.last = reason;
         }
     }
 
-    /// The stream of a plugin's channel was answered by an invitation.
-    pub(crate) fn invited(&mut self, near: EndId, invitation: Invitation) {
-        let Some(end) = self.switch.end(near) else { return };
-        let purpose = end.purpose();
-        let (Owner::Plugin(plugin), Phase::Asking, Some(info)) =
-            (end.owner(), end.phase, &end.info)
-        else {
-            let text = "an invitation answered a channel that waits for none";
-            let reason = Reason::server(Code::Refused, text);
-            self.switch.abort_end(Some(near), reason, &mut self.effects);
-            return;
-        };
-        let (to, server) = info.to.clone();
-        if let Some(request) = self.request_of(plugin, to, server, purpose) {
-            self.begin_attempts(self.switch.handle(near), server, invitation, request);
+    /// The channel is decided, or nobody wants it any more: what was begun for it.
+    pub(super) fn end(&mut self, near: Handle) -> Option<Attempts> {
+        let attempts = self.attempts.remove(&near)?;
+        for (id, _) in &attempts.dials {
+            self.dials.remove(id);
         }
+        Some(attempts)
     }
 }
 
@@ -304,4 +179,74 @@ impl Broker {
 fn loopback(port: u16, process: Key) -> Endpoint {
     let transport = Transport::Net { host: Host::V4(Ipv4Addr::LOCALHOST), port };
     Endpoint { transport, transform: Transform::Shs(process) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Origin;
+
+    const NEAR: Handle = Handle(1 << 32 | 1);
+    const SERVER: Key = Key([1; 32]);
+
+    fn invited(routes: &[Route]) -> Meetings {
+        let invitation = Invitation {
+            ticket: Ticket([7; 32]),
+            routes: routes.to_vec(),
+            process: Key([2; 32]),
+            socket: None,
+            net: None,
+            seen: None,
+            loopback: Some(8008),
+        };
+        let name: crate::name::Name = "asked".parse().expect("a name");
+        let request = Request::new(name.clone(), 0, Origin::new(name, 1));
+        let mut meetings = Meetings::new(16);
+        meetings.begin(NEAR, SERVER, invitation, request);
+        meetings
+    }
+
+    #[test]
+    fn each_route_is_tried_once_and_the_last_reason_is_given_when_none_is_left() {
+        let mut meetings = invited(&[Route::Tcp, Route::Relay]);
+        assert!(matches!(meetings.next(NEAR), Next::Try(Route::Tcp)));
+        let dial = meetings.dial_for(NEAR, Route::Tcp);
+        assert!(matches!(meetings.next(NEAR), Next::Try(Route::Relay)));
+        meetings.add_candidate(NEAR, Handle(9));
+        assert!(matches!(meetings.next(NEAR), Next::Wait), "two may still be accepted");
+        assert_eq!(meetings.dial_over(dial), Some((NEAR, Route::Tcp)));
+        assert_eq!(meetings.dial_over(dial), None);
+        meetings.note_last(NEAR, Reason::server(Code::LinkLost, "gone"));
+        assert!(meetings.remove_candidate(NEAR, Handle(9)));
+        match meetings.next(NEAR) {
+            Next::Lost(reason) => assert!(reason.is(Code::LinkLost)),
+            other => panic!("no route is left, but {other:?}"),
+        }
+        assert!(meetings.end(NEAR).is_some());
+        assert_eq!(meetings.attempts(), 0);
+    }
+
+    #[test]
+    fn a_port_of_this_machine_is_believed_of_the_own_server_only() {
+        let meetings = invited(&[Route::Tcp]);
+        let way = meetings.way(NEAR, Route::Tcp, SERVER);
+        assert!(matches!(way, Ok(Way::Direct(DirectPlace::Net(to))) if to.len() == 1));
+        assert!(meetings.way(NEAR, Route::Tcp, Key([3; 32])).is_err());
+        assert!(meetings.way(NEAR, Route::Unix, SERVER).is_err(), "it names no socket");
+    }
+
+    #[test]
+    fn a_dialled_connection_has_the_ticket_unless_the_channel_has_its_route() {
+        let mut meetings = invited(&[Route::Tcp, Route::Punched]);
+        let (one, other) =
+            (meetings.dial_for(NEAR, Route::Tcp), meetings.dial_for(NEAR, Route::Punched));
+        let up = meetings.dial_up(one, ConnId(3));
+        assert_eq!(up, Some((NEAR, Route::Tcp, Ticket([7; 32]))));
+        assert_eq!(meetings.route_of(ConnId(3)), Some(Route::Tcp));
+        let left = meetings.end(NEAR).map(|attempts| attempts.dials);
+        assert_eq!(left, Some([(other, Route::Punched)].to_vec()));
+        assert_eq!(meetings.dial_up(other, ConnId(4)), None);
+        meetings.conn_gone(ConnId(3));
+        assert_eq!(meetings.route_of(ConnId(3)), None);
+    }
 }

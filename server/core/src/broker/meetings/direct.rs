@@ -79,8 +79,7 @@ impl Broker {
         let punch = punch.iter().flat_map(|addresses| &addresses.0);
         let to: Vec<Endpoint> = punch.flat_map(|address| address.endpoints()).collect();
         if !to.is_empty() {
-            let id = crate::broker::DirectId(self.meetings.next_direct);
-            self.meetings.next_direct += 1;
+            let id = self.meetings.number_dial();
             let place = DirectPlace::Answer(to);
             self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
         }

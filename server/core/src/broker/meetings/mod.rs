@@ -1,11 +1,12 @@
 //! Meetings: how a channel finds its route: tickets, attempts and direct connections.
 
 pub(crate) mod arrivals;
-pub(crate) mod attempts;
+mod attempts;
 pub(crate) mod direct;
 pub(crate) mod opening;
 pub(crate) mod requests;
 pub(crate) mod tickets;
+pub(crate) mod trying;
 
 use crate::ids::{ConnId, DirectId, Handle};
 use crate::key::Key;
@@ -58,6 +59,13 @@ impl Meetings {
     /// Direct connections that wait until the servers tell of them.
     pub(crate) fn arrivals(&self) -> impl Iterator<Item = ConnId> {
         self.arrivals.conns()
+    }
+
+    /// The number of the next direct connection that is dialled.
+    fn number_dial(&mut self) -> DirectId {
+        let id = DirectId(self.next_direct);
+        self.next_direct += 1;
+        id
     }
 
     /// The route that a direct connection is, which this process dialled.
