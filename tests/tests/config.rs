@@ -86,7 +86,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "7: `listen`: \"net:localhost\": a host or a port is missing",
             "8: `listen`: \"net:127.0.0.1:65536~noauth\": `65536` is not a port from 1 to 65535",
             "9: `listen`: \"net:0.0.0.0:1~noauth\": `noauth` is for unix sockets and loopback \
-             only; it would let in whoever gets there",
+             only; anyone who can connect would be let in",
             "10: `listen`: \"net:0.0.0.0:1~shs:{KEY}\": a server listens with its own key; write \
              `~shs`",
             "11: `listen`: \"unix:x~shs:{KEY}\": a server listens with its own key; write `~shs`",
@@ -100,10 +100,10 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "loopback without the permission",
         "{GOOD}listen = [\"net:127.0.0.1:0~noauth\"]\n[[peer]]\naddress = \"net:[::1]:5~noauth\"\n",
         &[
-            "4: `listen`: \"net:127.0.0.1:0~noauth\": every user of this machine could link as \
-             anybody; if you want that, add `insecure-loopback = true` to [server]",
-            "6: `address`: \"net:[::1]:5~noauth\": every user of this machine could link as \
-             anybody; if you want that, add `insecure-loopback = true` to [server]",
+            "4: `listen`: \"net:127.0.0.1:0~noauth\": every user of this machine could link under \
+             any identity; if you want that, add `insecure-loopback = true` to [server]",
+            "6: `address`: \"net:[::1]:5~noauth\": every user of this machine could link under \
+             any identity; if you want that, add `insecure-loopback = true` to [server]",
         ],
     ),
     (
@@ -119,10 +119,10 @@ const BAD: &[(&str, &str, &[&str])] = &[
          path = \"plugin.so\"\nname = \"p\"\n",
         &[
             "4: `listen`: \"unix:./a;unix:a~noauth\": given twice; remove one",
-            "8: [[peer]]: the key {KEY} is that of line 5; remove one",
-            "10: [[peer]]: the address unix:DIR/b~noauth is that of line 5; remove one",
-            "12: [[peer]]: says nothing; add its `key`, its `address`, or both",
-            "16: [[plugin]]: the name `p` is that of line 13; give one of them another `name`",
+            "8: [[peer]]: the key {KEY} is already in line 5; remove one",
+            "10: [[peer]]: the address unix:DIR/b~noauth is already in line 5; remove one",
+            "12: [[peer]]: `key` and `address` are missing; add one of them, or both",
+            "16: [[plugin]]: the name `p` is already in line 13; give one of them another `name`",
         ],
     ),
     (
@@ -136,7 +136,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
             "7: `listen`: \"unix:a~shs\": given twice; remove one",
             "9: `listen`: \"net:127.0.0.1:8008~noauth\": given twice; remove one",
             "12: `listen`: \"net:127.0.0.1:0\": given twice; remove one",
-            "17: [[peer]]: the address net:b:1~shs:{OTHER} is that of line 14; remove one",
+            "17: [[peer]]: the address net:b:1~shs:{OTHER} is already in line 14; remove one",
         ],
     ),
     (
@@ -147,19 +147,19 @@ const BAD: &[(&str, &str, &[&str])] = &[
          address = \"net:f:1\"\n[[peer]]\naddress = \"net:g:1~shs:x\"\n[[peer]]\n\
          address = \"net:h:1~shs:{OTHER}\"\n[[peer]]\nkey = \"{OTHER}\"\n",
         &[
-            "5: `address`: \"net:a:1\": `~shs`, which `net` means by itself, needs the server's \
-             key; add `key`, or write `~shs:KEY`",
-            "7: `address`: \"unix:b~shs\": `~shs`, which `net` means by itself, needs the \
-             server's key; add `key`, or write `~shs:KEY`",
+            "5: `address`: \"net:a:1\": `~shs`, the default of `net`, needs the server's key; add \
+             `key`, or write `~shs:KEY`",
+            "7: `address`: \"unix:b~shs\": `~shs`, the default of `net`, needs the server's key; \
+             add `key`, or write `~shs:KEY`",
             "10: `address`: \"net:c:1~shs:{OTHER}\": its key is not the peer's `key`; remove one \
              of the two",
-            "11: [[peer]]: the key {KEY} is that of line 8; remove one",
+            "11: [[peer]]: the key {KEY} is already in line 8; remove one",
             "12: `address`: \"net:d:1~shs:{KEY};net:e:1~shs:{OTHER}\": its alternates name \
              different keys, and must lead to the same place; remove one",
             "14: `key`: \"x\": a key is the standard base64 of 32 bytes (44 characters ending in \
              =); `trunkline key FILE` prints one",
             "17: `address`: \"net:g:1~shs:x\": `shs` needs one key, the base64 of 32 bytes",
-            "20: [[peer]]: the key {OTHER} is that of line 18; remove one",
+            "20: [[peer]]: the key {OTHER} is already in line 18; remove one",
         ],
     ),
     (
@@ -168,7 +168,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
          name = \"b\"\n[[peer]]\naddress = \"unix:b\"\nname = \"c\"\n[[peer]]\n\
          key = \"{THIRD}\"\nrole = \"host\"\nname = \"d\"\n",
         &[
-            "7: [[peer]]: the name b is that of line 4; remove one",
+            "7: [[peer]]: the name b is already in line 4; remove one",
             "12: `name`: \"c\": a name is bound to a key; add the peer's `key`",
             "16: `name`: \"d\": only a server has a name here; remove this",
         ],
@@ -179,10 +179,10 @@ const BAD: &[(&str, &str, &[&str])] = &[
          address = \"net:a:1\"\n[[peer]]\nrole = \"host\"\n\
          address = \"net:b:1~shs:{OTHER}\"\n[[peer]]\nrole = \"hots\"\nkey = \"{OTHER}\"\n",
         &[
-            "4: [[peer]]: a host is known by its key only; add its `key`",
+            "4: [[peer]]: a host is identified by its key; add its `key`",
             "9: `address`: \"net:a:1\": a host dials its server, which never dials it; remove \
              this",
-            "10: [[peer]]: a host is known by its key only; add its `key`",
+            "10: [[peer]]: a host is identified by its key; add its `key`",
             "12: `address`: \"net:b:1~shs:{OTHER}\": a host dials its server, which never dials \
              it; remove this",
             "14: `role`: \"hots\": not a known value; did you mean `host`?",
@@ -195,18 +195,18 @@ const BAD: &[(&str, &str, &[&str])] = &[
          \"net:a.example:1~shs:{KEY}\",\n  \"net:a.example:0\",\n  \"net:a.example:1\",\n  \
          \"net:a.example:1~shs\",\n  \"net:10.0.0.1:1;net:10.0.0.2:1\",\n]\n",
         &[
-            "5: `announce`: \"unix:a\": nobody reaches this from another machine; name a `net` \
+            "5: `announce`: \"unix:a\": this cannot be reached from another machine; name a `net` \
              address that others can dial",
-            "6: `announce`: \"net:localhost:1\": nobody reaches this from another machine; name a \
-             `net` address that others can dial",
-            "7: `announce`: \"net:0.0.0.0:1\": nobody reaches this from another machine; name a \
-             `net` address that others can dial",
-            "8: `announce`: \"net:fe80::1%eth0:1\": nobody reaches this from another machine; \
+            "6: `announce`: \"net:localhost:1\": this cannot be reached from another machine; \
              name a `net` address that others can dial",
-            "9: `announce`: \"net:127.0.0.1:1~noauth\": nobody reaches this from another machine; \
+            "7: `announce`: \"net:0.0.0.0:1\": this cannot be reached from another machine; name \
+             a `net` address that others can dial",
+            "8: `announce`: \"net:fe80::1%eth0:1\": this cannot be reached from another machine; \
              name a `net` address that others can dial",
+            "9: `announce`: \"net:127.0.0.1:1~noauth\": this cannot be reached from another \
+             machine; name a `net` address that others can dial",
             "10: `announce`: \"net:10.0.0.1:1~noauth\": `noauth` is for unix sockets and loopback \
-             only; it would let in whoever gets there",
+             only; anyone who can connect would be let in",
             "11: `announce`: \"net:a.example:1~shs:{KEY}\": a server is dialled with its own key; \
              write `~shs`",
             "12: `announce`: \"net:a.example:0\": `0` is not a port from 1 to 65535",
@@ -223,19 +223,19 @@ const BAD: &[(&str, &str, &[&str])] = &[
          \"net:0.0.0.0:0~noauth\",\n  \"net:0.0.0.0:0~shs:{KEY}\",\n  \"net:0.0.0.0:0\",\n  \
          \"net:0.0.0.0:0~shs\",\n  \"net:0.0.0.0:1\",\n  \"tcp\",\n]\n",
         &[
-            "6: `restart`: \"on-failure\": only a plugin in a process of its own is started \
-             again; remove this, or add `placement = \"process\"`",
-            "11: `restart`: \"on-failure\": only a plugin in a process of its own is started \
-             again; remove this, or add `placement = \"process\"`",
+            "6: `restart`: \"on-failure\": only a plugin in a process of its own is restarted; \
+             remove this, or add `placement = \"process\"`",
+            "11: `restart`: \"on-failure\": only a plugin in a process of its own is restarted; \
+             remove this, or add `placement = \"process\"`",
             "15: `placement`: \"proces\": not a known value; did you mean `process`?",
             "17: `allow`: \"links\": given twice; remove one",
             "20: `advertise`: \"unix\": given twice; remove one",
-            "21: `advertise`: \"unix:c.sock\": a plugin's socket gets its path by itself; write \
-             \"unix\"",
+            "21: `advertise`: \"unix:c.sock\": the path of a plugin's socket is chosen by its \
+             host; write \"unix\"",
             "22: `advertise`: \"net:127.0.0.1:0~noauth\": over `net` both sides prove their \
              keys; write `~shs`, or nothing",
-            "23: `advertise`: \"net:0.0.0.0:0~noauth\": `noauth` is for unix sockets and \
-             loopback only; it would let in whoever gets there",
+            "23: `advertise`: \"net:0.0.0.0:0~noauth\": `noauth` is for unix sockets and loopback \
+             only; anyone who can connect would be let in",
             "24: `advertise`: \"net:0.0.0.0:0~shs:{KEY}\": a plugin is reached with its own key; \
              write `~shs`",
             "26: `advertise`: \"net:0.0.0.0:0~shs\": given twice; remove one",
@@ -266,9 +266,8 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "a file of a server and of a host",
         "{GOOD}{HOST}[[peer]]\n",
         &[
-            "4: [host]: a file is a server's or a host's, and [server] stands in line 1; move one \
-             to a file of its own",
-            "8: [[peer]]: says nothing; add its `key`, its `address`, or both",
+            "4: [host]: the file has [server] too, in line 1; move one to a file of its own",
+            "8: [[peer]]: `key` and `address` are missing; add one of them, or both",
         ],
     ),
     (
@@ -298,10 +297,10 @@ const BAD: &[(&str, &str, &[&str])] = &[
              characters ending in =); `openssl rand -base64 32` prints a new one",
             "7: [host]: unknown key `listen`; known are name, key, state, network, server, \
              heartbeat-ms, dead-after-ms",
-            "9: [[peer]]: a host knows its `server` only; remove this table",
-            "11: [[peer]]: a host knows its `server` only; remove this table",
+            "9: [[peer]]: a host links only with its `server`; remove this table",
+            "11: [[peer]]: a host links only with its `server`; remove this table",
             "14: `placement`: \"process\": a host's plugins run in the host itself; remove this",
-            "15: `restart`: \"on-failure\": a host's plugins are not started again; remove this",
+            "15: `restart`: \"on-failure\": a host's plugins are not restarted; remove this",
             "19: `placement`: \"thread\": a host's plugins run in the host itself; remove this",
             "22: `links`: 0 is not from 1 to 1000000",
         ],
@@ -309,8 +308,8 @@ const BAD: &[(&str, &str, &[&str])] = &[
     (
         "a host's server without its key",
         "[host]\nname = \"g\"\nkey = \"g.key\"\nserver = \"net:a:1;unix:b\"\n",
-        &["4: `server`: \"net:a:1;unix:b\": `~shs`, which `net` means by itself, needs the \
-           server's key; write `~shs:KEY`"],
+        &["4: `server`: \"net:a:1;unix:b\": `~shs`, the default of `net`, needs the server's \
+             key; write `~shs:KEY`"],
     ),
     (
         "a host's server without any key",
@@ -394,7 +393,7 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "{GOOD}[[plugin]]\npath = \"plugin.so\"\n[plugin.config]\nx = [1.5, { y = nan }]\n\
          [[plugin]]\npath = \"plugin.so\"\nname = \"b\"\nconfig = 3\n",
         &[
-            "7: [plugin.config]: nan: a plugin cannot be handed this number; write it as a string",
+            "7: [plugin.config]: nan: this number does not fit in JSON; write it as a string",
             "11: `config`: expected a table; write [plugin.config] and its keys below",
         ],
     ),
@@ -537,7 +536,7 @@ fn a_hosts_plugins_may_use_plugins_of_its_server() {
     let server = folder.write("server.toml", format!("{GOOD}[[plugin]]\npath = {ping:?}\n"));
     let said = taken(&host);
     let note = format!("note: {}:5: `ping` uses `echo`", host.display());
-    assert!(said.starts_with(&note) && said.contains("so its server must know one"), "{said}");
+    assert!(said.starts_with(&note) && said.contains("so its server must have it"), "{said}");
     let told = told(Command::new(trunkline()).arg("check").arg("--config").arg(&server), 1);
     assert!(told[0].contains("`ping` uses `echo`"), "{told:?}");
 }
@@ -564,9 +563,10 @@ fn a_file_of_the_other_kind_prints_one_line_with_the_right_command() {
 #[test]
 fn a_file_without_a_clear_kind_is_not_called_the_other_kind() {
     let folder = Folder::new();
-    for (text, why) in
-        [(format!("{GOOD}{HOST}"), "[host]: a file is"), (String::new(), "[server] is missing")]
-    {
+    for (text, why) in [
+        (format!("{GOOD}{HOST}"), "[host]: the file has [server] too"),
+        (String::new(), "[server] is missing"),
+    ] {
         let file = folder.write("unclear.toml", &text);
         for problems in [Config::load(&file).unwrap_err(), HostConfig::load(&file).unwrap_err()] {
             assert_eq!(problems.len(), 1, "{problems:?}");
@@ -764,7 +764,7 @@ fn check_loads_plugins_and_finds_duplicate_names() {
     let told = told(Command::new(trunkline()).arg("check").arg("--config").arg(&file), 1);
     let place = file.display();
     let expected = [
-        "9: [[plugin]]: the name `echo` is that of line 4; give one of them another `name`",
+        "9: [[plugin]]: the name `echo` is already in line 4; give one of them another `name`",
         "11: [[plugin]]: unknown key `nane`; did you mean `name`?",
     ];
     assert_eq!(told, expected.map(|line| format!("trunkline: {place}:{line}")));

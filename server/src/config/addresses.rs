@@ -1,4 +1,4 @@
-//! Addresses in a configuration file, as places to listen on, to dial, or to tell others about.
+//! Addresses in a configuration file: where to listen, what to dial, what to announce.
 
 use super::Loopback;
 use super::problem::Report;
@@ -26,13 +26,13 @@ pub(super) enum Purpose {
 /// What is needed to judge an address of the file.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
-    /// The folder of the file, absolute: relative paths begin there.
+    /// The absolute folder of the file, to which paths are relative.
     pub(super) folder: &'a Path,
     pub(super) loopback: Loopback,
 }
 
 impl Context<'_> {
-    /// The usable alternates of an address; the others become problems or notes.
+    /// The usable alternates of an address. Each other one becomes a problem or a note.
     pub(super) fn endpoints(
         &self,
         text: &Text<'_>,
@@ -42,7 +42,7 @@ impl Context<'_> {
         let address: Address = match text.text.parse() {
             Ok(address) => address,
             Err(error) => {
-                text.wrong(report, error);
+                text.reject(report, error);
                 return Vec::new();
             }
         };
@@ -54,24 +54,24 @@ impl Context<'_> {
         for endpoint in &endpoints {
             match self.usable(endpoint, purpose) {
                 Ok(endpoint) => usable.push(endpoint),
-                Err(why) => text.wrong(report, why),
+                Err(why) => text.reject(report, why),
             }
         }
         for skipped in &skipped {
-            tell_skipped(text, skipped, endpoints.is_empty(), report);
+            report_skipped(text, skipped, endpoints.is_empty(), report);
         }
         usable
     }
 
-    /// The endpoint with an absolute path, if it can serve the purpose.
+    /// The endpoint with an absolute path, or why it cannot serve the purpose.
     fn usable(&self, endpoint: &Endpoint, purpose: Purpose) -> Result<Endpoint, String> {
         match purpose {
             Purpose::Listen => own_key(endpoint, "a server listens")?,
             Purpose::Dial | Purpose::DialServer => {}
             Purpose::Announce => {
                 if endpoint.scope() == Scope::Device {
-                    return Err("nobody reaches this from another machine; name a `net` address \
-                                that others can dial"
+                    return Err("this cannot be reached from another machine; name a `net` \
+                                address that others can dial"
                         .into());
                 }
                 own_key(endpoint, "a server is dialled")?;
@@ -80,7 +80,9 @@ impl Context<'_> {
         }
         let transport = match (&endpoint.transport, endpoint.transform, purpose) {
             (Transport::Unix { .. }, _, Purpose::Advertise) => {
-                return Err("a plugin's socket gets its path by itself; write \"unix\"".into());
+                return Err(
+                    "the path of a plugin's socket is chosen by its host; write \"unix\"".into()
+                );
             }
             (Transport::Unix { path }, ..) => socket_path(self.folder, path)?,
             (Transport::Net { .. }, Transform::NoAuth, _) => {
@@ -110,14 +112,14 @@ impl Context<'_> {
     fn loopback_allowed(&self) -> Result<(), String> {
         match self.loopback {
             Loopback::Insecure => Ok(()),
-            Loopback::KeysOnly => Err("every user of this machine could link as anybody; if you \
-                                       want that, add `insecure-loopback = true` to [server]"
+            Loopback::KeysOnly => Err("every user of this machine could link under any identity; \
+                                       if you want that, add `insecure-loopback = true` to [server]"
                 .into()),
         }
     }
 }
 
-/// Whether no key is named where there can only be one's own.
+/// Refuses a key in an address of our own, where only our own key can be proved.
 fn own_key(endpoint: &Endpoint, what: &str) -> Result<(), String> {
     match endpoint.transform {
         Transform::Shs(_) => Err(format!("{what} with its own key; write `~shs`")),
@@ -125,7 +127,7 @@ fn own_key(endpoint: &Endpoint, what: &str) -> Result<(), String> {
     }
 }
 
-/// A unix socket at a path that is relative to a folder.
+/// A unix socket at a path relative to a folder.
 pub(crate) fn socket_path(folder: &Path, path: &str) -> Result<Transport, String> {
     let full = folder.join(path);
     let Some(full) = full.to_str() else {
@@ -140,16 +142,17 @@ pub(crate) fn socket_path(folder: &Path, path: &str) -> Result<Transport, String
     }
 }
 
-/// What a newer version may understand is noted only, as long as something else can be used.
-fn tell_skipped(text: &Text<'_>, skipped: &Skipped, alone: bool, report: &mut Report<'_>) {
+/// An alternate of an unknown kind is only a note if another one is usable, because a newer
+/// version may know that kind.
+fn report_skipped(text: &Text<'_>, skipped: &Skipped, alone: bool, report: &mut Report<'_>) {
     match (&skipped.why, alone) {
         (WhySkipped::NoAuthBeyondLoopback, _) => {
-            text.wrong(report, format!("{}; it would let in whoever gets there", skipped.why));
+            text.reject(report, format!("{}; anyone who can connect would be let in", skipped.why));
         }
         (why, false) if why.is_unknown() => {
             let message = format!("`{}`: skipped {skipped}", text.key);
             report.note(&text.span, message);
         }
-        (why, _) => text.wrong(report, why),
+        (why, _) => text.reject(report, why),
     }
 }

@@ -1,4 +1,4 @@
-//! What only the plugin files can tell: whether they load, their built-in names, what they use.
+//! Checks that need the plugin files: whether they load, their built-in names, what they use.
 
 use super::file::{Draft, Owner};
 use super::problem::{Problem, Report};
@@ -7,21 +7,20 @@ use crate::loader;
 use std::path::Path;
 use trunkline_plugin::About;
 
-/// What was found out about a configuration file and its plugin files.
+/// The result of checking a configuration file and its plugin files.
 #[derive(Debug)]
 pub struct Checked {
-    /// What is wrong, in the order of the lines.
+    /// All problems, in the order of lines.
     pub problems: Vec<Problem>,
-    /// What the reader should know, in the order of the lines.
+    /// All notes, in the order of lines.
     pub notes: Vec<Problem>,
-    /// The configuration, when it has no problems of its own.
+    /// The configuration, if the file itself has no problems.
     pub config: Option<File>,
 }
 
 /// Checks a configuration file and loads its plugin files, without starting any plugin.
 ///
-/// All that is wrong is found at once: also what is wrong with the plugin files of a configuration
-/// that itself has problems.
+/// Finds all problems at once: plugin files are checked even if the configuration has problems.
 pub fn check_file(file: &Path) -> Checked {
     let text = match super::syntax::read_file(file) {
         Ok(text) => text,
@@ -71,7 +70,7 @@ impl Found<'_> {
     fn check_plugins(&mut self, draft: &Draft) {
         let mut loaded: Vec<Loaded<'_>> = Vec::new();
         for table in &draft.plugins {
-            // That a required file is missing is a problem of the configuration, and told there.
+            // Reading the configuration has already reported this.
             if table.required == Required::Yes && !table.path.is_file() {
                 continue;
             }
@@ -81,13 +80,13 @@ impl Found<'_> {
             }
         }
         self.check_names(&loaded);
-        // A file that does not load may be the one that is used.
+        // If a file does not load, it may be the one that another plugin uses.
         if loaded.len() == draft.plugins.len() {
             self.check_uses(&loaded, Others::of(draft));
         }
     }
 
-    /// Names that are given in the file itself have been compared already.
+    /// Compares built-in names. Reading the configuration has compared the names in the file.
     fn check_names(&mut self, loaded: &[Loaded<'_>]) {
         for (index, plugin) in loaded.iter().enumerate() {
             let built_in = |other: &&Loaded<'_>| {
@@ -96,7 +95,7 @@ impl Found<'_> {
             };
             if let Some(earlier) = loaded[..index].iter().find(built_in) {
                 let (name, line) = (plugin.name(), earlier.table.line);
-                let message = format!("[[plugin]]: the name `{name}` is that of line {line}");
+                let message = format!("[[plugin]]: the name `{name}` is already in line {line}");
                 self.problem(plugin.table, format!("{message}; give one of them another `name`"));
             }
         }
@@ -112,7 +111,7 @@ impl Found<'_> {
                     continue;
                 }
                 let here = match best {
-                    Some(version) => format!("here is version {version}"),
+                    Some(version) => format!("the plugin here has version {version}"),
                     None => "no plugin here has that name".into(),
                 };
                 let name = plugin.name();
@@ -122,7 +121,7 @@ impl Found<'_> {
                         self.note(plugin, format!("{message}, so a peer must have it"));
                     }
                     Others::Server => {
-                        self.note(plugin, format!("{message}, so its server must know one"));
+                        self.note(plugin, format!("{message}, so its server must have it"));
                     }
                     Others::None => self.problem(
                         plugin.table,
@@ -143,7 +142,7 @@ impl Found<'_> {
     }
 }
 
-/// Who else may have what is missing here.
+/// Where else a plugin may be that is missing here.
 #[derive(Clone, Copy)]
 enum Others {
     Peers,
@@ -184,7 +183,8 @@ mod tests {
         }
     }
 
-    /// The problems and notes about plugins of which the first uses `store` at version 3 or later.
+    /// Problems and notes for a plugin that uses `store`, version 3 or later, beside one that is
+    /// `store` at the given version.
     fn found(store: Option<u64>, others: Others) -> (Vec<String>, Vec<String>) {
         let tables = [table(4), table(6)];
         let user = About::new("user", 1).uses("store", 3).uses("user", 1);
@@ -205,7 +205,7 @@ mod tests {
         let (problems, _) = found(Some(2), Others::None);
         let start = "a.toml:4: `user` uses `store`, version 3 or later; ";
         let end = ", and no [[peer]] is listed; add the plugin or a peer";
-        assert_eq!(problems, [format!("{start}here is version 2{end}")]);
+        assert_eq!(problems, [format!("{start}the plugin here has version 2{end}")]);
         let (problems, _) = found(None, Others::None);
         assert_eq!(problems, [format!("{start}no plugin here has that name{end}")]);
     }
@@ -215,7 +215,7 @@ mod tests {
         let start = "a.toml:4: `user` uses `store`, version 3 or later; no plugin here has that \
                      name, so";
         for (others, end) in
-            [(Others::Peers, "a peer must have it"), (Others::Server, "its server must know one")]
+            [(Others::Peers, "a peer must have it"), (Others::Server, "its server must have it")]
         {
             let (problems, notes) = found(None, others);
             assert_eq!(problems, Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! The whole of a file: which tables it may have, and what they say together.
+//! A whole file: its tables, and the checks that concern more than one of them.
 
 use super::addresses::Context;
 use super::problem::{Problem, Report};
@@ -8,7 +8,7 @@ use super::{host, limits, peer, plugin, server, syntax};
 use std::path::{Path, PathBuf};
 use trunkline_core::limits::Limits;
 
-/// What could be read of a file; also of one with problems, so that the rest can be checked.
+/// The readable part of a file. A file with problems has one too, so that the rest can be checked.
 pub(super) struct Draft {
     pub(super) owner: Owner,
     pub(super) peers: Vec<Peer>,
@@ -16,16 +16,16 @@ pub(super) struct Draft {
     limits: Limits,
 }
 
-/// Whose file it is, with what its table says; `None` when something is missing without which
-/// there is no server or host.
+/// Whether the file is a server's or a host's, with the content of that table. `None` if a required
+/// key of the table is missing or wrong.
 pub(super) enum Owner {
     Server(Option<Config>),
     Host(Option<HostConfig>),
-    /// Neither table is there, or both are: a problem that was reported.
+    /// Neither table exists, or both do. This has been reported.
     Unclear,
 }
 
-/// Which of the two kinds of files is wanted.
+/// The two kinds of files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Server,
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 }
 
 impl Draft {
-    /// The whole configuration. Whatever keeps a draft from being one was reported.
+    /// The whole configuration; `None` if a part is missing, which has been reported.
     pub(super) fn complete(self, notes: Vec<Problem>) -> Option<File> {
         let Draft { owner, peers, plugins, limits } = self;
         match owner {
@@ -46,14 +46,13 @@ impl Draft {
     }
 }
 
-/// Reads a file of this kind. What is wrong with one of the other kind does not matter: it is not
-/// meant.
+/// Reads a file of this kind. For a file of the other kind this is the only problem reported.
 pub(super) fn load(file: &Path, wanted: Kind) -> Result<File, Vec<Problem>> {
     let text = syntax::read_file(file).map_err(|problem| vec![problem])?;
     load_text(file, &text, wanted)
 }
 
-/// As [`load`], of a text that stands for a file.
+/// As [`load`], for a text that is not in a file.
 pub(super) fn load_text(file: &Path, text: &str, wanted: Kind) -> Result<File, Vec<Problem>> {
     let mut report = Report::new(file, text);
     let draft = read(&mut report);
@@ -70,29 +69,29 @@ pub(super) fn load_text(file: &Path, text: &str, wanted: Kind) -> Result<File, V
     draft.complete(notes).ok_or_else(Vec::new)
 }
 
-/// What the file says.
+/// Reads all tables of the file.
 pub(super) fn read(report: &mut Report<'_>) -> Draft {
     let tables = syntax::parse(report);
     let mut root = Table::new("file", 0..0, tables.get_ref());
     let folder = folder_of(report.file);
     let (loopback, owner) = read_owner(&mut root, &folder, report);
     let context = Context { folder: &folder, loopback };
-    let home = match &owner {
+    let kind = match &owner {
         Owner::Host(_) => Kind::Host,
         Owner::Server(_) | Owner::Unclear => Kind::Server,
     };
-    let peers = match home {
+    let peers = match kind {
         Kind::Server => peer::read_all(root.tables("peer", "[[peer]]", report), &context, report),
         Kind::Host => {
             for table in root.tables("peer", "[[peer]]", report) {
-                let message = "[[peer]]: a host knows its `server` only; remove this table";
+                let message = "[[peer]]: a host links only with its `server`; remove this table";
                 report.problem(table.span(), message.into());
             }
             Vec::new()
         }
     };
     let tables = root.tables("plugin", "[[plugin]]", report);
-    let plugins = plugin::read_all(tables, &context, home, report);
+    let plugins = plugin::read_all(tables, &context, kind, report);
     let mut limits = match &owner {
         Owner::Server(Some(server)) => server.limits.clone(),
         Owner::Host(Some(host)) => host.limits.clone(),
@@ -105,8 +104,8 @@ pub(super) fn read(report: &mut Report<'_>) -> Draft {
     Draft { owner, peers, plugins, limits }
 }
 
-/// The `[server]` or the `[host]` table. Both are read when both are there: either may be the one
-/// that is meant.
+/// Reads the `[server]` or the `[host]` table. If both exist, both are read, because either may be
+/// the intended one.
 fn read_owner(root: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> (Loopback, Owner) {
     let server_there = root.get("server").map(|value| report.line(&value.span()));
     let host_there = root.get("host").map(|value| value.span());
@@ -114,14 +113,14 @@ fn read_owner(root: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> (
     let server = table.map(|table| server::read(table, folder, report));
     let table = root.table("host", "[host]", report);
     let host = table.and_then(|table| host::read(table, folder, report));
-    // Without the table there is nothing to say about loopback: that it is missing is told already.
+    // Without the table, addresses on loopback get no problem of their own.
     let (loopback, server) = server.unwrap_or((Loopback::Insecure, None));
     let owner = match (server_there, host_there) {
         (Some(_), None) => Owner::Server(server),
         (None, Some(_)) => Owner::Host(host),
         (Some(line), Some(span)) => {
-            let message = "[host]: a file is a server's or a host's, and [server] stands in line";
-            report.problem(&span, format!("{message} {line}; move one to a file of its own"));
+            let message = format!("[host]: the file has [server] too, in line {line}");
+            report.problem(&span, format!("{message}; move one to a file of its own"));
             Owner::Unclear
         }
         (None, None) => {
@@ -135,7 +134,7 @@ fn read_owner(root: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> (
 
 /// The folder of a file, absolute.
 fn folder_of(file: &Path) -> PathBuf {
-    // It only fails without a working folder; then nothing relative can be found anyway.
+    // This fails only without a working directory; then no relative path can be found anyway.
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.into());
     absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf)
 }

@@ -2,7 +2,7 @@
 
 use super::addresses::{Context, Purpose};
 use super::identity::{self, Identity, Wording};
-use super::keys::{self, Beside};
+use super::keys::{self, TableKey};
 use super::problem::Report;
 use super::read::Table;
 use super::{HostConfig, Loopback, limits};
@@ -15,8 +15,8 @@ const WORDING: Wording = Wording {
     whose: "a host's",
 };
 
-/// The table, with nothing in the places of all other tables. `None` when something is missing
-/// without which there is no host.
+/// Reads the table; the parts that other tables fill are empty. `None` if a required key is missing
+/// or wrong.
 pub(super) fn read(
     mut table: Table<'_>,
     folder: &Path,
@@ -40,19 +40,19 @@ pub(super) fn read(
     })
 }
 
-/// Where to dial the server; `None` when there is no such place.
+/// Where to dial the server; `None` if there is no usable address.
 fn server(table: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> Option<Vec<Endpoint>> {
     let example = "server = \"unix:alpha.sock\"";
-    let missing = "`~shs`, which `net` means by itself, needs the server's key; write `~shs:KEY`";
+    let missing = "`~shs`, the default of `net`, needs the server's key; write `~shs:KEY`";
     let text = table.required("server", example, report)?;
     let context = Context { folder, loopback: Loopback::KeysOnly };
     let mut endpoints = context.endpoints(&text, Purpose::DialServer, report);
-    keys::resolve(&text, &mut endpoints, Beside::Nothing, missing, report);
+    keys::resolve(&text, &mut endpoints, TableKey::Absent, missing, report);
     (!endpoints.is_empty()).then_some(endpoints)
 }
 
-/// The text of a host's file that says what stands on the command line. Who names a plugin there
-/// wants it.
+/// A configuration file with the content of the command line. Its plugins are `required`, because
+/// the user has named each of them.
 pub(super) fn text_of(server: &str, key: &Path, plugins: &[PathBuf]) -> String {
     let quoted = |text: &str| toml::Value::String(text.into()).to_string();
     let key = quoted(&key.to_string_lossy());

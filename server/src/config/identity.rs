@@ -1,4 +1,4 @@
-//! What a server and a host say about themselves in the same words: name, key, folder, network.
+//! The keys that `[server]` and `[host]` share: name, key, state folder, network.
 
 use super::problem::Report;
 use super::read::{Table, Text};
@@ -6,10 +6,10 @@ use crate::key::SecretKey;
 use std::path::{Path, PathBuf};
 use trunkline_core::key::Key;
 
-/// Longest name of a server or a host in bytes. It stands in every log line and in `hello`.
+/// Longest name of a server or a host, in bytes. Log lines and `hello` contain it.
 const NAME_MAX: usize = 64;
 
-/// Who a process is. What is missing or wrong was reported.
+/// The identity of a process. `None` where a key is missing or wrong, which has been reported.
 pub(super) struct Identity {
     pub(super) name: Option<String>,
     /// The file of the secret key.
@@ -21,11 +21,11 @@ pub(super) struct Identity {
 
 /// What differs between `[server]` and `[host]`.
 pub(super) struct Wording {
-    /// What to write for a name that is missing.
+    /// The suggestion if the name is missing.
     pub(super) name_example: &'static str,
-    /// What to write for a key that is missing.
+    /// The suggestion if the key is missing.
     pub(super) key_example: &'static str,
-    /// Whose name it is, such as `a server's`.
+    /// The owner of the name, such as `a server's`.
     pub(super) whose: &'static str,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn legal_name(text: &Text<'_>, whose: &str, report: &mut Report<'_>) 
         && !text.text.chars().any(char::is_control);
     if !legal {
         let rule = "name has 1 to 64 bytes, no control characters, no space around it";
-        text.wrong(report, format!("{whose} {rule}"));
+        text.reject(report, format!("{whose} {rule}"));
     }
     legal.then(|| text.text.into())
 }
@@ -64,29 +64,29 @@ fn key_file(text: &Text<'_>, folder: &Path, report: &mut Report<'_>) -> PathBuf 
             report.problem(&text.span, format!("`key`: {error}"));
         }
     } else if !path.parent().is_some_and(Path::is_dir) || text.text.is_empty() {
-        text.wrong(report, "there is no such folder; make it, or name another file");
+        text.reject(report, "there is no such folder; make it, or name another file");
     }
     path
 }
 
-/// The folder for sockets; by default it has the name of the file and stands beside it.
+/// The folder for sockets. By default it is beside the file and has its name, ending in `.state`.
 fn state_folder(table: &mut Table<'_>, folder: &Path, report: &mut Report<'_>) -> PathBuf {
     let Some(text) = table.string("state", report) else {
         return folder.join(report.file.with_extension("state").file_name().unwrap_or_default());
     };
     let state = folder.join(text.text);
     if state.exists() && !state.is_dir() {
-        text.wrong(report, "this is not a folder; name another one");
+        text.reject(report, "this is not a folder; name another one");
     }
     state
 }
 
-/// Any 32 bytes, written as a public key is.
+/// Any 32 bytes, in the format of a public key.
 fn network(text: &Text<'_>, report: &mut Report<'_>) -> Option<[u8; 32]> {
     let bytes = text.text.parse::<Key>();
     if bytes.is_err() {
         let rule = "a network is the standard base64 of 32 bytes (44 characters ending in =)";
-        text.wrong(report, format!("{rule}; `openssl rand -base64 32` prints a new one"));
+        text.reject(report, format!("{rule}; `openssl rand -base64 32` prints a new one"));
     }
     bytes.ok().map(|Key(bytes)| bytes)
 }

@@ -1,4 +1,4 @@
-//! A plugin's own configuration, from TOML to the JSON text in which it is handed to the plugin.
+//! Converts a plugin's own configuration from TOML to the JSON text that the plugin receives.
 
 use super::problem::Report;
 use serde_json::{Map, Number, Value};
@@ -40,7 +40,7 @@ fn integer_number(integer: &DeInteger<'_>) -> Option<Number> {
 fn number(number: Option<Number>, value: &Spanned<DeValue<'_>>, report: &mut Report<'_>) -> Value {
     if number.is_none() {
         let text = report.text.get(value.span()).unwrap_or_default();
-        let why = "a plugin cannot be handed this number; write it as a string";
+        let why = "this number does not fit in JSON; write it as a string";
         report.problem(&value.span(), format!("[plugin.config]: {text}: {why}"));
     }
     number.map_or(Value::Null, Value::Number)

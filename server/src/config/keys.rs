@@ -1,4 +1,4 @@
-//! Public keys in a configuration file, and which of them must be proved at a place to dial.
+//! Public keys in a configuration file, and the key that each dialled address must prove.
 
 use super::problem::Report;
 use super::read::Text;
@@ -9,36 +9,36 @@ use trunkline_core::key::Key;
 pub(super) fn key(text: &Text<'_>, report: &mut Report<'_>) -> Option<Key> {
     let key = text.text.parse::<Key>();
     if let Err(error) = &key {
-        text.wrong(report, format!("{error}; `trunkline key FILE` prints one"));
+        text.reject(report, format!("{error}; `trunkline key FILE` prints one"));
     }
     key.ok()
 }
 
-/// A key that stands beside an address.
+/// The `key` of the table in which an address is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(super) enum TableKey {
     Key(Key),
-    /// There is something that is no key, and a problem of its own.
-    Wrong,
-    Nothing,
+    /// It is not a valid key, which has been reported.
+    Invalid,
+    Absent,
 }
 
-impl Beside {
+impl TableKey {
     pub(super) fn key(self) -> Option<Key> {
         match self {
-            Beside::Key(key) => Some(key),
-            Beside::Wrong | Beside::Nothing => None,
+            TableKey::Key(key) => Some(key),
+            TableKey::Invalid | TableKey::Absent => None,
         }
     }
 }
 
-/// Gives the endpoints of an address the key that must be proved at each of them, and returns it:
-/// the one beside the address, or the one that any alternate names, as all lead to the same place.
-/// Where there is none, `missing` says what to do.
+/// Sets the key that each endpoint of an address must prove, and returns it. It is the table's key,
+/// or the key of any alternate, because all alternates lead to the same server. Without a key, the
+/// problem is `missing`.
 pub(super) fn resolve(
     text: &Text<'_>,
     endpoints: &mut [Endpoint],
-    beside: Beside,
+    table_key: TableKey,
     missing: &str,
     report: &mut Report<'_>,
 ) -> Option<Key> {
@@ -46,20 +46,20 @@ pub(super) fn resolve(
         Transform::Shs(key) => Some(key),
         Transform::NoAuth | Transform::ShsKnownKey => None,
     });
-    let (key, differs) = match beside {
-        Beside::Key(key) => (Some(key), "its key is not the peer's `key`; remove one of the two"),
-        Beside::Wrong | Beside::Nothing => (
+    let (key, differs) = match table_key {
+        TableKey::Key(key) => (Some(key), "its key is not the peer's `key`; remove one of the two"),
+        TableKey::Invalid | TableKey::Absent => (
             named.next(),
             "its alternates name different keys, and must lead to the same place; remove one",
         ),
     };
     if named.any(|named| Some(named) != key) {
-        text.wrong(report, differs);
+        text.reject(report, differs);
     }
     let mut unknown = endpoints.iter_mut().filter(|e| e.transform == Transform::ShsKnownKey);
-    match (key, beside) {
+    match (key, table_key) {
         (Some(key), _) => unknown.for_each(|endpoint| endpoint.transform = Transform::Shs(key)),
-        (None, Beside::Nothing) if unknown.next().is_some() => text.wrong(report, missing),
+        (None, TableKey::Absent) if unknown.next().is_some() => text.reject(report, missing),
         (None, _) => {}
     }
     key

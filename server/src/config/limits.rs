@@ -1,4 +1,4 @@
-//! The `[limits]` table: every number that bounds what others may cost a process.
+//! The `[limits]` table: bounds of what peers and plugins may cost a process.
 
 use super::problem::Report;
 use super::read::Table;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::GLOBAL_CREDIT;
 
-/// A million of anything is a slip of the fingers, not a wish.
+/// More than a million of anything is taken for a typing error.
 const COUNT: RangeInclusive<u64> = 1..=1_000_000;
-/// Each side may open as many as the protocol lets it at the start, and no more at a time.
+/// Each side may have as many open as its initial global credit allows.
 const STREAMS: RangeInclusive<u64> = 1..=2 * GLOBAL_CREDIT;
-/// In bytes: the protocol starts with the least; over 1 GiB is no limit.
+/// In bytes. The least is the protocol's initial window; more than 1 GiB would be no limit.
 const WINDOWS: RangeInclusive<u64> = WINDOW..=(1 << 30);
-/// In bytes: the longest control message must fit; over 1 GiB is no limit.
+/// In bytes. The longest control message must fit; more than 1 GiB would be no limit.
 const OUTBOX: RangeInclusive<u64> = 65_536..=(1 << 30);
-/// In bytes: the least is one piece of a message; over 1 GiB is no limit.
+/// In bytes. The least is one piece of a message; more than 1 GiB would be no limit.
 const CALL_SIZE: RangeInclusive<u64> = 16_384..=(1 << 30);
-/// In bytes: every peer may send the least, which is the protocol's.
+/// In bytes. The least is what the protocol allows every peer to send.
 const CONTROL_MESSAGE: RangeInclusive<u64> = 65_536..=1_048_576;
-/// Nobody is helped by a pause of more than an hour.
+/// A pause of more than an hour is of no use.
 const MILLISECONDS: RangeInclusive<u64> = 1..=3_600_000;
 
-/// Reads the table over the given limits.
+/// Replaces the given limits by those in the table.
 pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Report<'_>) {
     size(&mut table, "half-open", COUNT, &mut limits.half_open, report);
     milliseconds(&mut table, "handshake-ms", &mut limits.handshake, report);
@@ -56,7 +56,7 @@ pub(super) fn read(mut table: Table<'_>, limits: &mut Limits, report: &mut Repor
     table.refuse_unknown(report);
 }
 
-/// The default limits, with the pauses that `[server]` or `[host]` sets.
+/// The default limits, with the heartbeat of `[server]` or `[host]`.
 pub(super) fn pauses(table: &mut Table<'_>, report: &mut Report<'_>) -> Limits {
     let mut limits = Limits::default();
     milliseconds(table, "heartbeat-ms", &mut limits.heartbeat, report);
@@ -73,7 +73,6 @@ pub(super) fn pauses(table: &mut Table<'_>, report: &mut Report<'_>) -> Limits {
     limits
 }
 
-/// A length of time in milliseconds.
 fn milliseconds(
     table: &mut Table<'_>,
     key: &'static str,

@@ -1,7 +1,7 @@
-//! What a configuration file says, checked; nothing here starts, opens or makes anything.
+//! Reads and checks configuration files. Nothing here starts, opens or creates anything.
 //!
 //! [`Config::load`] and [`HostConfig::load`] find all problems of a file at once, each with its
-//! line. What only the plugin files themselves can tell is found by [`check`], which loads them.
+//! line. [`check`] also loads the plugin files and finds the problems that only these show.
 
 mod addresses;
 pub mod check;
@@ -23,5 +23,5 @@ pub(crate) use addresses::socket_path;
 pub use model::{Blocked, Config, File, HostConfig, Loopback, Peer, PeerRole};
 pub use model::{PluginConfig, Required};
 pub use problem::Problem;
-// What a configuration grants has one definition, in the core.
+// These are defined once, in the core.
 pub use trunkline_core::broker::{Accept, Advertise, Expose, Keep, Permission, Placement, Restart};

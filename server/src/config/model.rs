@@ -13,7 +13,7 @@ use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
 
-/// What a configuration file says.
+/// The content of a configuration file.
 #[derive(Clone, Debug)]
 pub enum File {
     /// It has a `[server]` table.
@@ -22,50 +22,50 @@ pub enum File {
     Host(HostConfig),
 }
 
-/// What a server's configuration file says.
+/// The content of a server's configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file, as it was named on the command line.
     pub file: PathBuf,
     /// The server's name, for people: 1 to 64 bytes, no control characters.
     pub name: String,
-    /// The file that holds the server's secret key, or will.
+    /// The file of the server's secret key. It may not exist yet.
     pub key: PathBuf,
     /// The folder for sockets and the like. It may not exist yet.
     pub state: PathBuf,
     /// Only servers and hosts with the same 32 bytes can link.
     pub network: Option<[u8; 32]>,
-    /// Where to listen; where keys are proved, with our own (`ShsKnownKey`). At least one is a unix
+    /// Where to listen; with `shs`, our own key is used (`ShsKnownKey`). At least one is a unix
     /// socket without keys: the first of these serves the command line.
     pub listen: Vec<Endpoint>,
     /// What others should dial instead of `listen`: `net`, of local or public scope, with our own
-    /// key (`ShsKnownKey`). Empty: what is listened on.
+    /// key (`ShsKnownKey`). If empty, the addresses of `listen` are announced.
     pub announce: Vec<Endpoint>,
-    /// Who may link.
+    /// Which peers may link.
     pub accept: Accept,
     /// Whether `noauth` is legal on loopback.
     pub loopback: Loopback,
-    /// The servers and hosts that are known, in the order of the file.
+    /// The configured servers and hosts, in the order of the file.
     pub peers: Vec<Peer>,
     /// The plugins to load, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// The limits and pauses, each with its default where the file says nothing.
     pub limits: Limits,
-    /// What the reader should know, and what does not keep the server from starting.
+    /// Notes: the server can start in spite of them.
     pub notes: Vec<Problem>,
 }
 
-/// What the configuration file of a host says.
+/// The content of a host's configuration file.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
     /// The file, as it was named on the command line.
     pub file: PathBuf,
     /// The host's name, for people: 1 to 64 bytes, no control characters.
     pub name: String,
-    /// The file that holds the host's secret key, or will.
+    /// The file of the host's secret key. It may not exist yet.
     pub key: PathBuf,
-    /// The folder for its socket, at which the command line asks for its status; without one,
-    /// there is no such socket. It may not exist yet.
+    /// The folder for the socket on which the command line asks for the host's status. Without a
+    /// folder there is no such socket. It may not exist yet.
     pub state: Option<PathBuf>,
     /// Where to dial the server, the best place first; at least one. Each is a unix socket or asks
     /// for the server's key (`Shs`).
@@ -76,41 +76,41 @@ pub struct HostConfig {
     pub plugins: Vec<PluginConfig>,
     /// The limits and pauses, each with its default where the file says nothing.
     pub limits: Limits,
-    /// What the reader should know, and what does not keep the host from starting.
+    /// Notes: the host can start in spite of them.
     pub notes: Vec<Problem>,
 }
 
 /// Whether loopback may be used without keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loopback {
-    /// `insecure-loopback = true`: every user of this machine may link as anybody.
+    /// `insecure-loopback = true`: every user of this machine may link under any identity.
     Insecure,
     /// The default.
     KeysOnly,
 }
 
-/// A server or host that is known.
+/// A configured server or host.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Its key, also where only its address names it. It is absent only where all addresses are
-    /// `NoAuth`, so that nobody proves a key.
+    /// Its key, which may come from its address. It is absent only if all addresses are `NoAuth`,
+    /// because no key is proved there.
     pub key: Option<Key>,
-    /// The name by which a server is known here, and no other one.
+    /// A name that is reserved for this server's key.
     pub name: Option<String>,
-    /// What it may be. A host has a key and no addresses.
+    /// Its role. A host has a key and no addresses.
     pub role: PeerRole,
-    /// Where to dial it, the best place first, with its key wherever one is proved (`Shs`, never
-    /// `ShsKnownKey`). Empty: it dials us.
+    /// Where to dial it, the best place first. With encryption its key is filled in (`Shs`, never
+    /// `ShsKnownKey`). If empty, it dials us.
     pub addresses: Vec<Endpoint>,
-    /// Whether to keep the link when it serves no pair of plugins.
+    /// Whether to keep a link that no pair of plugins uses.
     pub keep: Keep,
-    /// What it may register: of a host, what the file says; of a server, nothing.
+    /// What it may register: a host, what the file grants; a server, nothing.
     pub rights: Rights,
     /// The line of the file.
     pub line: usize,
 }
 
-/// What a peer may be.
+/// The role of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerRole {
     /// A server with plugins of its own.
@@ -119,7 +119,7 @@ pub enum PeerRole {
     Host,
 }
 
-/// A plugin to load. It is sent as it is to the process that shall run it.
+/// A plugin to load. A plugin for another process is sent to that process in this form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginConfig {
     /// The file.
@@ -128,47 +128,46 @@ pub struct PluginConfig {
     pub name: Option<Name>,
     /// Its own configuration, as the text of a JSON object.
     pub config_json: String,
-    /// What it means for the server when it does not load or start.
+    /// Whether the server starts without it.
     pub required: Required,
-    /// The only content that the file may have.
+    /// The hash that the file must have.
     pub sha256: Option<[u8; 32]>,
-    /// Who sees and reaches it.
+    /// Which peers see and reach it.
     pub expose: Expose,
-    /// What it may do beyond the default; each at most once.
+    /// Permissions beyond the default, without duplicates.
     pub allow: Vec<Permission>,
     /// Where its code runs.
     pub placement: Placement,
-    /// Whether it is started again after a failure.
+    /// Whether it is restarted after a failure.
     pub restart: Restart,
     /// What happens when it blocks its loop; `End` only in a process of its own.
     pub blocked: Blocked,
-    /// Where its host listens for direct connections; each at most once. Empty: nowhere.
+    /// Where its host listens for direct connections, without duplicates.
     pub advertise: Vec<Advertise>,
     /// The line of the file.
     pub line: usize,
 }
 
-/// What it means for the server when a plugin does not load or start.
+/// Whether the server starts if a plugin does not load or start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Required {
     /// The server does not start without it.
     Yes,
-    /// The server starts; the plugin is shown as failed.
+    /// The server starts, and shows the plugin as failed.
     No,
 }
 
-/// What happens when a plugin does not return from a call for as long as `watchdog-ms` says.
+/// What happens when a call into a plugin takes longer than `watchdog-ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Blocked {
-    /// It is reported. The default.
+    /// It is logged. The default.
     Report,
-    /// It is reported, and its process ends.
+    /// It is logged, and its process is killed.
     End,
 }
 
 impl Config {
-    /// Reads and checks a server's file. All its problems are reported together, in the order of
-    /// lines.
+    /// Reads and checks a server's file. Returns all problems, in the order of lines.
     pub fn load(file: &Path) -> Result<Config, Vec<Problem>> {
         Config::of(file::load(file, Kind::Server)?)
     }
@@ -182,7 +181,7 @@ impl Config {
     fn of(file: File) -> Result<Config, Vec<Problem>> {
         match file {
             File::Server(config) => Ok(config),
-            // It was refused already.
+            // `load` has refused it.
             File::Host(_) => Err(Vec::new()),
         }
     }
@@ -198,8 +197,7 @@ impl Config {
 }
 
 impl HostConfig {
-    /// Reads and checks a host's file. All its problems are reported together, in the order of
-    /// lines.
+    /// Reads and checks a host's file. Returns all problems, in the order of lines.
     pub fn load(file: &Path) -> Result<HostConfig, Vec<Problem>> {
         HostConfig::of(file::load(file, Kind::Host)?)
     }
@@ -213,12 +211,12 @@ impl HostConfig {
     fn of(file: File) -> Result<HostConfig, Vec<Problem>> {
         match file {
             File::Host(config) => Ok(config),
-            // It was refused already.
+            // `load` has refused it.
             File::Server(_) => Err(Vec::new()),
         }
     }
 
-    /// What the command line says of a host: its server, its key file and its plugins.
+    /// The configuration of a host that is given by arguments of the command line.
     pub fn of_arguments(
         server: &str,
         key: &Path,

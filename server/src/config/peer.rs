@@ -1,7 +1,7 @@
 //! The `[[peer]]` tables.
 
 use super::addresses::{Context, Purpose};
-use super::keys::{self, Beside};
+use super::keys::{self, TableKey};
 use super::problem::Report;
 use super::read::{Table, Text};
 use super::{Keep, Peer, PeerRole, identity, plugin};
@@ -41,34 +41,34 @@ fn read(mut table: Table<'_>, context: &Context<'_>, report: &mut Report<'_>) ->
     let line = report.line(table.span());
     match role {
         PeerRole::Host if key_text.is_none() => {
-            let message = "[[peer]]: a host is known by its key only; add its `key`";
+            let message = "[[peer]]: a host is identified by its key; add its `key`";
             report.missing(Some(table.span()), message.into());
         }
         PeerRole::Server if key_text.is_none() && address.is_none() => {
-            let message = "[[peer]]: says nothing; add its `key`, its `address`, or both";
+            let message = "[[peer]]: `key` and `address` are missing; add one of them, or both";
             report.missing(Some(table.span()), message.into());
         }
         _ => {}
     }
     table.refuse_unknown(report);
-    let beside = match key_text.map(|text| keys::key(&text, report)) {
-        Some(Some(key)) => Beside::Key(key),
-        Some(None) => Beside::Wrong,
-        None => Beside::Nothing,
+    let table_key = match key_text.map(|text| keys::key(&text, report)) {
+        Some(Some(key)) => TableKey::Key(key),
+        Some(None) => TableKey::Invalid,
+        None => TableKey::Absent,
     };
     let (key, addresses) = match (role, address) {
-        (PeerRole::Server, Some(text)) => dialled(&text, beside, context, report),
+        (PeerRole::Server, Some(text)) => dialled(&text, table_key, context, report),
         (PeerRole::Host, Some(text)) => {
-            text.wrong(report, "a host dials its server, which never dials it; remove this");
-            (beside.key(), Vec::new())
+            text.reject(report, "a host dials its server, which never dials it; remove this");
+            (table_key.key(), Vec::new())
         }
-        (_, None) => (beside.key(), Vec::new()),
+        (_, None) => (table_key.key(), Vec::new()),
     };
     let name = name_text.and_then(|text| bound_name(&text, key, role, report));
     Peer { key, name, role, addresses, keep, rights, line }
 }
 
-/// The name by which a server is known here.
+/// The name that is reserved for the server's key.
 fn bound_name(
     text: &Text<'_>,
     key: Option<Key>,
@@ -77,28 +77,28 @@ fn bound_name(
 ) -> Option<String> {
     let name = identity::legal_name(text, "a server's", report)?;
     match (role, key) {
-        (PeerRole::Host, _) => text.wrong(report, "only a server has a name here; remove this"),
+        (PeerRole::Host, _) => text.reject(report, "only a server has a name here; remove this"),
         (PeerRole::Server, None) => {
-            text.wrong(report, "a name is bound to a key; add the peer's `key`");
+            text.reject(report, "a name is bound to a key; add the peer's `key`");
         }
         (PeerRole::Server, Some(_)) => return Some(name),
     }
     None
 }
 
-/// What a host may register. Keys that are absent limit nothing, because files of earlier releases,
-/// which had no such keys, go on working.
+/// What a host may register. An absent key grants everything, because files of earlier releases,
+/// which had no such keys, must keep working.
 fn rights(table: &mut Table<'_>, role: PeerRole, report: &mut Report<'_>) -> Rights {
     let all = Rights::all();
-    let said = ["names", "expose", "allow"].map(|key| (key, table.get(key).map(|v| v.span())));
+    let given = ["names", "expose", "allow"].map(|key| (key, table.get(key).map(|v| v.span())));
     if role == PeerRole::Server {
-        for (key, span) in said.iter().filter_map(|(key, span)| Some((key, span.as_ref()?))) {
+        for (key, span) in given.iter().filter_map(|(key, span)| Some((key, span.as_ref()?))) {
             let why = "only a host registers plugins; remove this, or add `role = \"host\"`";
             report.problem(span, format!("`{key}`: {why}"));
         }
         return Rights::none();
     }
-    let [names, expose, allow] = said.map(|(_, span)| span.is_some());
+    let [names, expose, allow] = given.map(|(_, span)| span.is_some());
     Rights {
         names: if names { plugin_names(table, report) } else { all.names },
         expose: if expose { plugin::expose(table, report) } else { all.expose },
@@ -114,7 +114,7 @@ fn plugin_names(table: &mut Table<'_>, report: &mut Report<'_>) -> Names {
         if let Some(name) = plugin::name(&text, report)
             && !names.insert(name)
         {
-            text.twice(report);
+            text.reject_duplicate(report);
         }
     }
     Names::Only(names)
@@ -123,30 +123,30 @@ fn plugin_names(table: &mut Table<'_>, report: &mut Report<'_>) -> Names {
 /// The peer's key and where to dial it.
 fn dialled(
     text: &Text<'_>,
-    beside: Beside,
+    table_key: TableKey,
     context: &Context<'_>,
     report: &mut Report<'_>,
 ) -> (Option<Key>, Vec<Endpoint>) {
-    let missing = "`~shs`, which `net` means by itself, needs the server's key; add `key`, or \
-                   write `~shs:KEY`";
+    let missing = "`~shs`, the default of `net`, needs the server's key; add `key`, or write \
+                   `~shs:KEY`";
     let mut endpoints = context.endpoints(text, Purpose::Dial, report);
-    let key = keys::resolve(text, &mut endpoints, beside, missing, report);
+    let key = keys::resolve(text, &mut endpoints, table_key, missing, report);
     (key, endpoints)
 }
 
-/// Why two tables are about the same peer.
+/// Why two tables describe the same peer.
 fn same(earlier: &Peer, peer: &Peer) -> Option<String> {
     let line = earlier.line;
     if let Some(key) = peer.key.filter(|key| earlier.key == Some(*key)) {
-        return Some(format!("the key {key} is that of line {line}"));
+        return Some(format!("the key {key} is already in line {line}"));
     }
     if let Some(name) = peer.name.as_ref().filter(|name| earlier.name.as_ref() == Some(name)) {
-        return Some(format!("the name {name} is that of line {line}"));
+        return Some(format!("the name {name} is already in line {line}"));
     }
-    // Whoever is there has one key, so it cannot be two peers, whatever is asked of it.
-    let there = |address: &&Endpoint| {
+    // The transform does not matter, because the server at one place has one key.
+    let is_shared = |address: &&Endpoint| {
         earlier.addresses.iter().any(|other| other.transport == address.transport)
     };
-    let address = peer.addresses.iter().find(there)?;
-    Some(format!("the address {address} is that of line {line}"))
+    let address = peer.addresses.iter().find(is_shared)?;
+    Some(format!("the address {address} is already in line {line}"))
 }

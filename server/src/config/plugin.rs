@@ -14,19 +14,19 @@ use trunkline_core::name::Name;
 pub(super) fn read_all(
     tables: Vec<Table<'_>>,
     context: &Context<'_>,
-    home: Kind,
+    kind: Kind,
     report: &mut Report<'_>,
 ) -> Vec<PluginConfig> {
     let mut plugins: Vec<PluginConfig> = Vec::new();
     for table in tables {
         let span = table.span().clone();
-        let Some(plugin) = read(table, context, home, report) else { continue };
+        let Some(plugin) = read(table, context, kind, report) else { continue };
         if let Some(earlier) =
             plugins.iter().find(|earlier| plugin.name.is_some() && earlier.name == plugin.name)
             && let Some(name) = &plugin.name
         {
             let line = earlier.line;
-            let message = format!("[[plugin]]: the name `{name}` is that of line {line}");
+            let message = format!("[[plugin]]: the name `{name}` is already in line {line}");
             report.problem(&span, format!("{message}; give one of them another `name`"));
         }
         plugins.push(plugin);
@@ -37,7 +37,7 @@ pub(super) fn read_all(
 fn read(
     mut table: Table<'_>,
     context: &Context<'_>,
-    home: Kind,
+    kind: Kind,
     report: &mut Report<'_>,
 ) -> Option<PluginConfig> {
     let required = match table.flag("required", report) {
@@ -50,9 +50,9 @@ fn read(
     let sha256 = table.string("sha256", report).and_then(|text| sha256(&text, report));
     let expose = expose(&mut table, report);
     let allow = allow(&mut table, report);
-    let placement = placement(&mut table, home, report);
-    let restart = restart(&mut table, home, placement, report);
-    let blocked = blocked(&mut table, home, placement, report);
+    let placement = placement(&mut table, kind, report);
+    let restart = restart(&mut table, kind, placement, report);
+    let blocked = blocked(&mut table, kind, placement, report);
     let advertise = advertise(&mut table, context, report);
     let config_json = match table.get("config").map(|value| (value.get_ref(), value.span())) {
         None => "{}".into(),
@@ -81,8 +81,8 @@ fn read(
     })
 }
 
-/// The path of the plugin file. Only a required one must be there: the server can do without
-/// the others.
+/// The path of the plugin file. Only the file of a required plugin must exist, because the server
+/// starts without the others.
 fn file(
     text: &Text<'_>,
     folder: &Path,
@@ -91,11 +91,11 @@ fn file(
 ) -> Option<PathBuf> {
     let path = folder.join(text.text);
     if text.text.is_empty() {
-        text.wrong(report, "a file is needed, such as \"libecho.so\"");
+        text.reject(report, "a file is needed, such as \"libecho.so\"");
         return None;
     }
     if required == Required::Yes && !path.is_file() {
-        text.wrong(report, format!("there is no file {}; build it first", path.display()));
+        text.reject(report, format!("there is no file {}; build it first", path.display()));
     }
     Some(path)
 }
@@ -103,7 +103,7 @@ fn file(
 pub(super) fn name(text: &Text<'_>, report: &mut Report<'_>) -> Option<Name> {
     let name = text.text.parse::<Name>();
     if let Err(error) = &name {
-        text.wrong(report, error);
+        text.reject(report, error);
     }
     name.ok()
 }
@@ -120,7 +120,7 @@ fn sha256(text: &Text<'_>, report: &mut Report<'_>) -> Option<[u8; 32]> {
     match bytes {
         Some(bytes) if bytes.len() == hash.len() => hash.copy_from_slice(&bytes),
         _ => {
-            text.wrong(report, "a SHA-256 has 64 hexadecimal digits; `sha256sum FILE` prints it");
+            text.reject(report, "a SHA-256 has 64 hexadecimal digits; `sha256sum FILE` prints it");
             return None;
         }
     }
@@ -144,7 +144,7 @@ pub(super) fn expose(table: &mut Table<'_>, report: &mut Report<'_>) -> Expose {
     }
 }
 
-/// The words that `expose` may be, apart from a list of keys.
+/// The values of `expose` that are not a list of keys.
 #[derive(Clone, Copy)]
 enum Exposed {
     Local,
@@ -155,15 +155,15 @@ pub(super) fn allow(table: &mut Table<'_>, report: &mut Report<'_>) -> Vec<Permi
     let mut allowed = Vec::new();
     for text in table.strings("allow", report) {
         match text.choice(&[("links", Permission::Links)], report) {
-            Some(permission) if allowed.contains(&permission) => text.twice(report),
+            Some(permission) if allowed.contains(&permission) => text.reject_duplicate(report),
             permission => allowed.extend(permission),
         }
     }
     allowed
 }
 
-/// Where the plugin runs; `None` when what is written there is no place.
-fn placement(table: &mut Table<'_>, home: Kind, report: &mut Report<'_>) -> Option<Placement> {
+/// Where the plugin runs; `None` if the value is wrong.
+fn placement(table: &mut Table<'_>, kind: Kind, report: &mut Report<'_>) -> Option<Placement> {
     let Some(text) = table.string("placement", report) else { return Some(Placement::Inline) };
     let words = [
         ("inline", Placement::Inline),
@@ -171,16 +171,16 @@ fn placement(table: &mut Table<'_>, home: Kind, report: &mut Report<'_>) -> Opti
         ("process", Placement::Process),
     ];
     let placement = text.choice(&words, report)?;
-    if home == Kind::Host && placement != Placement::Inline {
-        text.wrong(report, "a host's plugins run in the host itself; remove this");
+    if kind == Kind::Host && placement != Placement::Inline {
+        text.reject(report, "a host's plugins run in the host itself; remove this");
     }
     Some(placement)
 }
 
-/// Whether the plugin is started again where it runs.
+/// Whether the plugin is restarted after a failure; only one in a process can be.
 fn restart(
     table: &mut Table<'_>,
-    home: Kind,
+    kind: Kind,
     placement: Option<Placement>,
     report: &mut Report<'_>,
 ) -> Restart {
@@ -191,38 +191,38 @@ fn restart(
     let Some(text) = table.string("restart", report) else { return default };
     let words = [("never", Restart::Never), ("on-failure", Restart::OnFailure)];
     let Some(restart) = text.choice(&words, report) else { return default };
-    match (restart, home, placement) {
+    match (restart, kind, placement) {
         (Restart::OnFailure, Kind::Host, _) => {
-            text.wrong(report, "a host's plugins are not started again; remove this");
+            text.reject(report, "a host's plugins are not restarted; remove this");
         }
         (Restart::OnFailure, Kind::Server, Some(Placement::Inline | Placement::Thread)) => {
-            let why = "only a plugin in a process of its own is started again; remove this, or \
-                       add `placement = \"process\"`";
-            text.wrong(report, why);
+            let why = "only a plugin in a process of its own is restarted; remove this, or add \
+                       `placement = \"process\"`";
+            text.reject(report, why);
         }
         _ => {}
     }
     restart
 }
 
-/// What happens when the plugin blocks its loop.
+/// What happens when the plugin blocks its loop; only a process of its own can be ended.
 fn blocked(
     table: &mut Table<'_>,
-    home: Kind,
+    kind: Kind,
     placement: Option<Placement>,
     report: &mut Report<'_>,
 ) -> Blocked {
     let Some(text) = table.string("blocked", report) else { return Blocked::Report };
     let words = [("report", Blocked::Report), ("end", Blocked::End)];
     let blocked = text.choice(&words, report).unwrap_or(Blocked::Report);
-    match (blocked, home, placement) {
+    match (blocked, kind, placement) {
         (Blocked::End, Kind::Host, _) => {
-            text.wrong(report, "a host is not ended for one of its plugins; remove this");
+            text.reject(report, "a host is not ended for one of its plugins; remove this");
         }
         (Blocked::End, Kind::Server, Some(Placement::Inline | Placement::Thread)) => {
             let why = "only a process of the plugin's own can be ended; remove this, or add \
                        `placement = \"process\"`";
-            text.wrong(report, why);
+            text.reject(report, why);
         }
         _ => {}
     }
@@ -251,7 +251,7 @@ fn advertise(
         };
         for place in listened {
             if places.contains(&place) {
-                text.twice(report);
+                text.reject_duplicate(report);
             }
             places.push(place);
         }

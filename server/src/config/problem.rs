@@ -1,15 +1,15 @@
-//! Problems of a configuration file, collected with their lines so that all are told together.
+//! Collects the problems of a configuration file with their lines, to report all of them together.
 
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// One thing that is wrong with a file: what, why, and what to do.
+/// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file, as it was named on the command line.
     pub file: PathBuf,
-    /// The line, from 1; `None` when it is about the whole file.
+    /// The line, from 1; `None` if it concerns the whole file.
     pub line: Option<usize>,
     /// `what: why; what to do`, in one line.
     pub message: String,
@@ -36,13 +36,13 @@ pub(super) struct Report<'t> {
     pub(super) text: &'t str,
     problems: Vec<Problem>,
     notes: Vec<Problem>,
-    /// Lines that could not be understood: what is missing may stand there.
-    lost: Vec<Range<usize>>,
+    /// Lines with an error of syntax. A key that seems missing may be there.
+    unreadable: Vec<Range<usize>>,
 }
 
 impl<'t> Report<'t> {
     pub(super) fn new(file: &'t Path, text: &'t str) -> Report<'t> {
-        Report { file, text, problems: Vec::new(), notes: Vec::new(), lost: Vec::new() }
+        Report { file, text, problems: Vec::new(), notes: Vec::new(), unreadable: Vec::new() }
     }
 
     /// The line, from 1, on which a span begins.
@@ -53,15 +53,15 @@ impl<'t> Report<'t> {
 
     pub(super) fn problem(&mut self, span: &Range<usize>, message: String) {
         let line = self.line(span);
-        if !self.lost.iter().any(|lines| lines.contains(&line)) {
+        if !self.unreadable.iter().any(|lines| lines.contains(&line)) {
             let problem = self.at(Some(line), message);
             self.problems.push(problem);
         }
     }
 
-    /// Something should be there and is not; silent when it may be where nothing was understood.
+    /// Reports a missing key or table, unless it may be in a line that could not be read.
     pub(super) fn missing(&mut self, span: Option<&Range<usize>>, message: String) {
-        if self.lost.is_empty() {
+        if self.unreadable.is_empty() {
             let line = span.map(|span| self.line(span));
             let problem = self.at(line, message);
             self.problems.push(problem);
@@ -73,12 +73,12 @@ impl<'t> Report<'t> {
         self.notes.push(note);
     }
 
-    /// These lines could not be understood: no problem is sought in them any more.
-    pub(super) fn lose(&mut self, lines: Range<usize>) {
-        self.lost.push(lines);
+    /// Further problems in these lines are not reported.
+    pub(super) fn mark_unreadable(&mut self, lines: Range<usize>) {
+        self.unreadable.push(lines);
     }
 
-    /// The notes, or the problems if there are any; each in the order of their lines.
+    /// The notes, or the problems if there are any, in the order of lines.
     pub(super) fn finish(mut self) -> Result<Vec<Problem>, Vec<Problem>> {
         self.problems.sort_by_key(|problem| problem.line);
         self.notes.sort_by_key(|note| note.line);
@@ -93,9 +93,9 @@ impl<'t> Report<'t> {
     }
 }
 
-/// `; did you mean ...?` when something known is close to what was written, else what is known.
+/// `; did you mean ...?` if a known word is similar, otherwise the list of known words.
 pub(super) fn suggestion(written: &str, known: &[&str]) -> String {
-    // Two edits are a slip of the fingers; more in a short word is another word.
+    // One or two edits are a typing error; more make another word.
     const MOST_EDITS: usize = 2;
     let edits = |known: &str| strsim::damerau_levenshtein(&written.replace('_', "-"), known);
     let nearest = known.iter().map(|known| (edits(known), *known)).min();

@@ -6,9 +6,9 @@ use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A table, and the keys that have been asked for: all others in it are unknown.
+/// A table, and the keys that have been read. All others in it are unknown.
 pub(super) struct Table<'t> {
-    /// What it is called, such as `[server]`.
+    /// Its header, such as `[server]`.
     what: &'static str,
     span: Range<usize>,
     entries: &'t DeTable<'t>,
@@ -17,24 +17,24 @@ pub(super) struct Table<'t> {
 
 /// A string of the file.
 pub(super) struct Text<'t> {
-    /// The key under which it stands.
+    /// Its key in the table.
     pub(super) key: &'static str,
     pub(super) text: &'t str,
     pub(super) span: Range<usize>,
 }
 
 impl Text<'_> {
-    /// The string is wrong: why, and what to do.
-    pub(super) fn wrong(&self, report: &mut Report<'_>, why: impl std::fmt::Display) {
+    /// Reports the string as wrong; `why` also says what to do.
+    pub(super) fn reject(&self, report: &mut Report<'_>, why: impl std::fmt::Display) {
         report.problem(&self.span, format!("`{}`: {:?}: {why}", self.key, self.text));
     }
 
-    /// The same stands elsewhere in the list.
-    pub(super) fn twice(&self, report: &mut Report<'_>) {
-        self.wrong(report, "given twice; remove one");
+    /// Reports the string as a duplicate in its list.
+    pub(super) fn reject_duplicate(&self, report: &mut Report<'_>) {
+        self.reject(report, "given twice; remove one");
     }
 
-    /// What the word means, if it is one of these.
+    /// The value of the word among these choices; another word is a problem.
     pub(super) fn choice<T: Copy>(
         &self,
         choices: &[(&str, T)],
@@ -43,7 +43,7 @@ impl Text<'_> {
         let chosen = choices.iter().find(|(word, _)| *word == self.text);
         if chosen.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.wrong(report, format!("not a known value{}", suggestion(self.text, &words)));
+            self.reject(report, format!("not a known value{}", suggestion(self.text, &words)));
         }
         chosen.map(|(_, value)| *value)
     }
@@ -54,12 +54,12 @@ impl<'t> Table<'t> {
         Table { what, span, entries, known: Vec::new() }
     }
 
-    /// What it is called, such as `[server]`.
+    /// Its header, such as `[server]`.
     pub(super) fn what(&self) -> &'static str {
         self.what
     }
 
-    /// Where its header stands.
+    /// The place of its header.
     pub(super) fn span(&self) -> &Range<usize> {
         &self.span
     }
@@ -83,7 +83,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// As [`Table::string`], but it must be there.
+    /// As [`Table::string`], but an absent key is a problem.
     pub(super) fn required(
         &mut self,
         key: &'static str,
@@ -138,7 +138,6 @@ impl<'t> Table<'t> {
         legal
     }
 
-    /// One of several words.
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
@@ -180,7 +179,7 @@ impl<'t> Table<'t> {
         elements.iter().filter_map(&mut table).collect()
     }
 
-    /// To be called when all known keys have been asked for.
+    /// Reports all keys that were not read; call it last.
     pub(super) fn refuse_unknown(self, report: &mut Report<'_>) {
         for written in self.entries.keys() {
             let key = written.get_ref().as_ref();

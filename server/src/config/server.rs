@@ -8,7 +8,7 @@ use super::{Accept, Config, Loopback, limits};
 use std::path::Path;
 use trunkline_core::address::{Endpoint, Transform, Transport};
 
-/// The socket for the command line where `listen` names none.
+/// The socket for the command line if `listen` has no unix address.
 const DEFAULT_SOCKET: &str = "trunkline.sock";
 
 const WORDING: Wording = Wording {
@@ -17,8 +17,8 @@ const WORDING: Wording = Wording {
     whose: "a server's",
 };
 
-/// The table, with nothing in the places of all other tables. `None` when something is missing
-/// without which there is no server.
+/// Reads the table; the parts that other tables fill are empty. `None` if a required key is missing
+/// or wrong.
 pub(super) fn read(
     mut table: Table<'_>,
     folder: &Path,
@@ -65,7 +65,7 @@ fn listen(
     for text in table.strings("listen", report) {
         for endpoint in context.endpoints(&text, Purpose::Listen, report) {
             if listen.iter().any(|earlier| same_place(earlier, &endpoint)) {
-                text.twice(report);
+                text.reject_duplicate(report);
             }
             check_folder(&text, &endpoint, state, report);
             listen.push(endpoint);
@@ -86,7 +86,8 @@ pub(super) fn serves_command_line(endpoint: &Endpoint) -> bool {
     matches!((transport, transform), (Transport::Unix { .. }, Transform::NoAuth))
 }
 
-/// Whether one cannot listen on both: they differ at most in who is trusted there.
+/// Whether both name the same socket, so that only one of them can listen. The transform may
+/// differ.
 fn same_place(one: &Endpoint, other: &Endpoint) -> bool {
     let chosen_later = matches!(one.transport, Transport::Net { port: 0, .. });
     one == other || (one.transport == other.transport && !chosen_later)
@@ -101,7 +102,7 @@ fn announce(
     for text in table.strings("announce", report) {
         for endpoint in context.endpoints(&text, Purpose::Announce, report) {
             if announce.contains(&endpoint) {
-                text.twice(report);
+                text.reject_duplicate(report);
             }
             announce.push(endpoint);
         }
@@ -109,12 +110,12 @@ fn announce(
     announce
 }
 
-/// A socket needs its folder, except for the state folder, which the server makes.
+/// The folder of a socket must exist, except the state folder, which the server creates.
 fn check_folder(text: &Text<'_>, endpoint: &Endpoint, state: &Path, report: &mut Report<'_>) {
     if let Transport::Unix { path } = &endpoint.transport {
         let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
         if folder != state && !folder.is_dir() {
-            text.wrong(report, format!("there is no folder {}; make it", folder.display()));
+            text.reject(report, format!("there is no folder {}; make it", folder.display()));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! From a file to TOML tables; errors of syntax become problems, and do not hide those of meaning.
+//! Parses a file to TOML tables. Reading goes on after an error of syntax, so that other problems
+//! are found too.
 
 use super::problem::{Problem, Report};
 use std::io::Read;
@@ -38,33 +39,34 @@ pub(super) fn read_file(file: &Path) -> Result<String, Problem> {
     })
 }
 
-/// The tables of the text, as far as they can be understood.
+/// The tables of the text, as far as they can be parsed.
 pub(super) fn parse<'t>(report: &mut Report<'t>) -> Spanned<DeTable<'t>> {
     let (tables, errors) = DeTable::parse_recoverable(report.text);
     let mut errors: Vec<(Range<usize>, &str)> =
         errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
-    // All that follows an array that does not end was read as its elements: one cause, one problem.
+    // The parser takes all that follows an unclosed array for its elements. Only the array is
+    // reported.
     let unclosed = errors.iter().find(|(_, message)| message.starts_with("unclosed array"));
     let array = unclosed.and_then(|(end, _)| unclosed_array(tables.get_ref(), end.start));
     if let Some(array) = array {
         errors.retain(|(span, _)| span.start < array.start);
         report.problem(&array, "syntax: this list does not end; add a `]`".into());
-        report.lose(report.line(&array)..usize::MAX);
+        report.mark_unreadable(report.line(&array)..usize::MAX);
     }
     let mut last_line = 0;
     for (span, message) in errors {
         let line = report.line(&span);
-        // A second error in one line mostly is the first one once more.
+        // A second error in one line mostly has the same cause as the first.
         if line != last_line {
-            tell(report, &span, message);
+            report_error(report, &span, message);
         }
         last_line = line;
     }
     tables
 }
 
-fn tell(report: &mut Report<'_>, span: &Range<usize>, message: &str) {
+fn report_error(report: &mut Report<'_>, span: &Range<usize>, message: &str) {
     match (message, report.text.get(span.clone())) {
         ("duplicate key", Some(key)) => {
             report.problem(span, format!("`{key}`: given twice; remove one"));
@@ -73,14 +75,14 @@ fn tell(report: &mut Report<'_>, span: &Range<usize>, message: &str) {
             report.problem(span, format!("syntax: {}", message.replace('\n', " ")));
             let line = report.line(span);
             let text = report.text.lines().nth(line - 1).unwrap_or_default();
-            // Without its header, all that stands below seems to belong elsewhere.
+            // Without its header, the lines below seem to belong to another table.
             let header = text.trim_start().starts_with('[');
-            report.lose(line..if header { usize::MAX } else { line + 1 });
+            report.mark_unreadable(line..if header { usize::MAX } else { line + 1 });
         }
     }
 }
 
-/// Where the outermost array begins that goes on until `end`.
+/// The outermost array that reaches to `end`.
 fn unclosed_array(table: &DeTable<'_>, end: usize) -> Option<Range<usize>> {
     table.values().find_map(|value| match value.get_ref() {
         DeValue::Array(_) if value.span().end >= end => Some(value.span()),
