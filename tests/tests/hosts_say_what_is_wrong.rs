@@ -120,7 +120,7 @@ fn the_hidden_command_refuses_to_run_by_hand() {
         let output = command.arg("child").stdin(input).output().expect("it can be started");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
-        assert!(said.starts_with("trunkline: child: is for servers to start"), "{said}");
+        assert!(said.starts_with("trunkline: child: only a server can start this"), "{said}");
     }
 }
 

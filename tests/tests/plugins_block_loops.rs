@@ -23,7 +23,12 @@ fn server(folder: &Folder, table: &str) -> Server {
 
 /// The seconds in the log lines about `harms`.
 fn reported(lines: &[String]) -> Vec<f64> {
-    let blocks = lines.iter().filter(|line| line.contains("plugin harms blocks its loop for "));
+    let blocks = lines.iter().filter(|line| {
+        line.contains(
+            "plugin harms has blocked its loop for \
+                                                           ",
+        )
+    });
     let seconds = |line: &String| line.split(" for ").nth(1)?.split(' ').next()?.parse().ok();
     blocks.filter_map(seconds).collect()
 }
@@ -39,7 +44,11 @@ fn a_blocking_plugin_is_reported_each_time_its_duration_doubles() {
         assert_eq!(peer.ask(chan, "count"), "1");
         let mark = alpha.log().mark();
         assert_eq!(peer.ask(chan, "block 1000"), "went on");
-        let line = alpha.log().wait_for(mark, "plugin harms lets its loop go on after ");
+        let line = alpha.log().wait_for(
+            mark,
+            "plugin harms has returned after blocking its loop \
+                                               after ",
+        );
         let lines = alpha.log().since(mark);
         let times = reported(&lines);
         println!("{place}: reported at {times:?} s; {line}");
@@ -65,7 +74,7 @@ fn the_watchdog_blames_the_callee_not_the_caller() {
     let chan = peer.open("caller");
     let mark = alpha.log().mark();
     assert_eq!(peer.ask(chan, "call callee 10 block 1000"), "now answered went on");
-    alpha.log().wait_for(mark, "plugin callee blocks its loop for ");
+    alpha.log().wait_for(mark, "plugin callee has blocked its loop for ");
     let blamed = alpha.log().since(mark);
     let blamed = blamed.iter().find(|line| line.contains("plugin caller blocks"));
     assert_eq!(blamed, None, "the caller only waits");
@@ -74,7 +83,7 @@ fn the_watchdog_blames_the_callee_not_the_caller() {
     let mark = alpha.log().mark();
     let lost = peer.ask(chan, "call callee 10 fail-slowly 1000");
     assert!(lost.starts_with("now lost plugin-failed: "), "{lost}");
-    alpha.log().wait_for(mark, "plugin callee blocks its loop for ");
+    alpha.log().wait_for(mark, "plugin callee has blocked its loop for ");
 }
 
 #[test]
@@ -97,7 +106,7 @@ fn with_blocked_end_a_blocking_process_is_ended_and_restarted() {
     let mark = alpha.log().mark();
     peer.write(chan, b"loop\n");
     peer.echo("echo", b"meanwhile");
-    alpha.log().wait_for(mark, "plugin harms blocks its loop for ");
+    alpha.log().wait_for(mark, "plugin harms has blocked its loop for ");
     alpha.log().wait_for(mark, "the host of harms ended: its plugin blocked its loop for too long");
     println!("its process was gone after {:?}", Process(pid).wait_for_end());
     alpha.log().wait_for(mark, "plugin harms 1 runs");
@@ -125,7 +134,7 @@ fn without_blocked_end_a_blocking_process_is_only_logged() {
         peer.echo("echo", b"nobody else is harmed");
         let last = alpha.log().since(mark).len();
         while reported(&alpha.log().since(mark)).len() == seen {
-            alpha.log().wait_for(mark + last, "plugin harms blocks its loop for ");
+            alpha.log().wait_for(mark + last, "plugin harms has blocked its loop for ");
         }
     }
     assert!(Process(pid).state().is_some_and(|state| state != 'Z'), "{}", alpha.log().text());

@@ -1,5 +1,5 @@
-//! What wakes a loop that waits when its next deadline comes: one timer of the system, which stays
-//! as it is while deadlines move away.
+//! The timer that wakes a waiting loop at its next deadline. It is not set again when a deadline
+//! only moves further away.
 
 use super::token::Ready;
 use mio::unix::SourceFd;
@@ -12,24 +12,25 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How often the timer is set for a deadline that has moved away: setting it for each message would
-/// cost more than to be woken in vain once in that time, and an idle loop never is.
+/// How often the timer is set to a later deadline. Setting it for each message would cost more than
+/// one useless wakeup in this time. An idle loop has no useless wakeups.
 const SET_LATER_EVERY: Duration = Duration::from_secs(1);
 
-/// The timer of one loop. A time-out of the poll itself would be set and cancelled at each message.
+/// The timer of one loop. It replaces the poll's own timeout, which the kernel would set and cancel
+/// for each message.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: OwnedFd,
-    /// When the loop started: deadlines count from here.
+    /// When the loop started. Deadlines count from here.
     started: Instant,
-    rings: Rings,
+    state: Timer,
 }
 
-/// When the timer wakes the loop.
+/// Whether the timer is armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rings {
-    Never,
-    At { deadline: Duration, set: Duration },
+enum Timer {
+    Disarmed,
+    Armed { deadline: Duration, armed_at: Duration },
 }
 
 impl Alarm {
@@ -38,19 +39,19 @@ impl Alarm {
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let token = Ready::Alarm.token();
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Alarm { timer, started, rings: Rings::Never })
+        Ok(Alarm { timer, started, state: Timer::Disarmed })
     }
 
     /// The timer has woken the loop.
-    pub(super) fn rang(&mut self) {
-        self.rings = Rings::Never;
+    pub(super) fn fired(&mut self) {
+        self.state = Timer::Disarmed;
     }
 
-    /// How long the poll may wait, in a turn that began at `now`, for the next deadline: as long as
-    /// it takes where the timer wakes it.
+    /// The poll's timeout for the `next` deadline, in a turn that began at `now`. It is `None` if
+    /// the timer will wake the poll.
     pub(super) fn wait(&mut self, now: Duration, next: Option<Duration>) -> Option<Duration> {
         let next = next?;
-        if !self.rings.has_to_change(now, next) {
+        if !self.state.must_be_set(now, next) {
             return None;
         }
         let left = next.saturating_sub(self.started.elapsed());
@@ -59,17 +60,18 @@ impl Alarm {
         }
         match self.set(left) {
             Ok(()) => {
-                self.rings = Rings::At { deadline: next, set: now };
+                self.state = Timer::Armed { deadline: next, armed_at: now };
                 None
             }
             Err(error) => {
-                log::debug!("the timer cannot be set, the poll waits instead: {error}");
+                log::debug!("the timer cannot be set, so the poll has a timeout instead: {error}");
                 Some(left)
             }
         }
     }
 
-    /// Sets the timer. The poll tells of each time that it rings, so that nobody has to read it.
+    /// Sets the timer. The poll is edge-triggered and reports each expiry, so the timer is never
+    /// read.
     fn set(&self, left: Duration) -> io::Result<()> {
         let value = Timespec::try_from(left).map_err(io::Error::other)?;
         let once = Itimerspec { it_interval: Timespec::default(), it_value: value };
@@ -78,12 +80,12 @@ impl Alarm {
     }
 }
 
-impl Rings {
-    fn has_to_change(self, now: Duration, next: Duration) -> bool {
+impl Timer {
+    fn must_be_set(self, now: Duration, next: Duration) -> bool {
         match self {
-            Rings::Never => true,
-            Rings::At { deadline, set } => {
-                next < deadline || next > deadline && now >= set + SET_LATER_EVERY
+            Timer::Disarmed => true,
+            Timer::Armed { deadline, armed_at } => {
+                next < deadline || next > deadline && now >= armed_at + SET_LATER_EVERY
             }
         }
     }
@@ -94,9 +96,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_timer_is_set_for_what_is_sooner_and_seldom_for_what_is_later() {
+    fn an_earlier_deadline_sets_the_timer_at_once_and_a_later_one_seldom() {
         let second = Duration::from_secs;
-        let rings = Rings::At { deadline: second(10), set: second(1) };
+        let state = Timer::Armed { deadline: second(10), armed_at: second(1) };
         for (now, next, expected) in [
             (second(1), second(10), false),
             (second(1), second(9), true),
@@ -104,13 +106,13 @@ mod tests {
             (second(2), second(11), true),
             (second(2), second(10), false),
         ] {
-            assert_eq!(rings.has_to_change(now, next), expected, "for {next:?} at {now:?}");
+            assert_eq!(state.must_be_set(now, next), expected, "for {next:?} at {now:?}");
         }
-        assert!(Rings::Never.has_to_change(second(1), second(2)), "a timer that rang is set again");
+        assert!(Timer::Disarmed.must_be_set(second(1), second(2)), "a fired timer is set again");
     }
 
     #[test]
-    fn a_deadline_wakes_the_poll_and_one_that_is_past_is_not_waited_for() {
+    fn a_deadline_wakes_the_poll_and_a_past_one_needs_no_waiting() {
         let mut poll = mio::Poll::new().unwrap();
         let mut events = mio::Events::with_capacity(1);
         let started = Instant::now();
@@ -119,13 +121,17 @@ mod tests {
             let deadline = started.elapsed() + Duration::from_millis(5);
             assert_eq!(alarm.wait(started.elapsed(), Some(deadline)), None, "the timer is set");
             poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
-            assert!(started.elapsed() >= deadline, "it rings when the deadline is there");
+            assert!(started.elapsed() >= deadline, "it fires at the deadline");
             let token = events.iter().next().map(|event| event.token());
-            assert_eq!(token, Some(Ready::Alarm.token()), "the poll tells that it rang");
-            alarm.rang();
+            assert_eq!(token, Some(Ready::Alarm.token()), "the poll reports that it fired");
+            alarm.fired();
         }
         let past = Some(Duration::ZERO);
         assert_eq!(alarm.wait(started.elapsed(), past), Some(Duration::ZERO));
-        assert_eq!(alarm.wait(started.elapsed(), None), None, "nothing is waited for");
+        assert_eq!(
+            alarm.wait(started.elapsed(), None),
+            None,
+            "without a deadline the poll waits for events only"
+        );
     }
 }

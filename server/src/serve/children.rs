@@ -1,4 +1,4 @@
-//! The hosts that a server starts: threads and processes, their ends, and that none outlives it.
+//! The hosts that a server starts, as threads or processes. It ends all of them before it exits.
 
 use super::lineage;
 use super::listening::Accepted;
@@ -20,30 +20,30 @@ use std::sync::Arc;
 use std::time::Duration;
 use trunkline_core::broker::{ChildId, Opened, PeerProcess};
 
-/// How long ending in order may take.
+/// How long an orderly stop may take.
 pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
 
-/// The hidden command that runs a host in a process that a server starts.
+/// The hidden command with which a server starts a host in a process.
 pub(crate) const COMMAND: &str = "child";
 
-/// Longest spec in bytes; a configuration file has at most as many.
+/// Longest spec, in bytes. It is larger than any configuration file.
 const SPEC_MAX: u32 = 16 << 20;
 
 /// A host of this server.
 struct Child {
     spec: Spec,
     placement: Placement,
-    /// While it runs in a process.
+    /// Its process, while it runs in one.
     process: Option<Process>,
-    /// The group of the process that was started last, as long as it has members.
+    /// The process group of the last process, as long as it has members.
     group: Option<Pid>,
-    /// It was started, and its end has not been told.
-    runs: bool,
-    /// Its link is gone: until then, it may end in order.
+    /// It was started, and its end has not been reported.
+    running: bool,
+    /// Its link is closed. It is killed if it has not ended by then.
     ends_by: Option<Duration>,
 }
 
-/// Runs a host on the thread that calls it, over a connection to its server; gives how it ended.
+/// Runs a host on the calling thread, over a connection to its server. Returns how it ended.
 type RunHost = fn(Spec, Stream) -> String;
 
 /// The hosts of this server.
@@ -61,11 +61,11 @@ impl Children {
     pub(super) fn add(&mut self, id: ChildId, placement: Placement, spec: Spec) {
         self.children.insert(
             id,
-            Child { spec, placement, process: None, group: None, runs: false, ends_by: None },
+            Child { spec, placement, process: None, group: None, running: false, ends_by: None },
         );
     }
 
-    /// Starts a host: the connection to it, or why it cannot be started.
+    /// Starts a host. Returns the connection to it.
     pub(super) fn start(&mut self, id: ChildId) -> Result<Stream, String> {
         let (mailbox, run) = (self.mailbox.clone(), self.run);
         let Some(child) = self.children.get_mut(&id) else { return Err("no such host".into()) };
@@ -81,25 +81,25 @@ impl Children {
             }
         };
         let stream = started.map_err(|error| format!("it cannot be started: {error}"))?;
-        (child.runs, child.ends_by) = (true, None);
+        (child.running, child.ends_by) = (true, None);
         Ok(stream)
     }
 
-    /// A host on a thread has ended; whether that was news.
+    /// Notes that a host on a thread has ended. Returns whether that was not known.
     pub(super) fn thread_ended(&mut self, id: ChildId) -> bool {
-        self.children.get_mut(&id).is_some_and(|child| std::mem::take(&mut child.runs))
+        self.children.get_mut(&id).is_some_and(|child| std::mem::take(&mut child.running))
     }
 
-    /// Processes that have ended, and how.
+    /// Collects the processes that have ended, with their exit status.
     pub(super) fn reap(&mut self) -> Vec<(ChildId, String)> {
         let mut ended = Vec::new();
         for (id, child) in &mut self.children {
             if let Some(process) = &mut child.process
                 && let Ok(Some(status)) = process.try_wait()
             {
-                (child.process, child.runs, child.ends_by) = (None, false, None);
-                // Processes that it left are known by its group. Once there are none, its number
-                // may be given to another one.
+                (child.process, child.running, child.ends_by) = (None, false, None);
+                // Processes that it started are recognized by its group. When the group is empty,
+                // its number may be used again.
                 child.group = child.group.filter(|group| test_kill_process_group(*group).is_ok());
                 ended.push((*id, how_ended(status)));
             }
@@ -107,21 +107,21 @@ impl Children {
         ended
     }
 
-    /// A host whose link is gone ends by itself, and its plugin is told to stop; if it does not, it
-    /// is killed.
+    /// Sets the deadline of a host whose link is closed. It stops its plugin and exits by itself;
+    /// otherwise it is killed.
     pub(super) fn end(&mut self, id: ChildId, now: Duration) {
         if let Some(child) = self.children.get_mut(&id).filter(|child| child.process.is_some()) {
             child.ends_by.get_or_insert(now + STOP_TIME);
         }
     }
 
-    /// When the next host that should have ended has had its time.
+    /// When the next host has to be killed.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.children.values().filter_map(|child| child.ends_by).min()
     }
 
-    /// Kills the processes that should have ended and have had their time.
-    pub(super) fn kill_late(&mut self, now: Duration) {
+    /// Kills the processes whose deadline has passed.
+    pub(super) fn kill_overdue(&mut self, now: Duration) {
         let late = |child: &&mut Child| child.ends_by.is_some_and(|by| by <= now);
         for child in self.children.values_mut().filter(late) {
             child.ends_by = None;
@@ -133,7 +133,7 @@ impl Children {
         }
     }
 
-    /// Ends all processes, and waits for them.
+    /// Kills all processes, and waits for their end.
     pub(super) fn kill_all(&mut self) {
         for child in self.children.values_mut() {
             if let Some(mut process) = child.process.take() {
@@ -143,18 +143,19 @@ impl Children {
         }
     }
 
-    /// Whose process made a connection. Of a direct one, the ticket says enough.
-    pub(super) fn whose(&self, accepted: &Accepted) -> PeerProcess {
+    /// Which host's process made a connection. It does not matter for direct connections, because
+    /// these have tickets.
+    pub(super) fn classify_peer(&self, accepted: &Accepted) -> PeerProcess {
         let (Opened::Accepted, Some(process)) = (accepted.how, accepted.process) else {
             return PeerProcess::Foreign;
         };
         let groups = self.children.iter().filter_map(|(id, child)| Some((child.group?, *id)));
-        lineage::whose(process, &groups.collect())
+        lineage::classify(process, &groups.collect())
     }
 
-    /// Whether no host runs any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.children.values().all(|child| !child.runs)
+    /// Whether no host is running.
+    pub(super) fn all_ended(&self) -> bool {
+        self.children.values().all(|child| !child.running)
     }
 }
 
@@ -164,7 +165,7 @@ impl Drop for Children {
     }
 }
 
-/// How a process ended, for people.
+/// How a process ended, as text.
 fn how_ended(status: ExitStatus) -> String {
     match status.code() {
         Some(BLOCKED_EXIT) => "its plugin blocked its loop for too long".into(),
@@ -172,14 +173,14 @@ fn how_ended(status: ExitStatus) -> String {
     }
 }
 
-/// The process gets its end of a socket pair as standard input, with the spec in front.
+/// Starts a host's process. Its standard input is a socket pair, on which the spec comes first.
 fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    // The file that runs, also when another one has taken its place.
+    // The file that this process runs, even if it has been replaced on disk.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("trunkline").arg(COMMAND);
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-    // Signals of a terminal are for the server, which ends its hosts in order.
+    // A terminal's signals must reach the server only, because it stops its hosts in order.
     let mut process = command.process_group(0).spawn()?;
     drop(command);
     match send_spec(&ours, spec) {
@@ -204,13 +205,13 @@ fn send_spec(mut ours: &UnixStream, spec: &Spec) -> io::Result<()> {
     ours.set_nonblocking(true)
 }
 
-/// Takes the spec and the connection that the server of this process gave it. Standard input is
-/// empty from then on, so that a plugin cannot read what is meant for us.
+/// Reads the spec from the connection that this process inherited. Standard input is replaced by
+/// `/dev/null`, so that plugins cannot read from the connection.
 pub(super) fn inherit() -> Result<(Spec, Stream), String> {
     let failed = |error: &dyn std::fmt::Display| {
-        format!("{COMMAND}: is for servers to start, with a socket as standard input: {error}")
+        format!("{COMMAND}: only a server can start this, with a socket as standard input: {error}")
     };
-    // If the server is killed, so is this process.
+    // This process is killed when the server dies.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| failed(&error))?;
     let socket = rustix::io::dup(io::stdin()).map_err(|error| failed(&error))?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(|e| failed(&e))?;
@@ -223,10 +224,10 @@ pub(super) fn inherit() -> Result<(Spec, Stream), String> {
     };
     let server = number().map_err(|error| failed(&error))?;
     let length = number().map_err(|error| failed(&error))?;
-    // Before we asked for that signal, the server may have been killed.
+    // The server may have been killed before the signal was requested.
     let parent = getppid().map(|parent| parent.as_raw_nonzero().get());
     if length > SPEC_MAX || parent != i32::try_from(server).ok() {
-        return Err(failed(&"it was not started by a server, or that is gone"));
+        return Err(failed(&"it was not started by a server, or the server has exited"));
     }
     let mut text = vec![0; length as usize];
     stream.read_exact(&mut text).map_err(|error| failed(&error))?;

@@ -1,4 +1,4 @@
-//! Commands of the command line: what the loop answers.
+//! Answers the commands of the command line.
 
 use super::event_loop::Loop;
 use super::explain_json;
@@ -14,8 +14,8 @@ impl Loop {
         match words[..] {
             ["explain", from, to] => {
                 let explanation = self.shared.broker.borrow().explain(from, to);
-                let told = explain_json::render(&explanation);
-                self.shared.broker.borrow_mut().answer_command(request, Ok(&told));
+                let json = explain_json::render(&explanation);
+                self.shared.broker.borrow_mut().answer_command(request, Ok(&json));
             }
             ["status"] => {
                 let status = self.status();
@@ -23,7 +23,7 @@ impl Loop {
             }
             ["stop"] => {
                 self.shared.broker.borrow_mut().answer_command(request, Ok(b""));
-                log::info!("the command line says stop");
+                log::info!("stopping: requested by the command line");
                 self.stop();
             }
             _ => {

@@ -1,4 +1,4 @@
-//! The sockets of connections: cached readiness, reading within a budget, writing what is there.
+//! The sockets of connections: cached readiness, and reading and writing within a budget.
 
 use super::socket::Stream;
 use super::token::Ready;
@@ -10,25 +10,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{Broker, ConnId};
 
-/// How long a connection that ends may take to write its last bytes, and the peer to read them.
+/// How long a closing connection may take to write its last bytes, and the peer to read them.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Most bytes that one connection writes in one turn, so that it cannot starve the others.
+/// Bytes that one connection writes in one turn. One connection cannot starve the others.
 const WRITE_BUDGET: usize = 1 << 20;
 
-/// Times in a row that a socket's room is told in vain before it is told no more. While bytes flow
-/// in bulk, a write finds no room more often than that, and changing what the poll tells costs as
+/// After this many useless "writable" events in a row, stop asking epoll for them. In a bulk
+/// transfer a write finds the socket full more often than that, and changing the interest costs as
 /// much as a wakeup.
-const TOLD_IN_VAIN: u8 = 16;
+const USELESS_EVENTS_MAX: u8 = 16;
 
-/// What reading from a connection came to.
+/// The result of reading from a connection.
 #[derive(Debug)]
 pub(super) enum ReadResult {
-    /// So many bytes.
+    /// This many bytes were read.
     Bytes(usize),
-    /// Nothing now.
+    /// Nothing can be read now.
     Nothing,
-    /// No more bytes will come: how it ended.
+    /// The connection has ended, for this reason.
     End(String),
 }
 
@@ -37,32 +37,33 @@ struct Socket {
     stream: Stream,
     readable: bool,
     writable: bool,
-    /// What the poll tells of.
-    told: Told,
-    /// The poll has told that no more bytes will come; it does not tell it again.
+    interest: PollInterest,
+    /// The poll has reported the end of the stream. It is edge-triggered and does not report it
+    /// again.
     read_closed: bool,
     ending: Ending,
 }
 
-/// What the poll tells of a socket. Room is told each time that the peer has read something, so it
-/// is asked for only where a write found none: else each message would cost a wakeup for nothing.
+/// The events that the poll reports for a socket. The kernel reports "writable" each time that the
+/// peer has read something. So it is asked for only after a write found the socket full; otherwise
+/// each message would cost a useless wakeup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Bytes,
-    BytesAndRoom {
-        /// Times in a row that room was told where there had been room all the time.
-        in_vain: u8,
+enum PollInterest {
+    Readable,
+    ReadableAndWritable {
+        /// Writable events in a row for a socket that was known to be writable.
+        useless: u8,
     },
 }
 
-/// How far a connection has come to its end.
+/// The state of closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Not,
-    /// The broker is done with it: what is left is written.
-    Closing,
-    /// All is written, and the peer has been told so.
-    Shut,
+    /// The broker has closed it; its last bytes are being written.
+    Flushing,
+    /// All bytes are written and the writing half is shut down; the peer may still be reading.
+    Lingering,
 }
 
 /// The sockets of all connections.
@@ -72,7 +73,7 @@ pub(super) struct Connections {
     sockets: BTreeMap<ConnId, Socket>,
     /// Connections that may be readable, in the order in which they became so.
     readable: VecDeque<ConnId>,
-    /// Connections that the broker is done with, in the order in which their time is over.
+    /// Connections that the broker has closed, by the end of their time to linger.
     closing: VecDeque<(Duration, ConnId)>,
 }
 
@@ -92,7 +93,7 @@ impl Connections {
             stream,
             readable: true,
             writable: true,
-            told: Told::Bytes,
+            interest: PollInterest::Readable,
             read_closed: false,
             ending: Ending::Not,
         };
@@ -110,13 +111,13 @@ impl Connections {
         self.sockets.is_empty()
     }
 
-    /// A socket became ready; whether it may be written to again.
+    /// Notes the readiness of a socket. Returns whether it has become writable.
     pub(super) fn ready(&mut self, id: ConnId, event: &Event) -> bool {
         let Some(socket) = self.sockets.get_mut(&id) else { return false };
         let room = event.is_writable() || event.is_write_closed();
         let again = room && !std::mem::replace(&mut socket.writable, true);
         if room && !again {
-            socket.told_in_vain(id, &self.registry);
+            socket.count_useless_event(id, &self.registry);
         }
         socket.read_closed |= event.is_read_closed() || event.is_error();
         let readable = event.is_readable() || socket.read_closed;
@@ -131,8 +132,8 @@ impl Connections {
         self.readable.len()
     }
 
-    /// The next connection that may be readable; one that stays so is asked for again, behind the
-    /// others.
+    /// The next connection that may be readable. If it stays readable, it is queued behind the
+    /// others (`still_readable`).
     pub(super) fn next_readable(&mut self) -> Option<ConnId> {
         self.readable.pop_front()
     }
@@ -141,15 +142,15 @@ impl Connections {
         !self.readable.is_empty()
     }
 
-    /// A connection had more than its budget: it goes on in the next turn.
+    /// Queues a connection again that had more bytes than its budget.
     pub(super) fn still_readable(&mut self, id: ConnId) {
         if self.sockets.get(&id).is_some_and(|socket| socket.readable) {
             self.readable.push_back(id);
         }
     }
 
-    /// What a connection brings is read next, though the poll has not told of any.
-    pub(super) fn look(&mut self, id: ConnId) {
+    /// Makes the next `read` of a connection try the socket, without an event from the poll.
+    pub(super) fn assume_readable(&mut self, id: ConnId) {
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.readable = true;
         }
@@ -163,8 +164,8 @@ impl Connections {
             match socket.stream.read(buffer) {
                 Ok(0) => return ReadResult::End("the peer closed the connection".into()),
                 Ok(count) => {
-                    // Fewer bytes than fit: the socket is empty, and the poll tells of new ones. It
-                    // has told of an end already if that came with these bytes.
+                    // A short read means that the socket is empty, and the poll will report new
+                    // bytes. It does not report again an end that it reported with these bytes.
                     socket.readable = count == buffer.len() || socket.read_closed;
                     return ReadResult::Bytes(count);
                 }
@@ -178,7 +179,7 @@ impl Connections {
         }
     }
 
-    /// Writes what is in a connection's outbox, as far as the socket takes it.
+    /// Writes a connection's outbox until the socket is full or the budget is used up.
     pub(super) fn flush(&mut self, id: ConnId, broker: &mut Broker) -> Result<(), String> {
         let Some(socket) = self.sockets.get_mut(&id) else { return Ok(()) };
         let mut budget = WRITE_BUDGET;
@@ -186,12 +187,12 @@ impl Connections {
             let outgoing = broker.outgoing(id);
             let waiting: usize = outgoing.iter().map(|slice| slice.len()).sum();
             if waiting == 0 {
-                // Streams may be waiting for their turn though nothing is left to write.
+                // Streams may wait for their turn although the outbox is empty.
                 broker.flushed(id, 0);
                 break;
             }
             match socket.stream.write_slices(outgoing) {
-                Ok(0) => return Err("the connection takes no more bytes".into()),
+                Ok(0) => return Err("the socket accepted no bytes".into()),
                 Ok(count) => {
                     socket.writable = count == waiting;
                     budget = budget.saturating_sub(count);
@@ -203,31 +204,32 @@ impl Connections {
             }
         }
         if !socket.writable {
-            socket.ask_for_room(id, &self.registry).map_err(|error| error.to_string())?;
+            socket.poll_for_writable(id, &self.registry).map_err(|error| error.to_string())?;
         } else if budget == 0 {
-            // The poll tells of no room that was there all the time.
+            // The socket stayed writable, so the poll will not report it.
             broker.write_later(id);
         }
-        if socket.ending == Ending::Closing && broker.is_written(id) {
-            socket.ending = Ending::Shut;
+        if socket.ending == Ending::Flushing && broker.is_written(id) {
+            socket.ending = Ending::Lingering;
             socket.stream.shut_down_writing();
         }
         Ok(())
     }
 
-    /// The broker is done with a connection: it is closed when its last bytes are written and read.
-    pub(super) fn hang_up(&mut self, id: ConnId, now: Duration) {
+    /// Closes a connection once its last bytes are written and the peer has read them, or its time
+    /// is over.
+    pub(super) fn close_after_flush(&mut self, id: ConnId, now: Duration) {
         if let Some(socket) = self.sockets.get_mut(&id)
             && socket.ending == Ending::Not
         {
-            socket.ending = Ending::Closing;
+            socket.ending = Ending::Flushing;
             self.closing.push_back((now + LINGER, id));
         }
     }
 
-    /// The next connection that is done with and has had its time. Closing a socket that holds
-    /// unread bytes would make the system drop what the peer has not read, so it is read until
-    /// then, or until the peer closes too.
+    /// The next connection whose time to linger is over. Until then it is read, or until the peer
+    /// closes too: closing a socket with unread bytes resets the connection, and the peer would
+    /// lose bytes that it has not read.
     pub(super) fn next_closed(&mut self, now: Duration) -> Option<ConnId> {
         while let Some((until, id)) = self.closing.front().copied() {
             let there = self.sockets.contains_key(&id);
@@ -242,7 +244,7 @@ impl Connections {
         None
     }
 
-    /// When the next connection that is done with has had its time.
+    /// When the time to linger of the next connection is over.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.closing.front().map(|(until, _)| *until)
     }
@@ -252,33 +254,34 @@ impl Connections {
         if let Some(mut socket) = self.sockets.remove(&id)
             && let Err(error) = self.registry.deregister(&mut socket.stream)
         {
-            log::debug!("a socket cannot be taken off the poll: {error}");
+            log::debug!("a socket cannot be deregistered: {error}");
         }
     }
 }
 
 impl Socket {
-    /// A write found no room: the poll tells when there is some, also if that is so already.
-    fn ask_for_room(&mut self, id: ConnId, registry: &Registry) -> io::Result<()> {
-        if self.told == Told::Bytes {
+    /// Asks the poll for a "writable" event, after a write found the socket full. The event also
+    /// comes if the socket is writable by now.
+    fn poll_for_writable(&mut self, id: ConnId, registry: &Registry) -> io::Result<()> {
+        if self.interest == PollInterest::Readable {
             let interest = Interest::READABLE | Interest::WRITABLE;
             registry.reregister(&mut self.stream, Ready::Conn(id.0).token(), interest)?;
         }
-        self.told = Told::BytesAndRoom { in_vain: 0 };
+        self.interest = PollInterest::ReadableAndWritable { useless: 0 };
         Ok(())
     }
 
-    /// The poll told of room though there had been some all the time.
-    fn told_in_vain(&mut self, id: ConnId, registry: &Registry) {
-        let Told::BytesAndRoom { in_vain } = &mut self.told else { return };
-        *in_vain = in_vain.saturating_add(1);
-        if *in_vain < TOLD_IN_VAIN {
+    /// Counts a "writable" event of a socket that was known to be writable.
+    fn count_useless_event(&mut self, id: ConnId, registry: &Registry) {
+        let PollInterest::ReadableAndWritable { useless } = &mut self.interest else { return };
+        *useless = useless.saturating_add(1);
+        if *useless < USELESS_EVENTS_MAX {
             return;
         }
         let token = Ready::Conn(id.0).token();
         match registry.reregister(&mut self.stream, token, Interest::READABLE) {
-            Ok(()) => self.told = Told::Bytes,
-            Err(error) => log::debug!("a socket cannot be polled for bytes alone: {error}"),
+            Ok(()) => self.interest = PollInterest::Readable,
+            Err(error) => log::debug!("a socket's interest in epoll cannot be changed: {error}"),
         }
     }
 }
@@ -288,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_told_after_a_write_that_found_none_and_not_for_ever() {
+    fn writable_events_begin_after_a_full_socket_and_end_when_useless() {
         let mut poll = mio::Poll::new().unwrap();
         let mut events = mio::Events::with_capacity(1);
         let mut connections = Connections::new(poll.registry().try_clone().unwrap());
@@ -296,18 +299,19 @@ mod tests {
         let id = ConnId(1);
         connections.add(id, Stream::Unix(ours)).unwrap();
         poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-        assert!(events.is_empty(), "there is room, and nobody has missed any");
+        assert!(events.is_empty(), "no write has found the socket full");
 
         let socket = connections.sockets.get_mut(&id).unwrap();
         socket.writable = false;
-        socket.ask_for_room(id, poll.registry()).unwrap();
+        socket.poll_for_writable(id, poll.registry()).unwrap();
         poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-        let event = events.iter().next().expect("the room is told that was there already");
-        assert!(connections.ready(id, event), "it may be written to again");
-        for _ in 0..TOLD_IN_VAIN {
-            assert_ne!(connections.sockets[&id].told, Told::Bytes, "more writes may find no room");
-            assert!(!connections.ready(id, event), "that there is room was known");
+        let event = events.iter().next().expect("the socket is writable already");
+        assert!(connections.ready(id, event), "it has become writable");
+        for _ in 0..USELESS_EVENTS_MAX {
+            let interest = connections.sockets[&id].interest;
+            assert_ne!(interest, PollInterest::Readable, "more writes may find it full");
+            assert!(!connections.ready(id, event), "it was known to be writable");
         }
-        assert_eq!(connections.sockets[&id].told, Told::Bytes, "room is told no more");
+        assert_eq!(connections.sockets[&id].interest, PollInterest::Readable);
     }
 }

@@ -1,4 +1,4 @@
-//! The same things in the broker's types and in those of the plugin API.
+//! Conversions between the types of the broker and those of the plugin API.
 
 use trunkline_core::address::Scope;
 use trunkline_core::broker::{LinkChange, Outcome};
@@ -7,18 +7,18 @@ use trunkline_core::key::Key;
 use trunkline_core::reason;
 use trunkline_plugin as api;
 
-/// A reason as a plugin is told it.
+/// A reason for a plugin.
 pub(super) fn to_plugin(reason: &reason::Reason) -> api::Reason {
     let by = match reason.by {
         reason::By::Server => api::By::Server,
         reason::By::Plugin => api::By::Plugin,
     };
-    // A peer can put any text where a code belongs.
+    // A peer can send any text as a code.
     api::Reason::from_parts(by, &reason.code, &reason.text)
         .unwrap_or_else(|| api::Reason::new("unreadable-code", reason.text.clone()))
 }
 
-/// Why a call has no answer, as a plugin is told it; nothing when it has one.
+/// Why a call has no answer; `None` if it has one.
 pub(super) fn unanswered(outcome: &Outcome) -> Option<api::Unanswered> {
     match outcome {
         Outcome::Answered(_) => None,
@@ -29,7 +29,7 @@ pub(super) fn unanswered(outcome: &Outcome) -> Option<api::Unanswered> {
     }
 }
 
-/// A reason as a plugin gave it: always the plugin's own.
+/// A reason from a plugin, which is always marked as made by a plugin.
 pub(super) fn from_plugin(reason: &api::Reason) -> reason::Reason {
     reason::Reason::plugin(reason.code(), reason.text())
 }
@@ -56,7 +56,6 @@ pub(super) fn link(key: Key, name: &str) -> api::Link {
     api::Link { peer: api::Server { key: api::Key(key.0), name: name.to_owned() } }
 }
 
-/// A change of a link, in the plugin's words.
 pub(super) fn link_change(change: &LinkChange) -> api::LinkChange {
     let link = link(change.server, &change.name);
     match &change.down {
@@ -65,7 +64,6 @@ pub(super) fn link_change(change: &LinkChange) -> api::LinkChange {
     }
 }
 
-/// How far an address has to reach.
 pub(super) fn scope(reach: api::Reach) -> Scope {
     match reach {
         api::Reach::Device => Scope::Device,

@@ -1,4 +1,4 @@
-//! Dialling peers: one place after the other, none of them blocking, until one is connected.
+//! Dialling without blocking: one address after the other, until one is connected.
 
 use super::socket::Stream;
 use super::token::Ready;
@@ -14,67 +14,67 @@ use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Scope, Transform, Transport};
 use trunkline_core::broker::{DirectId, PeerId};
 
-/// How soon a place is dialled again that refused, while it may be dialling us.
+/// The pause before an endpoint is dialled again in hole punching.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How long one place may take to answer.
+/// How long one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What became of a dial.
+/// The outcome of a dial.
 #[derive(Debug)]
-pub(super) enum Dialled {
+pub(super) enum DialOutcome {
     /// It is connected to this endpoint.
-    Connected(Whom, Endpoint, Stream),
-    /// No place could be reached; the last one said why.
-    Failed(Whom, String),
+    Connected(DialFor, Endpoint, Stream),
+    /// No endpoint could be reached; this is the last error.
+    Failed(DialFor, String),
 }
 
-/// Whom a dial is for.
+/// The purpose of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whom {
+pub(super) enum DialFor {
     /// A peer, for a link.
     Peer(PeerId),
-    /// A process, for one channel.
+    /// A direct connection to a process, for one channel.
     Process(DirectId),
-    /// A process that dials us at the same moment, and whose channel it is.
+    /// Hole punching, where the process of the caller dials us at the same moment.
     Caller(DirectId),
 }
 
-/// Where and how to dial.
+/// What to dial.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) whom: Whom,
-    /// The best place first.
+pub(super) struct DialRequest {
+    pub(super) purpose: DialFor,
+    /// The best endpoint first.
     pub(super) endpoints: Vec<Endpoint>,
-    /// The port to dial from, while the other side dials that. Then it is dialled again and again:
-    /// the first who does may be refused.
+    /// The local address to dial from in hole punching. The other side dials it meanwhile, and the
+    /// endpoint is dialled repeatedly, because the first attempt may be refused.
     pub(super) from: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
 struct Attempt {
-    whom: Whom,
+    purpose: DialFor,
     from: Option<SocketAddr>,
-    /// When to dial the same place again.
+    /// When to dial the same endpoint again.
     again: Option<Duration>,
-    /// The place that is tried now, and those that are left, the next one last.
+    /// The endpoint that is dialled now, and those that are left, the next one last.
     current: Endpoint,
     left: Vec<Endpoint>,
-    /// Addresses of the current place that are left, the next one last.
+    /// Addresses of the current endpoint that are left, the next one last.
     addrs: Vec<SocketAddr>,
     stream: Option<Stream>,
     deadline: Duration,
     failure: String,
 }
 
-/// All dials that are on their way.
+/// All dials in progress.
 #[derive(Debug)]
 pub(super) struct Dialling {
     registry: Registry,
     mailbox: Arc<Mailbox>,
     next: u64,
     attempts: BTreeMap<u64, Attempt>,
-    done: Vec<Dialled>,
+    done: Vec<DialOutcome>,
 }
 
 impl Dialling {
@@ -83,14 +83,14 @@ impl Dialling {
     }
 
     /// Begins to dial.
-    pub(super) fn begin(&mut self, now: Duration, call: Call) {
-        let Call { whom, mut endpoints, from } = call;
+    pub(super) fn begin(&mut self, now: Duration, request: DialRequest) {
+        let DialRequest { purpose, mut endpoints, from } = request;
         endpoints.reverse();
         let Some(current) = endpoints.pop() else { return };
         let number = self.next;
         self.next += 1;
         let attempt = Attempt {
-            whom,
+            purpose,
             from,
             again: None,
             current,
@@ -101,37 +101,37 @@ impl Dialling {
             failure: String::new(),
         };
         self.attempts.insert(number, attempt);
-        self.begin_place(now, number);
+        self.begin_endpoint(now, number);
     }
 
-    /// Nobody wants this dial any more.
-    pub(super) fn give_up(&mut self, whom: Whom) {
-        self.attempts.retain(|_, attempt| attempt.whom != whom);
+    /// Cancels a dial.
+    pub(super) fn give_up(&mut self, purpose: DialFor) {
+        self.attempts.retain(|_, attempt| attempt.purpose != purpose);
     }
 
-    /// Dials the same place again, from the same port.
+    /// Dials the same endpoint again, from the same port.
     fn dial_again(&mut self, now: Duration, number: u64) {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
         attempt.again = None;
         let deadline = attempt.deadline;
-        self.begin_place(now, number);
+        self.begin_endpoint(now, number);
         if let Some(attempt) = self.attempts.get_mut(&number) {
             attempt.deadline = deadline;
         }
     }
 
-    /// Dials that have come to an end.
-    pub(super) fn take_done(&mut self) -> Vec<Dialled> {
+    /// Takes the outcomes of finished dials.
+    pub(super) fn take_done(&mut self) -> Vec<DialOutcome> {
         std::mem::take(&mut self.done)
     }
 
-    /// When the next place has had its time.
+    /// When the next endpoint times out or is dialled again.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let due = |attempt: &Attempt| attempt.again.unwrap_or(attempt.deadline);
         self.attempts.values().map(due).min()
     }
 
-    /// Gives up places that have had their time.
+    /// Dials endpoints again that are due, and gives up those that have timed out.
     pub(super) fn tick(&mut self, now: Duration) {
         let again = self.attempts.iter().filter(|(_, a)| a.again.is_some_and(|at| at <= now));
         for number in again.map(|(number, _)| *number).collect::<Vec<_>>() {
@@ -140,11 +140,11 @@ impl Dialling {
         let late = self.attempts.iter().filter(|(_, attempt)| attempt.deadline <= now);
         let late: Vec<u64> = late.map(|(number, _)| *number).collect();
         for number in late {
-            self.place_failed(now, number, "no answer in time");
+            self.endpoint_failed(now, number, "no answer in time");
         }
     }
 
-    /// A socket of a dial may be connected, or has failed.
+    /// The socket of a dial is connected, or has failed.
     pub(super) fn ready(&mut self, now: Duration, number: u64) {
         let Some(stream) = self.attempts.get(&number).and_then(|a| a.stream.as_ref()) else {
             return;
@@ -153,13 +153,13 @@ impl Dialling {
             Ok(None) => {}
             Ok(Some(())) => match self.check_listener(number) {
                 Ok(()) => self.succeed(number),
-                Err(why) => self.place_failed(now, number, &why),
+                Err(why) => self.endpoint_failed(now, number, &why),
             },
-            Err(error) => self.place_failed(now, number, &error.to_string()),
+            Err(error) => self.endpoint_failed(now, number, &error.to_string()),
         }
     }
 
-    /// A name was looked up.
+    /// A name was resolved, or could not be.
     pub(super) fn looked_up(
         &mut self,
         now: Duration,
@@ -169,17 +169,17 @@ impl Dialling {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
         match found {
             Ok(mut addrs) => {
-                let (whom, transform) = (attempt.whom, attempt.current.transform);
-                addrs.retain(|addr| may_be_named(addr.ip(), whom, transform));
+                let (purpose, transform) = (attempt.purpose, attempt.current.transform);
+                addrs.retain(|addr| may_be_named(addr.ip(), purpose, transform));
                 addrs.reverse();
                 attempt.addrs = addrs;
                 self.next_addr(now, number, "the name has no address that may be dialled");
             }
-            Err(error) => self.place_failed(now, number, &error.to_string()),
+            Err(error) => self.endpoint_failed(now, number, &error.to_string()),
         }
     }
 
-    fn begin_place(&mut self, now: Duration, number: u64) {
+    fn begin_endpoint(&mut self, now: Duration, number: u64) {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
         attempt.deadline = now + CONNECT_TIMEOUT;
         match &attempt.current.transport {
@@ -195,7 +195,7 @@ impl Dialling {
                 attempt.addrs = vec![SocketAddr::new(IpAddr::V6(*ip), *port)];
                 self.next_addr(now, number, "");
             }
-            // The resolver knows the numbers of interfaces too.
+            // The resolver also handles IPv6 addresses with an interface.
             Transport::Net { host, port } => {
                 self.mailbox.look_up(number, host.to_string(), *port);
             }
@@ -209,7 +209,7 @@ impl Dialling {
                 let from = self.attempts.get(&number).and_then(|attempt| attempt.from);
                 self.begun(now, number, Stream::dial_tcp(addr, from));
             }
-            None => self.place_failed(now, number, failure),
+            None => self.endpoint_failed(now, number, failure),
         }
     }
 
@@ -224,14 +224,14 @@ impl Dialling {
                 if let Some(attempt) = self.attempts.get_mut(&number) {
                     attempt.stream = Some(stream);
                 }
-                // A unix socket is connected at once.
+                // A unix socket connects at once.
                 self.ready(now, number);
             }
-            Err(error) => self.place_failed(now, number, &error.to_string()),
+            Err(error) => self.endpoint_failed(now, number, &error.to_string()),
         }
     }
 
-    fn place_failed(&mut self, now: Duration, number: u64, why: &str) {
+    fn endpoint_failed(&mut self, now: Duration, number: u64, why: &str) {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
         attempt.stream = None;
         if !why.is_empty() {
@@ -244,18 +244,18 @@ impl Dialling {
             self.next_addr(now, number, "");
         } else if let Some(next) = attempt.left.pop() {
             attempt.current = next;
-            self.begin_place(now, number);
+            self.begin_endpoint(now, number);
         } else if let Some(attempt) = self.attempts.remove(&number) {
-            self.done.push(Dialled::Failed(attempt.whom, attempt.failure));
+            self.done.push(DialOutcome::Failed(attempt.purpose, attempt.failure));
         }
     }
 
-    /// Without keys, only the kernel can tell who listens at a unix socket.
+    /// Without keys, only the kernel knows which user listens on a unix socket.
     fn check_listener(&self, number: u64) -> Result<(), String> {
         let Some(attempt) = self.attempts.get(&number) else { return Ok(()) };
         match (&attempt.stream, attempt.current.transform) {
             (Some(Stream::Unix(stream)), Transform::NoAuth) => {
-                let hint = "use ~shs with its key if that is right";
+                let hint = "if that is intended, use ~shs with its key";
                 check_listener(stream).map_err(|why| format!("{why}; {hint}"))
             }
             _ => Ok(()),
@@ -265,26 +265,26 @@ impl Dialling {
     fn succeed(&mut self, number: u64) {
         let Some(attempt) = self.attempts.remove(&number) else { return };
         let Some(mut stream) = attempt.stream else { return };
-        // The connection gets a token of its own.
+        // `Connections` registers the socket with another token.
         let done = match self.registry.deregister(&mut stream) {
-            Ok(()) => Dialled::Connected(attempt.whom, attempt.current, stream),
-            Err(error) => Dialled::Failed(attempt.whom, error.to_string()),
+            Ok(()) => DialOutcome::Connected(attempt.purpose, attempt.current, stream),
+            Err(error) => DialOutcome::Failed(attempt.purpose, error.to_string()),
         };
         self.done.push(done);
     }
 }
 
-/// Whether a name may stand for this address. It is not trusted to mean loopback: what is dialled
-/// without keys must be, and where another process said to dial, it must not.
-fn may_be_named(ip: IpAddr, whom: Whom, transform: Transform) -> bool {
+/// Whether a name may resolve to this address. Without keys, only loopback is dialled. A name from
+/// another process must never resolve to this machine.
+fn may_be_named(ip: IpAddr, purpose: DialFor, transform: Transform) -> bool {
     let host = match ip {
         IpAddr::V4(v4) => Host::V4(v4),
         IpAddr::V6(v6) => Host::V6(v6),
     };
     let loopback = host.scope() == Scope::Device;
-    match whom {
-        Whom::Peer(_) => transform != Transform::NoAuth || ip.is_loopback(),
-        Whom::Process(_) | Whom::Caller(_) => !loopback,
+    match purpose {
+        DialFor::Peer(_) => transform != Transform::NoAuth || ip.is_loopback(),
+        DialFor::Process(_) | DialFor::Caller(_) => !loopback,
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
     use trunkline_core::key::Key;
 
     #[test]
-    fn a_name_that_another_process_told_never_means_this_machine() {
+    fn a_name_from_another_process_never_resolves_to_this_machine() {
         let keyed = Transform::Shs(Key([1; 32]));
         for (ip, of_peer, of_process) in [
             ("203.0.113.7", true, true),
@@ -305,13 +305,13 @@ mod tests {
             ("::ffff:127.0.0.1", true, false),
         ] {
             let ip: IpAddr = ip.parse().unwrap();
-            assert_eq!(may_be_named(ip, Whom::Peer(PeerId(0)), keyed), of_peer, "{ip}");
-            for whom in [Whom::Process(DirectId(0)), Whom::Caller(DirectId(0))] {
-                assert_eq!(may_be_named(ip, whom, keyed), of_process, "{ip}");
+            assert_eq!(may_be_named(ip, DialFor::Peer(PeerId(0)), keyed), of_peer, "{ip}");
+            for purpose in [DialFor::Process(DirectId(0)), DialFor::Caller(DirectId(0))] {
+                assert_eq!(may_be_named(ip, purpose, keyed), of_process, "{ip}");
             }
         }
         let plain = Transform::NoAuth;
-        let peer = Whom::Peer(PeerId(0));
+        let peer = DialFor::Peer(PeerId(0));
         assert!(may_be_named("127.0.0.1".parse().unwrap(), peer, plain));
         assert!(!may_be_named("10.0.0.1".parse().unwrap(), peer, plain));
     }

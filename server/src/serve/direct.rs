@@ -1,4 +1,4 @@
-//! Direct connections between processes: the unix sockets and the ports where a process takes them.
+//! Direct connections between processes: the unix sockets and ports on which a process listens.
 
 use super::listening::Listening;
 use super::reachable::expand;
@@ -13,16 +13,16 @@ use trunkline_core::address::{Address, Endpoint, Host, Scope, Shareable, Transfo
 use trunkline_core::broker::Direct;
 use trunkline_core::control::SocketName;
 
-/// A socket that is older has a listener, or never will have one.
-const SETTLED: Duration = Duration::from_secs(60);
+/// A younger socket may still be between `bind` and `listen`, so it is not removed.
+const BIND_TIME: Duration = Duration::from_secs(60);
 
-/// Where to dial a socket.
+/// The endpoint of another process's socket.
 pub(super) fn endpoint(socket: &SocketName, folders: &SocketFolders) -> io::Result<Endpoint> {
     let path = folders.find(socket)?.display().to_string();
     Ok(Endpoint { transport: Transport::Unix { path }, transform: Transform::NoAuth })
 }
 
-/// Takes direct connections where a plugin's configuration says so.
+/// Listens for direct connections where a plugin's configuration says so.
 pub(super) fn listen(
     places: &[Advertise],
     listening: &mut Listening,
@@ -33,7 +33,7 @@ pub(super) fn listen(
         match place {
             Advertise::Unix => {
                 let socket = random_name();
-                let path = folders.place(&socket).map_err(|error| error.to_string())?;
+                let path = folders.path_for_new(&socket).map_err(|error| error.to_string())?;
                 remove_dead_sockets(&path);
                 let transport = Transport::Unix { path: path.display().to_string() };
                 let endpoint = Endpoint { transport, transform: Transform::NoAuth };
@@ -52,16 +52,17 @@ pub(super) fn listen(
     Ok(direct)
 }
 
-/// Removes the sockets beside this one that processes left which were killed.
+/// Removes the sockets in this one's folder that killed processes left behind.
 fn remove_dead_sockets(path: &Path) {
     let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
     for file in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-        let made = std::fs::symlink_metadata(&file).and_then(|metadata| metadata.modified());
-        let age = made.ok().and_then(|made| made.elapsed().ok()).unwrap_or_default();
-        // A listener whose queue is full must not hold us up: it refuses nothing, and is alive.
+        let created = std::fs::symlink_metadata(&file).and_then(|metadata| metadata.modified());
+        let age = created.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+        // Only a dead socket refuses. The dial does not block, because a live listener's queue may
+        // be full.
         let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        if age > SETTLED && Stream::dial_unix(&file).is_err_and(refused) {
-            // Somebody else may have removed it.
+        if age > BIND_TIME && Stream::dial_unix(&file).is_err_and(refused) {
+            // Another process may have removed it meanwhile.
             let _ = std::fs::remove_file(&file);
         }
     }
@@ -73,7 +74,7 @@ fn random_name() -> SocketName {
     SocketName::new(random)
 }
 
-/// The port, if it can be reached on 127.0.0.1.
+/// The port, if 127.0.0.1 reaches it.
 fn on_loopback(bound: &Endpoint) -> Option<u16> {
     match &bound.transport {
         Transport::Net { host: Host::V4(ip), port } => {
@@ -83,7 +84,7 @@ fn on_loopback(bound: &Endpoint) -> Option<u16> {
     }
 }
 
-/// An endpoint as other machines may be told it; not one that means something on this one only.
+/// The endpoint, if it means something on other machines too.
 fn shareable(endpoint: &Endpoint) -> Option<Shareable> {
     endpoint.to_string().parse::<Address>().ok()?.shareable(Scope::Local)
 }

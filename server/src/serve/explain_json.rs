@@ -1,4 +1,4 @@
-//! An explanation as JSON: the stable shape that `trunkline explain --json` prints.
+//! An explanation as JSON, in the stable form that `trunkline explain --json` prints.
 
 use serde::Serialize;
 use trunkline_core::broker::Explanation;
@@ -7,7 +7,7 @@ use trunkline_core::broker::Explanation;
 struct Document<'a> {
     from: &'a str,
     to: &'a str,
-    /// The routes of the channels that they have.
+    /// The routes of the channels between the two plugins.
     connected: Vec<&'static str>,
     rules: Vec<Rule<'a>>,
     change: Option<&'a str>,
@@ -20,7 +20,7 @@ struct Rule<'a> {
     text: &'a str,
 }
 
-/// The explanation as text.
+/// The explanation as JSON text.
 pub(super) fn render(explanation: &Explanation) -> Vec<u8> {
     let Explanation { from, to, connected, rules, change } = explanation;
     let rules = rules.iter().map(|rule| Rule {

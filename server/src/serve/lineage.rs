@@ -1,26 +1,25 @@
-//! Which host of this server a process belongs to: by its number, its process group, its session,
-//! or those of its ancestors. A process that left them all, and whose parent has ended, is not
-//! found.
+//! Finds the host of this server to which a process belongs: by its id, its process group, its
+//! session, or those of its ancestors. A daemon that left all of them is not found.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::collections::HashMap;
 use trunkline_core::broker::{ChildId, PeerProcess};
 
-/// Ancestors that are looked at: a shell within a script within a build is at 10.
+/// Ancestors that are searched. Deep trees, such as a shell in a script in a build, have some 10.
 const ANCESTORS_MAX: usize = 32;
 
-/// What the kernel tells of a process.
+/// The part of `/proc/PID/stat` that is used.
 #[derive(Clone, Copy, Debug)]
 struct Stat {
-    /// Absent for the first process.
+    /// The first process has none.
     parent: Option<Pid>,
     group: Option<Pid>,
     session: Option<Pid>,
 }
 
-/// Whose a process is, where `hosts` are the processes of hosts.
-pub(super) fn whose(process: Pid, hosts: &HashMap<Pid, ChildId>) -> PeerProcess {
+/// Which host a process belongs to, given the process groups of all hosts.
+pub(super) fn classify(process: Pid, hosts: &HashMap<Pid, ChildId>) -> PeerProcess {
     if hosts.is_empty() {
         return PeerProcess::Foreign;
     }
@@ -53,7 +52,7 @@ fn stat(process: Pid) -> Option<Stat> {
     parse(&std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?)
 }
 
-/// Reads `/proc/PID/stat`: the name before the last `)` can hold anything.
+/// Parses `/proc/PID/stat`. The command name before the last `)` may contain any characters.
 fn parse(text: &str) -> Option<Stat> {
     let mut fields = text.rsplit(')').next()?.split_whitespace().skip(1);
     let mut number = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
@@ -68,7 +67,7 @@ mod tests {
         Pid::from_raw(number).expect("not 0")
     }
 
-    /// Whose a process is among these, each by number, with parent, group and session.
+    /// The host of a process, given all processes with their parent, group and session.
     fn found(process: i32, all: &[(i32, [i32; 3])]) -> Option<u32> {
         let hosts = HashMap::from([(pid(100), ChildId(1)), (pid(200), ChildId(2))]);
         let stat = |process| {
@@ -93,7 +92,7 @@ mod tests {
             (200, [50, 200, 200]),
             (201, [1, 201, 200]),
             (300, [50, 300, 50]),
-            // It left everything, and nobody waits for it.
+            // A daemon: it has left its group, its session and its parent.
             (301, [1, 301, 301]),
         ];
         for host_1 in [100, 101, 102, 103, 104] {
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_tells_is_read_whatever_a_process_is_called() {
+    fn proc_stat_is_parsed_whatever_the_command_is_called() {
         let stat = parse("7 (a) S 1 2 (b) R 3 4 5 -1 6").expect("a whole line");
         let numbers = [stat.parent, stat.group, stat.session];
         assert_eq!(numbers, [Some(pid(3)), Some(pid(4)), Some(pid(5))]);

@@ -1,4 +1,4 @@
-//! The listeners: where they are, when they may accept, and that their files go away again.
+//! The listeners: binding them, accepting connections, and removing socket files at the end.
 
 use super::socket::{Listener, Stream};
 use super::token::Ready;
@@ -12,19 +12,20 @@ use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Transform, Transport};
 use trunkline_core::broker::{Grants, Opened};
 
-/// The pause after the system refused us a descriptor, so that we do not ask in a tight loop.
+/// The pause after a failed `accept`, for example for want of descriptors. Without it the loop
+/// would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
-struct Place {
+struct BoundListener {
     listener: Listener,
     endpoint: Endpoint,
     how: Opened,
     ready: bool,
 }
 
-impl Place {
-    /// What a connection that comes here may be.
+impl BoundListener {
+    /// The roles that a connection accepted here may have.
     fn grants(&self) -> Grants {
         match (&self.listener, self.endpoint.transform) {
             (Listener::Unix(_), Transform::NoAuth) => Grants::Everything,
@@ -33,11 +34,11 @@ impl Place {
     }
 }
 
-/// All listeners of a server. Dropping them removes the files of their sockets.
+/// All listeners of a process. Dropping them removes their socket files.
 #[derive(Debug)]
 pub(super) struct Listening {
     registry: Registry,
-    places: Vec<Place>,
+    listeners: Vec<BoundListener>,
     files: Vec<PathBuf>,
     paused_until: Option<Duration>,
 }
@@ -49,17 +50,17 @@ pub(super) struct Accepted {
     pub(super) grants: Grants,
     pub(super) transform: Transform,
     pub(super) how: Opened,
-    /// The TCP address from which it came.
+    /// The peer's TCP address.
     pub(super) peer: Option<SocketAddr>,
-    /// The process that dialled, over a unix socket.
+    /// The peer's process, over a unix socket.
     pub(super) process: Option<Pid>,
 }
 
 impl Listening {
-    /// Listens everywhere, or nowhere.
+    /// Listens on all endpoints, or on none if one fails.
     pub(super) fn open(endpoints: &[Endpoint], registry: Registry) -> Result<Listening, String> {
-        let (places, files) = (Vec::new(), Vec::new());
-        let mut all = Listening { registry, places, files, paused_until: None };
+        let (listeners, files) = (Vec::new(), Vec::new());
+        let mut all = Listening { registry, listeners, files, paused_until: None };
         for endpoint in endpoints {
             let opened = all.open_one(endpoint, Opened::Accepted);
             opened.map_err(|error| format!("cannot listen on {endpoint}: {error}"))?;
@@ -67,10 +68,12 @@ impl Listening {
         Ok(all)
     }
 
-    /// Takes direct connections at an endpoint; gives it with the port that the system chose.
+    /// Listens for direct connections on an endpoint. Returns it with the port that the system
+    /// chose.
     pub(super) fn open_direct(&mut self, endpoint: &Endpoint) -> Result<Endpoint, String> {
         let opened = self.open_one(endpoint, Opened::Direct);
-        opened.map_err(|error| format!("cannot take direct connections on {endpoint}: {error}"))
+        opened
+            .map_err(|error| format!("cannot listen for direct connections on {endpoint}: {error}"))
     }
 
     fn open_one(&mut self, endpoint: &Endpoint, how: Opened) -> io::Result<Endpoint> {
@@ -90,41 +93,46 @@ impl Listening {
         {
             *port = chosen;
         }
-        let token = Ready::Listener(self.places.len()).token();
+        let token = Ready::Listener(self.listeners.len()).token();
         self.registry.register(&mut listener, token, Interest::READABLE)?;
         log::info!("listening on {endpoint}");
-        self.places.push(Place { listener, endpoint: endpoint.clone(), how, ready: true });
+        self.listeners.push(BoundListener {
+            listener,
+            endpoint: endpoint.clone(),
+            how,
+            ready: true,
+        });
         Ok(endpoint)
     }
 
-    /// The endpoints where links are taken, with the ports that the system chose.
+    /// The endpoints on which links are accepted, with the ports that the system chose.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        self.places
+        self.listeners
             .iter()
-            .filter(|place| place.how == Opened::Accepted)
-            .map(|place| place.endpoint.clone())
+            .filter(|bound| bound.how == Opened::Accepted)
+            .map(|bound| bound.endpoint.clone())
             .collect()
     }
 
     pub(super) fn ready(&mut self, index: usize) {
-        if let Some(place) = self.places.get_mut(index) {
-            place.ready = true;
+        if let Some(bound) = self.listeners.get_mut(index) {
+            bound.ready = true;
         }
     }
 
-    /// When accepting goes on after the system refused us a descriptor.
+    /// When accepting continues after a failed `accept`.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.paused_until
     }
 
-    /// Whether a connection may be waiting that `admits` lets in: no event tells of it again.
+    /// Whether a connection may be waiting that `admits` allows. The poll does not report it again.
     pub(super) fn has_ready(&self, admits: impl Fn(Grants) -> bool) -> bool {
-        let may_wait = |place: &Place| place.ready && admits(place.grants());
-        self.paused_until.is_none() && self.places.iter().any(may_wait)
+        let may_wait = |bound: &BoundListener| bound.ready && admits(bound.grants());
+        self.paused_until.is_none() && self.listeners.iter().any(may_wait)
     }
 
-    /// The next connection that waits at a listener whose grants `admits` lets in. What is not
-    /// accepted now stays in the listener's queue.
+    /// Accepts a connection from a listener whose grants `admits` allows. Other connections stay in
+    /// the listener's queue.
     pub(super) fn accept(
         &mut self,
         now: Duration,
@@ -134,12 +142,16 @@ impl Listening {
             return None;
         }
         self.paused_until = None;
-        for place in self.places.iter_mut().filter(|place| place.ready && admits(place.grants())) {
-            match accept_from(place) {
+        for bound in self.listeners.iter_mut().filter(|bound| bound.ready && admits(bound.grants()))
+        {
+            match accept_from(bound) {
                 Ok(Some(accepted)) => return Some(accepted),
-                Ok(None) => place.ready = false,
+                Ok(None) => bound.ready = false,
                 Err(error) => {
-                    log::warn!("cannot accept on {}: {error}; trying again", place.endpoint);
+                    log::warn!(
+                        "cannot accept on {}: {error}; trying again after a pause",
+                        bound.endpoint
+                    );
                     self.paused_until = Some(now + PAUSE);
                     return None;
                 }
@@ -148,9 +160,9 @@ impl Listening {
         None
     }
 
-    /// Listens no more, and removes the files of the sockets.
+    /// Closes all listeners, and removes their socket files.
     pub(super) fn close(&mut self) {
-        self.places.clear();
+        self.listeners.clear();
         self.paused_until = None;
         for file in self.files.drain(..) {
             if let Err(error) = std::fs::remove_file(&file) {
@@ -166,13 +178,13 @@ impl Drop for Listening {
     }
 }
 
-fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
+fn accept_from(bound: &BoundListener) -> io::Result<Option<Accepted>> {
     loop {
-        let (stream, peer) = match place.listener.accept() {
+        let (stream, peer) = match bound.listener.accept() {
             Ok(accepted) => accepted,
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),
-                // The peer was gone before we came to it.
+                // The peer closed the connection before it was accepted.
                 io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
                 _ => return Err(error),
             },
@@ -181,7 +193,7 @@ fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
             Stream::Unix(stream) => OtherSide::of(stream).map(Some),
             Stream::Tcp(_) => Ok(None),
         };
-        let (grants, transform, how) = (place.grants(), place.endpoint.transform, place.how);
+        let (grants, transform, how) = (bound.grants(), bound.endpoint.transform, bound.how);
         let accepted = |process| Accepted { stream, grants, transform, how, peer, process };
         match other {
             Ok(None) => return Ok(Some(accepted(None))),
@@ -189,14 +201,14 @@ fn accept_from(place: &Place) -> io::Result<Option<Accepted>> {
                 return Ok(Some(accepted(Some(other.process))));
             }
             Ok(Some(_)) | Err(_) => {
-                log::warn!("{}: another user's connection was refused", place.endpoint);
+                log::warn!("{}: another user's connection was refused", bound.endpoint);
             }
         }
     }
 }
 
-/// The address to listen on. Names are looked up while the server starts, when it may still wait;
-/// without keys, only a name of loopback will do.
+/// The address to listen on. Names are resolved while the server starts, when it may still block.
+/// Without keys, the name must resolve to loopback.
 fn resolve(host: &Host, port: u16, transform: Transform) -> io::Result<SocketAddr> {
     match host {
         Host::V4(ip) => Ok(SocketAddr::new(IpAddr::V4(*ip), port)),
@@ -205,7 +217,9 @@ fn resolve(host: &Host, port: u16, transform: Transform) -> io::Result<SocketAdd
             let mut found = (name.to_string(), port).to_socket_addrs()?;
             let fits =
                 |addr: &SocketAddr| transform != Transform::NoAuth || addr.ip().is_loopback();
-            found.find(fits).ok_or_else(|| io::Error::other("the name is not one of this machine"))
+            found
+                .find(fits)
+                .ok_or_else(|| io::Error::other("the name has no address that can be listened on"))
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Servers and hosts that run: the entry points for the command line. Each begins with a duty
-//! (`duty.rs`) and is one loop (`event_loop.rs`): read all, tick, flush all. What to do, the broker
-//! decides.
+//! Runs servers and hosts: the entry points for the command line. Each is one event loop
+//! (`event_loop.rs`), started with a setup (`setup.rs`): read all, tick, flush all. The broker
+//! makes all decisions.
 
 mod alarm;
 mod children;
@@ -9,7 +9,6 @@ mod connections;
 mod convert;
 mod dialling;
 mod direct;
-mod duty;
 mod event_loop;
 mod explain_json;
 mod lineage;
@@ -19,6 +18,7 @@ mod plugin_host;
 mod plugins;
 mod reachable;
 mod runners;
+mod setup;
 mod shared;
 mod socket;
 mod socket_folders;
@@ -32,43 +32,43 @@ mod watchdog;
 
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;
-use duty::{Duty, Handles};
 use event_loop::Loop;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use setup::{Setup, SignalHandling};
 
-/// Runs a server until it is told to stop. An error is one line.
+/// Runs a server until it stops. An error is one line.
 pub(crate) fn serve(config: &Config, secret: &SecretKey) -> Result<(), String> {
     raise_descriptor_limit();
-    let mut server = Loop::start(Duty::server(config, secret)?)?;
+    let mut server = Loop::start(Setup::server(config, secret)?)?;
     log::info!("server {} ({}) is ready", config.name, secret.public());
     server.run()?;
     log::info!("the server has ended");
     Ok(())
 }
 
-/// Runs a host, which runs plugins for a server, until it is told to stop.
+/// Runs a host, which runs plugins for a server, until it stops.
 pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String> {
     raise_descriptor_limit();
-    let mut host = Loop::start(Duty::host(config, secret)?)?;
+    let mut host = Loop::start(Setup::host(config, secret)?)?;
     log::info!("host {} ({}) is ready", config.name, secret.public());
     host.run()?;
     log::info!("the host has ended");
     Ok(())
 }
 
-/// Runs the host that a server started in this process, until that has no more use for it. An error
-/// says why it did not begin; how it ended then, the log says already.
+/// Runs the host for which a server started this process. The outer error says why it did not
+/// start; the inner one, how it ended, has been logged.
 pub(crate) fn child() -> Result<Result<(), String>, String> {
     raise_descriptor_limit();
     let (spec, stream) = children::inherit()?;
-    let duty = Duty { handles: Handles::Signals, ..Duty::of_spec(spec, stream) };
-    Ok(Loop::start(duty)?.run())
+    let setup = Setup { signals: SignalHandling::Enabled, ..Setup::of_spec(spec, stream) };
+    Ok(Loop::start(setup)?.run())
 }
 
-/// A server of many links needs many descriptors: as many as the system lets us have.
+/// Each link needs a descriptor, so the soft limit is raised to the hard one.
 fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        log::debug!("the limit of open files stays as it is: {error}");
+        log::debug!("the limit of open files cannot be raised: {error}");
     }
 }

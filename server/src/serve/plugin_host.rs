@@ -1,7 +1,8 @@
-//! What one plugin may ask of the server: each call goes to the broker, which is never busy then.
+//! The host functions of one plugin. Each calls the broker, which is never borrowed while a plugin
+//! runs.
 
 use super::convert;
-use super::runners::Hosted;
+use super::runners::PluginInfo;
 use super::shared::Shared;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -19,24 +20,26 @@ use trunkline_plugin::{
 
 /// The server as one plugin sees it.
 pub(super) struct PluginHost {
-    pub(super) hosted: Rc<Hosted>,
+    pub(super) info: Rc<PluginInfo>,
     pub(super) shared: Rc<Shared>,
 }
 
 impl PluginHost {
-    fn says<T: Default>(&self, say: impl FnOnce(&mut Broker, PluginId) -> Result<T, Misuse>) -> T {
-        say(&mut self.shared.broker.borrow_mut(), self.hosted.id).unwrap_or_else(|misuse| {
-            self.hosted.misuse.borrow_mut().get_or_insert_with(|| misuse.to_string());
+    /// Calls the broker for the plugin. The first misuse is kept, and fails the plugin when its
+    /// callback returns.
+    fn ask<T: Default>(&self, ask: impl FnOnce(&mut Broker, PluginId) -> Result<T, Misuse>) -> T {
+        ask(&mut self.shared.broker.borrow_mut(), self.info.id).unwrap_or_else(|misuse| {
+            self.info.misuse.borrow_mut().get_or_insert_with(|| misuse.to_string());
             T::default()
         })
     }
 
-    /// What came of a call that was made at once.
+    /// Shows the outcome of a call whose callee has returned; the call itself if it has none yet.
     fn returned(&self, call: CallId, outcome: ShowOutcome<'_>) -> Option<Call> {
         let mut broker = self.shared.broker.borrow_mut();
         match broker.returned(call) {
             Returned::Answered => {
-                // Whoever is shown it copies it, and asks for nothing.
+                // `outcome` only copies the answer, so the broker may stay borrowed.
                 outcome(Ok(broker.answer_now()));
                 broker.answer_taken();
                 None
@@ -61,7 +64,7 @@ impl PluginHost {
 
 impl HostApi for PluginHost {
     fn name(&self) -> String {
-        self.hosted.name.to_string()
+        self.info.name.to_string()
     }
 
     fn server(&self) -> Server {
@@ -73,67 +76,67 @@ impl HostApi for PluginHost {
     fn open(&self, target: &Target) -> Result<Channel, Reason> {
         let target = self.target(target);
         let target = target.map_err(|error| Reason::new("bad-name", error.to_string()))?;
-        let opened = self.shared.broker.borrow_mut().open(self.hosted.id, &target);
+        let opened = self.shared.broker.borrow_mut().open(self.info.id, &target);
         opened.map(|handle| Channel::new(handle.0)).map_err(|reason| convert::to_plugin(&reason))
     }
 
     fn accept(&self, channel: Channel) {
-        self.says(|broker, plugin| broker.accept(plugin, handle(channel)));
+        self.ask(|broker, plugin| broker.accept(plugin, handle(channel)));
     }
 
     fn refuse(&self, channel: Channel, why: Reason) {
         let why = convert::from_plugin(&why);
-        self.says(|broker, plugin| broker.refuse(plugin, handle(channel), why));
+        self.ask(|broker, plugin| broker.refuse(plugin, handle(channel), why));
     }
 
     fn write(&self, channel: Channel, bytes: &[u8]) -> usize {
-        self.says(|broker, plugin| broker.write(plugin, handle(channel), bytes))
+        self.ask(|broker, plugin| broker.write(plugin, handle(channel), bytes))
     }
 
     fn credit(&self, channel: Channel, amount: u64) {
-        self.says(|broker, plugin| broker.credit(plugin, handle(channel), amount));
+        self.ask(|broker, plugin| broker.credit(plugin, handle(channel), amount));
     }
 
     fn hold(&self, channel: Channel) {
-        self.says(|broker, plugin| broker.hold(plugin, handle(channel)));
+        self.ask(|broker, plugin| broker.hold(plugin, handle(channel)));
     }
 
     fn close(&self, channel: Channel) {
-        self.says(|broker, plugin| broker.close(plugin, handle(channel)));
+        self.ask(|broker, plugin| broker.close(plugin, handle(channel)));
     }
 
     fn stop_read(&self, channel: Channel) {
-        self.says(|broker, plugin| broker.stop_read(plugin, handle(channel)));
+        self.ask(|broker, plugin| broker.stop_read(plugin, handle(channel)));
     }
 
     fn abort(&self, channel: Channel, why: Reason) {
         let why = convert::from_plugin(&why);
-        self.says(|broker, plugin| broker.abort(plugin, handle(channel), why));
+        self.ask(|broker, plugin| broker.abort(plugin, handle(channel), why));
     }
 
     fn join(&self, a: Channel, b: Channel) {
-        self.says(|broker, plugin| broker.join(plugin, handle(a), handle(b)));
+        self.ask(|broker, plugin| broker.join(plugin, handle(a), handle(b)));
     }
 
     fn set_timer(&self, after: Duration) -> Timer {
-        Timer::new(self.shared.broker.borrow_mut().set_timer(self.hosted.id, after))
+        Timer::new(self.shared.broker.borrow_mut().set_timer(self.info.id, after))
     }
 
     fn cancel_timer(&self, timer: Timer) {
-        self.shared.broker.borrow_mut().cancel_timer(self.hosted.id, timer.number());
+        self.shared.broker.borrow_mut().cancel_timer(self.info.id, timer.number());
     }
 
     fn watch(&self, fd: BorrowedFd<'_>, interest: Interest) -> Result<Watch, Reason> {
-        let added = self.shared.watches.borrow_mut().add(self.hosted.id, fd, interest);
+        let added = self.shared.watches.borrow_mut().add(self.info.id, fd, interest);
         added.map(Watch::new).map_err(|error| Reason::new("cannot-watch", error.to_string()))
     }
 
     fn unwatch(&self, watch: Watch) {
-        self.shared.watches.borrow_mut().remove(self.hosted.id, watch.number());
+        self.shared.watches.borrow_mut().remove(self.info.id, watch.number());
     }
 
     fn waker(&self) -> Waker {
-        self.shared.mailbox.waker_of(self.hosted.id)
+        self.shared.mailbox.waker_of(self.info.id)
     }
 
     fn directory(&self) -> Vec<Entry> {
@@ -148,13 +151,13 @@ impl HostApi for PluginHost {
     }
 
     fn open_link(&self, address: &str) -> Result<Key, Reason> {
-        let opened = self.shared.broker.borrow_mut().open_link(self.hosted.id, address);
+        let opened = self.shared.broker.borrow_mut().open_link(self.info.id, address);
         opened.map(|key| Key(key.0)).map_err(|reason| convert::to_plugin(&reason))
     }
 
     fn close_link(&self, server: Key) -> Result<(), Reason> {
         let server = trunkline_core::key::Key(server.0);
-        let closed = self.shared.broker.borrow_mut().close_link(self.hosted.id, server);
+        let closed = self.shared.broker.borrow_mut().close_link(self.info.id, server);
         closed.map_err(|reason| convert::to_plugin(&reason))
     }
 
@@ -164,12 +167,12 @@ impl HostApi for PluginHost {
     }
 
     fn uses(&self, name: &str, version: u64) -> Result<(), Reason> {
-        let used = self.shared.broker.borrow_mut().uses(self.hosted.id, parse(name)?, version);
+        let used = self.shared.broker.borrow_mut().uses(self.info.id, parse(name)?, version);
         used.map_err(|reason| convert::to_plugin(&reason))
     }
 
     fn invites(&self, name: &str) -> Result<(), Reason> {
-        let invited = self.shared.broker.borrow_mut().invites(self.hosted.id, parse(name)?);
+        let invited = self.shared.broker.borrow_mut().invites(self.info.id, parse(name)?);
         invited.map_err(|reason| convert::to_plugin(&reason))
     }
 
@@ -182,7 +185,7 @@ impl HostApi for PluginHost {
     ) -> Option<Call> {
         let (called, home) = {
             let mut broker = self.shared.broker.borrow_mut();
-            (broker.call(self.hosted.id, &meant(callee), request, deadline), broker.home().0)
+            (broker.call(self.info.id, &to_callee(callee), request, deadline), broker.home().0)
         };
         match called {
             Called::Over(over) => {
@@ -192,8 +195,8 @@ impl HostApi for PluginHost {
             Called::Pending(call) => Some(Call::new(call.0)),
             Called::Run(id, call) => {
                 callee.hint = u64::from(id.0) + 1;
-                let (name, server) = (self.hosted.name.as_str(), Key(home.0));
-                let caller = Caller { name, version: self.hosted.version, server, local: true };
+                let (name, server) = (self.info.name.as_str(), Key(home.0));
+                let caller = Caller { name, version: self.info.version, server, local: true };
                 self.shared.call(id, call, &caller, request);
                 self.returned(call, outcome)
             }
@@ -201,22 +204,22 @@ impl HostApi for PluginHost {
     }
 
     fn cancel(&self, call: Call) {
-        self.says(|broker, plugin| broker.cancel_call(plugin, CallId(call.number())));
+        self.ask(|broker, plugin| broker.cancel_call(plugin, CallId(call.number())));
     }
 
     fn answer(&self, call: Call, answer: &[u8]) {
-        self.says(|broker, plugin| broker.answer_call(plugin, CallId(call.number()), answer));
+        self.ask(|broker, plugin| broker.answer_call(plugin, CallId(call.number()), answer));
     }
 
     fn refuse_call(&self, call: Call, why: Reason) {
         let why = convert::from_plugin(&why);
-        self.says(|broker, plugin| broker.refuse_call(plugin, CallId(call.number()), why));
+        self.ask(|broker, plugin| broker.refuse_call(plugin, CallId(call.number()), why));
     }
 
     fn host_panicked(&self, message: &str) {
         log::error!(
-            "the server panicked while it served the plugin {}: {message}",
-            self.hosted.name
+            "bug: a host function panicked, called by plugin {}: {message}",
+            self.info.name
         );
     }
 }
@@ -225,7 +228,7 @@ fn parse(name: &str) -> Result<Name, Reason> {
     name.parse().map_err(|error: NameError| Reason::new("bad-name", error.to_string()))
 }
 
-/// Shows what became of a call.
+/// Shows the outcome of a call to the plugin.
 fn show(over: &Outcome, outcome: ShowOutcome<'_>) {
     match (over, &convert::unanswered(over)) {
         (Outcome::Answered(answer), _) => outcome(Ok(answer)),
@@ -234,8 +237,8 @@ fn show(over: &Outcome, outcome: ShowOutcome<'_>) {
     }
 }
 
-/// Which plugin is called, in the broker's words. A hint is one more than the plugin's number.
-fn meant<'a>(callee: &Callee<'a>) -> broker::Callee<'a> {
+/// The callee in the broker's types. A hint is the plugin's number plus one; 0 is no hint.
+fn to_callee<'a>(callee: &Callee<'a>) -> broker::Callee<'a> {
     let place = match callee.place {
         CalleePlace::Anywhere => broker::CalleePlace::Anywhere,
         CalleePlace::Here => broker::CalleePlace::Here,

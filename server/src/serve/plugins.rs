@@ -1,7 +1,7 @@
-//! The plugins of this process: loading and starting them. How they run then is in `runners.rs`.
+//! Loads and starts the plugins of this process. Those that run are in `runners.rs`.
 
 use super::plugin_host::PluginHost;
-use super::runners::Hosted;
+use super::runners::PluginInfo;
 use super::shared::Shared;
 use crate::config;
 use crate::loader;
@@ -12,14 +12,14 @@ use trunkline_core::broker::{PluginConfig, PluginId};
 use trunkline_plugin::About;
 use trunkline_plugin::host::{Module, StartError};
 
-/// The plugins that this process has to run.
+/// The plugins that this process is to run.
 pub(super) struct Plugins {
     shared: Rc<Shared>,
     /// The file that names them, for messages.
     file: PathBuf,
-    /// Plugins that start when it is known who their server is.
+    /// Plugins of a host, which start when the link to its server is up.
     waiting: Vec<config::PluginConfig>,
-    /// Plugins that have started, and where they want direct connections.
+    /// Plugins that have started, and where they listen for direct connections.
     advertised: Vec<(PluginId, Vec<config::Advertise>)>,
 }
 
@@ -40,8 +40,8 @@ impl Plugins {
         self.start_all(plugins)
     }
 
-    /// Loads and starts plugins. One that fails does not keep the others from starting, unless it
-    /// is required.
+    /// Loads and starts plugins. If one fails, the others start nevertheless, unless it is
+    /// required.
     pub(super) fn start_all(&mut self, plugins: Vec<config::PluginConfig>) -> Result<(), String> {
         for plugin in plugins {
             let Err(why) = self.load_and_start(&plugin) else { continue };
@@ -66,51 +66,51 @@ impl Plugins {
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
         self.shared.runners.watchdog().watch(id, name.to_string(), plugin.blocked);
         let (version, misuse) = (module.about().version(), RefCell::new(None));
-        let hosted = Rc::new(Hosted { id, name, version, misuse });
-        self.start(&module, hosted, &plugin.config_json)?;
+        let info = Rc::new(PluginInfo { id, name, version, misuse });
+        self.start(&module, info, &plugin.config_json)?;
         if !plugin.advertise.is_empty() {
             self.advertised.push((id, plugin.advertise.clone()));
         }
         Ok(())
     }
 
-    /// Plugins that have started since the last call, and where they want direct connections.
+    /// Plugins that have started since the last call, and where they listen for direct connections.
     pub(super) fn take_advertised(&mut self) -> Vec<(PluginId, Vec<config::Advertise>)> {
         std::mem::take(&mut self.advertised)
     }
 
-    fn start(&mut self, module: &Module, hosted: Rc<Hosted>, config: &str) -> Result<(), String> {
-        let id = hosted.id;
-        let host = Rc::new(PluginHost { hosted: hosted.clone(), shared: self.shared.clone() });
+    fn start(&mut self, module: &Module, info: Rc<PluginInfo>, config: &str) -> Result<(), String> {
+        let id = info.id;
+        let host = Rc::new(PluginHost { info: info.clone(), shared: self.shared.clone() });
         let watchdog = self.shared.runners.watchdog();
         match watchdog.call(id, || module.create(host, config)) {
             Ok(instance) => {
-                log::info!("plugin {} {} runs", hosted.name, hosted.version);
-                self.shared.runs(instance, hosted);
+                log::info!("plugin {} {} runs", info.name, info.version);
+                self.shared.add_started(instance, info);
                 Ok(())
             }
             Err(error) => {
                 let why = match &error {
-                    StartError::Refused(reason) => format!("it does not start: {reason}"),
+                    StartError::Refused(reason) => format!("it refused to start: {reason}"),
                     StartError::Failed(failure) => failure.to_string(),
                 };
                 self.shared.watches.borrow_mut().remove_all_of(id);
                 self.shared.broker.borrow_mut().plugin_failed(id, &why);
-                Err(format!("plugin {}: {why}", hosted.name))
+                Err(format!("plugin {}: {why}", info.name))
             }
         }
     }
 
-    /// Whether no plugin runs, and none is waiting to be started.
+    /// Whether no plugin runs or waits to be started.
     pub(super) fn is_empty(&self) -> bool {
         self.shared.runners.is_empty() && self.waiting.is_empty()
     }
 }
 
-/// What the broker has to know of a plugin: what its file says, and what its configuration says.
+/// The broker's description of a plugin, from its file and its configuration.
 fn describe(plugin: &config::PluginConfig, about: &About) -> Result<PluginConfig, String> {
     let built_in = about.name().parse().map_err(|error| format!("its built-in name: {error}"))?;
-    // Names of others were checked when the plugin was compiled.
+    // The plugin's compiler has checked these names.
     let uses = about.used().iter().filter_map(|used| Some((used.name.parse().ok()?, used.version)));
     let invites = about.invited().iter().filter_map(|name| name.parse().ok());
     Ok(PluginConfig {

@@ -1,17 +1,18 @@
-//! Where a server can be reached: what it announces, or where it listens, with its key.
+//! The addresses of a server: those it announces, or those on which it listens, with its key.
 
 use if_addrs::{IfAddr, get_if_addrs};
 use trunkline_core::address::{Endpoint, Host, Scope, Transform, Transport};
 use trunkline_core::key::Key;
 
 /// The addresses of a server with this key: those that its configuration announces, then those on
-/// which it listens, the widest reach first. Where it listens on all interfaces, theirs are named.
+/// which it listens, the widest scope first. A listener on all interfaces gives one address for
+/// each.
 pub(super) fn addresses(announce: &[Endpoint], listening: &[Endpoint], key: Key) -> Vec<Endpoint> {
     let mut found: Vec<Endpoint> = announce.to_vec();
-    let mut heard: Vec<Endpoint> = listening.iter().flat_map(expand).collect();
-    heard.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.scope()));
-    for endpoint in heard {
-        // What is announced stands for all that others can dial.
+    let mut listened: Vec<Endpoint> = listening.iter().flat_map(expand).collect();
+    listened.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.scope()));
+    for endpoint in listened {
+        // Announced addresses replace those on which others could dial the server.
         if announce.is_empty() || endpoint.scope() == Scope::Device {
             found.push(endpoint);
         }
@@ -24,7 +25,7 @@ pub(super) fn addresses(announce: &[Endpoint], listening: &[Endpoint], key: Key)
     found
 }
 
-/// The endpoint itself, or one for each address of this machine if it stands for all of them.
+/// The endpoint itself, or, if it listens on all interfaces, one for each address of this machine.
 pub(super) fn expand(endpoint: &Endpoint) -> Vec<Endpoint> {
     let Transport::Net { host, port } = &endpoint.transport else { return vec![endpoint.clone()] };
     let four_only = match host {
@@ -38,7 +39,7 @@ pub(super) fn expand(endpoint: &Endpoint) -> Vec<Endpoint> {
     });
     let hosts = interfaces.into_iter().filter_map(|interface| match interface.addr {
         IfAddr::V4(v4) => Some(Host::V4(v4.ip)),
-        // Without its interface, a link-local address cannot be dialled.
+        // Other machines cannot dial a link-local address without its interface.
         IfAddr::V6(v6) if !four_only && !v6.ip.is_unicast_link_local() => Some(Host::V6(v6.ip)),
         IfAddr::V6(_) => None,
     });
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_announced_stands_for_where_a_server_listens() {
+    fn announced_addresses_replace_those_that_a_server_listens_on() {
         let listening = "unix:/run/a.sock;net:10.1.1.1:8008~shs";
         let own = format!("net:10.1.1.1:8008~shs:{KEY}");
         assert_eq!(printed("", listening), [own, "unix:/run/a.sock~noauth".into()]);
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_on_all_interfaces_is_reached_at_each_of_them() {
+    fn a_listener_on_all_interfaces_has_an_address_for_each() {
         let found = printed("", "net:0.0.0.0:8008~shs");
         assert!(found.contains(&format!("net:127.0.0.1:8008~shs:{KEY}")), "{found:?}");
         assert!(found.iter().all(|address| !address.contains("0.0.0.0")), "{found:?}");

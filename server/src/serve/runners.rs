@@ -1,5 +1,5 @@
-//! The table of the plugins that run in this process, with the watchdog of their calls. What they
-//! are told is in `shared.rs`.
+//! The table of the plugins that run in this process, with the watchdog of their calls. Their
+//! callbacks are run in `shared.rs`.
 
 use super::watchdog::Watchdog;
 use std::cell::RefCell;
@@ -9,12 +9,12 @@ use trunkline_core::broker::PluginId;
 use trunkline_core::name::{Name, Version};
 use trunkline_plugin::host::Instance;
 
-/// What is known of a plugin from its start to its end.
-pub(super) struct Hosted {
+/// The facts of a plugin that do not change while it runs, and its misuse.
+pub(super) struct PluginInfo {
     pub(super) id: PluginId,
     pub(super) name: Name,
     pub(super) version: Version,
-    /// The first thing that the plugin did and may not do; it fails for it.
+    /// The plugin's first misuse of the API, for which it fails.
     pub(super) misuse: RefCell<Option<String>>,
 }
 
@@ -22,25 +22,24 @@ pub(super) struct Hosted {
 pub(super) struct Runner {
     /// Borrowed while the plugin is on the stack.
     pub(super) instance: RefCell<Instance>,
-    pub(super) hosted: Rc<Hosted>,
+    pub(super) info: Rc<PluginInfo>,
 }
 
 /// All plugins that run in this process.
 pub(super) struct Runners {
-    /// By their numbers, which are small where plugins run.
+    /// Indexed by the plugin's number, because numbers of local plugins are small.
     running: RefCell<Vec<Option<Rc<Runner>>>>,
     watchdog: Watchdog,
     last_failure: RefCell<Option<String>>,
 }
 
 impl Runners {
-    /// Nobody runs yet; a call that lasts for `limit` is too long.
+    /// An empty table. The watchdog reports calls that take longer than `limit`.
     pub(super) fn new(limit: Duration) -> Runners {
         let (running, last_failure) = Default::default();
         Runners { running, watchdog: Watchdog::new(limit), last_failure }
     }
 
-    /// Who watches the calls to plugins.
     pub(super) fn watchdog(&self) -> &Watchdog {
         &self.watchdog
     }
@@ -50,7 +49,7 @@ impl Runners {
         self.running.borrow().iter().all(Option::is_none)
     }
 
-    /// Why the last plugin that failed did.
+    /// The error of the plugin that failed last.
     pub(super) fn last_failure(&self) -> Option<String> {
         self.last_failure.borrow().clone()
     }
@@ -65,7 +64,7 @@ impl Runners {
     }
 
     pub(super) fn add(&self, runner: Runner) {
-        let id = runner.hosted.id;
+        let id = runner.info.id;
         let (at, mut running) = (id.0 as usize, self.running.borrow_mut());
         if running.len() <= at {
             running.resize_with(at + 1, || None);

@@ -1,11 +1,11 @@
-//! What all plugins of this process share, and how they are told something, called by each other,
-//! and taken out when they fail.
+//! State that all plugins of this process share: running callbacks, calls between plugins, and
+//! removing plugins that fail.
 //!
-//! One plugin may run within a call of another one, but none is entered twice: the broker, which
-//! says when one is called, knows which are on the stack.
+//! A plugin may run within a call of another one, but no plugin is entered twice. The broker knows
+//! which plugins are on the stack, and calls only others.
 
 use super::convert;
-use super::runners::{Hosted, Runner, Runners};
+use super::runners::{PluginInfo, Runner, Runners};
 use super::wake::Mailbox;
 use super::watch::Watches;
 use std::cell::RefCell;
@@ -16,9 +16,9 @@ use trunkline_core::reason::Reason;
 use trunkline_plugin::host::{Failure, Instance};
 use trunkline_plugin::{Answer, Call, Caller, Channel, Key, Readiness, Timer, Watch};
 
-/// What all plugins of this process share.
+/// State that all plugins of this process share.
 pub(super) struct Shared {
-    /// Borrowed for the length of one call only, and never while a plugin is entered.
+    /// Borrowed only during one call of the broker, never while a plugin runs.
     pub(super) broker: RefCell<Broker>,
     pub(super) watches: RefCell<Watches>,
     pub(super) runners: Runners,
@@ -26,15 +26,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A plugin has started.
-    pub(super) fn runs(&self, instance: Instance, hosted: Rc<Hosted>) {
-        let id = hosted.id;
-        self.runners.add(Runner { instance: RefCell::new(instance), hosted });
+    /// Adds a plugin that has started.
+    pub(super) fn add_started(&self, instance: Instance, info: Rc<PluginInfo>) {
+        let id = info.id;
+        self.runners.add(Runner { instance: RefCell::new(instance), info });
         self.broker.borrow_mut().plugin_started(id);
         self.check_misuse(id);
     }
 
-    /// Tells a plugin something that the broker wants it to know.
+    /// Runs the callback of a plugin for an event from the broker.
     pub(super) fn tell(&self, id: PluginId, told: Told) {
         match told {
             Told::Open(handle, caller) => self.open(id, handle, &caller),
@@ -72,7 +72,8 @@ impl Shared {
         }
     }
 
-    /// Tells a plugin bytes; when it returns, they count as consumed unless it holds the channel.
+    /// Passes bytes to a plugin. When it returns, they count as consumed unless it holds the
+    /// channel.
     pub(super) fn write(&self, id: PluginId, handle: Handle, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.run(id, |plugin| plugin.write(channel(handle), bytes));
@@ -91,14 +92,14 @@ impl Shared {
         self.run(id, Instance::wake);
     }
 
-    /// A plugin calls another one, which is not on the stack: it runs within this call.
+    /// Runs a callee within the call of its caller. The callee is not on the stack.
     pub(super) fn call(&self, id: PluginId, call: CallId, caller: &Caller<'_>, request: &[u8]) {
         let Some(runner) = self.runners.get(id) else { return };
         let take = |plugin: &mut Instance| self.take_call(plugin, id, call, caller, request);
         let called = match runner.instance.try_borrow_mut() {
             Ok(mut instance) => self.runners.watchdog().within(id, || take(&mut instance)),
-            // The broker has miscounted: the call waits for its deadline.
-            Err(_) => return log::error!("plugin {} was to be entered twice", runner.hosted.name),
+            // A bug of the broker. The call then waits for its deadline.
+            Err(_) => return log_entered_twice(&runner),
         };
         self.after(id, runner, called);
     }
@@ -113,7 +114,7 @@ impl Shared {
     ) -> Result<(), Failure> {
         if plugin.call(Call::new(call.0), caller, request)?.is_none() {
             let why = Reason::plugin("no-calls", "this plugin was built for an API without calls");
-            // It was told of no call, so that it cannot have answered.
+            // It has not seen the call, so it cannot have answered it.
             let _ = self.broker.borrow_mut().refuse_call(id, call, why);
         }
         Ok(())
@@ -129,7 +130,7 @@ impl Shared {
         self.run(id, |plugin| plugin.reply(Call::new(call.0), result));
     }
 
-    /// Tells the plugin that has started last to stop, and drops it; whether there was one.
+    /// Stops and drops the plugin that started last. Returns whether there was one.
     pub(super) fn stop_last(&self) -> bool {
         let Some(id) = self.runners.last() else { return false };
         self.run(id, Instance::stop);
@@ -140,7 +141,7 @@ impl Shared {
         true
     }
 
-    /// Takes a plugin out that its server does not take.
+    /// Removes a plugin that its server rejects.
     pub(super) fn reject(&self, id: PluginId, reason: &Reason) {
         self.run(id, Instance::stop);
         self.fail(id, &Failure::Misused(reason.to_string()));
@@ -153,7 +154,7 @@ impl Shared {
             Ok(mut instance) => {
                 self.runners.watchdog().call(id, || instance.open(channel(handle), &caller))
             }
-            Err(_) => return log::error!("plugin {} was to be entered twice", runner.hosted.name),
+            Err(_) => return log_entered_twice(&runner),
         };
         let answered = answered.map(|answer| match answer {
             Answer::Later => {}
@@ -178,19 +179,20 @@ impl Shared {
         let Some(runner) = self.runners.get(id) else { return };
         let returned = match runner.instance.try_borrow_mut() {
             Ok(mut instance) => self.runners.watchdog().call(id, || callback(&mut instance)),
-            Err(_) => return log::error!("plugin {} was to be entered twice", runner.hosted.name),
+            Err(_) => return log_entered_twice(&runner),
         };
         self.after(id, runner, returned);
     }
 
-    /// A callback has returned. Whoever fails is dropped by `fail`, where that is watched.
+    /// Checks the result of a callback. A plugin that fails is dropped in `fail`, under the
+    /// watchdog.
     #[inline]
     fn after(&self, id: PluginId, runner: Rc<Runner>, returned: Result<(), Failure>) {
-        let misused = runner.hosted.misuse.borrow().is_some();
+        let misused = runner.info.misuse.borrow().is_some();
         if returned.is_ok() && !misused {
             return;
         }
-        let misuse = runner.hosted.misuse.take().map(Failure::Misused);
+        let misuse = runner.info.misuse.take().map(Failure::Misused);
         drop(runner);
         if let Some(failure) = returned.err().or(misuse) {
             self.fail(id, &failure);
@@ -203,11 +205,11 @@ impl Shared {
         }
     }
 
-    /// Takes a plugin out that broke the contract; all others keep running. Its code may still be
-    /// on the stack, where it returns from now: it is dropped then.
+    /// Removes a plugin that broke the contract; the others keep running. If its code is still on
+    /// the stack, it is dropped when it returns.
     fn fail(&self, id: PluginId, failure: &Failure) {
         let Some(runner) = self.runners.remove(id) else { return };
-        log::error!("plugin {} failed: {failure}", runner.hosted.name);
+        log::error!("plugin {} failed: {failure}", runner.info.name);
         self.runners.note_failure(failure.to_string());
         self.runners.watchdog().call(id, || drop(runner));
         self.watches.borrow_mut().remove_all_of(id);
@@ -219,6 +221,11 @@ impl Shared {
         let (name, server) = (caller.name.as_str(), Key(caller.server.0));
         Caller { name, version: caller.version, server, local }
     }
+}
+
+/// The broker tracks which plugins are on the stack, so this is a bug of the server.
+fn log_entered_twice(runner: &Runner) {
+    log::error!("bug: plugin {} is running, so its callback is lost", runner.info.name);
 }
 
 fn channel(handle: Handle) -> Channel {

@@ -1,4 +1,4 @@
-//! Sockets of either kind as the loop uses them: streams, listeners, and how they are made.
+//! Unix and TCP sockets for the loop: streams and listeners, and their options.
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -8,16 +8,16 @@ use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-/// Connections that the system may hold for us while we do not accept.
+/// Connections that may wait in a listener's queue.
 const BACKLOG: i32 = 1024;
 
-/// How long a TCP connection may be idle before the system asks whether the peer is there. Links
-/// have heartbeats of their own; this finds the dead ones among the half-open.
+/// Idle time after which TCP probes the peer. Links have heartbeats; this finds dead connections
+/// before their handshake is complete.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The congestion control of connections within this machine, where there is no path whose capacity
-/// is to be found: the plainest, which every kernel has and lets everybody use. The system's choice
-/// may be one that paces what it sends (`bbr`); its timers then cost more than the copying.
+/// The congestion control of connections within this machine. Every kernel has it, and every user
+/// may select it. The system's default may pace what it sends (`bbr`), and its timers would cost
+/// more than the copying.
 const CONGESTION_ON_LOOPBACK: &[u8] = b"reno";
 
 /// A connected stream.
@@ -42,8 +42,9 @@ impl Stream {
 
     /// Begins to connect over TCP.
     ///
-    /// The port may be used again by a dial `from` it, as long as the two go to different places:
-    /// so a host can be dialled through its router by the address at which its server sees it.
+    /// A later dial `from` the same port to another address is possible. For hole punching, a host
+    /// dials from the port of its link, because its router maps that port to an address that the
+    /// server has seen.
     pub(super) fn dial_tcp(addr: SocketAddr, from: Option<SocketAddr>) -> io::Result<Stream> {
         let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
         tune(&socket)?;
@@ -63,7 +64,7 @@ impl Stream {
         }
     }
 
-    /// Whether a connection that was begun is up; `None` while it is on its way.
+    /// The result of connecting; `None` while it is in progress.
     pub(super) fn connected(&self) -> io::Result<Option<()>> {
         let (error, named) = match self {
             Stream::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
@@ -85,17 +86,17 @@ impl Stream {
         }
     }
 
-    /// Writes no more. The other side reads what is on the way.
+    /// Shuts down the writing half. The peer can still read what was written.
     pub(super) fn shut_down_writing(&self) {
-        // A connection that is gone already needs no shutting down.
+        // An error means that the connection is closed already.
         let _ = match self {
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
         };
     }
 
-    /// Writes some of the slices, in order. Most often all but one are empty, and a plain write
-    /// costs the system less than a vectored one.
+    /// Writes a part of the slices, in order. A single slice is the usual case; a plain write of it
+    /// costs less than a vectored one.
     pub(super) fn write_slices(&mut self, slices: [&[u8]; 3]) -> io::Result<usize> {
         let mut full = slices.iter().filter(|slice| !slice.is_empty());
         if let (Some(only), None) = (full.next(), full.next()) {
@@ -122,12 +123,12 @@ impl Read for Stream {
 }
 
 impl Listener {
-    /// Listens on a unix socket that only our user can open. A socket that a dead server left is
-    /// taken over; a live server's is an error.
+    /// Listens on a unix socket that only our user can open. A socket that a dead server left
+    /// behind is replaced. If another server listens on it, that is an error.
     pub(super) fn unix(path: &Path) -> io::Result<Listener> {
         remove_dead_socket(path)?;
         let socket = Raw::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-        // The file gets its mode from the mask, so that it is never open to others.
+        // The mask sets the mode when the file is created, so it is never open to other users.
         let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
         let bound = socket.bind(&SockAddr::unix(path)?);
         rustix::process::umask(mask);
@@ -139,7 +140,7 @@ impl Listener {
     /// Listens on a TCP address.
     pub(super) fn tcp(addr: SocketAddr) -> io::Result<Listener> {
         let socket = Raw::new(Domain::for_address(addr), Type::STREAM.nonblocking(), None)?;
-        // What is accepted inherits it before its first byte; changed later, it would go on pacing.
+        // Accepted connections inherit it. Setting it after the first byte would not stop pacing.
         tune_for(&socket, addr);
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
@@ -147,7 +148,7 @@ impl Listener {
         Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket.into())))
     }
 
-    /// The next connection, and the TCP address from which it came.
+    /// Accepts the next connection, with the peer's TCP address.
     pub(super) fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         match self {
             Listener::Unix(listener) => {
@@ -162,7 +163,7 @@ impl Listener {
         }
     }
 
-    /// The port that the system chose, where that was left to it.
+    /// The TCP port, which the system may have chosen.
     pub(super) fn port(&self) -> Option<u16> {
         match self {
             Listener::Unix(_) => None,
@@ -176,19 +177,19 @@ fn tune(socket: &Raw) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
-/// Prepares a socket for the address to which it will connect, or at which it will listen.
+/// Sets the congestion control for the address to which a socket connects, or on which it listens.
 fn tune_for(socket: &Raw, addr: SocketAddr) {
     if addr.ip().is_loopback()
         && let Err(error) = socket.set_tcp_congestion(CONGESTION_ON_LOOPBACK)
     {
-        log::debug!("congestion control on loopback stays as it is: {error}");
+        log::debug!("congestion control on loopback cannot be set: {error}");
     }
 }
 
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
-        let text = "a file that is no socket is in the way; remove it or name another path";
+        let text = "a file that is not a socket has this path; remove it, or name another path";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
     match std::os::unix::net::UnixStream::connect(path) {

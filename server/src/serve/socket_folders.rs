@@ -1,6 +1,6 @@
-//! The folders of the unix sockets for direct connections: in which one a process makes its own,
-//! and in which ones it looks for those of others. No message names a folder, so all processes of
-//! one user on one machine have to find the same ones by themselves.
+//! The folders of the unix sockets for direct connections: where a process creates its own sockets,
+//! and where it looks for those of other processes. No message names a folder, so all processes of
+//! a user on a machine derive the same list.
 
 use rustix::process::{Uid, geteuid};
 use std::fs::{DirBuilder, Metadata};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use trunkline_core::address::UNIX_PATH_MAX;
 use trunkline_core::control::SocketName;
 
-/// Whether others than the owner may do anything in a folder.
+/// Mode bits of a folder that give other users any access.
 const OTHERS: u32 = 0o077;
-/// Whether others than the owner may change what is in a folder.
+/// Mode bits of a folder that let other users write to it.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// The folders, the best one first. Each is used only if it is our user's and closed to others, so
-/// that nobody else can make us dial a socket; and if somebody else holds its name, the next one is
-/// used, so that nobody can keep us from having one.
+/// The folders, the best one first. A folder is used only if it belongs to our user and other users
+/// have no access, so they cannot make us dial a socket of theirs. If another user has taken its
+/// name, the next folder is used, so other users cannot deny us a folder.
 #[derive(Clone, Debug)]
 pub(super) struct SocketFolders {
     candidates: Vec<Candidate>,
@@ -26,28 +26,28 @@ pub(super) struct SocketFolders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Candidate {
     path: PathBuf,
-    /// Whether everybody may make things beside it. Otherwise its parent has to be our user's.
+    /// Whether all users may write to its parent. Otherwise the parent must belong to our user.
     parent: Parent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parent {
-    /// The folder for temporary files.
+    /// The folder for temporary files, with the sticky bit.
     Public,
     Ours,
 }
 
 impl SocketFolders {
-    /// The folders of this process, which belongs to a server with this state folder, or to none on
-    /// this machine.
+    /// The folders of this process. `state` is the state folder of its server, if that is on this
+    /// machine.
     pub(super) fn of_this_process(state: Option<&Path>) -> SocketFolders {
         SocketFolders::new(geteuid(), &std::env::temp_dir(), state, |name| {
             std::env::var_os(name).map(PathBuf::from)
         })
     }
 
-    /// First those that all processes of the user know, earlier releases too; then those that are
-    /// known to processes of one service, or of one server.
+    /// First the folders that all processes of the user derive, also of earlier releases. Then
+    /// those that only processes of one service, or of one server, derive.
     fn new(
         user: Uid,
         temporary: &Path,
@@ -57,7 +57,7 @@ impl SocketFolders {
         let number = user.as_raw();
         let ours = |path| Candidate { path, parent: Parent::Ours };
         let public = |path| Candidate { path, parent: Parent::Public };
-        // It may name several, with colons between them.
+        // It may be a list, separated by colons. The first folder is used.
         let service = variable("RUNTIME_DIRECTORY").map(|list| {
             let text = list.to_string_lossy().into_owned();
             PathBuf::from(text.split(':').next().unwrap_or_default())
@@ -79,17 +79,16 @@ impl SocketFolders {
         SocketFolders { candidates }
     }
 
-    /// The path of a new socket, in the first folder that will do. The folder is made if it is not
-    /// there.
-    pub(super) fn place(&self, socket: &SocketName) -> io::Result<PathBuf> {
+    /// The path of a new socket, in the first usable folder, which is created if necessary.
+    pub(super) fn path_for_new(&self, socket: &SocketName) -> io::Result<PathBuf> {
         let mut failures = Vec::new();
         for candidate in &self.candidates {
-            match candidate.place(socket) {
+            match candidate.path_for_new(socket) {
                 Ok(path) => return Ok(path),
                 Err(error) => failures.push(format!("{}: {error}", candidate.path.display())),
             }
         }
-        let text = format!("there is no folder for its socket: {}", failures.join("; "));
+        let text = format!("no folder for its socket is usable: {}", failures.join("; "));
         Err(io::Error::new(ErrorKind::PermissionDenied, text))
     }
 
@@ -100,16 +99,16 @@ impl SocketFolders {
         };
         let safe = self.candidates.iter().filter(|candidate| candidate.check().is_ok());
         let found = safe.map(|candidate| candidate.path.join(socket.as_str())).find(there);
-        let text = "its socket is in none of the folders that this process knows";
+        let text = "its socket is in none of this process's socket folders";
         found.ok_or_else(|| io::Error::new(ErrorKind::NotFound, text))
     }
 }
 
 impl Candidate {
-    fn place(&self, socket: &SocketName) -> io::Result<PathBuf> {
+    fn path_for_new(&self, socket: &SocketName) -> io::Result<PathBuf> {
         let path = self.path.join(socket.as_str());
         if path.as_os_str().len() > UNIX_PATH_MAX {
-            let text = format!("a socket's path there has over {UNIX_PATH_MAX} bytes");
+            let text = format!("a socket's path would be longer than {UNIX_PATH_MAX} bytes");
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         self.check_parent()?;
@@ -120,22 +119,24 @@ impl Candidate {
         Ok(path)
     }
 
-    /// Whether the folder is ours alone.
+    /// Checks that only our user has access to the folder.
     fn check(&self) -> io::Result<()> {
         self.check_parent()?;
         match is_ours(&self.path.symlink_metadata()?, OTHERS) {
             true => Ok(()),
-            false => Err(io::Error::new(ErrorKind::PermissionDenied, "others may use it")),
+            false => {
+                Err(io::Error::new(ErrorKind::PermissionDenied, "other users have access to it"))
+            }
         }
     }
 
-    /// Whether nobody else can put another folder in its place. In the folder for temporary files,
-    /// the system sees to that.
+    /// Checks that no other user can replace the folder. In the folder for temporary files, the
+    /// sticky bit prevents that.
     fn check_parent(&self) -> io::Result<()> {
         let parent = self.path.parent().unwrap_or(Path::new("/"));
         match self.parent {
             Parent::Ours if !is_ours(&parent.symlink_metadata()?, OTHERS_WRITE) => {
-                let text = "others may write to the folder that it is in";
+                let text = "other users may write to its parent folder";
                 Err(io::Error::new(ErrorKind::PermissionDenied, text))
             }
             Parent::Ours | Parent::Public => Ok(()),
@@ -143,7 +144,7 @@ impl Candidate {
     }
 }
 
-/// Whether this is a folder of our user in which others may not do this.
+/// Whether this is a folder of our user without any of these mode bits.
 fn is_ours(folder: &Metadata, others: u32) -> bool {
     folder.is_dir() && folder.uid() == geteuid().as_raw() && folder.mode() & others == 0
 }
@@ -154,18 +155,18 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
-    /// A folder of our own that is removed in the end.
-    struct Own(PathBuf);
+    /// A temporary folder that is removed at the end.
+    struct TestFolder(PathBuf);
 
-    impl Own {
-        fn new(name: &str) -> Own {
+    impl TestFolder {
+        fn new(name: &str) -> TestFolder {
             let name = format!("tl-folders-{name}-{}", std::process::id());
             let path = std::env::temp_dir().join(name);
             DirBuilder::new().mode(0o700).create(&path).expect("a new folder");
-            Own(path)
+            TestFolder(path)
         }
 
-        /// Makes a folder in it, which these may use.
+        /// Creates a folder in it with this mode.
         fn with(&self, name: &str, mode: u32) -> PathBuf {
             let path = self.0.join(name);
             std::fs::create_dir_all(&path).expect("a new folder");
@@ -175,14 +176,14 @@ mod tests {
         }
     }
 
-    impl Drop for Own {
+    impl Drop for TestFolder {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 
-    /// As for a user without a runtime folder, who is not root.
-    fn folders(own: &Own, variables: &[(&str, &Path)]) -> SocketFolders {
+    /// The folders of a user who is not root and has no runtime folder.
+    fn folders(own: &TestFolder, variables: &[(&str, &Path)]) -> SocketFolders {
         let user = Uid::from_raw(4_000_000);
         let state = own.with("state", 0o755);
         SocketFolders::new(user, &own.0, Some(&state), |wanted| {
@@ -196,47 +197,52 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_hold_is_passed_over() {
-        let own = Own::new("held");
+    fn a_folder_that_other_users_can_access_is_skipped() {
+        let own = TestFolder::new("held");
         let shared = own.0.join("trunkline-4000000");
-        let first = folders(&own, &[]).place(&name(1)).expect("the one for temporary files");
+        let first = folders(&own, &[]).path_for_new(&name(1)).expect("the one for temporary files");
         assert_eq!(first.parent(), Some(&*shared), "it is made");
         own.with("trunkline-4000000", 0o777);
-        let second = folders(&own, &[]).place(&name(1)).expect("the state folder");
+        let second = folders(&own, &[]).path_for_new(&name(1)).expect("the state folder");
         assert_eq!(second.parent(), Some(&*own.0.join("state/direct")));
         let runtime = own.with("runtime", 0o700);
-        let third = folders(&own, &[("XDG_RUNTIME_DIR", &runtime)]).place(&name(1));
+        let third = folders(&own, &[("XDG_RUNTIME_DIR", &runtime)]).path_for_new(&name(1));
         let third = third.expect("the runtime folder");
         assert_eq!(third.parent(), Some(&*runtime.join("trunkline")));
         own.with("runtime", 0o777);
-        let fourth = folders(&own, &[("XDG_RUNTIME_DIR", &runtime)]).place(&name(1));
-        assert_eq!(fourth.expect("the state folder"), second, "others could replace the folder");
+        let fourth = folders(&own, &[("XDG_RUNTIME_DIR", &runtime)]).path_for_new(&name(1));
+        assert_eq!(
+            fourth.expect("the state folder"),
+            second,
+            "other users could replace the folder"
+        );
     }
 
     #[test]
-    fn a_symlink_and_a_file_are_no_folder() {
-        let own = Own::new("links");
+    fn a_symlink_or_a_file_is_not_used_as_a_folder() {
+        let own = TestFolder::new("links");
         let elsewhere = own.with("elsewhere", 0o700);
         let shared = own.0.join("trunkline-4000000");
         std::os::unix::fs::symlink(&elsewhere, &shared).expect("a symlink");
-        let place = folders(&own, &[]).place(&name(1)).expect("the state folder");
+        let place = folders(&own, &[]).path_for_new(&name(1)).expect("the state folder");
         assert_eq!(place.parent(), Some(&*own.0.join("state/direct")));
         std::fs::remove_dir_all(own.0.join("state/direct")).expect("it is ours");
         std::fs::write(own.0.join("state/direct"), "").expect("a file");
-        let error = folders(&own, &[]).place(&name(1)).expect_err("there is no other folder");
+        let error =
+            folders(&own, &[]).path_for_new(&name(1)).expect_err("there is no other folder");
         let text = error.to_string();
-        assert!(text.contains("trunkline-4000000: others may use it"), "{text}");
-        assert!(text.contains("state/direct: others may use it"), "{text}");
+        assert!(text.contains("trunkline-4000000: other users have access to it"), "{text}");
+        assert!(text.contains("state/direct: other users have access to it"), "{text}");
     }
 
     #[test]
-    fn a_socket_is_found_in_whichever_safe_folder_it_is() {
-        let own = Own::new("found");
+    fn a_socket_is_found_in_any_safe_folder() {
+        let own = TestFolder::new("found");
         let all = folders(&own, &[]);
-        let first = all.place(&name(1)).expect("the one for temporary files");
+        let first = all.path_for_new(&name(1)).expect("the one for temporary files");
         let _first = UnixListener::bind(&first).expect("a socket");
         assert_eq!(all.find(&name(1)).expect("it is there"), first);
-        // Processes that were started later have another folder.
+        // A process with another environment has another list of folders.
         let runtime = own.with("runtime", 0o700);
         own.with("state/direct", 0o700);
         let second = own.0.join("state/direct").join(name(2).as_str());
@@ -245,16 +251,16 @@ mod tests {
         assert_eq!(later.find(&name(2)).expect("it is there"), second);
         assert_eq!(later.find(&name(1)).expect("it is there"), first);
         own.with("trunkline-4000000", 0o755);
-        let error = later.find(&name(1)).expect_err("others may have put it there");
+        let error = later.find(&name(1)).expect_err("another user may have created it");
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 
     #[test]
-    fn a_folder_whose_sockets_have_too_long_paths_is_passed_over() {
-        let own = Own::new("long");
+    fn a_folder_in_which_socket_paths_are_too_long_is_skipped() {
+        let own = TestFolder::new("long");
         let long = own.with(&"l".repeat(UNIX_PATH_MAX), 0o700);
         own.with("trunkline-4000000", 0o777);
-        let place = folders(&own, &[("XDG_RUNTIME_DIR", &long)]).place(&name(1));
+        let place = folders(&own, &[("XDG_RUNTIME_DIR", &long)]).path_for_new(&name(1));
         assert_eq!(place.expect("the state folder").parent(), Some(&*own.0.join("state/direct")));
     }
 }

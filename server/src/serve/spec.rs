@@ -1,4 +1,4 @@
-//! What a server sends the host that it starts elsewhere: its plugin, and what it may hold.
+//! What a server sends to a host that it starts: its plugin and its limits.
 
 use crate::config::{Placement, PluginConfig, Required, Restart};
 use serde::{Deserialize, Serialize};
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
 
-/// All that a host begins with.
+/// The configuration of a host that a server starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Spec {
     /// The host's name, for people.
     pub(super) name: String,
     /// The file that names the plugin, for messages.
     pub(super) file: PathBuf,
-    /// The folder of its socket, at which the command line asks it for its status.
+    /// The folder of its socket for the command line.
     pub(super) state: PathBuf,
     pub(super) plugin: PluginConfig,
     pub(super) limits: Limits,
 }
 
 impl Spec {
-    /// The spec of a plugin's host. The host runs it in its own loop and cannot do without it;
-    /// starting it again is up to the server.
+    /// The spec of a plugin's host. The host runs the plugin inline, and exits without it. Only the
+    /// server restarts it.
     pub(super) fn of(
         plugin: PluginConfig,
         name: &Name,
@@ -39,12 +39,12 @@ impl Spec {
         }
     }
 
-    /// The spec as text.
+    /// The spec as JSON text.
     pub(super) fn to_json(&self) -> Result<Vec<u8>, String> {
         serde_json::to_vec(self).map_err(|error| error.to_string())
     }
 
-    /// Reads what [`to_json`](Self::to_json) made.
+    /// Parses the text of [`to_json`](Self::to_json).
     pub(super) fn from_json(text: &[u8]) -> Result<Spec, String> {
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_arrives_as_it_was_sent() {
+    fn a_spec_is_the_same_after_a_round_trip_through_json() {
         let spec = spec();
         assert_eq!(Spec::from_json(&spec.to_json().unwrap()).unwrap(), spec);
     }
 
     #[test]
-    fn a_host_runs_its_plugin_inline_and_does_not_start_it_again() {
+    fn a_host_runs_its_plugin_inline_and_does_not_restart_it() {
         let PluginConfig { placement, restart, required, .. } = spec().plugin;
         let expected = (Placement::Inline, Restart::Never, Required::Yes);
         assert_eq!((placement, restart, required), expected);

@@ -1,4 +1,4 @@
-//! A status as JSON: the stable shape that `trunkline status --json` prints.
+//! A status as JSON, in the stable form that `trunkline status --json` prints.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -24,14 +24,14 @@ struct LimitCount {
     reached: u64,
 }
 
-/// What a server says of itself beside its broker's status.
+/// Facts of the server that are not in the broker's status.
 #[derive(Serialize)]
 pub(super) struct Server<'a> {
     pub(super) name: &'a str,
     pub(super) key: String,
     pub(super) addresses: Vec<String>,
     pub(super) uptime_us: u64,
-    /// The longest turn of the loop so far: what everybody else had to wait for.
+    /// The longest turn of the loop so far, which delayed all other connections.
     pub(super) longest_turn_us: u64,
     pub(super) version: &'a str,
 }
@@ -136,7 +136,7 @@ fn counted(limits: &Limits, counters: &Counters) -> BTreeMap<&'static str, Limit
     Limit::ALL.iter().map(one).collect()
 }
 
-/// Where a plugin can be reached directly, as far as that can be said.
+/// The addresses for direct connections to a plugin. Of a unix socket only the name is known.
 fn addresses(direct: &Direct) -> Vec<String> {
     let unix = direct.socket.as_ref().map(|socket| format!("unix:{}", socket.as_str()));
     unix.into_iter().chain(direct.net.iter().map(ToString::to_string)).collect()

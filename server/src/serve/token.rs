@@ -1,11 +1,11 @@
-//! What a mio token stands for: one of a few kinds, and a number within it.
+//! The meaning of a mio token: a kind of event source, and its number.
 
 use mio::Token;
 
-/// What became ready.
+/// The event source that is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ready {
-    /// A signal came.
+    /// A signal was received.
     Signal,
     /// Another thread woke the loop.
     Wake,
@@ -17,7 +17,7 @@ pub(super) enum Ready {
     Dial(u64),
     /// A descriptor that a plugin watches.
     Watch(u64),
-    /// The next deadline has come.
+    /// The timer for the next deadline.
     Alarm,
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_stands_for_what_it_was_made_of() {
+    fn a_token_is_read_back_as_its_event_source() {
         let number = (1 << KIND_SHIFT) - 1;
         for ready in [
             Ready::Signal,

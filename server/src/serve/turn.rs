@@ -2,7 +2,7 @@
 
 use super::children::STOP_TIME;
 use super::connections::ReadResult;
-use super::dialling::{Call, Dialled, Whom};
+use super::dialling::{DialFor, DialOutcome, DialRequest};
 use super::direct;
 use super::event_loop::{Loop, SIGCHLD};
 use super::listening::Accepted;
@@ -22,20 +22,20 @@ use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Ephemeral;
 use zeroize::Zeroizing;
 
-/// Reads of one connection in one turn, so that a busy peer cannot starve the rest.
+/// Reads of one connection in one turn. A busy peer cannot starve the others.
 const READS_PER_TURN: usize = 2;
 
-/// Rounds of effects in one turn. Plugins that keep answering each other go on in the next one.
+/// Rounds of effects in one turn. Plugins that keep answering each other continue in the next turn.
 const ROUNDS_PER_TURN: usize = 16;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Events that one poll may bring.
+/// Events that one poll returns at most.
 const EVENTS: usize = 1024;
 
 impl Loop {
-    /// Runs until there is nothing left to do.
+    /// Runs until the server or host has stopped.
     pub(super) fn run(&mut self) -> Result<(), String> {
         let mut events = Events::with_capacity(EVENTS);
         while !self.has_ended() {
@@ -73,10 +73,10 @@ impl Loop {
             }
         }
         self.dialling.tick(self.now);
-        self.children.kill_late(self.now);
+        self.children.kill_overdue(self.now);
         for _ in 0..ROUNDS_PER_TURN {
             self.perform_waiting();
-            self.take_dialled();
+            self.take_dial_outcomes();
             self.flush();
             if self.shared.broker.borrow().effects_waiting() == 0 {
                 break;
@@ -89,16 +89,19 @@ impl Loop {
         }
     }
 
-    /// A host lives for its plugins.
+    /// A host exits when its last plugin has ended, with an error.
     fn end_without_plugins(&mut self) {
-        if self.lives_for_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
+        if self.exits_without_plugins && self.stop_by.is_none() && self.plugins.is_empty() {
             self.fail(
-                self.shared.runners.last_failure().unwrap_or_else(|| "no plugin runs in it".into()),
+                self.shared
+                    .runners
+                    .last_failure()
+                    .unwrap_or_else(|| "none of its plugins is running".into()),
             );
         }
     }
 
-    /// Ends in order, with an error, because of a plugin.
+    /// Stops because a plugin failed, and makes `run` return the error.
     fn fail(&mut self, why: String) {
         let reason = Reason::server(Code::PluginFailed, &why);
         self.failure = Some(why);
@@ -118,16 +121,16 @@ impl Loop {
                 }
             }
             Ready::Dial(number) => self.dialling.ready(self.now, number),
-            Ready::Alarm => self.alarm.rang(),
+            Ready::Alarm => self.alarm.fired(),
             Ready::Watch(number) => self.shared.ready(number, readiness(event)),
         }
     }
 
-    /// How long the loop may wait: not at all while there is work left.
+    /// How long the next poll may wait: not at all while work is left.
     fn timeout(&mut self) -> Option<Duration> {
         let broker = self.shared.broker.borrow();
         let work = broker.effects_waiting() > 0 || broker.has_touched();
-        // Peers that waited for room are accepted as soon as there is some.
+        // Connections in a listener's queue are accepted as soon as the limits allow it.
         let accept = self.listening.has_ready(|grants| broker.accepts(grants));
         if work || accept || self.connections.has_readable() {
             return Some(Duration::ZERO);
@@ -145,11 +148,11 @@ impl Loop {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_TURN {
-            self.hear_out();
+            self.read_before_evicting();
             let admits = |grants| self.shared.broker.borrow().accepts(grants);
             let accepted = self.listening.accept(self.now, admits);
             let Some(accepted) = accepted else { return };
-            let process = self.children.whose(&accepted);
+            let process = self.children.classify_peer(&accepted);
             let Accepted { stream, grants, transform, how, peer, .. } = accepted;
             let address = match peer {
                 Some(from) => format!("net:{}:{}", from.ip(), from.port()),
@@ -158,21 +161,21 @@ impl Loop {
             let security = security(transform);
             let from = peer;
             self.open(stream, Opening { how, grants, address, security, from, process });
-            // Who made room for it is gone before the next one comes.
+            // This closes the connection that was evicted for it, before the next one is accepted.
             self.perform_waiting();
         }
     }
 
-    /// Who would have to make room for the next connection has what it said read first: it may have
-    /// come in the same turn.
-    fn hear_out(&mut self) {
-        let mut heard = None;
+    /// Reads from the connection that would be evicted next: its handshake may have arrived in this
+    /// turn. Repeats until reading changes nothing.
+    fn read_before_evicting(&mut self) {
+        let mut previous = None;
         loop {
             let next = self.shared.broker.borrow().first_to_go();
-            let Some(id) = next.filter(|_| next != heard) else { return };
-            self.connections.look(id);
+            let Some(id) = next.filter(|_| next != previous) else { return };
+            self.connections.assume_readable(id);
             self.read(id);
-            heard = next;
+            previous = next;
         }
     }
 
@@ -180,27 +183,27 @@ impl Loop {
         let mut broker = self.shared.broker.borrow_mut();
         let id = broker.connected(opening);
         if let Err(error) = self.connections.add(id, stream) {
-            broker.disconnected(id, &format!("the poll does not take it: {error}"));
+            broker.disconnected(id, &format!("it cannot be registered with epoll: {error}"));
         }
     }
 
-    fn take_dialled(&mut self) {
+    fn take_dial_outcomes(&mut self) {
         for dialled in self.dialling.take_done() {
             match dialled {
-                Dialled::Failed(Whom::Peer(peer), why) => {
+                DialOutcome::Failed(DialFor::Peer(peer), why) => {
                     self.shared.broker.borrow_mut().dial_failed(peer, &why);
                 }
-                Dialled::Failed(Whom::Process(id), why) => {
+                DialOutcome::Failed(DialFor::Process(id), why) => {
                     self.shared.broker.borrow_mut().direct_failed(id, &why);
                 }
-                Dialled::Failed(Whom::Caller(_), why) => {
-                    log::debug!("a caller could not be met halfway: {why}");
+                DialOutcome::Failed(DialFor::Caller(_), why) => {
+                    log::debug!("hole punching to the caller failed: {why}");
                 }
-                Dialled::Connected(whom, endpoint, stream) => {
-                    let (how, transform) = match whom {
-                        Whom::Peer(peer) => (Opened::Dialled(peer), endpoint.transform),
-                        Whom::Process(id) => (Opened::DirectDial(id), endpoint.transform),
-                        Whom::Caller(_) => (Opened::Direct, Transform::ShsKnownKey),
+                DialOutcome::Connected(purpose, endpoint, stream) => {
+                    let (how, transform) = match purpose {
+                        DialFor::Peer(peer) => (Opened::Dialled(peer), endpoint.transform),
+                        DialFor::Process(id) => (Opened::DirectDial(id), endpoint.transform),
+                        DialFor::Caller(_) => (Opened::Direct, Transform::ShsKnownKey),
                     };
                     let (grants, address) = (Grants::Server, endpoint.to_string());
                     let from = stream.tcp_addrs().map(|(_, peer)| peer);
@@ -212,7 +215,7 @@ impl Loop {
         }
     }
 
-    /// Goes on with what the last turn had no room for.
+    /// Processes bytes that exceeded the budget of the last turn.
     fn read_unread(&mut self) {
         let unread = self.shared.broker.borrow_mut().take_unread();
         for (id, bytes) in unread {
@@ -240,7 +243,7 @@ impl Loop {
         self.connections.still_readable(id);
     }
 
-    /// Gives the broker what a connection brought, unsealed.
+    /// Decrypts the bytes of a connection, and passes them to the broker.
     fn take_in(&mut self, id: ConnId, bytes: &mut [u8]) {
         let mut plain = std::mem::take(&mut self.plain);
         let opened = self.shared.broker.borrow_mut().unseal(id, bytes, &mut plain);
@@ -263,7 +266,7 @@ impl Loop {
         }
     }
 
-    /// Performs the effects that are waiting now; those that they cause wait for the next round.
+    /// Performs the effects that are queued now. Effects that these cause wait for the next round.
     fn perform_waiting(&mut self) {
         let waiting = self.shared.broker.borrow().effects_waiting();
         for _ in 0..waiting {
@@ -271,14 +274,14 @@ impl Loop {
             match effect {
                 Some(Effect::Tell(plugin, told)) => self.shared.tell(plugin, told),
                 Some(Effect::Dial(Dial { peer, endpoints })) => {
-                    let whom = Whom::Peer(peer);
-                    self.dialling.begin(self.now, Call { whom, endpoints, from: None });
+                    let purpose = DialFor::Peer(peer);
+                    self.dialling.begin(self.now, DialRequest { purpose, endpoints, from: None });
                 }
                 Some(Effect::DialDirect(dial)) => self.dial_direct(dial),
-                Some(Effect::DropDial(id)) => self.dialling.give_up(Whom::Process(id)),
+                Some(Effect::DropDial(id)) => self.dialling.give_up(DialFor::Process(id)),
                 Some(Effect::TakeAgain(id, mut bytes)) => self.take_in(id, &mut bytes),
                 Some(Effect::HangUp(id)) => {
-                    self.connections.hang_up(id, self.now);
+                    self.connections.close_after_flush(id, self.now);
                     self.flush_one(id);
                 }
                 Some(Effect::CutOff(id)) => {
@@ -296,7 +299,7 @@ impl Loop {
         }
     }
 
-    /// Performs effects and those that they cause, as many rounds as a turn may have.
+    /// Performs effects, and those that they cause, for at most the rounds of one turn.
     fn perform(&mut self) {
         for _ in 0..ROUNDS_PER_TURN {
             self.perform_waiting();
@@ -311,23 +314,23 @@ impl Loop {
         let DirectDial { id, place } = dial;
         let uplink = self.shared.broker.borrow().uplink_conn();
         let port = || uplink.and_then(|uplink| self.connections.local_addr(uplink));
-        let (whom, endpoints, from) = match place {
+        let (purpose, endpoints, from) = match place {
             DirectPlace::Socket(socket) => match direct::endpoint(&socket, &self.folders) {
-                Ok(endpoint) => (Whom::Process(id), vec![endpoint], None),
+                Ok(endpoint) => (DialFor::Process(id), vec![endpoint], None),
                 Err(error) => {
                     let why = error.to_string();
                     self.shared.broker.borrow_mut().direct_failed(id, &why);
                     return;
                 }
             },
-            DirectPlace::Net(endpoints) => (Whom::Process(id), endpoints, None),
-            DirectPlace::Punch(endpoints) => (Whom::Process(id), endpoints, port()),
-            DirectPlace::Answer(endpoints) => (Whom::Caller(id), endpoints, port()),
+            DirectPlace::Net(endpoints) => (DialFor::Process(id), endpoints, None),
+            DirectPlace::Punch(endpoints) => (DialFor::Process(id), endpoints, port()),
+            DirectPlace::Answer(endpoints) => (DialFor::Caller(id), endpoints, port()),
         };
-        self.dialling.begin(self.now, Call { whom, endpoints, from });
+        self.dialling.begin(self.now, DialRequest { purpose, endpoints, from });
     }
 
-    /// Takes direct connections for the plugins that have just started.
+    /// Listens for direct connections to the plugins that have just started.
     pub(super) fn advertise(&mut self) {
         for (plugin, places) in self.plugins.take_advertised() {
             match direct::listen(&places, &mut self.listening, &self.folders) {
@@ -337,7 +340,7 @@ impl Loop {
         }
     }
 
-    /// The connection that this host was started with.
+    /// Opens the connection with which this host was started.
     pub(super) fn inherit(&mut self, stream: Stream) {
         let (how, grants, security) = (Opened::Inherited, Grants::Server, Security::NoAuth);
         let address = "inherited".into();
@@ -345,7 +348,8 @@ impl Loop {
         self.open(stream, Opening { how, grants, address, security, from, process });
     }
 
-    /// The server of this host is found: now its plugins can be told who it is.
+    /// The link to this host's server is up, so its plugins can start: they may ask for the
+    /// server's name.
     fn home_found(&mut self) {
         if let Err(why) = self.plugins.start_waiting() {
             log::error!("{why}");
@@ -384,16 +388,16 @@ impl Loop {
     }
 
     fn woken(&mut self) {
-        let left = self.shared.mailbox.take();
-        for plugin in left.plugins {
+        let messages = self.shared.mailbox.take();
+        for plugin in messages.plugins {
             self.shared.wake(plugin);
         }
-        for (child, why) in left.children {
+        for (child, why) in messages.children {
             if self.children.thread_ended(child) {
                 self.shared.broker.borrow_mut().child_ended(child, &why);
             }
         }
-        for (dial, found) in left.lookups {
+        for (dial, found) in messages.lookups {
             self.dialling.looked_up(self.now, dial, found);
         }
     }
@@ -413,23 +417,23 @@ impl Loop {
                 self.children.kill_all();
                 std::process::exit(1);
             }
-            log::info!("a signal says stop");
+            log::info!("stopping: a signal was received");
             self.stop();
         }
     }
 
-    /// Begins to end in order: plugins stop, peers are told goodbye, outboxes are written.
+    /// Begins an orderly stop: stops plugins, flushes outboxes, says goodbye to peers.
     pub(super) fn stop(&mut self) {
         if self.stop_by.is_none() {
             self.stop_by = Some(self.now + STOP_TIME);
             self.listening.close();
-            // Each hears what the end of the others means to it, as long as it runs; and what they
-            // said last is on its way before the goodbye, which would overtake it.
+            // Plugins that still run are notified of the end of the others. Their last bytes are
+            // flushed before the goodbye, because it would overtake them.
             while self.shared.stop_last() {
                 self.perform();
             }
             self.flush();
-            // That may have taken its time, and what follows is given some of its own.
+            // Plugins may have taken long to stop. The deadlines of what follows begin now.
             self.now = self.started.elapsed();
             let reason = Reason::server(Code::ServerStopping, "the server is going down");
             self.shared.broker.borrow_mut().stop(&reason);
@@ -438,12 +442,12 @@ impl Loop {
 
     fn has_ended(&self) -> bool {
         let Some(stop_by) = self.stop_by else { return false };
-        let over = self.connections.is_empty() && self.children.is_over();
+        let over = self.connections.is_empty() && self.children.all_ended();
         over || self.started.elapsed() >= stop_by
     }
 }
 
-/// How a connection over such an endpoint is protected, with a fresh key pair if it is.
+/// The protection of a connection with this transform. With `shs` it has a fresh key pair.
 fn security(transform: Transform) -> Security {
     let expected = match transform {
         Transform::NoAuth => return Security::NoAuth,

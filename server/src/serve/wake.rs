@@ -1,4 +1,4 @@
-//! How other threads wake the loop: a queue of plugins to wake, and of looked-up names.
+//! Messages from other threads to the loop: plugins to wake, resolved names, hosts that have ended.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,61 +7,61 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use trunkline_core::broker::{ChildId, PluginId};
 
-/// What other threads left for the loop.
+/// Messages that the loop has not taken yet.
 #[derive(Debug, Default)]
-pub(super) struct Left {
-    /// Plugins whose wakers were used, each once however often.
+pub(super) struct Messages {
+    /// Plugins whose wakers were used, each once.
     pub(super) plugins: BTreeSet<PluginId>,
-    /// Names that were looked up, by the number of the dial that waits for it.
+    /// Resolved names, with the number of the dial that waits for each.
     pub(super) lookups: Vec<(u64, io::Result<Vec<SocketAddr>>)>,
-    /// Hosts on threads that have ended, and how.
+    /// Hosts on threads that have ended, with the reason.
     pub(super) children: Vec<(ChildId, String)>,
 }
 
-/// Where other threads leave what the loop shall do.
+/// Other threads post messages here, which wakes the loop.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     waker: mio::Waker,
-    left: Mutex<Left>,
+    messages: Mutex<Messages>,
 }
 
 impl Mailbox {
     pub(super) fn new(waker: mio::Waker) -> Arc<Mailbox> {
-        Arc::new(Mailbox { waker, left: Mutex::default() })
+        Arc::new(Mailbox { waker, messages: Mutex::default() })
     }
 
-    fn leave(&self, leave: impl FnOnce(&mut Left)) {
-        leave(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner));
+    fn post(&self, add: impl FnOnce(&mut Messages)) {
+        add(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = self.waker.wake() {
             log::error!("the loop cannot be woken: {error}");
         }
     }
 
-    /// Takes what was left.
-    pub(super) fn take(&self) -> Left {
-        std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes all messages.
+    pub(super) fn take(&self) -> Messages {
+        std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A host on a thread has ended.
     pub(super) fn child_ended(&self, child: ChildId, why: String) {
-        self.leave(|left| left.children.push((child, why)));
+        self.post(|messages| messages.children.push((child, why)));
     }
 
-    /// A waker that wakes a plugin.
+    /// A waker for a plugin.
     pub(super) fn waker_of(self: &Arc<Mailbox>, plugin: PluginId) -> Waker {
         Waker::from(Arc::new(PluginWaker { mailbox: self.clone(), plugin }))
     }
 
-    /// Looks a name up on a thread of its own: the system's resolver blocks.
+    /// Resolves a name on a thread of its own, because the system's resolver blocks.
     pub(super) fn look_up(self: &Arc<Mailbox>, dial: u64, host: String, port: u16) {
         let mailbox = self.clone();
         let look = move || {
             let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
-            mailbox.leave(|left| left.lookups.push((dial, found.map(Iterator::collect))));
+            mailbox.post(|messages| messages.lookups.push((dial, found.map(Iterator::collect))));
         };
         let spawned = std::thread::Builder::new().name("lookup".into()).spawn(look);
         if let Err(error) = spawned {
-            self.leave(|left| left.lookups.push((dial, Err(error))));
+            self.post(|messages| messages.lookups.push((dial, Err(error))));
         }
     }
 }
@@ -77,8 +77,8 @@ impl Wake for PluginWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.mailbox.leave(|left| {
-            left.plugins.insert(self.plugin);
+        self.mailbox.post(|messages| {
+            messages.plugins.insert(self.plugin);
         });
     }
 }

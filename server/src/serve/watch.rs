@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use trunkline_core::broker::PluginId;
 use trunkline_plugin::{Interest, Readiness};
 
-/// Descriptors that one plugin may watch. It bounds what a greedy one costs.
+/// Descriptors that one plugin may watch. It bounds the cost of a greedy plugin.
 const PER_PLUGIN: usize = 65_536;
 
 /// All watched descriptors.
@@ -18,7 +18,7 @@ pub(super) struct Watches {
     registry: Registry,
     next: u64,
     watched: BTreeMap<u64, (PluginId, OwnedFd)>,
-    /// How many of them each plugin has.
+    /// Watches of each plugin.
     counts: BTreeMap<PluginId, usize>,
 }
 
@@ -27,8 +27,8 @@ impl Watches {
         Watches { registry, next: 0, watched: BTreeMap::new(), counts: BTreeMap::new() }
     }
 
-    /// Watches a copy of the descriptor: the plugin may close its own, and the system may give the
-    /// number to another file, before it says that it wants to hear no more.
+    /// Watches a copy of the descriptor. The plugin may close its own before it stops watching, and
+    /// the number may then be another file.
     pub(super) fn add(
         &mut self,
         plugin: PluginId,
@@ -40,7 +40,7 @@ impl Watches {
             return Err(io::Error::other(text));
         }
         let Some(interest) = interests(interest) else {
-            return Err(io::Error::other("an interest in nothing cannot be watched"));
+            return Err(io::Error::other("the interest is empty; name readable, writable or both"));
         };
         let copy = fd.try_clone_to_owned()?;
         let number = self.next;
@@ -55,7 +55,7 @@ impl Watches {
         Ok(number)
     }
 
-    /// Stops watching, if it is the plugin's own watch.
+    /// Removes a watch, if it belongs to the plugin.
     pub(super) fn remove(&mut self, plugin: PluginId, number: u64) {
         if self.owner(number) != Some(plugin) {
             return;
@@ -65,11 +65,11 @@ impl Watches {
             *count = count.saturating_sub(1);
         }
         if let Err(error) = self.registry.deregister(&mut SourceFd(&copy.as_raw_fd())) {
-            log::debug!("a descriptor cannot be taken off the poll: {error}");
+            log::debug!("a descriptor cannot be deregistered: {error}");
         }
     }
 
-    /// Stops all that a plugin watches.
+    /// Removes all watches of a plugin.
     pub(super) fn remove_all_of(&mut self, plugin: PluginId) {
         let all = self.watched.iter().filter(|(_, (owner, _))| *owner == plugin);
         let all: Vec<u64> = all.map(|(number, _)| *number).collect();
@@ -92,7 +92,7 @@ fn interests(interest: Interest) -> Option<mio::Interest> {
     }
 }
 
-/// What an event says, in the plugin's words.
+/// An event in the types of the plugin API.
 pub(super) fn readiness(event: &Event) -> Readiness {
     let facts = [
         (event.is_readable(), Readiness::READABLE),

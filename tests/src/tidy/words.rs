@@ -9,7 +9,6 @@ const COLUMNS: usize = 110;
 pub const NOT_CONVERTED: &[&str] = &[
     "ARCHITECTURE.md",
     "server/core/src/broker/",
-    "server/src/serve/",
     "tests/bench/",
     "tests/src/sim/",
 ];

@@ -1,4 +1,4 @@
-//! What a loop is for: all that a server, a host, or a host on a thread begins with.
+//! What an event loop starts with: the setup of a server, of a host, or of a host on a thread.
 
 use super::machine;
 use super::socket::Stream;
@@ -18,23 +18,23 @@ use trunkline_core::limits::Limits;
 use trunkline_core::name::Name;
 use trunkline_shs::Identity;
 
-/// The socket of a host for the command line, in its state folder.
+/// The socket of a host for the command line, in the state folder.
 pub(crate) const HOST_SOCKET: &str = "host.sock";
 
 /// Whether a loop handles the signals of its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handles {
-    Signals,
-    Nothing,
+pub(super) enum SignalHandling {
+    Enabled,
+    Disabled,
 }
 
-/// What a loop begins with.
-pub(super) struct Duty {
+/// What a loop starts with.
+pub(super) struct Setup {
     pub(super) settings: Settings,
     /// The file that names the plugins, for messages.
     pub(super) file: PathBuf,
-    /// The state folder of the server that this loop is, or belongs to; none where that is not on
-    /// this machine.
+    /// The state folder of this server, or of the server of this host; `None` if that server may be
+    /// on another machine.
     pub(super) state: Option<PathBuf>,
     pub(super) plugins: Vec<PluginConfig>,
     pub(super) listen: Vec<Endpoint>,
@@ -42,15 +42,15 @@ pub(super) struct Duty {
     pub(super) peers: Vec<PeerConfig>,
     /// The connection to its server that a host was started with.
     pub(super) uplink: Option<Stream>,
-    pub(super) handles: Handles,
+    pub(super) signals: SignalHandling,
 }
 
-impl Duty {
-    /// The duty of a server.
-    pub(super) fn server(config: &Config, secret: &SecretKey) -> Result<Duty, String> {
+impl Setup {
+    /// The setup of a server.
+    pub(super) fn server(config: &Config, secret: &SecretKey) -> Result<Setup, String> {
         make_folder(&config.state)?;
         let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
-        Ok(Duty {
+        Ok(Setup {
             settings: Settings { accept: config.accept, ..settings },
             file: config.file.clone(),
             state: Some(config.state.clone()),
@@ -59,12 +59,12 @@ impl Duty {
             announce: config.announce.clone(),
             peers: config.peers.iter().map(peer).collect(),
             uplink: None,
-            handles: Handles::Signals,
+            signals: SignalHandling::Enabled,
         })
     }
 
-    /// The duty of a host that was started by somebody.
-    pub(super) fn host(config: &HostConfig, secret: &SecretKey) -> Result<Duty, String> {
+    /// The setup of a host that `trunkline host` started.
+    pub(super) fn host(config: &HostConfig, secret: &SecretKey) -> Result<Setup, String> {
         let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
         let mut listen = Vec::new();
         if let Some(state) = &config.state {
@@ -79,7 +79,7 @@ impl Duty {
         let endpoints = config.server.clone();
         let (role, keep, rights) = (Role::Server, Keep::Always, Rights::none());
         let uplink = PeerConfig { key, name: None, endpoints, role, keep, rights };
-        Ok(Duty {
+        Ok(Setup {
             settings: Settings { role: Role::Host, ..settings },
             file: config.file.clone(),
             state: None,
@@ -88,19 +88,20 @@ impl Duty {
             announce: Vec::new(),
             peers: vec![uplink],
             uplink: None,
-            handles: Handles::Signals,
+            signals: SignalHandling::Enabled,
         })
     }
 
-    /// The duty of a host that a server starts, on a thread or in a process.
-    pub(super) fn of_spec(spec: Spec, stream: Stream) -> Duty {
+    /// The setup of a host that a server starts, on a thread or in a process.
+    pub(super) fn of_spec(spec: Spec, stream: Stream) -> Setup {
         let Spec { name, file, state, plugin, limits } = spec;
-        // A path that is too long for a socket only costs the host's own status.
+        // If the path is too long for a socket, only the host's own status is not available.
         let listen = config::socket_path(&state, &format!("{name}.sock")).ok();
         let listen = listen.map(|transport| Endpoint { transport, transform: Transform::NoAuth });
-        // Nobody asks a host that its server started who it is; the key only tells it from others.
+        // The server does not check this key, because it started the host. It only distinguishes
+        // hosts.
         let identity = SecretKey::random().identity().clone();
-        Duty {
+        Setup {
             settings: Settings { role: Role::Host, ..settings(&name, &identity, None, &limits) },
             file,
             state: Some(state),
@@ -109,26 +110,26 @@ impl Duty {
             announce: Vec::new(),
             peers: Vec::new(),
             uplink: Some(stream),
-            handles: Handles::Nothing,
+            signals: SignalHandling::Disabled,
         }
     }
 }
 
-/// Whether a plugin runs in the server's own loop.
+/// Whether a plugin runs in the server's loop.
 pub(super) fn is_inline(plugin: &PluginConfig) -> bool {
     plugin.placement == Placement::Inline
 }
 
-/// The host that a plugin gets.
-pub(super) fn child_of(plugin: &PluginConfig) -> ChildConfig {
+/// The broker's configuration of a host for this plugin.
+pub(super) fn child_config(plugin: &PluginConfig) -> ChildConfig {
     ChildConfig {
-        name: plugin.name.clone().unwrap_or_else(|| name_of(&plugin.path)),
+        name: plugin.name.clone().unwrap_or_else(|| name_from_path(&plugin.path)),
         placement: plugin.placement,
         restart: plugin.restart,
         rights: Rights {
             names: match &plugin.name {
                 Some(name) => Names::Only([name.clone()].into()),
-                // Only its file says it, which this process does not load.
+                // Its name is in its file, which this process does not load.
                 None => Names::First,
             },
             expose: plugin.expose.clone(),
@@ -138,13 +139,13 @@ pub(super) fn child_of(plugin: &PluginConfig) -> ChildConfig {
     }
 }
 
-/// What a plugin is called before its file has said its name: `libecho_two.so` is `echo-two`.
+/// The name of a plugin whose built-in name is not known yet: `libecho_two.so` gives `echo-two`.
 #[allow(clippy::expect_used)] // See below.
-fn name_of(path: &Path) -> Name {
+fn name_from_path(path: &Path) -> Name {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let stem = stem.strip_prefix("lib").unwrap_or(&stem).replace('_', "-");
     stem.parse().unwrap_or_else(|_| {
-        // It begins with a letter, and is of letters.
+        // It consists of letters, so it is legal.
         "plugin".parse().expect("a name")
     })
 }
@@ -155,7 +156,7 @@ fn settings(
     network: Option<[u8; 32]>,
     limits: &Limits,
 ) -> Settings {
-    // Any number will do that differs between servers and starts.
+    // It needs to differ between servers and between starts, and may be guessed.
     let random = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     Settings {
         identity: identity.clone(),
@@ -194,7 +195,7 @@ fn peer(peer: &config::Peer) -> PeerConfig {
 
 fn make_folder(folder: &Path) -> Result<(), String> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| format!("{}: cannot be made: {error}", folder.display()))
+    made.map_err(|error| format!("{}: cannot be created: {error}", folder.display()))
 }
 
 #[cfg(test)]
@@ -202,14 +203,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_is_called_after_its_file_until_it_says_its_name() {
+    fn a_plugin_without_a_known_name_is_named_after_its_file() {
         for (path, expected) in [
             ("/x/libecho.so", "echo"),
             ("libEcho_two.so", "echo-two"),
             ("echo.v2.so", "echo.v2"),
             ("lib9.so", "plugin"),
         ] {
-            assert_eq!(name_of(Path::new(path)).as_str(), expected, "{path}");
+            assert_eq!(name_from_path(Path::new(path)).as_str(), expected, "{path}");
         }
     }
 }
