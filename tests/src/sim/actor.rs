@@ -1,4 +1,4 @@
-//! A scripted plugin: what it is told must make sense, and what it does comes from the seed.
+//! A scripted plugin. It checks the events that it receives, and the seed decides what it does.
 
 use super::calls::OwnCalls;
 use super::channel::{Channel, Host, Pace, State, legal};
@@ -13,7 +13,7 @@ use trunkline_core::key::Key;
 use trunkline_core::name::{Name, Version};
 use trunkline_core::reason::{Code, Reason};
 
-/// What a plugin is for.
+/// The behaviour of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Opens channels, one after another.
@@ -32,13 +32,13 @@ pub enum Kind {
     Source,
     /// Writes and reads.
     Duplex,
-    /// Stops reading in the middle.
+    /// Stops reading in the middle of a stream.
     Deaf,
     /// Refuses.
     Refuse,
     /// Joins each channel to one that it opens.
     Relay,
-    /// Invites guests, and others of its kind.
+    /// Invites guests and other inviters.
     Inviter,
     /// Is invited.
     Guest,
@@ -62,7 +62,7 @@ impl Kind {
         Kind::Guest,
     ];
 
-    /// The names of the plugins that one of this kind says it opens channels to.
+    /// The names that a plugin of this kind declares in `uses`.
     pub fn uses(self) -> &'static [&'static str] {
         match self {
             Kind::Driver => &["echo", "later"],
@@ -91,9 +91,9 @@ impl Kind {
     }
 }
 
-/// What a timer is for.
+/// The purpose of a timer.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Due {
+pub(super) enum TimerUse {
     Open,
     Credit(Handle),
     Answer(Handle),
@@ -101,9 +101,9 @@ pub(super) enum Due {
     Reply(CallId),
 }
 
-/// How a call into a plugin ended.
+/// How a callback ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallbackOutcome {
     /// It returned.
     Returned,
     /// It panicked.
@@ -112,18 +112,18 @@ pub enum Outcome {
     Misused,
 }
 
-/// What a plugin is, whether it runs or not.
+/// The properties of a plugin, which it keeps when it is restarted.
 #[derive(Clone, Debug)]
-pub struct Character {
-    /// What it is for.
+pub struct PluginSpec {
+    /// Its behaviour.
     pub kind: Kind,
     /// Its name.
     pub name: Name,
     /// Its version.
     pub version: Version,
-    /// Who may see it.
+    /// Which servers may see it.
     pub expose: Expose,
-    /// Where it takes direct connections.
+    /// Where it listens for direct connections.
     pub advertised: Advertised,
     /// Whether it may open and close links.
     pub manages_links: bool,
@@ -132,41 +132,41 @@ pub struct Character {
 /// One plugin.
 #[derive(Debug)]
 pub struct Actor {
-    /// What it is for.
+    /// Its behaviour.
     pub kind: Kind,
-    /// What it is.
-    pub character: Character,
-    /// The channels of which it may be told.
+    /// Its properties.
+    pub spec: PluginSpec,
+    /// Its open channels.
     pub channels: BTreeMap<Handle, Channel>,
-    /// Handles that are past: nothing may be told of them.
-    past: BTreeSet<Handle>,
-    /// Channels that were lost with a link, whose end has to name that.
+    /// Channels that have ended: no event may concern them.
+    ended_channels: BTreeSet<Handle>,
+    /// Channels that were lost with a link, with the code that their end has to carry.
     pub lost: BTreeMap<Handle, Code>,
-    /// Outgoing channels of a relay that waits for their answer, with the incoming ones.
+    /// Outgoing channels of a relay that are not answered yet, with the incoming ones.
     pub(super) relayed: BTreeMap<Handle, Handle>,
-    pub(super) timers: BTreeMap<u64, Due>,
+    pub(super) timers: BTreeMap<u64, TimerUse>,
     directory: BTreeMap<(Name, Key), Version>,
     pub(super) links: BTreeSet<Key>,
-    /// Servers to which it wanted a link, without having been told what became of it.
+    /// Servers to which it has requested a link, without an outcome so far.
     pub(super) wanted: BTreeSet<Key>,
-    /// Links that it asked for, of each of which it may be told that it did not come about.
+    /// Links that it has requested, each of which may be reported as failed.
     pub(super) requests: BTreeMap<Key, usize>,
     pub(super) pairs: Pairs,
     pub(super) calls: OwnCalls,
-    /// So many calls from now, it panics.
-    fuse: Option<u64>,
+    /// The number of callbacks until it panics.
+    panics_in: Option<u64>,
 }
 
 impl Actor {
     /// A plugin that has just been added.
-    pub fn new(character: Character, broker: &Broker) -> Actor {
+    pub fn new(spec: PluginSpec, broker: &Broker) -> Actor {
         let entries = broker.directory();
         Actor {
-            pairs: Pairs::new(character.kind, broker),
-            kind: character.kind,
-            character,
+            pairs: Pairs::new(spec.kind, broker),
+            kind: spec.kind,
+            spec,
             channels: BTreeMap::new(),
-            past: BTreeSet::new(),
+            ended_channels: BTreeSet::new(),
             lost: BTreeMap::new(),
             relayed: BTreeMap::new(),
             timers: BTreeMap::new(),
@@ -175,37 +175,37 @@ impl Actor {
             wanted: BTreeSet::new(),
             requests: BTreeMap::new(),
             calls: OwnCalls::default(),
-            fuse: None,
+            panics_in: None,
         }
     }
 
-    /// Makes it panic or misuse its host in one of its next calls.
-    pub fn light_fuse(&mut self, random: &mut Random) {
-        self.fuse = Some(random.size(0, 60));
+    /// Makes it panic or misuse its host in one of its next callbacks.
+    pub fn schedule_panic(&mut self, random: &mut Random) {
+        self.panics_in = Some(random.size(0, 60));
     }
 
-    /// Its first call.
+    /// Its first callback.
     pub fn start(&mut self, host: &mut Host<'_>) {
         if self.kind == Kind::Driver {
-            self.set(host, Duration::from_micros(1), Due::Open);
+            self.set(host, Duration::from_micros(1), TimerUse::Open);
         }
     }
 
-    pub(super) fn set(&mut self, host: &mut Host<'_>, after: Duration, due: Due) {
+    pub(super) fn set(&mut self, host: &mut Host<'_>, after: Duration, due: TimerUse) {
         let timer = host.broker.set_timer(host.plugin, after);
         self.timers.insert(timer, due);
     }
 
-    /// Tells it something.
-    pub fn tell(&mut self, host: &mut Host<'_>, told: Told) -> Result<Outcome, String> {
-        let fuse = self.burn();
-        if fuse == Some(Outcome::Panicked) && host.shared.random.chance(500) {
-            return Ok(Outcome::Panicked);
+    /// Runs its callback for an event.
+    pub fn tell(&mut self, host: &mut Host<'_>, told: Told) -> Result<CallbackOutcome, String> {
+        let scheduled = self.count_down();
+        if scheduled == Some(CallbackOutcome::Panicked) && host.shared.random.chance(500) {
+            return Ok(CallbackOutcome::Panicked);
         }
         match told {
             Told::Open(handle, caller) => self.asked(host, handle, &caller)?,
             Told::Opened(handle) => self.opened(host, handle)?,
-            Told::Credit(handle) => self.with(host, handle, Channel::told_credit)?,
+            Told::Credit(handle) => self.with(host, handle, Channel::on_credit)?,
             Told::Deliver(handle) => {
                 let bytes = host.broker.take_inbox(host.plugin, handle);
                 if !bytes.is_empty() {
@@ -213,8 +213,8 @@ impl Actor {
                 }
                 host.broker.consumed(host.plugin, handle, bytes.len());
             }
-            Told::Close(handle) => self.with(host, handle, Channel::told_close)?,
-            Told::StopRead(handle) => self.with(host, handle, Channel::told_stop)?,
+            Told::Close(handle) => self.with(host, handle, Channel::on_close)?,
+            Told::StopRead(handle) => self.with(host, handle, Channel::on_stop)?,
             Told::Ended(handle, reason) => self.ended(host, handle, reason)?,
             Told::Directory(change) => {
                 self.pair_changed(&change, host.broker.home().0);
@@ -224,48 +224,48 @@ impl Actor {
             Told::Timer(timer) => self.timer(host, timer)?,
             Told::Call(call, _, request) => {
                 let outcome = self.called(host, call, &request)?;
-                return Ok(fuse.unwrap_or(outcome));
+                return Ok(scheduled.unwrap_or(outcome));
             }
             Told::Cancelled(call) => self.call_cancelled(host, call)?,
             Told::Reply(call, ending) => self.call_replied(host, call, ending)?,
         }
-        Ok(fuse.unwrap_or(Outcome::Returned))
+        Ok(scheduled.unwrap_or(CallbackOutcome::Returned))
     }
 
-    fn burn(&mut self) -> Option<Outcome> {
-        let left = self.fuse.as_mut()?;
+    fn count_down(&mut self) -> Option<CallbackOutcome> {
+        let left = self.panics_in.as_mut()?;
         *left = left.checked_sub(1).unwrap_or(u64::MAX);
         match *left {
-            u64::MAX => Some(Outcome::Panicked),
-            n if n % 97 == 13 => Some(Outcome::Misused),
+            u64::MAX => Some(CallbackOutcome::Panicked),
+            n if n % 97 == 13 => Some(CallbackOutcome::Misused),
             _ => None,
         }
     }
 
-    /// Tells it bytes that were not copied.
+    /// Passes it bytes of the read buffer.
     pub fn write(
         &mut self,
         host: &mut Host<'_>,
         handle: Handle,
         bytes: &[u8],
-    ) -> Result<Outcome, String> {
-        let fuse = self.burn();
+    ) -> Result<CallbackOutcome, String> {
+        let scheduled = self.count_down();
         self.bytes(host, handle, bytes)?;
         host.broker.consumed(host.plugin, handle, bytes.len());
-        Ok(fuse.unwrap_or(Outcome::Returned))
+        Ok(scheduled.unwrap_or(CallbackOutcome::Returned))
     }
 
     fn bytes(&mut self, host: &mut Host<'_>, handle: Handle, bytes: &[u8]) -> Result<(), String> {
-        self.with(host, handle, |channel, host, handle| channel.told_bytes(host, handle, bytes))?;
+        self.with(host, handle, |channel, host, handle| channel.on_bytes(host, handle, bytes))?;
         let due = self.channels.get_mut(&handle).and_then(Channel::due);
         if let Some(after) = due {
             host.shared.trace.saw("late credit");
-            self.set(host, after, Due::Credit(handle));
+            self.set(host, after, TimerUse::Credit(handle));
         }
         Ok(())
     }
 
-    /// Does something with a channel that is there.
+    /// Does something with an open channel.
     fn with(
         &mut self,
         host: &mut Host<'_>,
@@ -274,10 +274,10 @@ impl Actor {
     ) -> Result<(), String> {
         match self.channels.get_mut(&handle) {
             Some(channel) => act(channel, host, handle),
-            None if self.past.contains(&handle) => {
-                Err("it was told of a channel after its end".into())
+            None if self.ended_channels.contains(&handle) => {
+                Err("an event concerns a channel that has ended".into())
             }
-            None => Err("it was told of a channel that it never had".into()),
+            None => Err("an event concerns a channel that it never had".into()),
         }
     }
 
@@ -307,18 +307,18 @@ impl Actor {
             return Err(format!("its end should say {code:?}, but it ended with {reason:?}"));
         }
         match lost {
-            None if is(Code::HostLost) => host.shared.trace.saw("a lost host told from afar"),
-            None if is(Code::LinkLost) => host.shared.trace.saw("a lost link told from afar"),
-            Some(Code::HostLost) => host.shared.trace.saw("a lost host told"),
+            None if is(Code::HostLost) => host.shared.trace.saw("a lost host reported by a relay"),
+            None if is(Code::LinkLost) => host.shared.trace.saw("a lost link reported by a relay"),
+            Some(Code::HostLost) => host.shared.trace.saw("a lost host reported"),
             _ => {}
         }
         self.check_no_violation(host, reason.as_ref())?;
         let silent = |reason: &Reason| reason.text.contains("without an answer");
         if !host.shared.ledger.tainted && reason.as_ref().is_some_and(silent) {
-            return Err("a server of this project did not answer a channel".into());
+            return Err("a simulated server did not answer a channel".into());
         }
-        host.shared.trace.saw(if lost.is_some() { "a cut told" } else { "an end told" });
-        self.with(host, handle, |channel, _, _| channel.told_end(reason.as_ref()))?;
+        host.shared.trace.saw(if lost.is_some() { "a cut reported" } else { "an end reported" });
+        self.with(host, handle, |channel, _, _| channel.on_end(reason.as_ref()))?;
         self.forget(handle);
         if let Some(incoming) = self.relayed.remove(&handle)
             && self.channels.contains_key(&incoming)
@@ -329,23 +329,23 @@ impl Actor {
         Ok(())
     }
 
-    /// However deep a reason lies in another one, nobody of this run has broken the protocol.
+    /// No reason, however deeply nested, reports a protocol violation between nodes of this run.
     fn check_no_violation(&self, host: &Host<'_>, reason: Option<&Reason>) -> Result<(), String> {
         let word = Code::ProtocolViolation.as_str();
-        match reason.filter(|reason| reason.text.contains(word) && !host.shared.visited) {
-            Some(reason) => Err(format!("a channel ended for a broken rule: {reason}")),
+        match reason.filter(|reason| reason.text.contains(word) && !host.shared.strangers) {
+            Some(reason) => Err(format!("a channel ended with a protocol violation: {reason}")),
             None => Ok(()),
         }
     }
 
-    /// Nothing may be told of a channel any more.
+    /// Marks a channel as ended.
     pub(super) fn forget(&mut self, handle: Handle) {
         self.channels.remove(&handle);
         self.lost.remove(&handle);
-        self.past.insert(handle);
+        self.ended_channels.insert(handle);
     }
 
-    /// The run is calm: what was never read is read now.
+    /// Reads all that was never read, because the run is in its calm phase.
     pub fn release_all(&mut self, host: &mut Host<'_>) -> Result<(), String> {
         for (handle, channel) in &mut self.channels {
             if channel.pace == Pace::Never {
@@ -367,7 +367,7 @@ impl Actor {
             (ChangeKind::Appeared, None) => Ok(()),
             (ChangeKind::Changed, Some(old)) if old != version => Ok(()),
             (ChangeKind::Left, Some(old)) if old == version => Ok(()),
-            _ => Err(format!("it was told {line}, but knew {known:?}")),
+            _ => Err(format!("it received {line}, but knew {known:?}")),
         }
     }
 
@@ -375,27 +375,29 @@ impl Actor {
         let fault = change.down.as_ref().filter(|reason| reason.is(Code::ProtocolViolation));
         let known = host.shared.keys.contains(&change.server);
         if let Some(reason) = fault.filter(|_| known && !host.shared.garbled) {
-            return Err(format!("two servers of this project broke the protocol: {reason}"));
+            return Err(format!(
+                "a link of two simulated servers ended with a violation: {reason}"
+            ));
         }
         if change.down.as_ref().is_some_and(|reason| reason.is(Code::NothingInCommon)) {
             host.shared.trace.saw("nothing in common");
         }
-        match self.is_news(host, change) {
+        match self.is_new(host, change) {
             true => Ok(()),
-            false => Err(format!("it was told {change:?}, which it knew")),
+            false => Err(format!("it received {change:?}, which it knew")),
         }
     }
 
-    /// Compares what it was told with what its server knows.
+    /// Compares its view of directory and links with its broker's.
     pub fn check_view(&self, broker: &Broker) -> Result<(), String> {
         let entries = broker.directory();
         let known: BTreeMap<_, _> = entries.map(|e| ((e.name, e.server), e.version)).collect();
         let links: BTreeSet<Key> = broker.servers().map(|(key, _)| key).collect();
         if !self.wanted.is_empty() {
-            return Err(format!("nobody told it of the links to {:?}", self.wanted));
+            return Err(format!("it was not notified of the links to {:?}", self.wanted));
         }
         if known != self.directory {
-            return Err(format!("it was told {:?}, its broker knows {known:?}", self.directory));
+            return Err(format!("it knows {:?}, its broker {known:?}", self.directory));
         }
         match links == self.links {
             true => Ok(()),
@@ -406,17 +408,17 @@ impl Actor {
     /// The calls that have not ended.
     pub fn open_calls(&self) -> Option<String> {
         let open = self.calls.open()?;
-        Some(format!("{}: {open}", self.character.name))
+        Some(format!("{}: {open}", self.spec.name))
     }
 
-    /// The channels that hang, and what is known of them.
+    /// A channel that has not ended, if there is one.
     pub fn stuck(&self) -> Option<String> {
         let (handle, channel) = self.channels.iter().find(|(_, c)| c.state != State::Joined)?;
-        Some(format!("channel {:#x} of {} hangs: {channel:?}", handle.0, self.character.name))
+        Some(format!("channel {:#x} of {} hangs: {channel:?}", handle.0, self.spec.name))
     }
 
-    /// Its own number, for traces.
+    /// Its name and number, for traces.
     pub fn label(&self, plugin: PluginId) -> String {
-        format!("{}#{}", self.character.name, plugin.0)
+        format!("{}#{}", self.spec.name, plugin.0)
     }
 }

@@ -1,12 +1,12 @@
-//! Calls of scripted plugins: what is asked, what is answered, and that each ends in one way.
+//! Calls of scripted plugins: requests and answers, and the check that each call ends exactly once.
 
-use super::actor::{Actor, Due, Kind, Outcome};
+use super::actor::{Actor, CallbackOutcome, Kind, TimerUse};
 use super::channel::{Host, legal};
 use super::ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
-    CallId, Called, Callee, CalleePlace, Misuse, Outcome as Ending, PluginId, Returned,
+    CallId, Called, Callee, CalleePlace, Misuse, Outcome, PluginId, Returned,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{By, Code, Reason};
@@ -14,62 +14,59 @@ use trunkline_core::reason::{By, Code, Reason};
 /// Most bytes of an ordinary request or answer.
 const BYTES: u64 = 40_000;
 
-/// The longest request or answer that is taken, so that some are longer.
+/// The configured `call-size`. Some requests and answers are longer.
 pub(super) const LONGEST: usize = 100_000;
 
-/// Calls that a plugin may wait for, so that some are too many.
+/// The configured `calls-per-plugin`. Some plugins make more.
 pub(super) const CALLS: usize = 12;
 
-/// Turns the number of a request into that of its answer.
+/// The bit that distinguishes the stream number of an answer from that of its request.
 const ANSWER: u64 = 1 << 62;
 
-/// Turns of a server take some time, by which its clock may lag behind that of the run.
+/// How far a server's clock may lag behind that of the run, because its turns take time.
 const LAG: Duration = Duration::from_millis(1);
 
-/// What a callee did about a call.
+/// What the callee has done with a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Done {
-    /// It was not asked.
+enum CalleeState {
+    /// It has not received the call.
     #[default]
-    Nothing,
-    /// It was asked.
-    Asked,
-    /// It answered.
+    NotCalled,
+    Called,
     Answered,
-    /// It refused.
     Refused,
 }
 
-/// What is known of a call.
+/// The record of a call.
 #[derive(Debug)]
-struct Facts {
+struct CallRecord {
     /// The process and the plugin that made it.
-    by: (Key, PluginId),
-    done: Done,
+    caller: (Key, PluginId),
+    callee: CalleeState,
     cancelled: bool,
-    until: Duration,
-    over: bool,
+    deadline: Duration,
+    ended: bool,
 }
 
 /// All calls of a run.
 #[derive(Debug, Default)]
-pub struct Calls(Vec<Facts>);
+pub struct Calls(Vec<CallRecord>);
 
 /// The calls of one plugin.
 #[derive(Debug, Default)]
 pub(super) struct OwnCalls {
-    /// Those that it waits for.
+    /// Calls that it has made and that have not ended.
     made: BTreeMap<CallId, u64>,
-    /// Those that it has to answer.
+    /// Calls that it has to answer.
     asked: BTreeMap<CallId, u64>,
-    /// The last one of each caller in the same process.
+    /// The last call of each caller in the same process.
     last: BTreeMap<PluginId, u64>,
-    /// Those that it has answered, of which it may have been too late.
+    /// Calls that it has answered, perhaps too late.
     answered: BTreeSet<CallId>,
 }
 
 impl OwnCalls {
-    /// What it still waits for, or has to answer.
+    /// Its calls that have not ended, made or to be answered.
     pub(super) fn open(&self) -> Option<String> {
         let open = !self.made.is_empty() || !self.asked.is_empty();
         let OwnCalls { made, asked, .. } = self;
@@ -78,7 +75,7 @@ impl OwnCalls {
 }
 
 impl Actor {
-    /// Calls another plugin, or several times the same one.
+    /// Makes several calls, and sometimes cancels one.
     pub(super) fn make_calls(&mut self, host: &mut Host<'_>) -> Result<(), String> {
         for _ in 0..host.shared.random.size(1, 2 * CALLS as u64) {
             self.make_call(host)?;
@@ -92,7 +89,7 @@ impl Actor {
             let (call, number) = (*call, *number);
             host.shared.calls.0[number as usize].cancelled = true;
             legal(host.broker.cancel_call(host.plugin, call))?;
-            // What is over already cannot be cancelled again.
+            // Cancelling a call again has no effect.
             legal(host.broker.cancel_call(host.plugin, call))?;
         }
         Ok(())
@@ -119,10 +116,13 @@ impl Actor {
         };
         let callee = Callee { name: to.name().as_bytes(), least: random.below(3), place, hint };
         let number = host.shared.calls.0.len() as u64;
-        let until = host.shared.now + deadline;
-        let by = (host.broker.key(), host.plugin);
-        let facts = Facts { by, done: Done::Nothing, cancelled: false, until, over: false };
-        host.shared.calls.0.push(facts);
+        host.shared.calls.0.push(CallRecord {
+            caller: (host.broker.key(), host.plugin),
+            callee: CalleeState::NotCalled,
+            cancelled: false,
+            deadline: host.shared.now + deadline,
+            ended: false,
+        });
         let request = Ledger::bytes(number, 0, length);
         host.shared.trace.saw("a call");
         let called = host.broker.call(host.plugin, &callee, &request, deadline);
@@ -143,7 +143,7 @@ impl Actor {
                     Returned::Answered => {
                         let answer = host.broker.answer_now().to_vec();
                         host.broker.answer_taken();
-                        self.call_ends(host, number, Ending::Answered(answer))
+                        self.call_ends(host, number, Outcome::Answered(answer))
                     }
                     Returned::Over(ending) => self.call_ends(host, number, ending),
                     Returned::Pending(call) => self.wait_for(call, number),
@@ -159,7 +159,7 @@ impl Actor {
         }
     }
 
-    /// The callee runs now, within this plugin's own turn.
+    /// Runs the callee now, within this plugin's callback.
     fn call_runs(
         &mut self,
         host: &mut Host<'_>,
@@ -167,17 +167,17 @@ impl Actor {
         call: CallId,
         request: &[u8],
     ) -> Result<(), String> {
-        let missing = "it is to be called, but is on the stack or over";
+        let missing = "the callee is on the stack, or has ended";
         let mut callee = host.others.remove(&plugin).ok_or_else(|| missing.to_string())?;
-        let Host { broker, shared, others, fallen, .. } = host;
-        let mut inner = Host { broker, plugin, shared, others, fallen };
+        let Host { broker, shared, others, restartable, .. } = host;
+        let mut inner = Host { broker, plugin, shared, others, restartable };
         match callee.called(&mut inner, call, request)? {
-            Outcome::Returned => {
+            CallbackOutcome::Returned => {
                 host.others.insert(plugin, callee);
             }
-            Outcome::Panicked | Outcome::Misused => {
+            CallbackOutcome::Panicked | CallbackOutcome::Misused => {
                 host.shared.trace.saw("a panic within a call");
-                host.fallen.push(callee.character);
+                host.restartable.push(callee.spec);
                 host.broker.plugin_failed(plugin, "it was scripted to fail");
             }
         }
@@ -190,21 +190,22 @@ impl Actor {
         host: &mut Host<'_>,
         call: CallId,
         request: &[u8],
-    ) -> Result<Outcome, String> {
+    ) -> Result<CallbackOutcome, String> {
         let number = number_of(request);
         let known = host.shared.calls.0.len() as u64 > number;
         if !known || request != Ledger::bytes(number, 0, request.len() as u64) {
             return match host.shared.ledger.tainted {
                 true => legal(host.broker.answer_call(host.plugin, call, b"")).map(|()| RETURNED),
-                false => Err("a request came that nobody made".into()),
+                false => Err("a request came that no plugin made".into()),
             };
         }
-        let facts = &mut host.shared.calls.0[number as usize];
-        if std::mem::replace(&mut facts.done, Done::Asked) != Done::Nothing {
+        let record = &mut host.shared.calls.0[number as usize];
+        let before = std::mem::replace(&mut record.callee, CalleeState::Called);
+        if before != CalleeState::NotCalled {
             return Err(format!("call {number} was made twice"));
         }
-        if facts.by.0 == host.broker.key()
-            && self.calls.last.insert(facts.by.1, number).is_some_and(|last| last > number)
+        if record.caller.0 == host.broker.key()
+            && self.calls.last.insert(record.caller.1, number).is_some_and(|last| last > number)
         {
             return Err(format!("call {number} came behind a later one"));
         }
@@ -216,28 +217,28 @@ impl Actor {
             self.make_call(host)?;
         }
         match host.shared.random.below(100) {
-            0..3 => return Ok(Outcome::Panicked),
-            3..10 => host.shared.trace.saw("a call that nobody answers"),
+            0..3 => return Ok(CallbackOutcome::Panicked),
+            3..10 => host.shared.trace.saw("a call without an answer"),
             10..35 => {
                 host.shared.trace.saw("a call answered later");
                 let after = Duration::from_micros(host.shared.random.size(1, 1_000_000));
-                self.set(host, after, Due::Reply(call));
+                self.set(host, after, TimerUse::Reply(call));
             }
             _ => self.answer_call(host, call)?,
         }
         Ok(RETURNED)
     }
 
-    /// Answers or refuses a call, if it is not over.
+    /// Answers or refuses a call, if it has not ended.
     pub(super) fn answer_call(&mut self, host: &mut Host<'_>, call: CallId) -> Result<(), String> {
         let Some(number) = self.calls.asked.remove(&call) else {
-            // It was cancelled, which the plugin may not have noticed.
+            // It was cancelled. Plugins may answer such a call, because they may not know yet.
             return legal(host.broker.answer_call(host.plugin, call, b"late"));
         };
         self.calls.answered.insert(call);
         let random = &mut host.shared.random;
         if random.chance(150) {
-            host.shared.calls.0[number as usize].done = Done::Refused;
+            host.shared.calls.0[number as usize].callee = CalleeState::Refused;
             let why = Reason::plugin("not-this", "");
             return legal(host.broker.refuse_call(host.plugin, call, why));
         }
@@ -246,7 +247,7 @@ impl Actor {
             _ => random.size(8, BYTES),
         };
         let answer = Ledger::bytes(number | ANSWER, 0, length);
-        host.shared.calls.0[number as usize].done = Done::Answered;
+        host.shared.calls.0[number as usize].callee = CalleeState::Answered;
         legal(host.broker.answer_call(host.plugin, call, &answer))?;
         if host.shared.random.chance(100) {
             host.shared.trace.saw("a call answered twice");
@@ -255,28 +256,28 @@ impl Actor {
         Ok(())
     }
 
-    /// Nobody waits for the answer to a call.
+    /// The caller no longer waits for the answer to a call.
     pub(super) fn call_cancelled(
         &mut self,
         host: &mut Host<'_>,
         call: CallId,
     ) -> Result<(), String> {
-        host.shared.trace.saw("a cancelled call told");
+        host.shared.trace.saw("a cancelled call reported");
         match self.calls.asked.remove(&call) {
             Some(_) => Ok(()),
-            // Its time was over while it was being answered.
+            // Its deadline passed while it was being answered.
             None if self.calls.answered.remove(&call) => Ok(()),
             None if host.shared.ledger.tainted => Ok(()),
-            None => Err(format!("{call:?} was cancelled, which it has not to answer")),
+            None => Err(format!("{call:?} was cancelled, but it has no such call")),
         }
     }
 
-    /// What became of a call is told.
+    /// The outcome of a call has arrived.
     pub(super) fn call_replied(
         &mut self,
         host: &mut Host<'_>,
         call: CallId,
-        ending: Ending,
+        ending: Outcome,
     ) -> Result<(), String> {
         let Some(number) = self.calls.made.remove(&call) else {
             return Err(format!("{call:?} ended again, or was never made: {ending:?}"));
@@ -284,52 +285,53 @@ impl Actor {
         self.call_ends(host, number, ending)
     }
 
-    /// A call ends, which must be true, and the first time.
+    /// Checks that a call ends once, and in a way that fits its record.
     fn call_ends(
         &mut self,
         host: &mut Host<'_>,
         number: u64,
-        ending: Ending,
+        ending: Outcome,
     ) -> Result<(), String> {
         let now = host.shared.now;
-        let facts = &mut host.shared.calls.0[number as usize];
-        if std::mem::replace(&mut facts.over, true) {
+        let record = &mut host.shared.calls.0[number as usize];
+        if std::mem::replace(&mut record.ended, true) {
             return Err(format!("call {number} ended twice"));
         }
-        let (done, tainted) = (facts.done, host.shared.ledger.tainted);
+        let (callee, tainted) = (record.callee, host.shared.ledger.tainted);
         let (what, holds) = match &ending {
-            Ending::Answered(bytes) => {
+            Outcome::Answered(bytes) => {
                 let expected = Ledger::bytes(number | ANSWER, 0, bytes.len() as u64);
-                ("a call answered", done == Done::Answered && *bytes == expected)
+                ("a call answered", callee == CalleeState::Answered && *bytes == expected)
             }
-            Ending::Refused(why) if why.by == By::Plugin => {
-                ("a call refused by its callee", done == Done::Refused && why.code == "not-this")
+            Outcome::Refused(why) if why.by == By::Plugin => {
+                let refused = callee == CalleeState::Refused;
+                ("a call refused by its callee", refused && why.code == "not-this")
             }
-            Ending::Refused(why) if why.is(Code::TooManyCalls) => {
-                ("too many calls", done == Done::Nothing)
+            Outcome::Refused(why) if why.is(Code::TooManyCalls) => {
+                ("too many calls", callee == CalleeState::NotCalled)
             }
-            Ending::Refused(_) => ("a call refused by a server", done == Done::Nothing),
-            Ending::Cancelled => ("a call cancelled", facts.cancelled),
-            Ending::Deadline => ("a call past its deadline", now + LAG >= facts.until),
-            Ending::Lost(why) => {
+            Outcome::Refused(_) => ("a call refused by a server", callee == CalleeState::NotCalled),
+            Outcome::Cancelled => ("a call cancelled", record.cancelled),
+            Outcome::Deadline => ("a call past its deadline", now + LAG >= record.deadline),
+            Outcome::Lost(why) => {
                 let broken = why.to_string().contains(Code::ProtocolViolation.as_str());
-                ("a call lost", why.by == By::Server && (!broken || host.shared.visited))
+                ("a call lost", why.by == By::Server && (!broken || host.shared.strangers))
             }
         };
         host.shared.trace.saw(what);
         match holds || tainted {
             true => Ok(()),
             false => {
-                let facts = &host.shared.calls.0[number as usize];
-                Err(format!("call {number} ended in {ending:?}, but it was {facts:?}"))
+                let record = &host.shared.calls.0[number as usize];
+                Err(format!("call {number} ended in {ending:?}, but it was {record:?}"))
             }
         }
     }
 }
 
-const RETURNED: Outcome = Outcome::Returned;
+const RETURNED: CallbackOutcome = CallbackOutcome::Returned;
 
-/// Names the channels on which the plugin's calls travel, which are none that it has.
+/// Uses the handles of the channels that carry the plugin's calls, which the broker has to refuse.
 fn guess_channels(host: &mut Host<'_>) -> Result<(), String> {
     for guess in host.broker.call_channels(host.plugin) {
         host.shared.trace.saw("a channel of calls guessed");

@@ -1,59 +1,60 @@
-//! One end of a channel as a scripted plugin sees it: what it means to do, and what it may be told.
+//! One end of a channel of a scripted plugin: its plan, and the events that it may receive.
 
 use super::Shared;
-use super::actor::{Actor, Character};
-use super::ledger::{Ledger, Reader};
+use super::actor::{Actor, PluginSpec};
+use super::ledger::{Ledger, StreamReader};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use trunkline_core::broker::{Broker, Handle, Misuse, PluginId};
 use trunkline_core::reason::Reason;
 
-/// A plugin's voice: what it may ask of its server.
+/// What a plugin needs to act: its broker and the state of the run.
 pub struct Host<'a> {
     /// The server.
     pub broker: &'a mut Broker,
     /// The plugin.
     pub plugin: PluginId,
-    /// What the whole run shares.
+    /// The state of the run.
     pub shared: &'a mut Shared,
-    /// The other plugins of the process, but for those that are on the stack.
+    /// The other plugins of the process, without those that are on the stack.
     pub others: &'a mut BTreeMap<PluginId, Actor>,
-    /// Plugins that failed.
-    pub fallen: &'a mut Vec<Character>,
+    /// Plugins that failed, and may be restarted.
+    pub restartable: &'a mut Vec<PluginSpec>,
 }
 
-/// Turns misuse into a failure of the run: scripted plugins do not misuse their host by accident.
+/// Turns misuse into a failure of the run, because scripted plugins misuse their host only on
+/// purpose.
 pub fn legal<T>(result: Result<T, Misuse>) -> Result<T, String> {
-    result.map_err(|misuse| format!("the broker says of a plugin that did nothing wrong: {misuse}"))
+    result.map_err(|misuse| format!("a legal call of the broker was reported as misuse: {misuse}"))
 }
 
-/// How far a channel has come.
+/// The state of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// This plugin opened it.
+    /// This plugin opened it, and it is not answered yet.
     Asking,
-    /// This plugin was asked.
+    /// This plugin was asked, and has not answered yet.
     Asked,
     /// Bytes flow.
     Up,
-    /// It was joined to another one; nothing but its end may be told.
+    /// It was joined to another one. Only its end may be reported.
     Joined,
-    /// This plugin aborted it; nothing but its end may be told.
+    /// This plugin aborted it. Only its end may be reported.
     Aborted,
 }
 
-/// How credit is given by hand.
+/// How credit is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// By itself.
+    /// By the broker, when the callback returns.
     Automatic,
-    /// By a timer, so many microseconds after the bytes.
+    /// By a timer, this many microseconds after the bytes.
     Slow(u64),
-    /// Not before the run is calm.
+    /// Not before the calm phase.
     Never,
 }
 
-/// What is written, and how far that is.
+/// The stream that is written, and its progress.
 #[derive(Debug)]
 pub struct Writer {
     stream: u64,
@@ -64,38 +65,38 @@ pub struct Writer {
 /// One end of a channel.
 #[derive(Debug)]
 pub struct Channel {
-    /// How far it has come.
+    /// Its state.
     pub state: State,
-    /// What comes.
-    pub reader: Reader,
-    /// What goes; without it, this end closes when the other one has.
+    /// Checks the incoming bytes.
+    pub reader: StreamReader,
+    /// The outgoing stream. Without it, this end closes when the other one has.
     pub writer: Option<Writer>,
-    /// How it is read.
+    /// How credit is given back.
     pub pace: Pace,
-    /// Bytes that were told and not given back.
+    /// Received bytes for which no credit was given back yet.
     pub held: u64,
-    /// Whether a timer for them runs.
+    /// Whether a timer for that credit is set.
     pub timed: bool,
-    /// When it reads no more, in bytes.
+    /// After how many bytes it stops reading.
     pub stop_at: Option<u64>,
-    /// When it gives up, in bytes both ways.
+    /// After how many bytes, in both directions, it aborts.
     pub abort_at: Option<u64>,
-    /// Everything that is sent must come back.
+    /// The other end is an echo: all bytes that are sent must come back.
     pub echoed: bool,
     /// The other end may never read.
-    pub patient: bool,
-    close_told: bool,
-    stop_told: bool,
+    pub peer_never_reads: bool,
+    peer_closed: bool,
+    peer_stopped: bool,
     pub(super) closed: bool,
     pub(super) stopped: bool,
 }
 
 impl Channel {
-    /// A channel on which nothing is planned but to read.
+    /// A channel that only reads.
     pub fn new(state: State) -> Channel {
         Channel {
             state,
-            reader: Reader::default(),
+            reader: StreamReader::default(),
             writer: None,
             pace: Pace::Automatic,
             held: 0,
@@ -103,27 +104,27 @@ impl Channel {
             stop_at: None,
             abort_at: None,
             echoed: false,
-            patient: false,
-            close_told: false,
-            stop_told: false,
+            peer_never_reads: false,
+            peer_closed: false,
+            peer_stopped: false,
             closed: false,
             stopped: false,
         }
     }
 
-    /// Plans to write so many bytes.
+    /// Plans to write a stream of this length.
     pub fn plan(&mut self, ledger: &mut Ledger, total: u64) {
         self.writer = Some(Writer { stream: ledger.begin(), total, sent: 0 });
     }
 
-    /// Writes until a write is cut short, then closes when all is written.
+    /// Writes until a write is short. Closes when all is written.
     pub fn pump(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         if matches!(self.state, State::Joined | State::Aborted) {
             return Ok(());
         }
         while let Some(writer) = &mut self.writer
             && !self.closed
-            && !self.stop_told
+            && !self.peer_stopped
         {
             let left = writer.total - writer.sent;
             if left == 0 {
@@ -142,7 +143,7 @@ impl Channel {
         self.maybe_abort(host, handle)
     }
 
-    /// Writes no more.
+    /// Closes the writing direction.
     pub fn close(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         if !std::mem::replace(&mut self.closed, true) {
             host.shared.ledger.closed(self.writer.as_ref().map(|writer| writer.stream));
@@ -151,12 +152,12 @@ impl Channel {
         Ok(())
     }
 
-    /// Reads no more.
+    /// Stops reading.
     pub fn stop(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         if !std::mem::replace(&mut self.stopped, true) {
             host.shared.trace.saw("reading stopped");
             legal(host.broker.stop_read(host.plugin, handle))?;
-            // Who only reads has nothing left to wait for.
+            // A channel that only reads has nothing left to wait for.
             if self.writer.is_none() {
                 return self.close(host, handle);
             }
@@ -164,7 +165,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Gives up.
+    /// Aborts.
     pub fn abort(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         self.state = State::Aborted;
         host.shared.trace.saw("abort");
@@ -181,16 +182,16 @@ impl Channel {
         }
     }
 
-    /// Bytes came.
-    pub fn told_bytes(
+    /// Handles bytes.
+    pub fn on_bytes(
         &mut self,
         host: &mut Host<'_>,
         handle: Handle,
         bytes: &[u8],
     ) -> Result<(), String> {
         self.must_be_up("bytes")?;
-        if self.close_told || self.stopped {
-            return Err("bytes were told after the end of reading".into());
+        if self.peer_closed || self.stopped {
+            return Err("bytes arrived after the end of reading".into());
         }
         self.reader.take(&mut host.shared.ledger, bytes)?;
         if self.pace != Pace::Automatic {
@@ -202,32 +203,32 @@ impl Channel {
         self.maybe_abort(host, handle)
     }
 
-    /// Gives credit for what was held; whether there was any.
+    /// Gives credit for the held bytes.
     pub fn release(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         let held = std::mem::take(&mut self.held);
         self.timed = false;
         legal(host.broker.credit(host.plugin, handle, held))
     }
 
-    /// The timer that a slow reader needs now.
+    /// The time of the timer that a slow reader needs now.
     pub fn due(&mut self) -> Option<Duration> {
         let Pace::Slow(pause) = self.pace else { return None };
         let due = self.held > 0 && !std::mem::replace(&mut self.timed, true);
         due.then(|| Duration::from_micros(pause))
     }
 
-    /// The other end writes no more.
-    pub fn told_close(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
+    /// Handles the close of the other end.
+    pub fn on_close(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         self.must_be_up("close")?;
-        if std::mem::replace(&mut self.close_told, true) {
-            return Err("close was told twice".into());
+        if std::mem::replace(&mut self.peer_closed, true) {
+            return Err("close was reported twice".into());
         }
-        // It was on its way when this end stopped reading.
+        // The close was in flight when this end stopped reading.
         if self.stopped {
             return Ok(());
         }
         self.reader.close(&mut host.shared.ledger)?;
-        if self.echoed && !self.stop_told {
+        if self.echoed && !self.peer_stopped {
             self.check_echo(host)?;
         }
         match self.writer {
@@ -245,25 +246,25 @@ impl Channel {
         }
     }
 
-    /// The other end reads no more.
-    pub fn told_stop(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
+    /// Handles that the other end stops reading.
+    pub fn on_stop(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         self.must_be_up("stop-read")?;
-        if std::mem::replace(&mut self.stop_told, true) {
-            return Err("stop-read was told twice".into());
+        if std::mem::replace(&mut self.peer_stopped, true) {
+            return Err("stop-read was reported twice".into());
         }
-        // It was on its way when this end closed.
+        // The stop was in flight when this end closed.
         if self.closed {
             return Ok(());
         }
-        host.shared.trace.saw("stop-read told");
+        host.shared.trace.saw("stop-read reported");
         match host.broker.write(host.plugin, handle, b"dropped") {
             Ok(7) => Ok(()),
             other => Err(format!("a write after stop-read gave {other:?}")),
         }
     }
 
-    /// There is room.
-    pub fn told_credit(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
+    /// Handles new credit.
+    pub fn on_credit(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
         self.must_be_up("credit")?;
         self.pump(host, handle)
     }
@@ -271,27 +272,27 @@ impl Channel {
     fn must_be_up(&self, what: &str) -> Result<(), String> {
         match self.state {
             State::Up => Ok(()),
-            state => Err(format!("{what} was told of a channel that is {state:?}")),
+            state => Err(format!("{what} was reported for a channel that is {state:?}")),
         }
     }
 
-    /// Whether it must have ended when all is quiet, although some plugins never read.
+    /// Whether it must have ended in the rest phase, in which some plugins never read.
     pub fn must_end(&self) -> bool {
-        let held = self.patient || self.pace == Pace::Never;
+        let held = self.peer_never_reads || self.pace == Pace::Never;
         self.state != State::Joined && !held
     }
 
-    fn told_all(&self) -> bool {
+    fn gets_all_events(&self) -> bool {
         !matches!(self.state, State::Joined | State::Aborted)
     }
 
-    /// The last word: whether an end in order was one.
-    pub fn told_end(&self, reason: Option<&Reason>) -> Result<(), String> {
-        let reading = self.close_told || self.stopped;
-        let writing = self.closed || self.stop_told;
+    /// Handles the end: an orderly end needs both directions to be closed.
+    pub fn on_end(&self, reason: Option<&Reason>) -> Result<(), String> {
+        let reading = self.peer_closed || self.stopped;
+        let writing = self.closed || self.peer_stopped;
         match reason {
-            // One that was aborted may have ended in order just before.
-            None if !(reading && writing) && self.told_all() => {
+            // An aborted channel may have ended in order just before.
+            None if !(reading && writing) && self.gets_all_events() => {
                 Err(format!("it ended in order, but was still in use: {self:?}"))
             }
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The faults: what goes wrong in a run, drawn from its seed.
+//! The faults of a run, drawn from its seed.
 
 use super::node::Node;
 use super::pipe::Pipe;
@@ -6,39 +6,39 @@ use super::stranger;
 use super::world::{Event, World};
 use std::time::Duration;
 
-/// One thing that can go wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// A pipe breaks, most often within a packet.
     Cut,
-    /// A pipe breaks behind bytes that nobody wrote.
+    /// Garbage is injected into a pipe, which then breaks.
     Garbage,
-    /// A peer's bytes vanish.
+    /// A peer falls silent: its bytes vanish.
     Silence,
-    /// One side of a pipe hears that it broke, and the other one hears nothing more.
+    /// One side of a pipe is notified that it broke; the other side receives nothing more.
     HalfCut,
     /// A clock jumps.
     Jump,
-    /// A plugin is about to panic or to misuse its host.
+    /// A plugin will panic or misuse its host.
     Panic,
-    /// A plugin is stopped, and comes back.
+    /// A plugin is stopped, and restarted later.
     Leave,
-    /// Somebody who is no server of this run connects.
+    /// A stranger connects.
     Stranger,
-    /// Somebody presents a ticket to a process that was not given to them.
+    /// A stranger presents a ticket that it was not given.
     FalseTicket,
     /// A direct connection breaks, or falls silent.
     Direct,
     /// The pipe of a host breaks.
     CutHost,
-    /// A host is gone from one moment to the next.
+    /// A host is killed.
     KillHost,
-    /// A host ends in order.
+    /// A host stops in order.
     StopHost,
 }
 
 impl World {
-    /// Which faults this run has. Garbage makes wrong bytes legal, so that few runs have it.
+    /// Chooses the faults of this run. Few runs have garbage, because it makes wrong bytes legal.
     pub(super) fn choose_faults(&mut self) {
         let random = &mut self.shared.random;
         let all = [Fault::Cut, Fault::Silence, Fault::Jump, Fault::Panic, Fault::Leave];
@@ -60,7 +60,7 @@ impl World {
         }
     }
 
-    /// One fault happens.
+    /// Makes one fault happen.
     pub(super) fn fault(&mut self) {
         if self.faults.is_empty() {
             return;
@@ -78,7 +78,7 @@ impl World {
             Fault::Silence => self.silence(|_| true),
             Fault::HalfCut => self.half_cut(|_| true),
             Fault::Jump => self.jump(),
-            Fault::Panic => self.light_fuse(node),
+            Fault::Panic => self.schedule_panic(node),
             Fault::Leave => self.leave(node),
             Fault::FalseTicket => self.false_ticket(),
             Fault::Direct => self.break_direct(),
@@ -97,7 +97,7 @@ impl World {
         (!live.is_empty()).then(|| self.shared.random.pick(&live))
     }
 
-    /// Breaks a pipe; each side reads a part of what was under way, and garbage if there is any.
+    /// Breaks a pipe. Each side still reads a part of the bytes in flight, and then the garbage.
     pub(super) fn cut(&mut self, which: impl Fn(&Pipe) -> bool, garbage: &[u8]) {
         let Some(number) = self.live_pipe(which) else { return };
         let (secured, host) = (self.pipes[number].secured, self.pipes[number].host.is_some());
@@ -112,15 +112,15 @@ impl World {
         });
         let pipe = &mut self.pipes[number];
         pipe.tainted |= !garbage.is_empty();
-        // Nothing that was not sealed by the peer can come out of a secured link.
+        // An encrypted link yields only bytes that the peer has encrypted.
         self.shared.garbled |= !garbage.is_empty();
-        self.shared.visited |= !garbage.is_empty();
+        self.shared.strangers |= !garbage.is_empty();
         self.shared.ledger.tainted |= !garbage.is_empty() && !secured;
         for way in &mut pipe.ways {
             let queued = way.queued();
             let keep = self.shared.random.below(queued as u64 + 1) as usize;
             if keep > 0 && keep < queued {
-                self.shared.trace.saw("a cut with bytes under way");
+                self.shared.trace.saw("a cut with bytes in flight");
             }
             way.cut(keep);
             if !garbage.is_empty() {
@@ -151,8 +151,8 @@ impl World {
             _ => "a silent peer",
         });
         let both = self.shared.random.chance(500);
-        self.pipes[number].ways[0].swallows = true;
-        self.pipes[number].ways[1].swallows |= both;
+        self.pipes[number].ways[0].silent = true;
+        self.pipes[number].ways[1].silent |= both;
         self.pipes[number].tainted = true;
     }
 
@@ -162,27 +162,27 @@ impl World {
         let side = self.shared.random.below(2) as usize;
         let pipe = &mut self.pipes[number];
         pipe.tainted = true;
-        pipe.ways[side].swallows = true;
+        pipe.ways[side].silent = true;
         pipe.ways[1 - side].cut(0);
     }
 
     fn jump(&mut self) {
         self.shared.trace.saw("a clock jump");
-        self.shared.jumped = true;
+        self.shared.clock_jumped = true;
         let seconds = self.shared.random.size(5, 4_000);
         self.shared.now += Duration::from_secs(seconds);
     }
 
-    fn light_fuse(&mut self, node: usize) {
+    fn schedule_panic(&mut self, node: usize) {
         let plugins: Vec<_> = self.nodes[node].actors.keys().copied().collect();
         if plugins.is_empty() {
             return;
         }
         let plugin = self.shared.random.pick(&plugins);
         if let Some(actor) = self.nodes[node].actors.get_mut(&plugin) {
-            actor.light_fuse(&mut self.shared.random);
+            actor.schedule_panic(&mut self.shared.random);
         }
-        self.come_back(node);
+        self.plan_restart(node);
     }
 
     pub(super) fn leave(&mut self, node: usize) {
@@ -193,61 +193,61 @@ impl World {
         let plugin = self.shared.random.pick(&plugins);
         self.shared.trace.saw("a plugin stopped");
         self.nodes[node].stop_plugin(&mut self.shared, plugin);
-        self.come_back(node);
+        self.plan_restart(node);
     }
 
-    fn come_back(&mut self, node: usize) {
+    fn plan_restart(&mut self, node: usize) {
         let after = Duration::from_micros(self.shared.random.size(1, 10_000_000));
         self.plan(after, Event::Return { node });
     }
 
-    /// Somebody connects who follows the protocol for a while, or not at all.
+    /// A stranger connects, which follows the protocol for a while, or not at all.
     fn stranger(&mut self, node: usize) {
         self.shared.trace.saw("a stranger");
         let secured = self.shared.secured;
         let number = self.new_pipe(secured);
         let target = self.shared.keys[node];
-        let bytes = stranger::speech(&mut self.shared.random, secured.then_some(target));
-        self.come_in(node, number, &bytes);
+        let bytes = stranger::bytes(&mut self.shared.random, secured.then_some(target));
+        self.connect_stranger(node, number, &bytes);
     }
 
-    /// Somebody connects who says this, and hears nothing.
-    pub(super) fn come_in(&mut self, node: usize, number: usize, bytes: &[u8]) {
-        self.shared.visited = true;
+    /// Connects a stranger that sends these bytes and never reads.
+    pub(super) fn connect_stranger(&mut self, node: usize, number: usize, bytes: &[u8]) {
+        self.shared.strangers = true;
         let pipe = &mut self.pipes[number];
         pipe.tainted = true;
         pipe.ways[0].inject(bytes);
-        pipe.ways[1].swallows = true;
+        pipe.ways[1].silent = true;
         if self.shared.random.chance(700) {
             pipe.ways[0].end();
         }
         self.nodes[node].backlog.push(number);
     }
 
-    /// Servers that are not of this run link to one that has hosts, if there is one, and announce
-    /// more plugins than any queue holds.
+    /// Links strangers to a server, if possible one with hosts. They announce more plugins than any
+    /// queue holds.
     pub(super) fn crowd(&mut self) {
         let hosts = self.nodes.iter().filter(|node| node.is_host());
-        let home = hosts.map(|host| self.shared.cast[host.number].home).next().unwrap_or(0);
+        let home = hosts.map(|host| self.shared.info[host.number].home).next().unwrap_or(0);
         self.shared.trace.saw("a crowd of plugins");
-        self.shared.visited = true;
+        self.shared.strangers = true;
         for key in 0..stranger::CROWD {
             let number = self.new_pipe(false);
             let pipe = &mut self.pipes[number];
             pipe.tainted = true;
             pipe.ways[0].inject(&stranger::crowd(key));
-            pipe.ways[1].swallows = true;
+            pipe.ways[1].silent = true;
             self.nodes[home].backlog.push(number);
         }
     }
 
-    /// The end of the faults: silent pipes break, so that the links heal.
+    /// Ends the chaos phase. Silent pipes break, so that their links are dialled again.
     pub(super) fn calm(&mut self) {
         self.shared.calm = true;
         self.calm_hosts();
         for pipe in &mut self.pipes {
             let stranger = pipe.ends[0].is_none();
-            if pipe.ways.iter().any(|way| way.swallows) || stranger {
+            if pipe.ways.iter().any(|way| way.silent) || stranger {
                 pipe.ways.iter_mut().for_each(|way| way.cut(0));
             }
         }

@@ -1,7 +1,7 @@
-//! What has to hold between servers, and at rest.
+//! Checks between servers during a run, and at the end of each phase.
 
-use super::actor::Character;
-use super::hosts::Nature;
+use super::actor::PluginSpec;
+use super::hosts::NodeKind;
 use super::node::Node;
 use super::pipe::Pipe;
 use super::world::World;
@@ -12,7 +12,8 @@ use trunkline_core::name::Name;
 use trunkline_core::reason::{Code, Reason};
 
 impl World {
-    /// What a side of a link thinks it may write is at most what the other side has granted.
+    /// Checks for each stream that one side's send credit is at most what the other side has
+    /// granted.
     pub(super) fn check_accounts(&self, number: usize) -> Result<(), String> {
         for (pipe, _) in self.nodes[number].conns.values() {
             self.check_pipe(&self.pipes[*pipe])?;
@@ -29,7 +30,7 @@ impl World {
             |(node, conn): (usize, ConnId)| self.nodes[node].broker.stream_accounts(conn);
         let theirs = accounts(b);
         for ours in accounts(a) {
-            // A stream that one side does not know is new, or over.
+            // If one side does not know a stream, it is new, or has ended.
             let found = theirs.binary_search_by_key(&ours.stream, |theirs| theirs.stream);
             let Ok(theirs) = found.map(|at| theirs[at]) else { continue };
             if ours.writable > theirs.granted || theirs.writable > ours.granted {
@@ -43,11 +44,11 @@ impl World {
         self.nodes[node].broker.is_ending(conn)
     }
 
-    /// All is quiet: only channels to plugins that never read may be left.
+    /// Checks the end of the rest phase: only channels to plugins that never read may be left.
     pub(super) fn check_rest(&self) -> Result<(), String> {
         for node in &self.nodes {
             for (plugin, actor) in &node.actors {
-                let name = &self.shared.cast[node.number].name;
+                let name = &self.shared.info[node.number].name;
                 let at = format!("{name} {}", actor.label(*plugin));
                 actor.check_view(&node.broker).map_err(|what| format!("{at}: {what}"))?;
                 actor.check_pairs(&node.broker).map_err(|what| format!("{at}: {what}"))?;
@@ -66,10 +67,10 @@ impl World {
         Ok(())
     }
 
-    /// Each one knows and is linked to what it has to.
+    /// Checks the directory and the links of a node.
     fn check_knowledge(&self, node: &Node) -> Result<(), String> {
-        match node.nature {
-            Nature::Server => {
+        match node.node_kind {
+            NodeKind::Server => {
                 self.check_links(node)?;
                 self.check_directory(node)
             }
@@ -78,7 +79,7 @@ impl World {
         }
     }
 
-    /// Nobody of this run has broken the protocol, as far as anybody remembers.
+    /// Checks that no recorded reason is a protocol violation.
     fn check_reasons(&self, node: &Node) -> Result<(), String> {
         let status = node.broker.status();
         let of_plugins = status.plugins.into_iter().filter_map(|plugin| match plugin.state {
@@ -89,15 +90,15 @@ impl World {
         let word = Code::ProtocolViolation.as_str();
         let broken = |reason: &Reason| reason.to_string().contains(word);
         match of_plugins.chain(of_links).find(broken) {
-            Some(reason) if !self.shared.visited => {
-                Err(format!("{}: {reason}", self.shared.cast[node.number].name))
+            Some(reason) if !self.shared.strangers => {
+                Err(format!("{}: {reason}", self.shared.info[node.number].name))
             }
             _ => Ok(()),
         }
     }
 
-    /// Every two servers have one link, if they have to. One that lost against it may be left
-    /// while a channel to a plugin that never reads holds it.
+    /// Checks that two servers have one link exactly if they need it. The loser of two links may
+    /// still be draining, if it carries a channel to a plugin that never reads.
     fn check_links(&self, node: &Node) -> Result<(), String> {
         let linked: Vec<Key> = node.broker.linked_servers().collect();
         let conns: Vec<(ConnId, bool)> = node.broker.connections().collect();
@@ -121,8 +122,8 @@ impl World {
         }
     }
 
-    /// Whether two servers have to be linked, or must not be; `None` where a plugin has closed
-    /// their link, or where only one of them can dial, and may not have heard of what they have in
+    /// Whether two servers must be linked, or must not be. `None` if both are possible: a plugin
+    /// has closed their link, or only one of them can dial, and may not know what they have in
     /// common.
     fn must_link(&self, a: &Node, b: &Node) -> Option<bool> {
         let useful = self.uses_any(a, b) || self.uses_any(b, a);
@@ -137,11 +138,10 @@ impl World {
         }
     }
 
-    /// Whether a plugin of one server says that it uses or invites one of the other that its server
-    /// sees.
+    /// Whether a plugin of `user` uses or invites a plugin of `other` that `user` may see.
     fn uses_any(&self, user: &Node, other: &Node) -> bool {
         let home = self.shared.keys[user.number];
-        let wants = |plugin: &Character| [plugin.kind.uses(), plugin.kind.invites()].concat();
+        let wants = |plugin: &PluginSpec| [plugin.kind.uses(), plugin.kind.invites()].concat();
         let mut names = self.plugins_of(user).flat_map(wants);
         names.any(|name| {
             let mut plugins = self.plugins_of(other);
@@ -149,14 +149,14 @@ impl World {
         })
     }
 
-    /// The plugins of a server, wherever they run.
-    fn plugins_of(&self, server: &Node) -> impl Iterator<Item = &Character> {
+    /// The plugins of a server and of its hosts.
+    fn plugins_of(&self, server: &Node) -> impl Iterator<Item = &PluginSpec> {
         let members = self.members(server.number).into_iter();
         let actors = members.flat_map(|number| self.nodes[number].actors.values());
-        actors.map(|actor| &actor.character)
+        actors.map(|actor| &actor.spec)
     }
 
-    /// A server knows of each other one just what that exposes to it.
+    /// Checks that a server knows exactly the plugins that the others expose to it.
     fn check_directory(&self, node: &Node) -> Result<(), String> {
         let home = self.shared.keys[node.number];
         let mut expected: BTreeMap<(Key, Name), u64> = BTreeMap::new();
@@ -177,7 +177,7 @@ impl World {
         }
     }
 
-    /// All plugins read: every channel has ended.
+    /// Checks the end of the calm phase: every channel has ended.
     pub(super) fn check_calm(&self) -> Result<(), String> {
         for node in &self.nodes {
             for (plugin, actor) in &node.actors {
@@ -212,7 +212,7 @@ impl World {
         }
     }
 
-    /// All plugins are stopped: only the links are left.
+    /// Checks that only the links are left after all plugins have stopped.
     pub(super) fn check_stopped(&self) -> Result<(), String> {
         for node in &self.nodes {
             self.check_no_channels(node)?;
@@ -226,7 +226,7 @@ impl World {
         Ok(())
     }
 
-    /// The servers are stopped: nothing is left.
+    /// Checks that nothing is left after all servers have stopped.
     pub(super) fn check_ended(&self) -> Result<(), String> {
         for node in &self.nodes {
             let conns: Vec<_> = node.broker.connections().collect();

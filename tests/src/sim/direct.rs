@@ -1,5 +1,5 @@
-//! Direct connections between the processes of a run: on which machine each one is, where it takes
-//! connections, who can reach whom, and what becomes of a dial.
+//! Direct connections between the processes of a run: their machines, the places where they listen,
+//! which process can reach which, and the outcome of dials.
 
 use super::Shared;
 use super::chaos::Fault;
@@ -19,16 +19,16 @@ use trunkline_core::key::Key;
 /// Machines of a run.
 const MACHINES: u64 = 3;
 
-/// The port of each process for direct connections; on loopback, its number is added.
+/// The port of each process for direct connections. On loopback, the process's number is added.
 const DIRECT_PORT: u16 = 7100;
 
 /// The port from which a process dials its server.
 const LINK_PORT: u16 = 6000;
 
-/// The shell's time for one place that does not answer.
-const GIVES_UP: Duration = Duration::from_secs(5);
+/// The shell's timeout for an address that does not answer.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a plugin takes direct connections.
+/// Where a plugin listens for direct connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Advertised {
     socket: bool,
@@ -37,7 +37,7 @@ pub struct Advertised {
 }
 
 impl Advertised {
-    /// Somewhere, or nowhere.
+    /// Draws the places, possibly none.
     pub fn draw(random: &mut Random) -> Advertised {
         Advertised {
             socket: random.chance(400),
@@ -47,50 +47,50 @@ impl Advertised {
     }
 }
 
-/// What one process has to do with direct connections.
+/// The direct connections of one process.
 #[derive(Debug, Default)]
 pub struct Dialling {
-    /// What its broker wants dialled.
+    /// New requests of its broker.
     pub new: Vec<DirectDial>,
-    /// Dials that have not come to an end.
+    /// Dials in progress.
     open: BTreeSet<DirectId>,
-    /// Dials that were given up too late.
+    /// Cancelled dials that will succeed nevertheless.
     late: BTreeSet<DirectId>,
-    /// Connections that present a ticket of which nobody has told it.
+    /// Connections that wait because their ticket is not known yet.
     unknown: BTreeSet<ConnId>,
-    /// A dial or a connection of its own has just been given up.
-    gave_up: bool,
+    /// A dial or a dialled connection has just been cancelled.
+    cancelled: bool,
 }
 
 impl Dialling {
-    /// The broker wants a process dialled.
+    /// Begins a dial that the broker has requested.
     pub fn begin(&mut self, dial: DirectDial) {
         self.open.insert(dial.id);
         self.new.push(dial);
     }
 
-    /// Nobody wants a dial any more, which may be noticed too late.
+    /// Cancels a dial, perhaps too late.
     pub fn give_up(&mut self, id: DirectId, shared: &mut Shared) {
-        self.gave_up = true;
+        self.cancelled = true;
         if shared.random.chance(500) {
             self.late.insert(id);
         } else {
-            shared.trace.saw("a dial given up");
+            shared.trace.saw("a dial cancelled");
             self.open.remove(&id);
         }
     }
 
-    /// One of its direct connections is hung up.
-    pub fn hangs_up(&mut self) {
-        self.gave_up = true;
+    /// Notes that one of its dialled connections is closed.
+    pub fn closes(&mut self) {
+        self.cancelled = true;
     }
 
-    /// Whether something was given up since this was asked last.
-    pub fn has_given_up(&mut self) -> bool {
-        std::mem::take(&mut self.gave_up)
+    /// Whether something was cancelled since the last call.
+    pub fn take_cancelled(&mut self) -> bool {
+        std::mem::take(&mut self.cancelled)
     }
 
-    /// Looks at who waits for a ticket to become known; whether one did that waited before.
+    /// Updates the connections whose ticket is not known. Returns those that no longer wait.
     pub fn watch(&mut self, awaited: impl Iterator<Item = ConnId>) -> Vec<ConnId> {
         let now: BTreeSet<ConnId> = awaited.collect();
         let before = std::mem::replace(&mut self.unknown, now);
@@ -98,24 +98,24 @@ impl Dialling {
     }
 }
 
-/// Two processes that dial each other meet when both do.
+/// One side of hole punching. It succeeds if the other side dials too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Punch {
     node: usize,
-    life: u64,
+    generation: u64,
     id: DirectId,
     to: usize,
     answers: bool,
     until: Duration,
 }
 
-/// What becomes of a dial.
+/// The planned outcome of a dial.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct DialOutcome {
     from: usize,
-    life: u64,
+    generation: u64,
     id: DirectId,
-    /// The process that is reached, how often it was started, and the key that it has to prove.
+    /// The process that is reached, its generation, and the key that it has to prove.
     to: Option<(usize, u64, Option<Key>)>,
 }
 
@@ -123,18 +123,18 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 pub struct Networks {
     sockets: BTreeMap<String, (usize, u64)>,
-    /// Pairs of processes, the first of which reaches the second over TCP.
+    /// Pairs of processes of which the first can reach the second over TCP.
     reachable: BTreeSet<(usize, usize)>,
-    /// Pairs whose routers let them meet, the lower number first.
+    /// Pairs between which hole punching works, the lower number first.
     punchable: BTreeSet<(usize, usize)>,
 }
 
 impl Networks {
-    /// Where a plugin of a process takes direct connections.
+    /// The places where a plugin of a process listens.
     pub fn advertise(
         &mut self,
         random: &mut Random,
-        (node, life): (usize, u64),
+        (node, generation): (usize, u64),
         places: Advertised,
     ) -> Direct {
         let socket = places.socket.then(|| {
@@ -142,7 +142,7 @@ impl Networks {
             SocketName::new(std::array::from_fn(|at| words[at]))
         });
         if let Some(socket) = &socket {
-            self.sockets.insert(socket.as_str().to_string(), (node, life));
+            self.sockets.insert(socket.as_str().to_string(), (node, generation));
         }
         let net = places.net.then(|| shareable(Ipv4Addr::new(10, 1, 0, node as u8), DIRECT_PORT));
         let loopback = places.loopback.then_some(DIRECT_PORT + node as u16);
@@ -172,7 +172,7 @@ fn shareable(ip: Ipv4Addr, port: u16) -> Option<Shareable> {
 }
 
 impl World {
-    /// Draws who can reach whom.
+    /// Draws which processes can reach each other.
     pub(super) fn draw_networks(&mut self) {
         for a in 0..self.nodes.len() {
             for b in 0..self.nodes.len() {
@@ -191,17 +191,21 @@ impl World {
         machine(a) == machine(b)
     }
 
-    /// Begins what brokers want dialled.
+    /// Plans the outcomes of new dials.
     pub(super) fn take_direct_dials(&mut self) {
         for from in 0..self.nodes.len() {
             for DirectDial { id, place } in std::mem::take(&mut self.nodes[from].dialling.new) {
                 match place {
                     DirectPlace::Socket(socket) => {
                         let there = self.shared.networks.sockets.get(socket.as_str()).copied();
-                        let there = there.filter(|(to, life)| {
-                            self.one_machine(from, *to) && self.lives(*to, *life)
+                        let there = there.filter(|(to, generation)| {
+                            self.one_machine(from, *to) && self.is_alive(*to, *generation)
                         });
-                        self.plan_outcome(from, id, there.map(|(to, life)| (to, life, None)));
+                        self.plan_outcome(
+                            from,
+                            id,
+                            there.map(|(to, generation)| (to, generation, None)),
+                        );
                     }
                     DirectPlace::Net(endpoints) => {
                         let reached = endpoints.iter().find_map(|at| self.resolve(from, at));
@@ -214,11 +218,11 @@ impl World {
         }
     }
 
-    fn lives(&self, node: usize, life: u64) -> bool {
-        self.nodes[node].alive && self.nodes[node].life == life
+    fn is_alive(&self, node: usize, generation: u64) -> bool {
+        self.nodes[node].alive && self.nodes[node].generation == generation
     }
 
-    /// The process that takes connections at an endpoint, if it can be reached from another one.
+    /// The process that listens at an endpoint, if it can be reached from another one.
     fn resolve(&self, from: usize, endpoint: &Endpoint) -> Option<(usize, u64, Option<Key>)> {
         let Transport::Net { host: Host::V4(ip), port } = &endpoint.transport else { return None };
         let Transform::Shs(key) = endpoint.transform else { return None };
@@ -234,41 +238,41 @@ impl World {
             }
         };
         let node = &self.nodes[to];
-        (reached && node.alive).then_some((to, node.life, Some(key)))
+        (reached && node.alive).then_some((to, node.generation, Some(key)))
     }
 
     fn plan_outcome(&mut self, from: usize, id: DirectId, to: Option<(usize, u64, Option<Key>)>) {
         if let Some((to, ..)) = to {
-            self.trouble(from, to);
+            self.fault_before_dial(from, to);
         }
         let random = &mut self.shared.random;
         let to = to.filter(|_| !random.chance(80));
         let after = match (to, random.chance(150)) {
             (Some(_), true) => Duration::from_micros(random.size(250_000, 3_000_000)),
-            (None, true) => GIVES_UP,
+            (None, true) => DIAL_TIMEOUT,
             _ => Duration::from_micros(random.size(1, 300_000)),
         };
-        let life = self.nodes[from].life;
-        self.plan(after, Event::DirectDialled(Outcome { from, life, id, to }));
+        let generation = self.nodes[from].generation;
+        self.plan(after, Event::DirectDialled(DialOutcome { from, generation, id, to }));
     }
 
     fn punch(&mut self, node: usize, id: DirectId, endpoints: &[Endpoint], answers: bool) {
-        let (life, until) = (self.nodes[node].life, self.shared.now + GIVES_UP);
+        let (generation, until) = (self.nodes[node].generation, self.shared.now + DIAL_TIMEOUT);
         let addr = endpoints.iter().find_map(|endpoint| match &endpoint.transport {
             Transport::Net { host: Host::V4(ip), .. } => Some(usize::from(ip.octets()[3])),
             _ => None,
         });
-        let outcome = Outcome { from: node, life, id, to: None };
+        let outcome = DialOutcome { from: node, generation, id, to: None };
         let Some(to) = addr else {
             self.plan(Duration::ZERO, Event::DirectDialled(outcome));
             return;
         };
-        let new = Punch { node, life, id, to, answers, until };
+        let new = Punch { node, generation, id, to, answers, until };
         let pair = (node.min(to), node.max(to));
         let meets = |other: &Punch| {
             (other.node, other.to, other.answers) == (to, node, !answers)
                 && other.until > self.shared.now
-                && self.lives(to, other.life)
+                && self.is_alive(to, other.generation)
                 && self.nodes[to].dialling.open.contains(&other.id)
         };
         let met = self.punches.iter().position(meets);
@@ -279,32 +283,34 @@ impl World {
             }
             None => self.punches.push(new),
         }
-        self.plan(GIVES_UP, Event::DirectDialled(outcome));
+        self.plan(DIAL_TIMEOUT, Event::DirectDialled(outcome));
     }
 
-    /// Both have dialled: the one that opens the channel counts as the dialler.
+    /// Connects two processes that dial each other. The caller's process counts as the dialler.
     fn meet(&mut self, a: Punch, b: Punch) {
         let (dials, answers) = if a.answers { (b, a) } else { (a, b) };
         self.nodes[answers.node].dialling.open.remove(&answers.id);
-        let Punch { node: from, life, id, .. } = dials;
+        let Punch { node: from, generation, id, .. } = dials;
         let expected = self.nodes[answers.node].broker.key();
-        let to = Some((answers.node, answers.life, Some(expected)));
-        self.shared.trace.saw("two that dialled each other met");
+        let to = Some((answers.node, answers.generation, Some(expected)));
+        self.shared.trace.saw("hole punching succeeded");
         let after = Duration::from_micros(self.shared.random.size(1, 300_000));
-        self.plan(after, Event::DirectDialled(Outcome { from, life, id, to }));
+        self.plan(after, Event::DirectDialled(DialOutcome { from, generation, id, to }));
     }
 
-    /// A dial has come to its end.
-    pub(super) fn direct_dialled(&mut self, outcome: Outcome) {
-        let Outcome { from, life, id, to } = outcome;
+    /// Handles the outcome of a dial.
+    pub(super) fn direct_dialled(&mut self, outcome: DialOutcome) {
+        let DialOutcome { from, generation, id, to } = outcome;
         let node = &mut self.nodes[from];
-        if !(node.alive && node.life == life && node.dialling.open.remove(&id)) {
+        if !(node.alive && node.generation == generation && node.dialling.open.remove(&id)) {
             return;
         }
         let late = node.dialling.late.remove(&id);
-        let Some((to, life, expected)) = to.filter(|(to, life, _)| self.lives(*to, *life)) else {
+        let Some((to, generation, expected)) =
+            to.filter(|(to, generation, _)| self.is_alive(*to, *generation))
+        else {
             self.shared.trace.saw("a direct connection that failed");
-            self.nodes[from].broker.direct_failed(id, "nobody is there");
+            self.nodes[from].broker.direct_failed(id, "no process listens there");
             return;
         };
         if late {
@@ -312,7 +318,7 @@ impl World {
         }
         let pipe = self.new_pipe(expected.is_some());
         self.pipes[pipe].direct = true;
-        self.pipes[pipe].callee = Some((to, life));
+        self.pipes[pipe].callee = Some((to, generation));
         self.pipes[pipe].ways[0].first = expected.is_none().then(Vec::new);
         self.pipes[pipe].grants = Grants::Everything;
         if self.shared.random.chance(150) {
@@ -321,20 +327,20 @@ impl World {
         let (shared, pipes) = (&mut self.shared, &mut self.pipes);
         self.nodes[from].connected(shared, pipes, pipe, 0, Opened::DirectDial(id), expected);
         let after = Duration::from_micros(self.shared.random.size(1, 50_000));
-        self.plan(after, Event::Accepted { to, life, pipe });
+        self.plan(after, Event::Accepted { to, generation, pipe });
         if self.faults.contains(&Fault::Direct) && self.shared.random.chance(60) {
             let after = Duration::from_micros(self.shared.random.size(1, 400_000));
             self.plan(after, Event::DirectFault);
         }
     }
 
-    /// Somebody presents a ticket to a process that was not given to them.
+    /// A stranger presents a ticket that it was not given: a used one, or a made-up one.
     pub(super) fn false_ticket(&mut self) {
         let used = |pipe: &Pipe| {
-            let (to, life) = pipe.callee?;
+            let (to, generation) = pipe.callee?;
             let first = pipe.ways[0].first.clone().filter(|first| !first.is_empty())?;
-            let heard = pipe.ways[0].queued() == 0 && self.lives(to, life);
-            heard.then_some((to, false, first))
+            let arrived = pipe.ways[0].queued() == 0 && self.is_alive(to, generation);
+            arrived.then_some((to, false, first))
         };
         let used: Vec<_> = self.pipes.iter().filter_map(used).collect();
         let again = !used.is_empty() && self.shared.random.chance(700);
@@ -346,17 +352,17 @@ impl World {
                 (0..self.nodes.len()).filter(|n| self.nodes[*n].alive).collect();
             let (to, secured) = (self.shared.random.pick(&alive), self.shared.random.chance(300));
             let key = secured.then_some(self.nodes[to].broker.key());
-            self.shared.trace.saw("a ticket that nobody gave");
+            self.shared.trace.saw("a made-up ticket");
             (to, secured, stranger::false_ticket(&mut self.shared.random, key))
         };
         let pipe = self.new_pipe(secured);
         self.pipes[pipe].direct = true;
         self.pipes[pipe].grants = Grants::Everything;
-        self.come_in(to, pipe, &bytes);
+        self.connect_stranger(to, pipe, &bytes);
     }
 
-    /// What goes wrong just when a channel is about to connect directly.
-    fn trouble(&mut self, from: usize, to: usize) {
+    /// Makes a fault happen just before a direct connection.
+    fn fault_before_dial(&mut self, from: usize, to: usize) {
         if self.shared.calm || !self.shared.random.chance(30) {
             return;
         }
@@ -373,7 +379,7 @@ impl World {
         }
     }
 
-    /// Notes tickets that were presented before the servers' word of them had come.
+    /// Notes tickets that became known only after they were presented.
     pub(super) fn watch_tickets(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         for id in node.dialling.watch(node.broker.unsettled().awaited.into_iter()) {
@@ -383,9 +389,9 @@ impl World {
         }
     }
 
-    /// At rest, nothing of direct connections is left but those that carry a channel.
+    /// Checks at rest that only direct connections with a channel are left.
     pub(super) fn check_direct(&self, node: &Node) -> Result<(), String> {
-        let at = &self.shared.cast[node.number].name;
+        let at = &self.shared.info[node.number].name;
         let unsettled = node.broker.unsettled();
         if unsettled.attempts + unsettled.tickets + unsettled.awaited.len() > 0 {
             return Err(format!("{at} has {unsettled:?} left"));

@@ -1,7 +1,7 @@
-//! The hosts of a run: which there are, how they start, and how they end.
+//! The hosts of a run: their kinds, their start and their end.
 
 use super::Shared;
-use super::actor::{Character, Kind};
+use super::actor::{Kind, PluginSpec};
 use super::direct;
 use super::node::{Node, Order};
 use super::pipe::Pipe;
@@ -15,31 +15,31 @@ use trunkline_core::control::Role;
 use trunkline_core::key::Key;
 use trunkline_shs::Identity;
 
-/// What somebody who takes part is, and where it comes from.
+/// The kind of a node, and how it is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nature {
+pub enum NodeKind {
     /// A server.
     Server,
     /// A host that dials its server.
     Dials {
-        /// Whether with a handshake.
+        /// Whether the connection is encrypted.
         secured: bool,
     },
     /// A host that its server starts.
     Child {
-        /// What its server calls it.
+        /// Its number at its server.
         id: ChildId,
-        /// On a thread, or in a process, which can be killed.
+        /// On a thread or in a process. Only a process can be killed.
         placement: Placement,
     },
-    /// A server with a key that nobody lists.
+    /// A server whose key is not listed.
     Unlisted,
 }
 
 impl Node {
     /// Whether it runs plugins for a server.
     pub fn is_host(&self) -> bool {
-        matches!(self.nature, Nature::Dials { .. } | Nature::Child { .. })
+        matches!(self.node_kind, NodeKind::Dials { .. } | NodeKind::Child { .. })
     }
 }
 
@@ -54,25 +54,25 @@ impl World {
         }
         for _ in 0..self.shared.random.below(4) {
             let home = self.shared.random.below(self.servers() as u64) as usize;
-            let nature = match self.shared.random.chance(500) {
+            let node_kind = match self.shared.random.chance(500) {
                 true => self.child(home),
-                false => Nature::Dials { secured: self.shared.random.chance(500) },
+                false => NodeKind::Dials { secured: self.shared.random.chance(500) },
             };
-            self.add_node("host", home, nature);
+            self.add_node("host", home, node_kind);
         }
     }
 
-    /// Somebody with a real key that no server lists, who goes on dialling one of them.
+    /// Adds a server with a valid key that no server lists. It keeps dialling one of them.
     pub(super) fn add_unlisted(&mut self) {
         if self.shared.random.chance(150) {
-            let number = self.add_node("unlisted", usize::MAX, Nature::Unlisted);
+            let number = self.add_node("unlisted", usize::MAX, NodeKind::Unlisted);
             let to = self.shared.random.below(self.servers() as u64) as usize;
             self.nodes[number].alive = true;
             self.dial_server(number, to, true);
         }
     }
 
-    fn child(&mut self, home: usize) -> Nature {
+    fn child(&mut self, home: usize) -> NodeKind {
         let random = &mut self.shared.random;
         let placement = random.pick(&[Placement::Thread, Placement::Process]);
         let lasts = random.chance(850);
@@ -82,42 +82,45 @@ impl World {
             let config = ChildConfig { name, placement, restart, rights: Rights::all() };
             self.nodes[home].broker.add_child(config)
         });
-        Nature::Child { id: id.unwrap_or(ChildId(u32::MAX)), placement }
+        NodeKind::Child { id: id.unwrap_or(ChildId(u32::MAX)), placement }
     }
 
-    fn add_node(&mut self, what: &str, home: usize, nature: Nature) -> usize {
+    fn add_node(&mut self, what: &str, home: usize, node_kind: NodeKind) -> usize {
         let number = self.nodes.len();
-        let role = if nature == Nature::Unlisted { Role::Server } else { Role::Host };
+        let role = if node_kind == NodeKind::Unlisted { Role::Server } else { Role::Host };
         let name = format!("{what}-{number}");
         let mut model = self.nodes[0].broker.settings().clone();
         model.limits.window = self.shared.random.pick(&WINDOWS);
-        let machine = self.machine_for(home, nature);
+        let machine = self.machine_for(home, node_kind);
         model.machine = direct::machine(machine);
         let settings = Settings { accept: Accept::Listed, name: name.clone(), role, ..model };
-        let settings = self.another_self(settings);
-        self.nodes.push(Node::new(number, nature, settings));
-        self.shared.cast.push(super::Part { name, home, machine });
+        let settings = self.with_new_key(settings);
+        self.nodes.push(Node::new(number, node_kind, settings));
+        self.shared.info.push(super::NodeInfo { name, home, machine });
         number
     }
 
-    /// Who comes over a unix socket or is started is on its server's machine.
-    fn machine_for(&mut self, home: usize, nature: Nature) -> u64 {
-        match (nature, self.shared.cast.get(home)) {
-            (Nature::Dials { secured: false } | Nature::Child { .. }, Some(home)) => home.machine,
+    /// The machine of a host. One that uses a unix socket, or is started by its server, is on the
+    /// server's machine.
+    fn machine_for(&mut self, home: usize, node_kind: NodeKind) -> u64 {
+        match (node_kind, self.shared.info.get(home)) {
+            (NodeKind::Dials { secured: false } | NodeKind::Child { .. }, Some(home)) => {
+                home.machine
+            }
             _ => direct::draw_machine(&mut self.shared.random),
         }
     }
 
-    /// A new key, as a host that its server starts has each time.
-    fn another_self(&mut self, settings: Settings) -> Settings {
+    /// Settings with a new key, because a host that its server starts has a new key each time.
+    fn with_new_key(&mut self, settings: Settings) -> Settings {
         let words: Vec<u8> = (0..4).flat_map(|_| self.shared.random.bits().to_le_bytes()).collect();
         let seed = std::array::from_fn(|at| words[at]);
         let random = self.shared.random.bits() | 1;
         Settings { identity: Identity::from_seed(&seed), seed: random, ..settings }
     }
 
-    /// Gives a plugin of a kind to a server or to one of its hosts. Some get a name that another
-    /// one has.
+    /// Gives a plugin of a kind to a server or to one of its hosts. Sometimes two of them get a
+    /// plugin of the same name.
     pub(super) fn place(&mut self, server: usize, kind: Kind) {
         let members = self.members(server);
         let holders = match kind {
@@ -138,27 +141,27 @@ impl World {
                 Kind::Driver if number != server => format!("driver-{number}"),
                 _ => kind.name().to_string(),
             };
-            let Some(character) = self.character(kind, &name) else { continue };
-            match self.nodes[number].nature {
-                Nature::Server => self.nodes[number].start(&mut self.shared, character),
-                _ => self.nodes[number].begins_with.push(character),
+            let Some(spec) = self.spec(kind, &name) else { continue };
+            match self.nodes[number].node_kind {
+                NodeKind::Server => self.nodes[number].start(&mut self.shared, spec),
+                _ => self.nodes[number].initial_plugins.push(spec),
             }
         }
     }
 
-    /// A server, and its hosts.
+    /// The numbers of a server and of its hosts.
     pub(super) fn members(&self, server: usize) -> Vec<usize> {
-        let parts = self.shared.cast.iter().enumerate();
+        let parts = self.shared.info.iter().enumerate();
         parts.filter(|(_, part)| part.home == server).map(|(number, _)| number).collect()
     }
 
-    /// Hosts that dial are listed where that matters, and started; the others are started by their
-    /// servers. A host on a thread may have no plugin but one whose name is taken.
+    /// Starts the hosts that dial, and lists their keys if links are encrypted. The others are
+    /// started by their servers.
     pub(super) fn start_hosts(&mut self) {
         for number in self.servers()..self.nodes.len() {
-            let (home, nature) = (self.shared.cast[number].home, self.nodes[number].nature);
-            match nature {
-                Nature::Dials { secured } => {
+            let (home, node_kind) = (self.shared.info[number].home, self.nodes[number].node_kind);
+            match node_kind {
+                NodeKind::Dials { secured } => {
                     let key = self.nodes[number].broker.key();
                     if secured {
                         let (key, endpoints, keep) = (Some(key), Vec::new(), Keep::WhileUseful);
@@ -174,23 +177,26 @@ impl World {
                     }
                     self.start_host(number);
                 }
-                Nature::Child { .. } => self.thin_out(number, home),
-                Nature::Server | Nature::Unlisted => {}
+                NodeKind::Child { .. } => self.keep_contested_only(number, home),
+                NodeKind::Server | NodeKind::Unlisted => {}
             }
         }
     }
 
-    /// Some hosts have nothing but a plugin whose name another one has, until the run is calm.
-    fn thin_out(&mut self, number: usize, home: usize) {
+    /// Leaves some hosts only with plugins whose names may be taken, so that no plugin of theirs
+    /// may be running.
+    fn keep_contested_only(&mut self, number: usize, home: usize) {
         let contested =
-            |plugin: &Character| self.shared.contested.contains(&(home, plugin.name.clone()));
-        if self.nodes[number].begins_with.iter().any(contested) && self.shared.random.chance(500) {
+            |plugin: &PluginSpec| self.shared.contested.contains(&(home, plugin.name.clone()));
+        if self.nodes[number].initial_plugins.iter().any(contested)
+            && self.shared.random.chance(500)
+        {
             let (kept, rest) = self.nodes[number]
-                .begins_with
+                .initial_plugins
                 .drain(..)
                 .partition(|plugin| self.shared.contested.contains(&(home, plugin.name.clone())));
-            let _: Vec<Character> = rest;
-            self.nodes[number].begins_with = kept;
+            let _: Vec<PluginSpec> = rest;
+            self.nodes[number].initial_plugins = kept;
         }
     }
 
@@ -211,18 +217,18 @@ impl World {
     /// Starts a host that dials its server.
     pub(super) fn start_host(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        if let (Nature::Dials { secured }, false) = (node.nature, node.alive) {
-            if node.life > 0 {
-                self.shared.trace.saw("a host came back");
+        if let (NodeKind::Dials { secured }, false) = (node.node_kind, node.alive) {
+            if node.generation > 0 {
+                self.shared.trace.saw("a host started again");
             }
             node.alive = true;
-            node.waiting = node.begins_with.clone();
-            self.dial_server(number, self.shared.cast[number].home, secured);
+            node.waiting = node.initial_plugins.clone();
+            self.dial_server(number, self.shared.info[number].home, secured);
         }
     }
 
-    /// Does with hosts what somebody who had a turn asks for.
-    pub(super) fn mind_hosts(&mut self, number: usize) -> Result<(), String> {
+    /// Starts and ends hosts as the node that had a turn asks for.
+    pub(super) fn manage_hosts(&mut self, number: usize) -> Result<(), String> {
         for order in std::mem::take(&mut self.nodes[number].orders) {
             match order {
                 Order::Start(child, pipe) => self.start_child(number, child, pipe)?,
@@ -238,65 +244,66 @@ impl World {
         }
     }
 
-    /// A thread ends by itself.
+    /// Ends a host that runs in a process; one on a thread ends by itself.
     fn end_child(&mut self, server: usize, child: ChildId) {
         let number = (0..self.nodes.len()).find(|n| self.is_child(*n, server, child));
         if let Some(number) = number
-            && let Nature::Child { placement: Placement::Process, .. } = self.nodes[number].nature
+            && let NodeKind::Child { placement: Placement::Process, .. } =
+                self.nodes[number].node_kind
         {
             self.end_host(number);
         }
     }
 
     fn is_child(&self, number: usize, server: usize, child: ChildId) -> bool {
-        let is = matches!(self.nodes[number].nature, Nature::Child { id, .. } if id == child);
-        is && self.shared.cast[number].home == server
+        let is = matches!(self.nodes[number].node_kind, NodeKind::Child { id, .. } if id == child);
+        is && self.shared.info[number].home == server
     }
 
     fn start_child(&mut self, server: usize, child: ChildId, pipe: usize) -> Result<(), String> {
         let number = (0..self.nodes.len()).find(|n| self.is_child(*n, server, child));
         let Some(number) = number else { return Err(format!("{child:?} is unknown")) };
         if self.nodes[number].alive {
-            return Err(format!("{} was started while it ran", self.shared.cast[number].name));
+            return Err(format!("{} was started while it ran", self.shared.info[number].name));
         }
-        if self.nodes[number].life > 0 {
+        if self.nodes[number].generation > 0 {
             self.shared.trace.saw("a host restarted");
         }
         self.pipes[pipe].host = Some(number);
         let node = &mut self.nodes[number];
         node.alive = true;
         if !self.shared.closing {
-            node.waiting = node.begins_with.clone();
+            node.waiting = node.initial_plugins.clone();
         }
         node.connected(&mut self.shared, &mut self.pipes, pipe, 0, Opened::Inherited, None);
         Ok(())
     }
 
-    /// A host is gone; whoever started it hears of that once.
+    /// Ends a host. The server that started it is notified once.
     fn end_host(&mut self, number: usize) {
         if !self.nodes[number].alive {
             return;
         }
         let mut settings = self.nodes[number].broker.settings().clone();
-        if let Nature::Child { id, .. } = self.nodes[number].nature {
-            settings = self.another_self(settings);
+        if let NodeKind::Child { id, .. } = self.nodes[number].node_kind {
+            settings = self.with_new_key(settings);
             let after = Duration::from_micros(self.shared.random.size(1, 5_000));
-            let server = self.shared.cast[number].home;
+            let server = self.shared.info[number].home;
             self.plan(after, Event::ChildEnded { server, child: id });
         }
         self.nodes[number].die(&mut self.shared, &mut self.pipes, settings);
     }
 
-    fn living_host(&mut self, which: impl Fn(Nature) -> bool) -> Option<usize> {
+    fn living_host(&mut self, which: impl Fn(NodeKind) -> bool) -> Option<usize> {
         let hosts = self.nodes.iter().filter(|node| node.is_host() && node.alive);
-        let hosts: Vec<usize> = hosts.filter(|n| which(n.nature)).map(|n| n.number).collect();
+        let hosts: Vec<usize> = hosts.filter(|n| which(n.node_kind)).map(|n| n.number).collect();
         (!hosts.is_empty()).then(|| self.shared.random.pick(&hosts))
     }
 
-    /// A host that dials is started again by somebody, or is not.
+    /// Plans the restart of a host that dials, in most cases.
     fn start_again(&mut self, number: usize) {
         let comes_back = self.shared.random.chance(800);
-        if comes_back && let Nature::Dials { .. } = self.nodes[number].nature {
+        if comes_back && let NodeKind::Dials { .. } = self.nodes[number].node_kind {
             let after = Duration::from_micros(self.shared.random.size(1_000, 10_000_000));
             self.plan(after + Duration::from_secs(6), Event::HostStarts { node: number });
         }
@@ -308,10 +315,10 @@ impl World {
         }
     }
 
-    /// Kills a host; whether it was one that can be killed.
+    /// Kills a host. Returns whether it could be killed.
     pub(super) fn kill_host(&mut self, number: usize) -> bool {
         let node = &self.nodes[number];
-        let kills = node.is_host() && node.alive && is_killable(node.nature);
+        let kills = node.is_host() && node.alive && is_killable(node.node_kind);
         if kills {
             self.shared.trace.saw("a host killed");
             self.end_host(number);
@@ -327,33 +334,35 @@ impl World {
         self.start_again(number);
     }
 
-    /// No host fights for a name any more, and nobody dials in vain.
+    /// Ends the chaos phase for hosts: drops plugins with contested names, and the unlisted server.
     pub(super) fn calm_hosts(&mut self) {
         for number in self.servers()..self.nodes.len() {
-            let home = self.shared.cast[number].home;
-            if self.nodes[number].nature == Nature::Unlisted {
+            let home = self.shared.info[number].home;
+            if self.nodes[number].node_kind == NodeKind::Unlisted {
                 self.end_host(number);
-            } else if let Nature::Child { .. } = self.nodes[number].nature {
-                let driver = self.character(Kind::Driver, &format!("driver-{number}"));
+            } else if let NodeKind::Child { .. } = self.nodes[number].node_kind {
+                let driver = self.spec(Kind::Driver, &format!("driver-{number}"));
                 let node = &mut self.nodes[number];
                 let contested = &self.shared.contested;
-                node.begins_with.retain(|plugin| !contested.contains(&(home, plugin.name.clone())));
-                let has_driver = node.begins_with.iter().any(|plugin| plugin.kind == Kind::Driver);
-                node.begins_with.extend(driver.filter(|_| !has_driver));
+                node.initial_plugins
+                    .retain(|plugin| !contested.contains(&(home, plugin.name.clone())));
+                let has_driver =
+                    node.initial_plugins.iter().any(|plugin| plugin.kind == Kind::Driver);
+                node.initial_plugins.extend(driver.filter(|_| !has_driver));
             }
         }
     }
 
-    /// Whether a connection of a server is the one of a host of it that runs.
+    /// Whether a pipe is the link of a server to a running host of its own.
     pub(super) fn serves_host(&self, pipe: &Pipe, server: usize) -> bool {
         let Some(host) = pipe.host else { return false };
         let here = pipe.ends[0].is_some_and(|(number, _)| number == host);
-        here && self.nodes[host].alive && self.shared.cast[host].home == server
+        here && self.nodes[host].alive && self.shared.info[host].home == server
     }
 
-    /// At rest, a host has one link, and knows what its server does.
+    /// Checks at rest that a host has one link, and knows the same as its server.
     pub(super) fn check_host(&self, host: &Node) -> Result<(), String> {
-        let (at, home) = (&self.shared.cast[host.number].name, self.shared.cast[host.number].home);
+        let (at, home) = (&self.shared.info[host.number].name, self.shared.info[host.number].home);
         let server = &self.nodes[home];
         let serves = |pipe: &&usize| self.serves_host(&self.pipes[**pipe], home);
         let links = host.conns.values().map(|(pipe, _)| pipe);
@@ -373,7 +382,7 @@ impl World {
         theirs.sort();
         ours.sort();
         differ("links", format!("{ours:?}"), format!("{theirs:?}"))?;
-        let name = (self.shared.keys[home], self.shared.cast[home].name.as_str());
+        let name = (self.shared.keys[home], self.shared.info[home].name.as_str());
         differ("server", format!("{:?}", host.broker.home()), format!("{name:?}"))?;
         let least = trunkline_core::address::Scope::Local;
         let addresses = |node: &Node| {
@@ -384,20 +393,20 @@ impl World {
 }
 
 /// A thread cannot be killed.
-fn is_killable(nature: Nature) -> bool {
-    !matches!(nature, Nature::Child { placement: Placement::Thread, .. })
+fn is_killable(node_kind: NodeKind) -> bool {
+    !matches!(node_kind, NodeKind::Child { placement: Placement::Thread, .. })
 }
 
-/// Bytes that somebody hears who has not proved its key: the first message of the handshake.
+/// Bytes that a peer receives before it has proved its key: one message of the handshake.
 const GREETING: u64 = 64;
 
-/// Counts the ways of channels, as far as the caller's name gives it away.
-pub(super) fn note_way(shared: &mut Shared, callee: usize, caller: &str) {
+/// Counts the kinds of paths of channels, if the caller's name tells its host.
+pub(super) fn note_path(shared: &mut Shared, callee: usize, caller: &str) {
     let number = caller.strip_prefix("driver-").and_then(|number| number.parse::<usize>().ok());
-    let homes = |number: usize| shared.cast.get(number).map(|part| (number, part.home));
+    let homes = |number: usize| shared.info.get(number).map(|part| (number, part.home));
     let Some((to, to_home)) = homes(callee) else { return };
     let to_host = to != to_home;
-    let way = match number.and_then(homes) {
+    let path = match number.and_then(homes) {
         Some((from, _)) if from == to => "a channel within a host",
         Some((_, home)) if home == to_home && to_host => "a relay between hosts",
         Some((_, home)) if home == to_home => "a channel from a host to its server",
@@ -406,5 +415,5 @@ pub(super) fn note_way(shared: &mut Shared, callee: usize, caller: &str) {
         None if to_host => "a channel to a host",
         None => return,
     };
-    shared.trace.saw(way);
+    shared.trace.saw(path);
 }

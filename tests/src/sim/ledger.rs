@@ -1,15 +1,14 @@
-//! The bytes that plugins send: what they are, how many were taken, and whether all of them came.
+//! The bytes that plugins send: their values, how many were accepted, and whether all have arrived.
 //!
-//! Each byte of stream *s* comes from a hash of *s* and of the byte's place, but for the first
-//! eight, which name *s*. So a reader can check what comes without a copy, wherever it was relayed
-//! through.
+//! The first eight bytes of stream *s* are the number *s*; the others are a hash of *s* and of
+//! their place. So a reader can check the bytes without a copy of them, however they were relayed.
 
-/// Bytes at the start of each stream that name it.
+/// Bytes of the stream number at the start of each stream.
 const HEAD: u64 = 8;
 
-/// One stream of bytes, from one plugin's writing to another one's reading.
+/// The record of one stream of bytes, from a writing to a reading plugin.
 #[derive(Debug, Default)]
-struct Sent {
+struct StreamRecord {
     written: u64,
     closed: bool,
     claimed: bool,
@@ -18,11 +17,11 @@ struct Sent {
 /// All streams of a run.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    streams: Vec<Sent>,
-    /// Closes of ends that had sent nothing, and those that were told to readers of nothing.
+    streams: Vec<StreamRecord>,
+    /// Closes of writers that had sent nothing, and closes received by readers of nothing.
     empty_sent: u64,
-    empty_told: u64,
-    /// Garbage was put into a link, so that wrong bytes may come.
+    empty_received: u64,
+    /// Garbage was injected into a link, so wrong bytes may arrive.
     pub tainted: bool,
     /// Bytes that were checked.
     pub checked: u64,
@@ -40,7 +39,7 @@ fn word(s: u64, word: u64) -> [u8; HEAD as usize] {
 impl Ledger {
     /// A new stream.
     pub fn begin(&mut self) -> u64 {
-        self.streams.push(Sent::default());
+        self.streams.push(StreamRecord::default());
         self.streams.len() as u64 - 1
     }
 
@@ -55,12 +54,12 @@ impl Ledger {
         bytes
     }
 
-    /// Bytes of a stream were taken from its writer.
+    /// Notes that bytes of a writer were accepted.
     pub fn written(&mut self, stream: u64, count: u64) {
         self.streams[stream as usize].written += count;
     }
 
-    /// A writer closed its stream, or closed without ever having written.
+    /// Notes that a writer has closed, perhaps without having written anything.
     pub fn closed(&mut self, stream: Option<u64>) {
         match stream.map(|stream| &mut self.streams[stream as usize]) {
             Some(sent) => {
@@ -77,23 +76,23 @@ impl Ledger {
     }
 }
 
-/// One reader's progress.
+/// The progress of one reader.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct StreamReader {
     head: [u8; HEAD as usize],
     stream: Option<u64>,
-    /// Bytes that came.
+    /// Bytes that have arrived.
     pub got: u64,
     unchecked: bool,
 }
 
-impl Reader {
-    /// A reader of bytes that nobody vouches for.
-    pub fn unchecked() -> Reader {
-        Reader { unchecked: true, ..Reader::default() }
+impl StreamReader {
+    /// A reader of bytes that may be anything, because they come from a stranger.
+    pub fn unchecked() -> StreamReader {
+        StreamReader { unchecked: true, ..StreamReader::default() }
     }
 
-    /// Bytes came.
+    /// Checks bytes that have arrived.
     pub fn take(&mut self, ledger: &mut Ledger, bytes: &[u8]) -> Result<(), String> {
         let result = self.check(ledger, bytes);
         if self.unchecked {
@@ -143,19 +142,19 @@ impl Reader {
         Ok(())
     }
 
-    /// The stream's end was told: all of it must have come.
+    /// Checks that a stream that was closed has arrived completely.
     pub fn close(&mut self, ledger: &mut Ledger) -> Result<(), String> {
         if self.unchecked || ledger.tainted {
             return Ok(());
         }
         let Some(stream) = self.stream else {
-            ledger.empty_told += 1;
-            return match self.got == 0 && ledger.empty_told <= ledger.empty_sent {
+            ledger.empty_received += 1;
+            return match self.got == 0 && ledger.empty_received <= ledger.empty_sent {
                 true => Ok(()),
-                false => Err(format!("a close came after {} bytes, nobody sent that", self.got)),
+                false => Err(format!("a close came after {} bytes, but was not sent", self.got)),
             };
         };
-        let Sent { written, closed, .. } = ledger.streams[stream as usize];
+        let StreamRecord { written, closed, .. } = ledger.streams[stream as usize];
         match closed && written == self.got {
             true => Ok(()),
             false => Err(format!(
@@ -165,7 +164,7 @@ impl Reader {
         }
     }
 
-    /// The stream that comes, once its name has come.
+    /// The stream's number, once it has arrived.
     pub fn stream(&self) -> Option<u64> {
         self.stream
     }

@@ -1,5 +1,4 @@
-//! Plugins that open and close links of their server, where they may, and are told what becomes of
-//! them.
+//! Plugins that open and close links of their server, if they may, and are notified of the outcome.
 
 use super::Shared;
 use super::actor::Actor;
@@ -10,7 +9,7 @@ use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
 
 impl Shared {
-    /// Remembers that a plugin has closed the link of two servers, which then need not be dialled.
+    /// Notes that a plugin has closed the link of two servers, which then need not be linked.
     fn close_link(&mut self, a: Key, b: Key) {
         self.closed.insert((a.min(b), a.max(b)));
     }
@@ -26,8 +25,8 @@ impl Actor {
     pub(super) fn manage_links(&mut self, host: &mut Host<'_>) -> Result<(), String> {
         let to = host.shared.random.below(host.shared.keys.len() as u64) as usize;
         let (home, key) = (host.broker.home().0, host.shared.keys[to]);
-        if !self.character.manages_links {
-            return self.may_not(host, key);
+        if !self.spec.manages_links {
+            return self.check_not_allowed(host, key);
         }
         if host.shared.random.chance(300) {
             return self.close_link(host, home, key);
@@ -44,8 +43,7 @@ impl Actor {
             Ok(_) => {
                 host.shared.note_link(host.plugin.0, "opens a link to", key);
                 *self.requests.entry(key).or_default() += 1;
-                // If the link that it knows has ended by now, it hears first of that, and then of
-                // the new one.
+                // If it still knows an older link, it is notified of the end of that one first.
                 if !self.links.contains(&key) {
                     self.wanted.insert(key);
                 }
@@ -57,7 +55,7 @@ impl Actor {
         }
     }
 
-    fn may_not(&self, host: &mut Host<'_>, key: Key) -> Result<(), String> {
+    fn check_not_allowed(&self, host: &mut Host<'_>, key: Key) -> Result<(), String> {
         let address = format!("net:127.0.0.1:8000~shs:{key}");
         let opened = host.broker.open_link(host.plugin, &address).map(drop);
         let closed = host.broker.close_link(host.plugin, key);
@@ -81,16 +79,16 @@ impl Actor {
         }
     }
 
-    /// A link came up or went down, or one that it wanted did not come about; whether that is
-    /// news.
-    pub(super) fn is_news(&mut self, host: &mut Host<'_>, change: &LinkChange) -> bool {
+    /// Updates its view by a change of a link: it is up, it is down, or it could not be opened.
+    /// Returns whether the change was new to it.
+    pub(super) fn is_new(&mut self, host: &mut Host<'_>, change: &LinkChange) -> bool {
         let wanted = self.wanted.remove(&change.server);
         match &change.down {
             None => {
                 if wanted {
                     host.shared.trace.saw("a link that a plugin opened");
                 }
-                // What a host asks for may reach its server when this link is over again.
+                // A host's request may reach its server only after this link has ended again.
                 if host.broker.settings().role == Role::Server {
                     self.requests.remove(&change.server);
                 }
@@ -106,7 +104,7 @@ impl Actor {
         }
     }
 
-    /// A link did not come about; whether it asked for one.
+    /// Notes that a link could not be opened. Returns whether it had requested one.
     fn could_not_open(&mut self, host: &mut Host<'_>, server: Key) -> bool {
         host.shared.trace.saw("a link that could not be opened");
         let left = self.requests.get(&server).and_then(|requests| requests.checked_sub(1));

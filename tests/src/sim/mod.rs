@@ -1,10 +1,13 @@
-//! The simulation: several brokers, of servers and hosts, with scripted plugins, seeded byte
+//! The simulation: the brokers of several servers and hosts, with scripted plugins, seeded byte
 //! pipes and a virtual clock.
 //!
-//! Nothing here opens a socket or looks at a real clock: a seed says all that will happen. A run
-//! has four parts: chaos, in which links are cut, clocks jump and plugins fail; rest, in which all
-//! channels come to their end, but for those to plugins that never read; calm, in which those read
-//! as well; and the end, after which nothing may be left.
+//! Nothing here opens a socket or reads a real clock, so a seed determines the whole run. A run has
+//! four phases:
+//!
+//! 1. chaos: links are cut, clocks jump and plugins fail;
+//! 2. rest: all channels end, except those to plugins that never read;
+//! 3. calm: these plugins read too;
+//! 4. the end: everything is stopped, and nothing may be left.
 
 pub mod actor;
 mod calls;
@@ -36,75 +39,74 @@ use trunkline_core::key::Key;
 use trunkline_core::name::Name;
 use world::World;
 
-/// One who takes part in a run.
+/// The facts of a server or host that do not change in a run.
 #[derive(Debug)]
-pub struct Part {
+pub struct NodeInfo {
     /// Its name.
     pub name: String,
-    /// The number of the server to which its plugins belong: a server's own.
+    /// The number of the server to which its plugins belong. For a server it is its own number.
     pub home: usize,
     /// Its machine.
     pub machine: u64,
 }
 
-/// What everything in one run shares.
+/// State that all parts of a run share.
 #[derive(Debug)]
 pub struct Shared {
     /// The virtual time.
     pub now: Duration,
-    /// The source of chance.
+    /// The random number generator.
     pub random: Random,
     /// All bytes that were sent.
     pub ledger: Ledger,
     /// All calls that were made.
     pub calls: calls::Calls,
-    /// What happened.
+    /// The log of events.
     pub trace: Trace,
-    /// No more faults and no more channels.
+    /// There are no more faults, and no new channels.
     pub calm: bool,
-    /// How many channels of a thousand carry many bytes.
+    /// How many of a thousand channels are bulk transfers.
     pub bulk: u64,
     /// The keys of the servers, by their numbers.
     pub keys: Vec<Key>,
-    /// Links between servers run over Secret Handshake and box stream.
+    /// Links between servers are encrypted.
     pub secured: bool,
-    /// Who takes part, by their numbers: servers first, then hosts.
-    pub cast: Vec<Part>,
-    /// Names that two plugins of one server have, of which one at most is taken.
+    /// The servers and then the hosts, by their numbers.
+    pub info: Vec<NodeInfo>,
+    /// Names that two plugins of one server have, of which at most one is accepted.
     pub contested: BTreeSet<(usize, Name)>,
-    /// Plugins open and close links again and again.
+    /// Plugins open and close links often.
     pub eager: bool,
     /// Servers whose link a plugin has closed, the lower key first.
     pub closed: BTreeSet<(Key, Key)>,
-    /// How often a plugin of a name was started, by the server.
+    /// How often a plugin with this name was started at this server.
     pub starts: BTreeMap<(Key, Name), usize>,
     /// The pipes that have served two servers, the lower key first.
     pub links: BTreeMap<(Key, Key), BTreeSet<usize>>,
-    /// The pipe over which the channel came that a plugin is being asked about.
-    pub told_over: Option<usize>,
-    /// Channels that were opened, less those that somebody was asked about: who opens them, at
-    /// which server, and to whom.
+    /// The pipe of the request that a plugin is being asked about.
+    pub request_pipe: Option<usize>,
+    /// Opened channels that no callee has been asked about yet, by caller, its server, and callee.
     pub unasked: BTreeMap<(Name, Key, Name), u64>,
-    /// Where processes take direct connections, and who reaches whom.
+    /// Where processes listen for direct connections, and which process can reach which.
     pub networks: direct::Networks,
-    /// Plugins are stopped and do not come back.
+    /// Plugins are stopped and are not restarted.
     pub closing: bool,
-    /// Garbage was put into a link, so that it may end for a broken rule.
+    /// Garbage was injected into a link, so links may end with a protocol violation.
     pub garbled: bool,
-    /// Garbage, or somebody who knows no rules, was there.
-    pub visited: bool,
-    /// A clock jumped: tickets are over that are still under way, with the memory of their use.
-    pub jumped: bool,
+    /// Garbage was injected, or a stranger connected, so a protocol violation may be reported.
+    pub strangers: bool,
+    /// A clock clock_jumped, so tickets may have expired early, and the records of used ones too.
+    pub clock_jumped: bool,
 }
 
 impl Shared {
-    /// Keeps a line about a server or a host.
+    /// Logs a line about a server or a host.
     pub fn note(&mut self, node: usize, line: std::fmt::Arguments<'_>) {
-        self.trace.note(self.now, format_args!("{} {line}", self.cast[node].name));
+        self.trace.note(self.now, format_args!("{} {line}", self.info[node].name));
     }
 }
 
-/// What a run that went well has seen.
+/// The statistics of a run that succeeded.
 #[derive(Debug, Default)]
 pub struct Report {
     /// How often each kind of fault and behaviour happened.
@@ -120,7 +122,7 @@ pub struct Report {
 /// Runs one seed.
 ///
 /// # Errors
-/// What did not hold, with the last events.
+/// The check that failed, with the last events.
 pub fn run(seed: u64) -> Result<Report, String> {
     let mut world = World::new(seed);
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));

@@ -1,45 +1,44 @@
-//! One server or host of the simulation: a broker, driven exactly as the shell drives it, with its
-//! plugins.
+//! One server or host of the simulation: a broker with its plugins, driven exactly as the shell
+//! drives it.
 
 use super::Shared;
-use super::actor::{Actor, Character, Outcome};
+use super::actor::{Actor, CallbackOutcome, PluginSpec};
 use super::channel::Host;
 use super::direct::Dialling;
-use super::hosts::Nature;
+use super::hosts::NodeKind;
 use super::pipe::{Pipe, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::broker::{
     Broker, ChildId, ConnId, Dial, DirectDial, Effect, Grants, Handle, Misuse, Opened, Opening,
-    Outcome as Ending, PeerProcess, Permission, PluginConfig, PluginId, Security, Settings, Step,
-    Told,
+    Outcome, PeerProcess, Permission, PluginConfig, PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::key::Key;
 use trunkline_core::reason::{Code, Reason};
 use trunkline_core::route::Route;
 
-/// Rounds of effects in one turn; what is left goes on in the next one.
+/// Rounds of effects in one turn. Effects that are left wait for the next one.
 const ROUNDS: usize = 16;
 
-/// How long a connection that hangs up may take to write what is left.
-const HANG_UP: Duration = Duration::from_secs(5);
+/// How long a closing connection may take to write its last bytes.
+const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a host that stops may take until it is gone.
+/// How long a host may take to stop.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
-/// Effects of one kind that wait at a time when a crowd of plugins comes: an audit before each of
-/// them would take long, and see the same.
+/// If more effects than this are queued, because a crowd of plugins has arrived, only some of them
+/// have an audit before them. An audit before each would take long.
 const MANY_EFFECTS: usize = 256;
 
-/// Plugins of a directory that no queue holds.
+/// More plugins in a directory than any queue holds.
 const LARGE_DIRECTORY: usize = 2000;
 
-/// What a server wants done with a host.
+/// A server's order to start or end a host.
 #[derive(Clone, Copy, Debug)]
 pub enum Order {
-    /// It is started, with a pipe.
+    /// Start it, with this pipe.
     Start(ChildId, usize),
-    /// It is ended, if it runs.
+    /// End it, if it runs.
     End(ChildId),
 }
 
@@ -47,51 +46,51 @@ pub enum Order {
 pub struct Node {
     /// Its number, for traces.
     pub number: usize,
-    /// What it is, and where it comes from.
-    pub nature: Nature,
-    /// It runs. One that does not has a broker that knows nothing.
+    /// Its kind, and how it is started.
+    pub node_kind: NodeKind,
+    /// It runs. If it does not, its broker is a fresh one.
     pub alive: bool,
     /// How often it was started.
-    pub life: u64,
-    /// The plugins that it begins with, each time.
-    pub begins_with: Vec<Character>,
-    /// Plugins that start when it is known who their server is.
-    pub waiting: Vec<Character>,
-    /// It stops, and is gone at this time at the latest.
+    pub generation: u64,
+    /// The plugins that it has at each start.
+    pub initial_plugins: Vec<PluginSpec>,
+    /// Plugins that start when the link to the server is up.
+    pub waiting: Vec<PluginSpec>,
+    /// It is stopping, and has ended by this time.
     pub stop_by: Option<Duration>,
-    /// What becomes of the hosts that it starts, in this order.
+    /// Orders for hosts, in this order.
     pub orders: Vec<Order>,
-    /// Hosts of which it is about to hear that they have ended.
+    /// Hosts that have ended, and will be reported to the broker in the next turn.
     pub ended: Vec<(ChildId, &'static str)>,
-    /// What decides.
+    /// Its broker.
     pub broker: Broker,
     /// Its plugins that run.
     pub actors: BTreeMap<PluginId, Actor>,
-    /// Its connections: which pipe, which side.
+    /// The pipe of each connection, and its side.
     pub conns: BTreeMap<ConnId, (usize, usize)>,
     /// Connections whose pipe was full.
     pub blocked: BTreeSet<ConnId>,
-    /// Connections that end with their outbox, or at a time.
+    /// Closing connections, with the time at which they end if their outbox is not empty.
     pub closing: BTreeMap<ConnId, Duration>,
     /// Pipes that wait to be accepted.
     pub backlog: Vec<usize>,
-    /// What the broker wants dialled.
+    /// Dials that the broker has requested.
     pub dials: Vec<Dial>,
-    /// What it has to do with direct connections.
+    /// Its direct connections.
     pub dialling: Dialling,
-    /// Plugins that failed, which may come back.
-    pub fallen: Vec<Character>,
+    /// Plugins that failed or were stopped, and may be restarted.
+    pub restartable: Vec<PluginSpec>,
 }
 
 impl Node {
     /// A server or a host without plugins and connections.
-    pub fn new(number: usize, nature: Nature, settings: Settings) -> Node {
+    pub fn new(number: usize, node_kind: NodeKind, settings: Settings) -> Node {
         Node {
             number,
-            nature,
-            alive: nature == Nature::Server,
-            life: 0,
-            begins_with: Vec::new(),
+            node_kind,
+            alive: node_kind == NodeKind::Server,
+            generation: 0,
+            initial_plugins: Vec::new(),
             waiting: Vec::new(),
             stop_by: None,
             orders: Vec::new(),
@@ -104,14 +103,13 @@ impl Node {
             backlog: Vec::new(),
             dials: Vec::new(),
             dialling: Dialling::default(),
-            fallen: Vec::new(),
+            restartable: Vec::new(),
         }
     }
 
     /// Adds and starts a plugin, unless one of its name runs.
-    pub fn start(&mut self, shared: &mut Shared, character: Character) {
-        let Character { kind, name, version, expose, advertised, manages_links } =
-            character.clone();
+    pub fn start(&mut self, shared: &mut Shared, spec: PluginSpec) {
+        let PluginSpec { kind, name, version, expose, advertised, manages_links } = spec.clone();
         let uses = kind.uses().iter().filter_map(|name| Some((name.parse().ok()?, 0))).collect();
         let invites = kind.invites().iter().filter_map(|name| name.parse().ok()).collect();
         let allow = manages_links.then_some(Permission::Links).into_iter().collect();
@@ -125,15 +123,16 @@ impl Node {
             }
             Err(_) => return,
         };
-        let started = (self.broker.home().0, character.name.clone());
+        let started = (self.broker.home().0, spec.name.clone());
         *shared.starts.entry(started).or_default() += 1;
-        let mut actor = Actor::new(character, &self.broker);
-        let (broker, others, fallen) = (&mut self.broker, &mut self.actors, &mut self.fallen);
-        actor.start(&mut Host { broker, plugin, shared, others, fallen });
+        let mut actor = Actor::new(spec, &self.broker);
+        let (broker, others, restartable) =
+            (&mut self.broker, &mut self.actors, &mut self.restartable);
+        actor.start(&mut Host { broker, plugin, shared, others, restartable });
         shared.note(self.number, format_args!("{} starts", actor.label(plugin)));
         self.actors.insert(plugin, actor);
         self.broker.plugin_started(plugin);
-        let process = (self.number, self.life);
+        let process = (self.number, self.generation);
         let direct = shared.networks.advertise(&mut shared.random, process, advertised);
         self.broker.set_direct(plugin, direct);
     }
@@ -142,7 +141,7 @@ impl Node {
     pub fn stop_plugin(&mut self, shared: &mut Shared, plugin: PluginId) {
         if let Some(actor) = self.actors.remove(&plugin) {
             shared.note(self.number, format_args!("{} stops", actor.label(plugin)));
-            self.fallen.push(actor.character);
+            self.restartable.push(actor.spec);
             self.broker.plugin_stopped(plugin);
         }
     }
@@ -154,7 +153,7 @@ impl Node {
             self.broker.child_ended(child, why);
         }
         for (id, bytes) in self.broker.take_unread() {
-            shared.trace.saw("a peer that says more than a turn has room for");
+            shared.trace.saw("a peer that exceeds its budget of a turn");
             self.feed(id, &bytes, shared, pipes)?;
         }
         self.accept(shared, pipes);
@@ -175,7 +174,7 @@ impl Node {
         self.finish_closing(shared, pipes);
         match self.actors.values().find(|actor| !actor.lost.is_empty()) {
             Some(actor) if self.broker.effects_waiting() == 0 => {
-                Err(format!("{} was not told of a cut: {:?}", actor.character.name, actor.lost))
+                Err(format!("{} was not told of a cut: {:?}", actor.spec.name, actor.lost))
             }
             _ => Ok(()),
         }
@@ -198,18 +197,19 @@ impl Node {
         self.backlog.iter().position(|pipe| self.broker.accepts(admitted(pipe)))
     }
 
-    /// A host that its server started lives for its plugins.
+    /// Stops a host that its server started when its last plugin has ended.
     fn end_without_plugins(&mut self, shared: &mut Shared) {
-        let lives_for_plugins = matches!(self.nature, Nature::Child { .. });
+        let exits_without_plugins = matches!(self.node_kind, NodeKind::Child { .. });
         let none = self.actors.is_empty() && self.waiting.is_empty();
-        if self.alive && lives_for_plugins && none && !shared.closing && self.stop_by.is_none() {
+        if self.alive && exits_without_plugins && none && !shared.closing && self.stop_by.is_none()
+        {
             shared.trace.saw("a host without plugins");
             self.broker.stop(&Reason::server(Code::PluginFailed, "its plugin is gone"));
             self.stop(shared);
         }
     }
 
-    /// Begins to end in order.
+    /// Begins an orderly stop.
     pub fn stop(&mut self, shared: &mut Shared) {
         if self.alive && self.stop_by.is_none() {
             shared.note(self.number, format_args!("stops"));
@@ -226,8 +226,8 @@ impl Node {
         self.stop_by.is_some_and(|by| self.conns.is_empty() || by <= now)
     }
 
-    /// It is gone from one moment to the next, with all that it had; each of its pipes ends, behind
-    /// what was written, or with it.
+    /// Ends at once and loses its state. Each of its pipes ends, after the bytes in flight, or in
+    /// the middle of them.
     pub fn die(&mut self, shared: &mut Shared, pipes: &mut [Pipe], settings: Settings) {
         shared.note(self.number, format_args!("is gone"));
         for (pipe, side) in self.conns.values() {
@@ -241,12 +241,16 @@ impl Node {
         for pipe in &self.backlog {
             pipes[*pipe].ways[1].end();
         }
-        let begins_with = std::mem::take(&mut self.begins_with);
-        let life = self.life + 1;
-        *self = Node { life, begins_with, ..Node::new(self.number, self.nature, settings) };
+        let initial_plugins = std::mem::take(&mut self.initial_plugins);
+        let generation = self.generation + 1;
+        *self = Node {
+            generation,
+            initial_plugins,
+            ..Node::new(self.number, self.node_kind, settings)
+        };
     }
 
-    /// A pipe is open at this side.
+    /// Opens a connection at one side of a pipe.
     pub fn connected(
         &mut self,
         shared: &mut Shared,
@@ -327,17 +331,17 @@ impl Node {
         }
     }
 
-    /// The transport of a connection is gone: each channel over it has to be told.
+    /// Ends a connection. The end of each of its channels has to be reported.
     fn disconnected(&mut self, id: ConnId, shared: &mut Shared, pipes: &[Pipe], why: &str) {
         shared.note(self.number, format_args!("{id:?} is gone: {why}"));
         let pipe = self.conns.remove(&id).map(|(pipe, _)| pipe);
         let to_host = pipe.is_some_and(|pipe| pipes[pipe].host.is_some());
-        let code = match self.nature {
-            Nature::Server if to_host => Code::HostLost,
+        let code = match self.node_kind {
+            NodeKind::Server if to_host => Code::HostLost,
             _ => Code::LinkLost,
         };
         if self.broker.uplink_conn() == Some(id) {
-            // What it wanted of its server is lost with the link.
+            // Its requests to the server are lost with the link.
             self.actors.values_mut().for_each(|actor| actor.wanted.clear());
         }
         self.blocked.remove(&id);
@@ -373,14 +377,14 @@ impl Node {
         }
     }
 
-    /// Performs as many effects as are waiting now.
+    /// Performs the effects that are queued now.
     fn perform_waiting(
         &mut self,
         shared: &mut Shared,
         pipes: &mut Vec<Pipe>,
     ) -> Result<(), String> {
         for waiting in (0..self.broker.effects_waiting()).rev() {
-            let at = &shared.cast[self.number].name;
+            let at = &shared.info[self.number].name;
             if waiting < MANY_EFFECTS || waiting % MANY_EFFECTS == 0 {
                 self.broker.audit().map_err(|what| format!("{at}: {what}"))?;
             }
@@ -395,9 +399,9 @@ impl Node {
                         .get(&id)
                         .is_some_and(|(pipe, side)| pipes[*pipe].direct && *side == 0)
                     {
-                        self.dialling.hangs_up();
+                        self.dialling.closes();
                     }
-                    self.closing.insert(id, shared.now + HANG_UP);
+                    self.closing.insert(id, shared.now + LINGER);
                 }
                 Some(Effect::CutOff(id)) => {
                     shared.note(self.number, format_args!("cut off {id:?}"));
@@ -409,11 +413,13 @@ impl Node {
                 Some(Effect::Reject(plugin, reason)) => self.reject(plugin, &reason, shared)?,
                 Some(Effect::StartChild(child)) => self.start_child(child, shared, pipes),
                 Some(Effect::EndChild(child)) => self.orders.push(Order::End(child)),
-                Some(Effect::Command { .. }) => return Err("nobody gave a command".into()),
+                Some(Effect::Command { .. }) => {
+                    return Err("a command came, but there is no command line".into());
+                }
                 Some(Effect::DialDirect(dial)) => self.dial_direct(dial, shared),
                 Some(Effect::DropDial(id)) => self.dialling.give_up(id, shared),
                 Some(Effect::TakeAgain(id, mut bytes)) => {
-                    shared.trace.saw("a caller that was let in late");
+                    shared.trace.saw("a caller admitted late");
                     let mut plain = Vec::new();
                     let opened = self.broker.unseal(id, &mut bytes, &mut plain);
                     self.feed(id, opened, shared, pipes)?;
@@ -424,7 +430,7 @@ impl Node {
         Ok(())
     }
 
-    /// Notes the pipes that serve this server and another one.
+    /// Notes the pipes that serve as links between two servers.
     fn note_links(&self, shared: &mut Shared) {
         let ours = self.broker.key();
         for (theirs, id) in self.broker.links().filter(|_| !self.is_host()) {
@@ -435,8 +441,8 @@ impl Node {
         }
     }
 
-    /// The pipe over which a channel goes to a server.
-    fn way_of(&self, plugin: PluginId, handle: Handle) -> Option<usize> {
+    /// The pipe that carries a channel to another server.
+    fn pipe_of(&self, plugin: PluginId, handle: Handle) -> Option<usize> {
         let over = |id: &ConnId| self.broker.channels_over(*id).contains(&(plugin, handle));
         let conn = self.conns.iter().find(|(id, _)| over(id) && !self.is_host());
         conn.map(|(_, (pipe, _))| *pipe)
@@ -447,10 +453,10 @@ impl Node {
         self.dialling.begin(dial);
     }
 
-    /// Notes the route of a channel that is up, where it is one of several.
+    /// Notes the route of a channel that has come up, if there were several.
     fn note_route(&mut self, channel: Handle, shared: &mut Shared) {
-        let gave_up = self.dialling.has_given_up();
-        let what = match (self.broker.route(channel), gave_up) {
+        let cancelled = self.dialling.take_cancelled();
+        let what = match (self.broker.route(channel), cancelled) {
             (Some(Route::Unix), _) => "a direct channel over unix",
             (Some(Route::Tcp), _) => "a direct channel over tcp",
             (Some(Route::Punched), _) => "a direct channel that was punched",
@@ -468,17 +474,17 @@ impl Node {
         }
     }
 
-    /// The server of this host is found: its plugins start.
+    /// The link to this host's server is up, so its plugins start.
     fn home_found(&mut self, shared: &mut Shared) {
         if self.broker.directory().count() > LARGE_DIRECTORY {
             shared.trace.saw("a host that linked beside a crowd of plugins");
         }
-        for character in std::mem::take(&mut self.waiting) {
-            self.start(shared, character);
+        for spec in std::mem::take(&mut self.waiting) {
+            self.start(shared, spec);
         }
     }
 
-    /// The server does not take a plugin: it stops.
+    /// Removes a plugin that the server rejects.
     fn reject(
         &mut self,
         plugin: PluginId,
@@ -486,9 +492,11 @@ impl Node {
         shared: &mut Shared,
     ) -> Result<(), String> {
         let Some(actor) = self.actors.get(&plugin) else { return Ok(()) };
-        let (label, name) = (actor.label(plugin), &actor.character.name);
-        if !shared.contested.contains(&(shared.cast[self.number].home, name.clone())) {
-            return Err(format!("{label} was rejected, but nobody else has its name: {reason}"));
+        let (label, name) = (actor.label(plugin), &actor.spec.name);
+        if !shared.contested.contains(&(shared.info[self.number].home, name.clone())) {
+            return Err(format!(
+                "{label} was rejected, but no other plugin has its name: {reason}"
+            ));
         }
         shared.note(self.number, format_args!("{label} is rejected: {reason}"));
         shared.trace.saw("a taken name");
@@ -509,16 +517,16 @@ impl Node {
     }
 
     fn tell(&mut self, plugin: PluginId, told: Told, shared: &mut Shared) -> Result<(), String> {
-        shared.note(self.number, format_args!("#{} is told {}", plugin.0, brief(&told)));
+        shared.note(self.number, format_args!("#{} gets {}", plugin.0, describe(&told)));
         if let Told::Open(handle, caller) = &told {
-            super::hosts::note_way(shared, self.number, caller.name.as_str());
+            super::hosts::note_path(shared, self.number, caller.name.as_str());
             let offers = matches!(caller.name.as_str(), "inviter" | "guest");
-            shared.told_over = offers.then(|| self.way_of(plugin, *handle)).flatten();
+            shared.request_pipe = offers.then(|| self.pipe_of(plugin, *handle)).flatten();
         }
         if let Told::Opened(handle) = told {
             self.note_route(handle, shared);
         }
-        self.dialling.has_given_up();
+        self.dialling.take_cancelled();
         self.run(plugin, shared, |actor, host| actor.tell(host, told))
     }
 
@@ -531,7 +539,7 @@ impl Node {
     ) -> Result<(), String> {
         let count = bytes.len();
         let at = channel.0;
-        shared.note(self.number, format_args!("#{} is told {count} bytes {at:#x}", plugin.0));
+        shared.note(self.number, format_args!("#{} gets {count} bytes {at:#x}", plugin.0));
         self.run(plugin, shared, |actor, host| actor.write(host, channel, bytes))
     }
 
@@ -539,20 +547,21 @@ impl Node {
         &mut self,
         plugin: PluginId,
         shared: &mut Shared,
-        call: impl FnOnce(&mut Actor, &mut Host<'_>) -> Result<Outcome, String>,
+        call: impl FnOnce(&mut Actor, &mut Host<'_>) -> Result<CallbackOutcome, String>,
     ) -> Result<(), String> {
         let Some(mut actor) = self.actors.remove(&plugin) else {
-            return Err(format!("plugin #{} is over, and was told something", plugin.0));
+            return Err(format!("plugin #{} has ended, but got an event", plugin.0));
         };
-        let (broker, others, fallen) = (&mut self.broker, &mut self.actors, &mut self.fallen);
-        let outcome = call(&mut actor, &mut Host { broker, plugin, shared, others, fallen });
+        let (broker, others, restartable) =
+            (&mut self.broker, &mut self.actors, &mut self.restartable);
+        let outcome = call(&mut actor, &mut Host { broker, plugin, shared, others, restartable });
         let outcome = outcome.map_err(|error| format!("{}: {error}", actor.label(plugin)));
         self.actors.insert(plugin, actor);
         let outcome = outcome?;
         match outcome {
-            Outcome::Returned => return Ok(()),
-            Outcome::Panicked => shared.trace.saw("a plugin's panic"),
-            Outcome::Misused => {
+            CallbackOutcome::Returned => return Ok(()),
+            CallbackOutcome::Panicked => shared.trace.saw("a plugin's panic"),
+            CallbackOutcome::Misused => {
                 let misuse = self.broker.close(plugin, Handle(u64::MAX));
                 if misuse != Err(Misuse::NoSuchChannel) {
                     return Err(format!("misuse gave {misuse:?}"));
@@ -564,11 +573,11 @@ impl Node {
         Ok(())
     }
 
-    /// A plugin panicked.
+    /// Removes a plugin that panicked or was rejected.
     pub fn fail(&mut self, plugin: PluginId, shared: &mut Shared, why: &str) {
         if let Some(actor) = self.actors.remove(&plugin) {
             shared.note(self.number, format_args!("{} fails", actor.label(plugin)));
-            self.fallen.push(actor.character);
+            self.restartable.push(actor.spec);
             self.broker.plugin_failed(plugin, why);
         }
     }
@@ -606,7 +615,7 @@ impl Node {
                 return;
             }
         }
-        // Streams may be waiting for their turn though nothing is left to write.
+        // Streams may wait for their turn although the outbox is empty.
         self.broker.flushed(id, 0);
     }
 
@@ -625,14 +634,14 @@ impl Node {
             if let Some(&(pipe, side)) = self.conns.get(&id) {
                 pipes[pipe].ends[side] = None;
                 pipes[pipe].ways[side].end();
-                self.disconnected(id, shared, pipes, "hung up");
+                self.disconnected(id, shared, pipes, "closed");
             }
         }
     }
 }
 
-/// What a plugin is told, in a few words.
-fn brief(told: &Told) -> String {
+/// An event of a plugin, in a few words.
+fn describe(told: &Told) -> String {
     match told {
         Told::Open(handle, caller) => format!("open {:#x} by {}", handle.0, caller.name),
         Told::Opened(handle) => format!("opened {:#x}", handle.0),
@@ -652,7 +661,7 @@ fn brief(told: &Told) -> String {
             format!("call {:#x} by {} with {} bytes", call.0, caller.name, request.len())
         }
         Told::Cancelled(call) => format!("cancelled {:#x}", call.0),
-        Told::Reply(call, Ending::Answered(answer)) => {
+        Told::Reply(call, Outcome::Answered(answer)) => {
             format!("reply {:#x} with {} bytes", call.0, answer.len())
         }
         Told::Reply(call, ending) => format!("reply {:#x}: {ending:?}", call.0),

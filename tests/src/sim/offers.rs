@@ -1,5 +1,5 @@
-//! Plugins that invite others: each pair is connected once while both are there and their servers
-//! are linked, and both are asked.
+//! Plugins that invite others. Each pair is connected once while both run and their servers are
+//! linked, and both are asked.
 
 use super::Shared;
 use super::actor::{Actor, Kind};
@@ -13,7 +13,7 @@ use trunkline_core::key::Key;
 use trunkline_core::name::Name;
 
 impl Kind {
-    /// The names of the plugins that one of this kind invites.
+    /// The names that a plugin of this kind invites.
     pub fn invites(self) -> &'static [&'static str] {
         match self {
             Kind::Inviter => &["guest", "inviter"],
@@ -21,7 +21,7 @@ impl Kind {
         }
     }
 
-    /// Whether a plugin of this kind and one of that name are connected by their servers.
+    /// Whether the servers connect a plugin of this kind with one of that name.
     fn is_paired_with(self, name: &Name) -> bool {
         match self {
             Kind::Guest => name.as_str() == "inviter",
@@ -37,26 +37,26 @@ impl Shared {
     }
 }
 
-/// Plugins of other servers with which one is to be connected, with how that was done since they
-/// appeared; and how often it was asked for another one of its name.
+/// The plugins of other servers with which a plugin is to be connected. The number counts requests
+/// that were meant for another plugin of its name.
 #[derive(Debug, Default)]
 pub(super) struct Pairs(BTreeMap<(Name, Key), Connected>, usize);
 
 #[derive(Debug, Default)]
 struct Connected {
-    /// It is known now.
-    there: bool,
+    /// It is in the directory now.
+    present: bool,
     /// How often it appeared, and how often the two were connected.
     appeared: usize,
     times: usize,
-    /// Since it appeared last: over these pipes, as far as they are known.
+    /// How often since it appeared last, and over which pipes, as far as they are known.
     since: usize,
     over: BTreeSet<usize>,
 }
 
 impl Connected {
     fn first() -> Connected {
-        Connected { there: true, appeared: 1, ..Connected::default() }
+        Connected { present: true, appeared: 1, ..Connected::default() }
     }
 
     fn appears(&mut self) {
@@ -64,8 +64,8 @@ impl Connected {
         *self = Connected { appeared, times, ..Connected::first() };
     }
 
-    fn misses(&self) -> bool {
-        self.there && self.since == 0
+    fn is_missing(&self) -> bool {
+        self.present && self.since == 0
     }
 }
 
@@ -79,7 +79,8 @@ impl Pairs {
 }
 
 impl Actor {
-    /// A plugin of a server came or left; one that comes back is connected anew.
+    /// Updates the pairs by a change of the directory. A plugin that appears again is connected
+    /// again.
     pub(super) fn pair_changed(&mut self, change: &Change, home: Key) {
         let entry = &change.entry;
         if entry.server == home || !self.kind.is_paired_with(&entry.name) {
@@ -88,26 +89,26 @@ impl Actor {
         let pair = (entry.name.clone(), entry.server);
         match change.kind {
             ChangeKind::Appeared => self.pairs.0.entry(pair).or_default().appears(),
-            ChangeKind::Left => self.pairs.0.entry(pair).or_default().there = false,
+            ChangeKind::Left => self.pairs.0.entry(pair).or_default().present = false,
             ChangeKind::Changed => {}
         }
     }
 
-    /// Whether the servers connect this plugin to the one that seems to open a channel.
+    /// Whether a channel was opened by the servers because of an offer.
     pub(super) fn is_offered(&self, host: &Host<'_>, caller: &Caller) -> bool {
         caller.server != host.broker.home().0 && self.kind.is_paired_with(&caller.name)
     }
 
-    /// The servers connect this plugin to another one, for the first time.
+    /// Checks that the servers connect this plugin with another one only once.
     pub(super) fn pair(&mut self, host: &mut Host<'_>, caller: &Caller) -> Result<(), String> {
-        let mutual = self.kind == Kind::Inviter && caller.name == self.character.name;
-        host.shared.trace.saw(if mutual { "two that invite each other" } else { "an offer" });
+        let mutual = self.kind == Kind::Inviter && caller.name == self.spec.name;
+        host.shared.trace.saw(if mutual { "plugins that invite each other" } else { "an offer" });
         let links = host.shared.links_made(host.broker.home().0, caller.server);
-        // The two servers may not agree for a while which of two links serves them.
+        // While two servers have two links, they may not agree yet on the one to use.
         let connected = self.pairs.0.entry((caller.name.clone(), caller.server)).or_default();
         connected.times += 1;
         connected.since += 1;
-        let first = match host.shared.told_over {
+        let first = match host.shared.request_pipe {
             Some(pipe) => connected.over.insert(pipe),
             None => connected.times <= connected.appeared + links,
         };
@@ -118,21 +119,20 @@ impl Actor {
         }
     }
 
-    /// A request that was under way to a plugin which ended finds the next one of its name; so
-    /// often at most as there were others before.
+    /// Whether a request may have been meant for an earlier plugin of this name, which ended while
+    /// the request was in flight. That can happen at most once for each earlier plugin.
     fn takes_after_another(&mut self, host: &Host<'_>) -> bool {
-        let name = (host.broker.home().0, self.character.name.clone());
+        let name = (host.broker.home().0, self.spec.name.clone());
         let others = host.shared.starts.get(&name).map_or(0, |starts| starts - 1);
         self.pairs.1 += 1;
         self.pairs.1 <= others
     }
 
-    /// At rest, whoever is invited was asked, at least by the server that connects the two: the one
-    /// that accepted the link, or the invited one's where the other does not see that. The other
-    /// plugin may have been refused before.
+    /// Checks at rest that each pair was connected. The server that accepted the link connects it;
+    /// if that server may not see the other plugin, the invited plugin's server does.
     pub(super) fn check_pairs(&self, broker: &Broker) -> Result<(), String> {
         let ours = |name: &Name, server: &Key| {
-            let shown = is_exposed(&self.character.expose, *server);
+            let shown = is_exposed(&self.spec.expose, *server);
             let invited = self.kind == Kind::Guest || name.as_str() == "inviter";
             if broker.accepted(*server) { shown || invited } else { !shown && invited }
         };
@@ -140,7 +140,7 @@ impl Actor {
             return Ok(());
         }
         let mut pairs = self.pairs.0.iter();
-        match pairs.find(|((name, at), connected)| connected.misses() && ours(name, at)) {
+        match pairs.find(|((name, at), connected)| connected.is_missing() && ours(name, at)) {
             Some(((name, server), _)) => Err(format!("{name} of {} invites it", server.short())),
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! A byte pipe between two servers, instead of a socket: it delays, fills up, loses and breaks.
+//! A byte pipe in place of a socket between two nodes. It delays, fills up, loses bytes and breaks.
 
 use super::random::Random;
 use std::collections::VecDeque;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_core::broker::{ConnId, Grants};
 
-/// Bytes of a first write that are remembered: a ticket is among them.
+/// Bytes that are recorded at the start of a direction. They include a ticket.
 const REMEMBERED: usize = 200;
 
 /// One direction.
@@ -16,24 +16,24 @@ pub struct Direction {
     queued: usize,
     capacity: usize,
     last: Duration,
-    /// Nothing more is written; the reader is told behind the last byte.
+    /// The writer has closed. The reader sees the end after the last byte.
     ended: bool,
-    /// What is written vanishes: the peer is silent.
-    pub swallows: bool,
-    /// Bytes that were written in all.
+    /// Written bytes vanish, so the writer seems silent.
+    pub silent: bool,
+    /// Total of the written bytes.
     pub written: u64,
-    /// The first write, where it is remembered.
+    /// The first bytes, if they are recorded.
     pub first: Option<Vec<u8>>,
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug)]
 pub enum Read {
     /// Bytes.
     Bytes(Vec<u8>),
     /// Nothing yet.
     Nothing,
-    /// The other side is gone.
+    /// The writer has closed.
     End,
 }
 
@@ -46,7 +46,7 @@ impl Direction {
             capacity,
             last,
             ended: false,
-            swallows: false,
+            silent: false,
             written: 0,
             first: None,
         }
@@ -57,24 +57,24 @@ impl Direction {
         if self.ended { usize::MAX } else { self.capacity.saturating_sub(self.queued) }
     }
 
-    /// Whether who found it full may try again: as with a socket, when there is some room.
+    /// Whether a writer that found it full is notified: as for a socket, when half of it is free.
     pub fn is_writable(&self) -> bool {
         self.ended || self.queued <= self.capacity / 2
     }
 
-    /// Bytes under way.
+    /// Bytes in flight.
     pub fn queued(&self) -> usize {
         self.queued
     }
 
-    /// Writes bytes that arrive at `at`; how many were taken.
+    /// Writes bytes that arrive at `at`. Returns how many were accepted.
     pub fn write(&mut self, bytes: &[u8], at: Duration) -> usize {
         let taken = bytes.len().min(self.room());
         self.written += taken as u64;
         if let Some(first) = self.first.as_mut().filter(|first| first.len() < REMEMBERED) {
             first.extend_from_slice(&bytes[..taken]);
         }
-        if !self.swallows && !self.ended && taken > 0 {
+        if !self.silent && !self.ended && taken > 0 {
             self.last = self.last.max(at);
             self.chunks.push_back((self.last, bytes[..taken].to_vec()));
             self.queued += taken;
@@ -113,12 +113,13 @@ impl Direction {
         }
     }
 
-    /// Ends in order: what was written arrives. Of who is silent, nobody hears that.
+    /// Closes the direction; the written bytes still arrive. A silent one stays open for the
+    /// reader.
     pub fn end(&mut self) {
-        self.ended |= !self.swallows;
+        self.ended |= !self.silent;
     }
 
-    /// Breaks: what is under way is lost, but for its first `keep` bytes.
+    /// Breaks: the bytes in flight are lost, except the first `keep` ones.
     pub fn cut(&mut self, keep: usize) {
         let mut left = keep;
         for (_, chunk) in &mut self.chunks {
@@ -130,42 +131,42 @@ impl Direction {
         self.ended = true;
     }
 
-    /// Puts bytes behind what is under way, that nobody wrote.
+    /// Appends bytes that the writer has not written.
     pub fn inject(&mut self, bytes: &[u8]) {
         self.chunks.push_back((self.last, bytes.to_vec()));
         self.queued += bytes.len();
     }
 }
 
-/// Both directions, with who is at which side. Side 0 dialled.
+/// Both directions, and the nodes at both sides. Side 0 has dialled.
 #[derive(Debug)]
 pub struct Pipe {
-    /// The server and its connection at each side, until it has hung up.
+    /// The node and its connection at each side, until it has closed.
     pub ends: [Option<(usize, ConnId)>; 2],
     /// `ways[side]` is written by that side.
     pub ways: [Direction; 2],
-    /// How long a byte takes.
+    /// The latency.
     pub delay: Duration,
-    /// Somebody who is no server wrote or changed bytes.
+    /// A stranger has written or changed bytes.
     pub tainted: bool,
-    /// It runs Secret Handshake and box stream.
+    /// It is encrypted.
     pub secured: bool,
-    /// What side 0 may be.
+    /// The roles that side 0 may have.
     pub grants: Grants,
     /// It is for one channel between two processes.
     pub direct: bool,
-    /// The process that is dialled for that, and how often it was started by then.
+    /// The process that is dialled for that, and its generation.
     pub callee: Option<(usize, u64)>,
-    /// The address from which side 0 comes, over TCP.
+    /// The TCP address of side 0.
     pub from: Option<SocketAddr>,
     /// The host at side 0.
     pub host: Option<usize>,
-    /// Side 0 has a key that nobody lists.
+    /// Side 0 has a key that is not listed.
     pub unlisted: bool,
 }
 
 impl Pipe {
-    /// A plain pipe between two servers, somehow wide and long.
+    /// A plain pipe with a random capacity and latency.
     pub fn draw(random: &mut Random) -> Pipe {
         let capacity = random.size(8_000, 256 * 1024) as usize;
         Pipe {
@@ -188,7 +189,7 @@ impl Pipe {
         Pipe { delay: Duration::ZERO, grants: Grants::Everything, ..Pipe::draw(random) }
     }
 
-    /// Whether nothing happens on it any more.
+    /// Whether both sides have closed.
     pub fn is_over(&self) -> bool {
         self.ends.iter().all(Option::is_none)
     }

@@ -1,5 +1,5 @@
-//! Questions that the command line may ask at any time: what a server is doing, and why two plugins
-//! are connected or not. The answers must not contradict each other.
+//! The questions of `status` and `explain`, at any time of a run. The two answers must not
+//! contradict each other.
 
 use super::actor::Kind;
 use super::world::World;
@@ -9,37 +9,40 @@ use trunkline_core::name::Name;
 use trunkline_core::route::Route;
 
 impl World {
-    /// Asks about a server, or a host.
+    /// Asks a server or a host.
     pub(super) fn ask(&mut self, number: usize) -> Result<(), String> {
-        let (from, to) = (self.somebody(), self.somebody());
+        let (from, to) = (self.draw_plugin(), self.draw_plugin());
         let broker = &self.nodes[number].broker;
-        let told = broker.explain(&from, &to);
+        let explanation = broker.explain(&from, &to);
         let status = broker.status();
-        let at = &self.shared.cast[number].name;
-        if told.rules.iter().any(|rule| rule.text.is_empty()) || told.rules.is_empty() {
-            return Err(format!("{at} does not explain {from} and {to}: {told:?}"));
+        let at = &self.shared.info[number].name;
+        if explanation.rules.iter().any(|rule| rule.text.is_empty()) || explanation.rules.is_empty()
+        {
+            return Err(format!("{at} does not explain {from} and {to}: {explanation:?}"));
         }
-        let looked_at_routes = told.rules.iter().any(|rule| rule.name == Route::Relay.as_str());
+        let looked_at_routes =
+            explanation.rules.iter().any(|rule| rule.name == Route::Relay.as_str());
         if !looked_at_routes {
-            return match told.connected.is_empty() && told.change.is_some() {
+            return match explanation.connected.is_empty() && explanation.change.is_some() {
                 true => Ok(()),
-                false => Err(format!("{at} leaves off in the middle: {told:?}")),
+                false => Err(format!("{at} has an explanation without an end: {explanation:?}")),
             };
         }
-        if !told.connected.is_empty() {
+        if !explanation.connected.is_empty() {
             self.shared.trace.saw("an explanation of a channel");
         }
-        let between = |channel: &&ChannelStatus| self.is_between(channel, &told);
+        let between = |channel: &&ChannelStatus| self.is_between(channel, &explanation);
         let shown: Vec<Route> = status.channels.iter().filter(between).map(|c| c.route).collect();
-        let (here, elsewhere) = told.connected.split_at(shown.len().min(told.connected.len()));
+        let (here, elsewhere) =
+            explanation.connected.split_at(shown.len().min(explanation.connected.len()));
         match here == shown && elsewhere.iter().all(|route| route.is_direct()) {
             true => Ok(()),
-            false => Err(format!("{at} has the channels {shown:?}, but explains {told:?}")),
+            false => Err(format!("{at} has the channels {shown:?}, but explains {explanation:?}")),
         }
     }
 
-    /// What people call a plugin that is there, or not.
-    fn somebody(&mut self) -> String {
+    /// Draws the name of a plugin as a user may write it; the plugin may not exist.
+    fn draw_plugin(&mut self) -> String {
         let random = &mut self.shared.random;
         let name = match random.below(10) {
             0 => "nobody".to_string(),
@@ -55,12 +58,13 @@ impl World {
         }
     }
 
-    fn is_between(&self, channel: &ChannelStatus, told: &Explanation) -> bool {
+    fn is_between(&self, channel: &ChannelStatus, explanation: &Explanation) -> bool {
         let full = |(name, server): &(Name, Key)| {
             let at = self.shared.keys.iter().position(|key| key == server);
             at.map_or(format!("{name}@{server}"), |at| format!("{name}@server-{at}"))
         };
         let ends = (full(&channel.from), full(&channel.to));
-        (&ends.0, &ends.1) == (&told.from, &told.to) || (&ends.1, &ends.0) == (&told.from, &told.to)
+        (&ends.0, &ends.1) == (&explanation.from, &explanation.to)
+            || (&ends.1, &ends.0) == (&explanation.from, &explanation.to)
     }
 }

@@ -1,4 +1,4 @@
-//! The one source of chance of a run: equal seeds give equal runs.
+//! The only random number generator of a run. Equal seeds give equal runs.
 
 use trunkline_shs::Ephemeral;
 
@@ -26,15 +26,15 @@ impl Random {
         self.bits() % end.max(1)
     }
 
-    /// A number from `low` to `high`, most often near `low`: each power of two is as likely as the
-    /// next.
+    /// A number from `low` to `high`. Small distances from `low` are likely, because each power of
+    /// two is as likely as the next.
     pub fn size(&mut self, low: u64, high: u64) -> u64 {
         let span = 64 - (high - low).leading_zeros() as u64;
         let limit = 1u64 << self.below(span + 1);
         low + self.below(limit.min(high - low + 1))
     }
 
-    /// Whether something that happens so many times in a thousand happens now.
+    /// True with this probability, in thousandths.
     pub fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }

@@ -1,8 +1,8 @@
-//! What scripted plugins do: how each kind answers, what drivers open, and how relays join.
+//! The behaviour of scripted plugins: how each kind answers, what drivers open, how relays join.
 
-use super::actor::{Actor, Due, Kind};
+use super::actor::{Actor, Kind, TimerUse};
 use super::channel::{Channel, Host, Pace, State, legal};
-use super::ledger::Reader;
+use super::ledger::StreamReader;
 use std::time::Duration;
 use trunkline_core::broker::{Caller, Handle, Target};
 use trunkline_core::reason::{By, Reason};
@@ -13,7 +13,7 @@ const CHANNELS: usize = 6;
 /// Most bytes that one channel carries in one direction.
 const BYTES: u64 = 150_000;
 
-/// Most bytes of the few channels that carry many: enough for their windows to grow.
+/// Most bytes of a bulk channel. They are enough for its window to grow.
 const BULK: u64 = 2_000_000;
 
 impl Actor {
@@ -32,11 +32,11 @@ impl Actor {
             false => self.check_asked_once(host, caller)?,
         }
         if !trusted {
-            channel.reader = Reader::unchecked();
+            channel.reader = StreamReader::unchecked();
             host.shared.trace.saw("a channel from a stranger");
         }
         if self.channels.insert(handle, channel).is_some() {
-            return Err("it was asked about a channel that it has".into());
+            return Err("it was asked about a channel that it has already".into());
         }
         match self.kind {
             Kind::Echo => self.echo(host, handle),
@@ -68,15 +68,15 @@ impl Actor {
         self.take(host, handle)
     }
 
-    /// However many ways lead here, a plugin is asked once for each channel that is opened.
+    /// Checks that a plugin is asked once for each opened channel, whatever routes were tried.
     fn check_asked_once(&self, host: &mut Host<'_>, caller: &Caller) -> Result<(), String> {
-        let pair = (caller.name.clone(), caller.server, self.character.name.clone());
+        let pair = (caller.name.clone(), caller.server, self.spec.name.clone());
         let left = host.shared.unasked.entry(pair).or_default();
         let stranger = !host.shared.keys.contains(&caller.server);
         match left.checked_sub(1) {
             Some(less) => *left = less,
-            None if host.shared.ledger.tainted || host.shared.jumped || stranger => {}
-            None => return Err(format!("it was asked, but {} has asked for nothing", caller.name)),
+            None if host.shared.ledger.tainted || host.shared.clock_jumped || stranger => {}
+            None => return Err(format!("it was asked, but {} has opened no channel", caller.name)),
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Actor {
     fn answer_later(&mut self, host: &mut Host<'_>, handle: Handle) {
         host.shared.trace.saw("a late answer");
         let after = Duration::from_micros(host.shared.random.size(1, 400_000));
-        self.set(host, after, Due::Answer(handle));
+        self.set(host, after, TimerUse::Answer(handle));
     }
 
     fn refuse(&mut self, host: &mut Host<'_>, handle: Handle) -> Result<(), String> {
@@ -155,16 +155,16 @@ impl Actor {
     pub(super) fn timer(&mut self, host: &mut Host<'_>, timer: u64) -> Result<(), String> {
         match self.timers.remove(&timer) {
             None => Err("a timer fired that was not set".into()),
-            Some(Due::Open) => self.drive(host),
-            Some(Due::Credit(handle)) => match self.channels.get_mut(&handle) {
+            Some(TimerUse::Open) => self.drive(host),
+            Some(TimerUse::Credit(handle)) => match self.channels.get_mut(&handle) {
                 Some(channel) => channel.release(host, handle),
                 None => Ok(()),
             },
-            Some(Due::Answer(handle)) => self.answer(host, handle),
-            Some(Due::Reply(call)) => self.answer_call(host, call),
-            Some(Due::Abort(handle)) => match self.channels.get_mut(&handle) {
+            Some(TimerUse::Answer(handle)) => self.answer(host, handle),
+            Some(TimerUse::Reply(call)) => self.answer_call(host, call),
+            Some(TimerUse::Abort(handle)) => match self.channels.get_mut(&handle) {
                 Some(channel) if channel.state == State::Asking => {
-                    host.shared.trace.saw("an abort while the answer is under way");
+                    host.shared.trace.saw("an abort while the answer is in flight");
                     channel.abort(host, handle)
                 }
                 _ => Ok(()),
@@ -202,7 +202,7 @@ impl Actor {
             self.manage_links(host)?;
         }
         let pause = host.shared.random.size(1, 1_500_000);
-        self.set(host, Duration::from_micros(pause), Due::Open);
+        self.set(host, Duration::from_micros(pause), TimerUse::Open);
         Ok(())
     }
 
@@ -212,7 +212,7 @@ impl Actor {
         let mut channel = Channel::new(State::Asking);
         plan(&mut channel, host, Kind::Duplex);
         channel.echoed = matches!(to, Kind::Echo | Kind::Later);
-        channel.patient = to == Kind::Never;
+        channel.peer_never_reads = to == Kind::Never;
         if channel.pace != Pace::Automatic {
             legal(host.broker.hold(host.plugin, handle))?;
         }
@@ -231,7 +231,7 @@ impl Actor {
         self.channels.insert(handle, channel);
         if host.shared.random.chance(30) {
             let after = Duration::from_micros(host.shared.random.size(1_000, 600_000));
-            self.set(host, after, Due::Abort(handle));
+            self.set(host, after, TimerUse::Abort(handle));
         }
         Ok(())
     }
@@ -248,12 +248,12 @@ impl Actor {
         let least = host.shared.random.below(4);
         match host.broker.open(host.plugin, &Target { name, least, server }) {
             Ok(handle) => {
-                let pair = (self.character.name.clone(), host.broker.home().0, to.name().parse());
+                let pair = (self.spec.name.clone(), host.broker.home().0, to.name().parse());
                 if let (from, home, Ok(to)) = pair {
                     *host.shared.unasked.entry((from, home, to)).or_default() += 1;
                 }
-                let (who, at) = (host.plugin.0, handle.0);
-                let line = format_args!("#{who} opens {at:#x} to {}", to.name());
+                let (caller, at) = (host.plugin.0, handle.0);
+                let line = format_args!("#{caller} opens {at:#x} to {}", to.name());
                 host.shared.trace.note(host.shared.now, line);
                 Ok(Some(handle))
             }
@@ -261,7 +261,9 @@ impl Actor {
                 host.shared.trace.saw("an open refused at once");
                 Ok(None)
             }
-            Err(reason) => Err(format!("a server speaks as a plugin: {reason:?}")),
+            Err(reason) => {
+                Err(format!("a refusal of a server is marked as a plugin's: {reason:?}"))
+            }
         }
     }
 

@@ -1,6 +1,6 @@
-//! Somebody who is no server of the run: what they say is noise, or half a conversation.
+//! Strangers: peers that are not nodes of the run. They send noise, or a part of a conversation.
 
-#![allow(clippy::expect_used)] // The script is ours: a name that is none must not go on.
+#![allow(clippy::expect_used)] // A wrong name in the script must fail the test.
 
 use super::random::Random;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use trunkline_core::link::Link;
 use trunkline_core::route::Route;
 use trunkline_shs::{Handshake, Identity};
 
-/// Bytes without a meaning.
+/// Random bytes.
 pub(super) fn noise(random: &mut Random) -> Vec<u8> {
     (0..random.size(1, 400)).map(|_| random.bits() as u8).collect()
 }
 
-/// What a stranger says: noise, or hello and some channels with a flaw in it; to a server whose key
-/// is asked for, the beginning of a handshake.
-pub(super) fn speech(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
+/// The bytes of a stranger: noise, or hello and some channels with an error in them. To a server
+/// with a key, they are the start of a handshake.
+pub(super) fn bytes(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
     if random.chance(200) {
         return noise(random);
     }
@@ -42,8 +42,8 @@ pub(super) fn speech(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
     bytes
 }
 
-/// What somebody says to a process, without having been invited: a ticket that nobody gave, or the
-/// beginning of a handshake.
+/// The bytes of a stranger to a process that has not invited it: a made-up ticket, or the start of
+/// a handshake.
 pub(super) fn false_ticket(random: &mut Random, secured: Option<Key>) -> Vec<u8> {
     if let Some(target) = secured {
         return greeting(random, target);
@@ -58,7 +58,7 @@ pub(super) fn false_ticket(random: &mut Random, secured: Option<Key>) -> Vec<u8>
     link.outbox().slices().concat()
 }
 
-/// A first message that is in order, and noise where the third should be.
+/// A valid first message of a handshake, and noise in place of the third.
 fn greeting(random: &mut Random, target: Key) -> Vec<u8> {
     let us = Identity::from_seed(&[200; 32]);
     let mut bytes = Vec::new();
@@ -105,11 +105,11 @@ fn conversation(random: &mut Random) -> Vec<u8> {
 /// Servers of one crowd.
 pub(super) const CROWD: u8 = 2;
 
-/// Plugins of each of them. They fit into the control credit of a link, where their names are as
-/// long as they may be; what a host is told of them does not, as the server is named too.
+/// Plugins of each of them, with the longest names. Their announcements fit into the control credit
+/// of a link. Announced to a host, they do not fit, because the server is named there too.
 const CROWD_PLUGINS: usize = 1300;
 
-/// What a server of a crowd says: hello, and all its plugins.
+/// The bytes of one server of a crowd: hello, and all its plugins.
 pub(super) fn crowd(key: u8) -> Vec<u8> {
     let mut link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
     let named = |n: usize| format!("crowd-{key}-{n:0>56}").parse().expect("a name of the script");

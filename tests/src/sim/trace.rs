@@ -1,25 +1,25 @@
-//! What happened last, for whoever has to understand a failure; and what happened at all.
+//! The last events of a run, to understand a failure, and counts of the kinds of events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// Events that are kept.
+/// Lines that are kept.
 const KEPT: usize = 120;
 
-/// The last events of a run, and a count of each kind of thing that happened.
+/// The last events of a run, and the count of each kind of event.
 #[derive(Debug, Default)]
 pub struct Trace {
     lines: VecDeque<String>,
-    /// Every line is printed at once as well.
-    aloud: bool,
+    /// Every line is also printed at once.
+    prints: bool,
     /// How often each kind of fault or behaviour happened.
     pub seen: BTreeMap<&'static str, u64>,
 }
 
 impl Trace {
-    /// An empty trace; with `TRACE` in the environment, it prints everything.
+    /// An empty trace. With `TRACE` in the environment, every line is printed.
     pub fn new() -> Trace {
-        Trace { aloud: std::env::var_os("TRACE").is_some(), ..Trace::default() }
+        Trace { prints: std::env::var_os("TRACE").is_some(), ..Trace::default() }
     }
 
     /// Keeps a line.
@@ -28,13 +28,13 @@ impl Trace {
             self.lines.pop_front();
         }
         let line = format!("{:>12.6} {line}", now.as_secs_f64());
-        if self.aloud {
+        if self.prints {
             eprintln!("{line}");
         }
         self.lines.push_back(line);
     }
 
-    /// Counts something that happened.
+    /// Counts an event.
     pub fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }

@@ -1,13 +1,13 @@
-//! All servers, pipes and planned events of one run, and its clock.
+//! The servers, pipes and planned events of a run, and its clock.
 
-use super::actor::{Character, Kind};
+use super::actor::{Kind, PluginSpec};
 use super::channel::Host;
-use super::direct::{self, Advertised, Networks, Outcome, Punch};
-use super::hosts::Nature;
+use super::direct::{self, Advertised, DialOutcome, Networks, Punch};
+use super::hosts::NodeKind;
 use super::node::Node;
 use super::pipe::Pipe;
 use super::random::Random;
-use super::{Ledger, Part, Shared, Trace};
+use super::{Ledger, NodeInfo, Shared, Trace};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_core::address::{Address, Endpoint, Transform};
@@ -20,64 +20,64 @@ use trunkline_core::limits::Limits;
 use trunkline_core::reason::{Code, Reason};
 use trunkline_shs::Identity;
 
-/// Turns after which a run that does not end is a failure.
+/// A run with more turns than this has failed.
 const TURNS: u64 = 2_000_000;
 
-/// What channels of one server or host have for a window at first, in bytes.
+/// Initial windows of the channels of a server or host, in bytes.
 pub(super) const WINDOWS: [u64; 3] = [64 * 1024, 64 * 1024, 256 * 1024];
 
-/// The smallest outbox that can be configured, in bytes: with what a host may be told without
-/// reading, it holds fewer plugins than a crowd announces.
+/// The smallest outbox that can be configured, in bytes. It holds less than the directory of a
+/// crowd, even together with the control credit of a host that does not read.
 const SMALL_OUTBOX: usize = 64 * 1024;
 
-/// What a server or a host holds at most.
+/// The limits of a server or host.
 pub(super) fn limits(window: u64, outbox: usize) -> Limits {
     let (calls, call_size) = (super::calls::CALLS, super::calls::LONGEST);
     Limits { window, window_max: 1 << 20, calls, call_size, outbox, ..Limits::default() }
 }
 
-/// Something that is planned.
+/// A planned event.
 #[derive(Debug)]
 pub enum Event {
-    /// A dial of a server reaches another one, or nobody.
+    /// A dial reaches a server, or fails.
     Dialled {
         /// The server or host that dials.
         from: usize,
-        /// How often it was started by then.
-        life: u64,
-        /// Its name for the other one.
+        /// Its generation.
+        generation: u64,
+        /// The number of the dialled server at the dialler.
         peer: PeerId,
-        /// The other one.
+        /// The dialled server.
         to: usize,
-        /// The key that it has to prove, where that is asked for.
+        /// The key that it has to prove, on an encrypted link.
         expected: Option<Key>,
     },
     /// A pipe reaches its acceptor.
     Accepted {
         /// The acceptor.
         to: usize,
-        /// How often it was started by then.
-        life: u64,
+        /// Its generation.
+        generation: u64,
         /// The pipe.
         pipe: usize,
     },
-    /// A direct dial comes to its end.
-    DirectDialled(Outcome),
-    /// One of the faults happens.
+    /// A direct dial has its outcome.
+    DirectDialled(DialOutcome),
+    /// A fault happens.
     Fault,
     /// A direct connection breaks, or falls silent.
     DirectFault,
-    /// A plugin that fell comes back.
+    /// A plugin that failed or was stopped is restarted.
     Return {
-        /// At which server or host.
+        /// Its server or host.
         node: usize,
     },
     /// A host that dials by itself is started.
     HostStarts {
-        /// Which one.
+        /// The host.
         node: usize,
     },
-    /// A server hears that a host which it started has ended.
+    /// A server is notified that a host which it started has ended.
     ChildEnded {
         /// The server.
         server: usize,
@@ -88,28 +88,28 @@ pub enum Event {
 
 /// One run.
 pub struct World {
-    /// What everything shares.
+    /// The state that all parts of the run share.
     pub shared: Shared,
     /// The servers, and then the hosts.
     pub nodes: Vec<Node>,
-    /// The pipes, those that are over among them.
+    /// All pipes, including closed ones.
     pub pipes: Vec<Pipe>,
     events: BTreeMap<(Duration, u64), Event>,
     next_event: u64,
     /// Turns of all servers and hosts.
     pub turns: u64,
-    /// What this run's faults are drawn from.
+    /// The kinds of faults of this run.
     pub(super) faults: Vec<super::chaos::Fault>,
-    /// Whether links are kept that serve nobody.
+    /// Whether links are kept that no pair of plugins uses.
     pub(super) keep: Keep,
-    /// Pairs of servers that know each other's address, the higher number first.
+    /// Pairs of servers that dial each other, the higher number first.
     pub(super) mutual: BTreeSet<(usize, usize)>,
-    /// Processes that dial each other.
+    /// Hole punching in progress.
     pub(super) punches: Vec<Punch>,
 }
 
 impl World {
-    /// The beginning of a run.
+    /// The start of a run.
     pub fn new(seed: u64) -> World {
         let mut random = Random::new(seed);
         let count = 2 + usize::from(random.chance(600));
@@ -132,10 +132,10 @@ impl World {
             limits: limits(windows[number], outbox),
             seed: seed ^ number as u64 ^ 0x5555,
         };
-        let node = |number| Node::new(number, Nature::Server, settings(number));
+        let node = |number| Node::new(number, NodeKind::Server, settings(number));
         let nodes = (0..count).map(node).collect();
         let named = |home| format!("server-{home}");
-        let part = |home| Part { name: named(home), home, machine: machines[home] };
+        let part = |home| NodeInfo { name: named(home), home, machine: machines[home] };
         let shared = Shared {
             now: Duration::ZERO,
             ledger: Ledger::default(),
@@ -146,15 +146,15 @@ impl World {
             keys,
             secured: random.chance(500),
             garbled: false,
-            visited: false,
-            jumped: false,
-            cast: (0..count).map(part).collect(),
+            strangers: false,
+            clock_jumped: false,
+            info: (0..count).map(part).collect(),
             contested: BTreeSet::new(),
             eager: random.chance(100),
             closed: BTreeSet::new(),
             starts: BTreeMap::new(),
             links: BTreeMap::new(),
-            told_over: None,
+            request_pipe: None,
             unasked: BTreeMap::new(),
             networks: Networks::default(),
             closing: false,
@@ -172,11 +172,11 @@ impl World {
             mutual: BTreeSet::new(),
             punches: Vec::new(),
         };
-        world.furnish(anyone, crowded);
+        world.set_up(anyone, crowded);
         world
     }
 
-    fn furnish(&mut self, anyone: bool, crowded: bool) {
+    fn set_up(&mut self, anyone: bool, crowded: bool) {
         self.choose_links();
         self.add_hosts();
         if !anyone {
@@ -195,7 +195,7 @@ impl World {
         }
         if self.shared.random.chance(300) {
             self.keep = Keep::WhileUseful;
-            self.shared.trace.saw("links that have to be useful");
+            self.shared.trace.saw("links that are closed if useless");
         }
     }
 
@@ -216,8 +216,8 @@ impl World {
         }
     }
 
-    /// A plugin of a kind, under a name.
-    pub(super) fn character(&mut self, kind: Kind, name: &str) -> Option<Character> {
+    /// Draws the properties of a plugin of a kind, with a name.
+    pub(super) fn spec(&mut self, kind: Kind, name: &str) -> Option<PluginSpec> {
         let random = &mut self.shared.random;
         let version = 1 + random.below(3);
         let expose = match random.below(8) {
@@ -228,7 +228,7 @@ impl World {
         };
         let advertised = Advertised::draw(random);
         let (manages_links, name) = (random.chance(300), name.parse().ok()?);
-        Some(Character { kind, name, version, expose, advertised, manages_links })
+        Some(PluginSpec { kind, name, version, expose, advertised, manages_links })
     }
 
     /// How many servers there are.
@@ -236,14 +236,14 @@ impl World {
         self.shared.keys.len()
     }
 
-    /// Every two servers know each other's address, or one of them the other's.
+    /// Lets one or both of every two servers dial the other.
     fn add_peers(&mut self) {
         for a in 0..self.servers() {
             for b in 0..a {
-                let who = self.shared.random.below(3);
-                self.add_peer(a, b, who != 0);
-                self.add_peer(b, a, who != 1);
-                if who == 2 {
+                let dialler = self.shared.random.below(3);
+                self.add_peer(a, b, dialler != 0);
+                self.add_peer(b, a, dialler != 1);
+                if dialler == 2 {
                     self.mutual.insert((a, b));
                     self.shared.trace.saw("dialling each other");
                 }
@@ -251,7 +251,8 @@ impl World {
         }
     }
 
-    /// A server that is not dialled is listed by its key, which matters on secured links only.
+    /// Adds a peer. One that is not dialled is listed by its key, which matters on encrypted links
+    /// only.
     fn add_peer(&mut self, from: usize, to: usize, dials: bool) {
         let (secured, to_key) = (self.shared.secured, self.shared.keys[to]);
         if !dials && !secured {
@@ -270,7 +271,7 @@ impl World {
         });
     }
 
-    /// Where a server can be dialled.
+    /// The endpoints of a server.
     pub(super) fn endpoints(&self, to: usize, secured: bool) -> Vec<Endpoint> {
         let key = self.shared.keys[to];
         let transform = if secured { format!("shs:{key}") } else { "noauth".to_string() };
@@ -278,7 +279,7 @@ impl World {
         address.map(|address| address.endpoints().0).unwrap_or_default()
     }
 
-    /// Plans an event for so long from now.
+    /// Plans an event for a time from now.
     pub(super) fn plan(&mut self, after: Duration, event: Event) {
         self.events.insert((self.shared.now + after, self.next_event), event);
         self.next_event += 1;
@@ -309,10 +310,10 @@ impl World {
         for node in &mut self.nodes {
             for (plugin, actor) in &mut node.actors {
                 let (broker, shared) = (&mut node.broker, &mut self.shared);
-                // What they do about it does not concern the other plugins.
+                // These callbacks do not call other plugins.
                 let (others, plugin) = (&mut BTreeMap::new(), *plugin);
-                let fallen = &mut node.fallen;
-                actor.release_all(&mut Host { broker, plugin, shared, others, fallen })?;
+                let restartable = &mut node.restartable;
+                actor.release_all(&mut Host { broker, plugin, shared, others, restartable })?;
             }
         }
         Ok(())
@@ -320,10 +321,10 @@ impl World {
 
     fn stop_all(&mut self) {
         for node in &mut self.nodes {
-            match node.nature {
-                Nature::Server => node.broker.stop(&Reason::server(Code::ServerStopping, "")),
-                Nature::Dials { .. } | Nature::Unlisted => node.stop(&mut self.shared),
-                Nature::Child { .. } => {}
+            match node.node_kind {
+                NodeKind::Server => node.broker.stop(&Reason::server(Code::ServerStopping, "")),
+                NodeKind::Dials { .. } | NodeKind::Unlisted => node.stop(&mut self.shared),
+                NodeKind::Child { .. } => {}
             }
         }
     }
@@ -337,7 +338,7 @@ impl World {
         }
     }
 
-    /// Runs until nothing more is due before a time.
+    /// Runs until nothing is due before this time.
     fn run_until(&mut self, end: Duration) -> Result<(), String> {
         loop {
             self.take_dials();
@@ -347,7 +348,7 @@ impl World {
                 match self.next_time() {
                     Some(next) if next < end => {
                         self.shared.now = self.shared.now.max(next);
-                        self.happen()?;
+                        self.run_events()?;
                     }
                     _ => break,
                 }
@@ -356,7 +357,7 @@ impl World {
             let number = self.shared.random.pick(&busy);
             self.nodes[number].turn(&mut self.shared, &mut self.pipes)?;
             self.shared.now += Duration::from_micros(1 + self.shared.random.below(20));
-            self.happen()?;
+            self.run_events()?;
             self.after_turn(number)?;
         }
         self.shared.now = self.shared.now.max(end);
@@ -366,22 +367,22 @@ impl World {
     fn after_turn(&mut self, number: usize) -> Result<(), String> {
         self.turns += 1;
         if self.turns > TURNS {
-            return Err("the run does not come to rest".to_string());
+            return Err("the run does not end".to_string());
         }
         if self.nodes[number].broker.windows_grown() > 0 {
             self.shared.trace.saw("a window grew");
         }
-        let at = &self.shared.cast[number].name;
+        let at = &self.shared.info[number].name;
         self.nodes[number].broker.audit().map_err(|what| format!("{at}: {what}"))?;
         self.check_accounts(number)?;
         self.watch_tickets(number);
         if self.shared.random.chance(3) {
             self.ask(number)?;
         }
-        self.mind_hosts(number)
+        self.manage_hosts(number)
     }
 
-    /// Whether a server has something to do now.
+    /// Whether a node has something to do now.
     fn is_busy(&self, number: usize) -> bool {
         let (node, now) = (&self.nodes[number], self.shared.now);
         node.broker.effects_waiting() > 0
@@ -406,18 +407,18 @@ impl World {
         self.nodes.iter().filter_map(of_node).chain(event).min()
     }
 
-    /// Lets planned events happen whose time has come.
-    fn happen(&mut self) -> Result<(), String> {
+    /// Runs the planned events that are due.
+    fn run_events(&mut self) -> Result<(), String> {
         while let Some(entry) = self.events.first_entry()
             && entry.key().0 <= self.shared.now
         {
             match entry.remove() {
-                Event::Dialled { from, life, peer, to, expected } => {
-                    if self.nodes[from].life == life {
+                Event::Dialled { from, generation, peer, to, expected } => {
+                    if self.nodes[from].generation == generation {
                         self.dialled(from, peer, to, expected);
                     }
                 }
-                Event::Accepted { to, life, pipe } => self.arrive(to, life, pipe),
+                Event::Accepted { to, generation, pipe } => self.queue_pipe(to, generation, pipe),
                 Event::DirectDialled(outcome) => self.direct_dialled(outcome),
                 Event::Fault if !self.shared.calm => self.fault(),
                 Event::DirectFault if !self.shared.calm => self.break_direct(),
@@ -425,16 +426,16 @@ impl World {
                 Event::Return { node } => self.return_one(node),
                 Event::HostStarts { node } => self.start_host(node),
                 Event::ChildEnded { server, child } => {
-                    self.nodes[server].ended.push((child, "it is gone"));
+                    self.nodes[server].ended.push((child, "it has ended"));
                 }
             }
         }
         Ok(())
     }
 
-    /// A pipe reaches its acceptor, or finds it gone.
-    fn arrive(&mut self, to: usize, life: u64, pipe: usize) {
-        if !self.nodes[to].alive || self.nodes[to].life != life {
+    /// Queues a pipe at its acceptor, or ends it if the acceptor has ended.
+    fn queue_pipe(&mut self, to: usize, generation: u64, pipe: usize) {
+        if !self.nodes[to].alive || self.nodes[to].generation != generation {
             self.pipes[pipe].ways[1].end();
             return;
         }
@@ -457,14 +458,14 @@ impl World {
 
     pub(super) fn return_one(&mut self, node: usize) {
         let node = &mut self.nodes[node];
-        // A host that its server starts begins anew instead, and one that stops does not.
-        if matches!(node.nature, Nature::Child { .. }) || node.stop_by.is_some() {
+        // A host that its server starts is restarted as a whole, and a stopping one is not.
+        if matches!(node.node_kind, NodeKind::Child { .. }) || node.stop_by.is_some() {
             return;
         }
-        let Some(mut character) = node.fallen.pop() else { return };
-        self.shared.trace.saw("a plugin came back");
-        character.version += self.shared.random.below(2);
-        node.start(&mut self.shared, character);
+        let Some(mut spec) = node.restartable.pop() else { return };
+        self.shared.trace.saw("a plugin restarted");
+        spec.version += self.shared.random.below(2);
+        node.start(&mut self.shared, spec);
     }
 
     fn take_dials(&mut self) {
@@ -478,8 +479,8 @@ impl World {
                         Transform::Shs(key) => Some(key),
                         _ => None,
                     });
-                    let life = self.nodes[from].life;
-                    self.plan(after, Event::Dialled { from, life, peer, to, expected });
+                    let generation = self.nodes[from].generation;
+                    self.plan(after, Event::Dialled { from, generation, peer, to, expected });
                 }
             }
         }
@@ -489,14 +490,14 @@ impl World {
         let secured = expected.is_some();
         if !self.shared.calm && self.shared.random.chance(100) {
             self.shared.trace.saw("a failed dial");
-            self.nodes[from].broker.dial_failed(peer, "nobody is there");
+            self.nodes[from].broker.dial_failed(peer, "no server listens there");
             return;
         }
         let pipe = self.new_pipe(secured);
         self.pipes[pipe].from = secured.then(|| direct::link_addr(from));
-        let nature = self.nodes[from].nature;
-        self.pipes[pipe].unlisted = nature == Nature::Unlisted;
-        if let Nature::Dials { .. } = nature {
+        let node_kind = self.nodes[from].node_kind;
+        self.pipes[pipe].unlisted = node_kind == NodeKind::Unlisted;
+        if let NodeKind::Dials { .. } = node_kind {
             self.pipes[pipe].host = Some(from);
             self.pipes[pipe].grants = Grants::Everything;
         }
@@ -509,8 +510,8 @@ impl World {
             expected,
         );
         let after = Duration::from_micros(self.shared.random.size(1, 50_000));
-        let life = self.nodes[to].life;
-        self.plan(after, Event::Accepted { to, life, pipe });
+        let generation = self.nodes[to].generation;
+        self.plan(after, Event::Accepted { to, generation, pipe });
     }
 
     pub(super) fn new_pipe(&mut self, secured: bool) -> usize {

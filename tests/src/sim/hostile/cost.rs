@@ -1,8 +1,8 @@
-//! What attackers cost their victim, and what they may cost.
+//! The cost of attackers for their victim, and its bounds.
 
 use std::time::Duration;
 
-/// What the program has counted so far.
+/// The counters of the program.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     /// Bytes that are allocated now.
@@ -13,10 +13,10 @@ pub struct Reading {
     pub cpu: Duration,
 }
 
-/// Reads what has been counted.
+/// Reads the counters.
 pub type Meter = fn() -> Reading;
 
-/// What one turn of the victim's loop took.
+/// The cost of one turn of the victim's loop.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Turn {
     /// Bytes that were read from attackers.
@@ -29,7 +29,7 @@ pub(super) struct Turn {
     pub(super) sent: i64,
 }
 
-/// What attackers have cost.
+/// The cost of attackers so far.
 #[derive(Clone, Debug, Default)]
 pub struct Cost {
     /// Turns of the victim's loop.
@@ -44,9 +44,9 @@ pub struct Cost {
     pub joining: Option<u64>,
     /// Bytes that the victim kept for each connection of attackers, at most.
     pub kept: i64,
-    /// Bytes that the victim kept when the attackers were gone: tables that were larger before.
+    /// Bytes that the victim kept after the attackers had disconnected, in tables that have grown.
     pub spare: i64,
-    /// Bytes that it kept beyond these when the attackers had been there once more.
+    /// Bytes that it kept beyond these after one more attack.
     pub left: i64,
     /// Allocations so far for each byte of attackers so far, at worst.
     pub allocations: f64,
@@ -61,9 +61,10 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Adds a turn. Bytes that arrived earlier pay for later work, as when a peer leaves.
+    /// Adds a turn. Work is charged to all bytes received so far, because a disconnect causes work
+    /// without new bytes.
     pub(super) fn add(&mut self, turn: Turn) {
-        /// Bytes that pay for the messages of innocent peers in a turn.
+        /// Bytes of innocent peers in a turn, to which their share of the work is charged.
         const INNOCENT: i64 = 4096;
         let total = &mut self.total;
         total.received += turn.received + INNOCENT;
@@ -78,13 +79,13 @@ impl Cost {
         self.longest = self.longest.max(turn.cpu);
     }
 
-    /// Compares what is known before the end with what is allowed.
+    /// Compares the costs that are known during the attack with their bounds.
     ///
     /// # Errors
     /// Each bound that does not hold.
     pub(super) fn check(&self, bounds: &Bounds) -> Result<(), String> {
         let (longest, most) = (self.longest.as_secs_f64(), bounds.longest.as_secs_f64());
-        self.judge(&[
+        self.compare(&[
             ("turns until a message arrived", self.latency as f64, bounds.latency as f64),
             ("turns until a channel was open", self.opening as f64, bounds.opening as f64),
             ("bytes kept for each attacker", self.kept as f64, bounds.kept as f64),
@@ -95,20 +96,20 @@ impl Cost {
         ])
     }
 
-    /// Compares what is known at the end with what is allowed.
+    /// Compares the costs that are known at the end with their bounds.
     ///
     /// # Errors
     /// Each bound that does not hold.
     pub(super) fn check_end(&self, bounds: &Bounds) -> Result<(), String> {
         let joining = self.joining.map_or(f64::INFINITY, |turns| turns as f64);
-        self.judge(&[
+        self.compare(&[
             ("turns until a late host had linked", joining, bounds.joining as f64),
             ("bytes of tables at the end", self.spare as f64, bounds.spare as f64),
             ("bytes left of one more attack", self.left as f64, bounds.left as f64),
         ])
     }
 
-    fn judge(&self, all: &[(&str, f64, f64)]) -> Result<(), String> {
+    fn compare(&self, all: &[(&str, f64, f64)]) -> Result<(), String> {
         let broken = all.iter().filter(|(_, is, most)| is > most);
         let lines: Vec<String> =
             broken.map(|(what, is, most)| format!("{what}: {is:.2}, at most {most}")).collect();
@@ -119,7 +120,7 @@ impl Cost {
     }
 }
 
-/// What attackers may cost.
+/// Bounds of the cost of attackers.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Turns until a message arrives.
@@ -130,7 +131,7 @@ pub struct Bounds {
     pub joining: u64,
     /// Bytes kept for each connection.
     pub kept: i64,
-    /// Bytes of tables that were larger before.
+    /// Bytes of tables that have grown.
     pub spare: i64,
     /// Bytes left of one more attack.
     pub left: i64,

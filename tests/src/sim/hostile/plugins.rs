@@ -1,34 +1,34 @@
-//! The plugins of innocent processes: some take every channel, some send a message each turn.
+//! The plugins of innocent processes: some accept every channel, some send a message each turn.
 
 use std::collections::{BTreeMap, VecDeque};
 use trunkline_core::broker::{Broker, Handle, PluginId, Target, Told};
 
-/// Bytes of one message: the number of its probe, and filling.
+/// Bytes of one message, all of which are the number of its probe.
 const MESSAGE: usize = 64;
 
-/// A name that begins so belongs to a plugin that sends messages.
+/// The prefix of the names of plugins that send messages.
 pub(super) const PROBE: &str = "probe-";
 
-/// Turns between two channels that a probe opens for one message each.
-const FRESH_EACH: u64 = 8;
+/// Turns between two short channels of a probe, each for one message.
+const SHORT_CHANNEL_EVERY: u64 = 8;
 
-/// All messages that are under way, and how long the others took.
+/// Messages in flight, and the longest latencies so far.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(super) struct Measurements {
     /// The victim's turn.
     pub(super) turn: u64,
-    /// By probe, when each message was written that has not arrived.
-    under_way: Vec<VecDeque<u64>>,
-    /// When the channel was opened that is not up yet, by probe.
+    /// The turns in which the messages in flight were written, by probe.
+    in_flight: Vec<VecDeque<u64>>,
+    /// The turn in which a channel was opened that is not up yet, by probe.
     opening: Vec<Option<u64>>,
     pub(super) latency: u64,
     pub(super) opened_after: u64,
     pub(super) arrived: u64,
-    /// What an innocent plugin suffered first.
+    /// The first harm to an innocent plugin.
     pub(super) harm: Option<String>,
 }
 
-impl Log {
+impl Measurements {
     pub(super) fn harm(&mut self, what: impl FnOnce() -> String) {
         if self.harm.is_none() {
             self.harm = Some(what());
@@ -36,13 +36,13 @@ impl Log {
     }
 
     fn new_probe(&mut self) -> usize {
-        self.under_way.push(VecDeque::new());
+        self.in_flight.push(VecDeque::new());
         self.opening.push(None);
         self.opening.len() - 1
     }
 
     fn arrives(&mut self, probe: usize) {
-        if let Some(written) = self.under_way.get_mut(probe).and_then(VecDeque::pop_front) {
+        if let Some(written) = self.in_flight.get_mut(probe).and_then(VecDeque::pop_front) {
             self.latency = self.latency.max(self.turn - written);
             self.arrived += 1;
         }
@@ -54,17 +54,17 @@ impl Log {
         }
     }
 
-    /// Counts what is late already.
+    /// Includes the messages and channels that are late already.
     pub(super) fn note_late(&mut self) {
-        let oldest = self.under_way.iter().filter_map(|probe| probe.front()).min();
+        let oldest = self.in_flight.iter().filter_map(|probe| probe.front()).min();
         let opening = self.opening.iter().flatten().min();
         self.latency = self.latency.max(oldest.map_or(0, |written| self.turn - written));
         self.opened_after = self.opened_after.max(opening.map_or(0, |begun| self.turn - begun));
     }
 
-    /// Whether all that was written has arrived.
+    /// Whether all messages have arrived and all channels are up.
     pub(super) fn is_quiet(&self) -> bool {
-        self.under_way.iter().all(VecDeque::is_empty) && self.opening.iter().all(Option::is_none)
+        self.in_flight.iter().all(VecDeque::is_empty) && self.opening.iter().all(Option::is_none)
     }
 }
 
@@ -73,12 +73,12 @@ impl Log {
 struct Probe {
     plugin: PluginId,
     target: Target,
-    /// Its numbers in the log, of its lasting channel and of the short ones.
+    /// The numbers of its lasting channel and of its short ones in the measurements.
     numbers: [usize; 2],
     /// The channel that lasts, and whether it is up.
     lasting: Option<(Handle, bool)>,
     short: Option<Handle>,
-    /// Bytes that the broker has not taken.
+    /// Bytes that the broker has not accepted.
     waiting: Vec<u8>,
 }
 
@@ -86,30 +86,30 @@ struct Probe {
 #[derive(Debug, Default)]
 pub(super) struct Plugins {
     probes: Vec<Probe>,
-    /// Channels that probes have opened to a plugin here, with the piece of a message that came.
+    /// Channels that probes have opened to a plugin here, with the incomplete message.
     taken: BTreeMap<Handle, Option<Vec<u8>>>,
 }
 
 impl Plugins {
-    /// Makes a plugin send messages to another one, wherever that is.
-    pub(super) fn probe(&mut self, log: &mut Log, plugin: PluginId, target: Target) {
+    /// Makes a plugin send messages to another one, on any server.
+    pub(super) fn probe(&mut self, log: &mut Measurements, plugin: PluginId, target: Target) {
         let numbers = [log.new_probe(), log.new_probe()];
         let (lasting, short, waiting) = Default::default();
         self.probes.push(Probe { plugin, target, numbers, lasting, short, waiting });
     }
 
-    /// What the probes do each turn.
-    pub(super) fn send_probes(&mut self, broker: &mut Broker, log: &mut Log) {
+    /// Lets the probes send, once a turn.
+    pub(super) fn send_probes(&mut self, broker: &mut Broker, log: &mut Measurements) {
         for probe in &mut self.probes {
             probe.send(broker, log);
         }
     }
 
-    /// The broker tells a plugin something.
+    /// Handles an event of a plugin.
     pub(super) fn tell(
         &mut self,
         broker: &mut Broker,
-        log: &mut Log,
+        log: &mut Measurements,
         plugin: PluginId,
         told: Told,
     ) {
@@ -133,7 +133,7 @@ impl Plugins {
                 self.bytes(log, handle, &bytes);
                 broker.consumed(plugin, handle, bytes.len());
             }
-            // The other end writes no more; this side does not either.
+            // Closes this direction too, so that the channel ends.
             Told::Close(handle) => drop(broker.close(plugin, handle)),
             Told::Ended(handle, reason) => {
                 self.taken.remove(&handle);
@@ -146,7 +146,7 @@ impl Plugins {
         }
     }
 
-    fn opened(&mut self, broker: &mut Broker, log: &mut Log, handle: Handle) {
+    fn opened(&mut self, broker: &mut Broker, log: &mut Measurements, handle: Handle) {
         let Some(probe) = self.probes.iter_mut().find(|probe| probe.has(handle)) else { return };
         if let Some((lasting, up)) = &mut probe.lasting
             && *lasting == handle
@@ -156,7 +156,7 @@ impl Plugins {
             return;
         }
         log.opened(probe.numbers[1]);
-        log.under_way[probe.numbers[1]].push_back(log.turn);
+        log.in_flight[probe.numbers[1]].push_back(log.turn);
         let message = message(probe.numbers[1]);
         let taken = broker.write(probe.plugin, handle, &message);
         if taken != Ok(MESSAGE) || broker.close(probe.plugin, handle).is_err() {
@@ -164,8 +164,8 @@ impl Plugins {
         }
     }
 
-    /// Bytes came over a channel.
-    pub(super) fn bytes(&mut self, log: &mut Log, handle: Handle, bytes: &[u8]) {
+    /// Handles bytes of a channel.
+    pub(super) fn bytes(&mut self, log: &mut Measurements, handle: Handle, bytes: &[u8]) {
         let Some(Some(rest)) = self.taken.get_mut(&handle) else { return };
         rest.extend_from_slice(bytes);
         let whole = rest.len() / MESSAGE * MESSAGE;
@@ -181,24 +181,29 @@ impl Probe {
         self.lasting.is_some_and(|(lasting, _)| lasting == handle) || self.short == Some(handle)
     }
 
-    fn send(&mut self, broker: &mut Broker, log: &mut Log) {
+    fn send(&mut self, broker: &mut Broker, log: &mut Measurements) {
         match self.lasting {
             None => {
                 self.lasting = self.open(broker, log, 0).map(|handle| (handle, false));
             }
             Some((_, false)) => {}
             Some((handle, true)) => {
-                log.under_way[self.numbers[0]].push_back(log.turn);
+                log.in_flight[self.numbers[0]].push_back(log.turn);
                 self.waiting.extend_from_slice(&message(self.numbers[0]));
                 self.write(broker, handle);
             }
         }
-        if log.turn.is_multiple_of(FRESH_EACH) && self.short.is_none() {
+        if log.turn.is_multiple_of(SHORT_CHANNEL_EVERY) && self.short.is_none() {
             self.short = self.open(broker, log, 1);
         }
     }
 
-    fn open(&mut self, broker: &mut Broker, log: &mut Log, which: usize) -> Option<Handle> {
+    fn open(
+        &mut self,
+        broker: &mut Broker,
+        log: &mut Measurements,
+        which: usize,
+    ) -> Option<Handle> {
         match broker.open(self.plugin, &self.target) {
             Ok(handle) => {
                 log.opening[self.numbers[which]] = Some(log.turn);
@@ -216,7 +221,7 @@ impl Probe {
         self.waiting.drain(..taken);
     }
 
-    fn ended(&mut self, log: &mut Log, handle: Handle, why: Option<String>) {
+    fn ended(&mut self, log: &mut Measurements, handle: Handle, why: Option<String>) {
         let in_order = self.short == Some(handle) && why.is_none();
         if self.short == Some(handle) {
             self.short = None;

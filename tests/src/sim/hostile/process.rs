@@ -1,7 +1,7 @@
-//! A process with a broker, and a loop that has turns and budgets as the real one
+//! A process with a broker, and a loop with the turns and budgets of the real one
 //! (`server/src/serve/turn.rs` and `connections.rs`).
 
-use super::plugins::{Log, PROBE, Plugins};
+use super::plugins::{Measurements, PROBE, Plugins};
 use super::rogue::name;
 use super::socket::Pair;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +16,7 @@ use trunkline_core::limits::Limits;
 use trunkline_core::reason::Reason;
 use trunkline_shs::Identity;
 
-/// Bytes that one read may bring, as in the loop.
+/// Bytes that one read returns at most, as in the loop.
 const READ_BUFFER: usize = 64 * 1024;
 
 /// Reads of one connection in one turn, as in the loop.
@@ -31,43 +31,43 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Bytes that one connection writes in one turn, as in the loop.
 const WRITE_BUDGET: usize = 1 << 20;
 
-/// How long a connection that ends may take, as in the loop.
+/// How long a closing connection may take, as in the loop.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Which pair of sockets, and which side of it.
+/// One side of a pair of sockets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plug {
+pub(super) struct SocketEnd {
     pub(super) pair: usize,
     pub(super) side: usize,
 }
 
 /// A plugin of an innocent process.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct PluginSpec {
     config: PluginConfig,
-    /// Whom it sends messages to.
+    /// The plugin to which it sends messages.
     target: Option<Target>,
-    /// Where it takes direct connections.
+    /// Where it listens for direct connections.
     direct: Direct,
 }
 
-impl Part {
+impl PluginSpec {
     /// A plugin that every server may see.
-    pub(super) fn new(plugin: &str) -> Part {
+    pub(super) fn new(plugin: &str) -> PluginSpec {
         let config = PluginConfig { expose: Expose::Peers, ..PluginConfig::new(name(plugin), 1) };
-        Part { config, target: None, direct: Direct::default() }
+        PluginSpec { config, target: None, direct: Direct::default() }
     }
 
-    /// It sends messages to another plugin.
-    pub(super) fn probing(from: &str, to: &str) -> Part {
+    /// A plugin that sends messages to another one.
+    pub(super) fn probing(from: &str, to: &str) -> PluginSpec {
         let target = Some(Target { name: name(to), least: 0, server: None });
-        Part { target, ..Part::new(&format!("{PROBE}{from}-{to}")) }
+        PluginSpec { target, ..PluginSpec::new(&format!("{PROBE}{from}-{to}")) }
     }
 
-    /// It takes direct connections over a unix socket on which no process listens here.
-    pub(super) fn on_a_socket(self) -> Part {
+    /// Lets it advertise a unix socket, on which no process listens in the simulation.
+    pub(super) fn on_a_socket(self) -> PluginSpec {
         let socket = Some(SocketName::new([7; 16]));
-        Part { direct: Direct { socket, ..Direct::default() }, ..self }
+        PluginSpec { direct: Direct { socket, ..Direct::default() }, ..self }
     }
 }
 
@@ -75,14 +75,14 @@ impl Part {
 pub(super) struct Process {
     pub(super) name: String,
     pub(super) broker: Broker,
-    plugs: BTreeMap<ConnId, Plug>,
+    sockets: BTreeMap<ConnId, SocketEnd>,
     backlog: VecDeque<(usize, Opening)>,
-    /// Connections that have more to write than their sockets took.
+    /// Connections whose sockets are full.
     blocked: Vec<ConnId>,
     closing: VecDeque<(Duration, ConnId)>,
     plugins: Plugins,
-    /// Plugins of a host that start when its server is known.
-    waiting: Vec<Part>,
+    /// Plugins of a host, which start when the link to its server is up.
+    waiting: Vec<PluginSpec>,
     buffer: Vec<u8>,
     plain: Vec<u8>,
     touched: Vec<ConnId>,
@@ -112,7 +112,7 @@ impl Process {
         Process {
             name: label.to_string(),
             broker: Broker::new(settings),
-            plugs: BTreeMap::new(),
+            sockets: BTreeMap::new(),
             backlog: VecDeque::new(),
             blocked: Vec::new(),
             closing: VecDeque::new(),
@@ -129,16 +129,16 @@ impl Process {
     }
 
     /// Adds a plugin.
-    pub(super) fn add(&mut self, log: &mut Log, part: Part) {
+    pub(super) fn add(&mut self, log: &mut Measurements, spec: PluginSpec) {
         if self.broker.settings().role == Role::Host && self.broker.uplink_conn().is_none() {
-            self.waiting.push(part);
+            self.waiting.push(spec);
             return;
         }
-        match self.broker.add_plugin(part.config) {
+        match self.broker.add_plugin(spec.config) {
             Ok(plugin) => {
-                self.broker.set_direct(plugin, part.direct);
+                self.broker.set_direct(plugin, spec.direct);
                 self.broker.plugin_started(plugin);
-                if let Some(target) = part.target {
+                if let Some(target) = spec.target {
                     self.plugins.probe(log, plugin, target);
                 }
             }
@@ -146,41 +146,41 @@ impl Process {
         }
     }
 
-    /// A connection is open at this side.
-    pub(super) fn connect(&mut self, now: Duration, plug: Plug, how: Opened) {
+    /// Opens a connection at the dialling side.
+    pub(super) fn connect(&mut self, now: Duration, end: SocketEnd, how: Opened) {
         self.broker.tick(now);
         let id = self.broker.connected(opening(how, Grants::Everything));
-        self.plugs.insert(id, plug);
+        self.sockets.insert(id, end);
     }
 
-    /// A connection waits to be accepted, whose peer may be what `grants` says.
+    /// Queues a connection to be accepted; `grants` are the roles that its peer may have.
     pub(super) fn wait_for_accept(&mut self, pair: usize, grants: Grants) {
         self.backlog.push_back((pair, opening(Opened::Accepted, grants)));
     }
 
-    /// What its plugins do by themselves.
-    pub(super) fn send_probes(&mut self, log: &mut Log) {
+    /// Lets its probes send.
+    pub(super) fn send_probes(&mut self, log: &mut Measurements) {
         self.plugins.send_probes(&mut self.broker, log);
     }
 
     /// Whether a turn would do something.
     pub(super) fn is_busy(&self, now: Duration, pairs: &[Pair]) -> bool {
-        let readable = |plug: &Plug| pairs[plug.pair].ways[1 - plug.side].is_readable();
+        let readable = |end: &SocketEnd| pairs[end.pair].ways[1 - end.side].is_readable();
         self.broker.effects_waiting() > 0
             || self.broker.has_touched()
             || self.broker.deadline().is_some_and(|at| at <= now)
             || !self.backlog.is_empty()
-            || self.plugs.values().any(readable)
+            || self.sockets.values().any(readable)
     }
 
     /// One turn of the loop: read all, tick, perform, flush all.
-    pub(super) fn turn(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Log) {
+    pub(super) fn turn(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Measurements) {
         self.broker.tick(now);
         for (id, bytes) in self.broker.take_unread() {
             self.take_in(id, &bytes, now, pairs, log);
         }
         self.accept(now, pairs, log);
-        for id in self.plugs.keys().copied().collect::<Vec<_>>() {
+        for id in self.sockets.keys().copied().collect::<Vec<_>>() {
             self.read(id, now, pairs, log);
         }
         for id in std::mem::take(&mut self.blocked) {
@@ -201,27 +201,27 @@ impl Process {
         }
     }
 
-    fn accept(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Log) {
+    fn accept(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Measurements) {
         for _ in 0..ACCEPTS_PER_TURN {
             let accepted = self.backlog.pop_front_if(|(_, o)| self.broker.accepts(o.grants));
             let Some((pair, opening)) = accepted else { return };
             let id = self.broker.connected(opening);
-            self.plugs.insert(id, Plug { pair, side: 1 });
+            self.sockets.insert(id, SocketEnd { pair, side: 1 });
             self.perform_waiting(now, pairs, log);
         }
     }
 
-    fn read(&mut self, id: ConnId, now: Duration, pairs: &mut [Pair], log: &mut Log) {
+    fn read(&mut self, id: ConnId, now: Duration, pairs: &mut [Pair], log: &mut Measurements) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..READS_PER_TURN {
-            let Some(plug) = self.plugs.get(&id).copied() else { break };
+            let Some(end) = self.sockets.get(&id).copied() else { break };
             if self.broker.is_behind(id) {
                 break;
             }
-            match pairs[plug.pair].ways[1 - plug.side].read(&mut buffer) {
+            match pairs[end.pair].ways[1 - end.side].read(&mut buffer) {
                 Some(0) => break,
                 Some(count) => {
-                    *self.read.entry(plug.pair).or_default() += count as i64;
+                    *self.read.entry(end.pair).or_default() += count as i64;
                     self.feed(id, &mut buffer[..count], now, pairs, log);
                 }
                 None => {
@@ -239,7 +239,7 @@ impl Process {
         bytes: &mut [u8],
         now: Duration,
         pairs: &mut [Pair],
-        log: &mut Log,
+        log: &mut Measurements,
     ) {
         let mut plain = std::mem::take(&mut self.plain);
         let opened = self.broker.unseal(id, bytes, &mut plain);
@@ -247,14 +247,14 @@ impl Process {
         self.plain = plain;
     }
 
-    /// Takes what a connection brought, unsealed.
+    /// Passes decrypted bytes of a connection to the broker.
     fn take_in(
         &mut self,
         id: ConnId,
         bytes: &[u8],
         now: Duration,
         pairs: &mut [Pair],
-        log: &mut Log,
+        log: &mut Measurements,
     ) {
         let mut input = bytes;
         loop {
@@ -271,8 +271,8 @@ impl Process {
         }
     }
 
-    /// Performs as many effects as are waiting now.
-    fn perform_waiting(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Log) {
+    /// Performs the effects that are queued now.
+    fn perform_waiting(&mut self, now: Duration, pairs: &mut [Pair], log: &mut Measurements) {
         for _ in 0..self.broker.effects_waiting() {
             self.effects += 1;
             match self.broker.next_effect() {
@@ -280,36 +280,38 @@ impl Process {
                     self.plugins.tell(&mut self.broker, log, plugin, told);
                 }
                 Some(Effect::HangUp(id)) => {
-                    self.ended.extend(self.plugs.get(&id).map(|plug| plug.pair));
+                    self.ended.extend(self.sockets.get(&id).map(|end| end.pair));
                     self.closing.push_back((now + LINGER, id));
                     self.flush_one(id, pairs);
                 }
                 Some(Effect::CutOff(id)) => {
-                    self.ended.extend(self.plugs.get(&id).map(|plug| plug.pair));
+                    self.ended.extend(self.sockets.get(&id).map(|end| end.pair));
                     self.remove(id, pairs, "");
                 }
                 Some(Effect::HomeFound) => {
-                    for part in std::mem::take(&mut self.waiting) {
-                        self.add(log, part);
+                    for spec in std::mem::take(&mut self.waiting) {
+                        self.add(log, spec);
                     }
                 }
                 Some(Effect::Reject(plugin, reason)) => self.rejected(log, plugin, &reason),
-                // No process listens at the places that attackers name.
-                Some(Effect::DialDirect(dial)) => self.broker.direct_failed(dial.id, "nobody"),
+                // No process listens at the addresses that attackers name.
+                Some(Effect::DialDirect(dial)) => {
+                    self.broker.direct_failed(dial.id, "no process listens")
+                }
                 Some(_) => {}
                 None => break,
             }
         }
     }
 
-    fn rejected(&mut self, log: &mut Log, plugin: PluginId, reason: &Reason) {
+    fn rejected(&mut self, log: &mut Measurements, plugin: PluginId, reason: &Reason) {
         log.harm(|| format!("{plugin:?} of {} is rejected: {reason}", self.name));
     }
 
-    /// The transport of a connection is gone.
+    /// Ends a connection.
     fn remove(&mut self, id: ConnId, pairs: &mut [Pair], why: &str) {
-        if let Some(plug) = self.plugs.remove(&id) {
-            pairs[plug.pair].ways[plug.side].ended = true;
+        if let Some(end) = self.sockets.remove(&id) {
+            pairs[end.pair].ways[end.side].ended = true;
             self.broker.disconnected(id, why);
         }
     }
@@ -324,8 +326,8 @@ impl Process {
     }
 
     fn flush_one(&mut self, id: ConnId, pairs: &mut [Pair]) {
-        let Some(plug) = self.plugs.get(&id).copied() else { return };
-        let way = &mut pairs[plug.pair].ways[plug.side];
+        let Some(end) = self.sockets.get(&id).copied() else { return };
+        let way = &mut pairs[end.pair].ways[end.side];
         let mut budget = WRITE_BUDGET;
         while budget > 0 {
             let outgoing = self.broker.outgoing(id);
@@ -335,7 +337,7 @@ impl Process {
                 return;
             }
             let taken: usize = outgoing.iter().map(|slice| way.write(slice)).sum();
-            *self.written.entry(plug.pair).or_default() += taken as i64;
+            *self.written.entry(end.pair).or_default() += taken as i64;
             budget = budget.saturating_sub(taken);
             self.broker.flushed(id, taken);
             if taken < waiting {

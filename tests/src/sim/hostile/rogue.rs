@@ -1,4 +1,5 @@
-//! One connection of an attacker: valid packets and control messages, as fast as the victim reads.
+//! One connection of an attacker: valid packets and control messages, sent as fast as the victim
+//! reads.
 
 use super::attacks::Attack;
 use super::socket::{CAPACITY, Pair};
@@ -17,15 +18,15 @@ use trunkline_core::reason::Reason;
 /// The machine of the victim and its hosts.
 pub(super) const HERE: Key = Key([1; 32]);
 
-/// Another machine: where two plugins are decides whether they are connected directly.
+/// Another machine. The machines of two plugins decide whether they are connected directly.
 pub(super) const ELSEWHERE: Key = Key([2; 32]);
 
-/// What an attacker reads of what the victim sends.
+/// Whether an attacker reads, and gives credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
     /// It reads all, and gives credit for it.
     All,
-    /// It reads all, and gives no credit: only the attack grants some.
+    /// It reads all, but only the attack grants credit.
     WithoutCredit,
     /// It reads nothing.
     Nothing,
@@ -38,7 +39,7 @@ pub enum RogueEvent {
     Message(Message),
     /// The victim opened a stream.
     Opened(StreamId),
-    /// A stream is over.
+    /// A stream has ended.
     Gone(StreamId),
 }
 
@@ -92,7 +93,7 @@ impl Rogue {
         self.send_message(&Message::Hello(hello));
     }
 
-    /// The key that it claims, which makes its names its own.
+    /// The key that it claims. Its names contain it, so they are unique.
     pub fn key(&self) -> Key {
         self.key
     }
@@ -102,9 +103,9 @@ impl Rogue {
         self.waiting.extend(message.frame());
     }
 
-    /// Announces plugins, in messages that are as long as they may be.
+    /// Announces plugins, in messages as long as allowed.
     pub fn announce(&mut self, plugins: &[Announced]) {
-        /// Plugins of one message: 100 bytes each are more than our names take.
+        /// Plugins in one message. Each takes less than 100 bytes.
         const EACH: usize = 600;
         for plugins in plugins.chunks(EACH) {
             self.send_message(&Message::Plugins(Plugins { plugins: plugins.to_vec() }));
@@ -131,7 +132,7 @@ impl Rogue {
         Some(stream)
     }
 
-    /// Opens a stream and writes so many bytes of a preface that is longer.
+    /// Opens a stream and writes this many bytes of a longer preface.
     pub fn open_half(&mut self, bytes: usize) -> Option<StreamId> {
         let stream = self.mux.create()?;
         let mut half = vec![0; bytes];
@@ -140,12 +141,12 @@ impl Rogue {
         Some(stream)
     }
 
-    /// Writes to a stream, as much as there is credit for.
+    /// Writes to a stream as many bytes as there is credit for.
     pub fn write(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
         self.mux.write(stream, bytes)
     }
 
-    /// Lets the victim write so many bytes more.
+    /// Grants the victim credit for this many bytes.
     pub fn grant(&mut self, stream: StreamId, bytes: u64) {
         if let Some(bytes) = NonZeroU64::new(bytes) {
             self.mux.credit(stream, bytes);
@@ -157,7 +158,7 @@ impl Rogue {
         self.mux.global_ping();
     }
 
-    /// Writes no more to a stream.
+    /// Closes the writing direction of a stream.
     pub fn close(&mut self, stream: StreamId) {
         self.mux.close(stream);
     }
@@ -175,7 +176,7 @@ impl Rogue {
         self.end(stream);
     }
 
-    /// Reads what has arrived, and sends so many bytes at most, as far as they fit into the socket.
+    /// Reads what has arrived, and sends at most `pace` bytes, as far as they fit into the socket.
     pub(super) fn act(&mut self, attack: &mut dyn Attack, pair: &mut Pair, pace: usize) {
         if self.closed {
             return;
@@ -245,7 +246,7 @@ impl Rogue {
     }
 
     fn receive(&mut self, attack: &mut dyn Attack, mut input: &[u8]) {
-        // A victim that breaks a rule is the concern of other tests.
+        // Violations by the victim are checked by other tests.
         while let Ok(Some(event)) = self.mux.receive(&mut input) {
             match event {
                 Event::Write { stream, bytes, .. } if stream == StreamId::CONTROL => {
@@ -282,13 +283,13 @@ impl Rogue {
 ///
 /// # Panics
 ///
-/// When it is none.
+/// If it is not a valid name.
 #[must_use]
 pub(super) fn name(text: &str) -> Name {
-    text.parse().unwrap_or_else(|error| panic!("{text} is no name: {error:?}"))
+    text.parse().unwrap_or_else(|error| panic!("{text} is not a name: {error:?}"))
 }
 
-/// So many plugins of one attacker, each with a name of its own; `set` makes them others.
+/// Plugins of one attacker with unique names. Another `set` gives other names.
 #[must_use]
 pub(super) fn plugins(key: Key, set: char, count: usize) -> Vec<Announced> {
     let named = |number| name(&format!("x{}-{set}-{number}", key.0[0]));

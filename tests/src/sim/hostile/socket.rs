@@ -3,29 +3,29 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-/// Bytes that one direction holds: as much as Linux gives a unix socket by default.
+/// Bytes that one direction holds: the default of a unix socket on Linux.
 pub(super) const CAPACITY: usize = 208 * 1024;
 
 /// One direction.
 #[derive(Debug)]
 pub(super) struct Way {
     bytes: VecDeque<u8>,
-    /// Nothing more is written.
+    /// The writer has closed.
     pub(super) ended: bool,
 }
 
 impl Way {
     fn new() -> Way {
-        // All at once, so that nothing of it is counted as the victim's memory.
+        // Allocated at once, so that it is not counted as memory of the victim.
         Way { bytes: VecDeque::with_capacity(CAPACITY), ended: false }
     }
 
-    /// Bytes that can be written now. A closed side takes everything, and reads nothing.
+    /// Bytes that can be written now. After a close, written bytes vanish.
     pub(super) fn room(&self) -> usize {
         if self.ended { usize::MAX } else { CAPACITY - self.bytes.len() }
     }
 
-    /// Writes as much as there is room for, and gives how much that was.
+    /// Writes as many bytes as fit, and returns their number.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
         if !self.ended {
@@ -34,13 +34,13 @@ impl Way {
         taken
     }
 
-    /// Reads what is there; `None` behind the last byte.
+    /// Reads the available bytes; `None` after the last one.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let count = self.bytes.read(buffer).unwrap_or(0);
         (count > 0 || !self.ended).then_some(count)
     }
 
-    /// Whether a read brings bytes, or the end.
+    /// Whether a read returns bytes, or the end.
     pub(super) fn is_readable(&self) -> bool {
         !self.bytes.is_empty() || self.ended
     }
@@ -57,7 +57,7 @@ impl Pair {
         Pair { ways: [Way::new(), Way::new()] }
     }
 
-    /// Both sides are gone, from one moment to the next.
+    /// Closes both sides at once; bytes in flight are lost.
     pub(super) fn cut(&mut self) {
         for way in &mut self.ways {
             way.bytes.clear();

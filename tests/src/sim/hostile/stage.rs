@@ -1,9 +1,9 @@
-//! The stage: a victim, innocent peers whose plugins send messages all the time, and attackers.
+//! The stage: a victim, innocent peers whose plugins keep sending messages, and attackers.
 
 use super::attacks::{Attack, Plan};
 use super::cost::{Bounds, Cost, Meter, Turn};
-use super::plugins::Log;
-use super::process::{Part, Plug, Process};
+use super::plugins::Measurements;
+use super::process::{PluginSpec, Process, SocketEnd};
 use super::rogue::{ELSEWHERE, HERE, Rogue};
 use super::socket::Pair;
 use crate::sim::random::Random;
@@ -12,31 +12,31 @@ use trunkline_core::broker::{Grants, Keep, Opened, PeerConfig, Rights};
 use trunkline_core::control::Role;
 use trunkline_core::key::Key;
 
-/// How long a turn takes, as far as timers are concerned.
+/// The virtual time of a turn.
 const TURN: Duration = Duration::from_millis(1);
 
-/// Turns of an innocent process for each of the victim: it has a core of its own.
+/// Turns of an innocent process for each turn of the victim, because it has its own core.
 const INNOCENT_TURNS: usize = 8;
 
-/// Turns before the attack, after which buffers have their size.
+/// Turns before the attack, in which buffers grow to their size.
 const QUIET_TURNS: u64 = 128;
 
-/// Turns after which nothing is under way, once the probes are silent.
+/// Turns in which all messages arrive after the probes have stopped.
 const LAST_TURNS: u64 = 64;
 
-/// How long attackers are gone until nothing of them may be left: tickets last the longest.
+/// How long after a disconnect state of the attackers may be left. Tickets last the longest.
 const AFTERWARDS: Duration = Duration::from_secs(40);
 
 /// One step of that time.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Turns between two audits, each of which looks at everything.
-const AUDIT_EACH: u64 = 32;
+/// Turns between two audits, because each examines the whole state.
+const AUDIT_EVERY: u64 = 32;
 
-/// Turns between two looks whether the late host is in the directory, which is large then.
-const LOOK_EACH: u64 = 4;
+/// Turns between two searches for the late host in the directory, which is large then.
+const SEARCH_EVERY: u64 = 4;
 
-/// What the innocent processes hold when there is no attack.
+/// The state of the innocent processes without an attack.
 #[derive(Debug, PartialEq, Eq)]
 struct Inventory {
     entries: usize,
@@ -47,23 +47,24 @@ struct Inventory {
     timers: [usize; 4],
 }
 
-/// One attacker's connection with what it does.
+/// One connection of an attack.
 struct Attacker {
     rogue: Rogue,
     attack: Box<dyn Attack>,
     plan: Plan,
-    /// The turn in which it was gone for good.
-    dismissed: Option<u64>,
+    /// The turn in which it was disconnected for good.
+    disconnected: Option<u64>,
 }
 
 impl Attacker {
-    /// Whether it is there, or innocent peers may not know yet that its plugins are gone.
+    /// Whether it is connected, or innocent peers may not have been notified yet that its plugins
+    /// have left.
     fn is_charged(&self, turn: u64) -> bool {
-        self.dismissed.is_none_or(|at| turn < at + QUIET_TURNS)
+        self.disconnected.is_none_or(|at| turn < at + QUIET_TURNS)
     }
 }
 
-/// All of it.
+/// The processes, their connections, and the measurements.
 pub struct Stage {
     victim: Process,
     innocents: Vec<Process>,
@@ -72,14 +73,14 @@ pub struct Stage {
     /// Pairs between the victim and innocent peers.
     innocent_pairs: Vec<usize>,
     now: Duration,
-    log: Log,
+    log: Measurements,
     meter: Meter,
     bounds: Bounds,
     /// Bytes that the victim keeps.
     live: i64,
-    /// The same before the attack, and what is there besides.
-    quiet: Option<(i64, Inventory)>,
-    /// Since when the late host is linked.
+    /// Its bytes before the attack, and the state of all innocent processes.
+    baseline: Option<(i64, Inventory)>,
+    /// The turn in which the late host linked.
     late: Option<u64>,
     probing: bool,
     next_key: u8,
@@ -97,46 +98,46 @@ impl Stage {
             pairs: Vec::new(),
             innocent_pairs: Vec::new(),
             now: Duration::ZERO,
-            log: Log::default(),
+            log: Measurements::default(),
             meter,
             bounds,
             live: 0,
-            quiet: None,
+            baseline: None,
             late: None,
             probing: true,
             next_key: 100,
             cost: Cost::default(),
         };
-        stage.victim.add(&mut stage.log, Part::new("inline"));
+        stage.victim.add(&mut stage.log, PluginSpec::new("inline"));
         let host = Process::new(2, "host", Role::Host, HERE);
-        let hosted = Part::new("hosted").on_a_socket();
-        let probes = ["inline", "far"].map(|to| Part::probing("host", to));
+        let hosted = PluginSpec::new("hosted").on_a_socket();
+        let probes = ["inline", "far"].map(|to| PluginSpec::probing("host", to));
         stage.link(host, None, [hosted].into_iter().chain(probes));
         let server = Process::new(3, "server", Role::Server, ELSEWHERE);
-        let probes = ["inline", "hosted"].map(|to| Part::probing("server", to));
-        let server = stage.link(server, None, [Part::new("far")].into_iter().chain(probes));
-        // Its server is elsewhere, so that it is invited to direct connections on this machine.
+        let probes = ["inline", "hosted"].map(|to| PluginSpec::probing("server", to));
+        let server = stage.link(server, None, [PluginSpec::new("far")].into_iter().chain(probes));
+        // Its server is on another machine, so it is invited to direct connections on this one.
         let guest = Process::new(4, "guest", Role::Host, HERE);
-        stage.link(guest, Some(server), [Part::probing("guest", "hosted")]);
+        stage.link(guest, Some(server), [PluginSpec::probing("guest", "hosted")]);
         stage
     }
 
-    /// Links an innocent process to the victim, or to another innocent one; its number.
+    /// Links an innocent process to the victim, or to another innocent one. Returns its number.
     fn link(
         &mut self,
         mut process: Process,
         to: Option<usize>,
-        parts: impl IntoIterator<Item = Part>,
+        specs: impl IntoIterator<Item = PluginSpec>,
     ) -> usize {
-        for part in parts {
-            process.add(&mut self.log, part);
+        for spec in specs {
+            process.add(&mut self.log, spec);
         }
         let pair = self.new_pair();
         let (endpoints, role, keep) = (Vec::new(), Role::Server, Keep::Always);
         let peer =
             PeerConfig { key: None, name: None, endpoints, role, keep, rights: Rights::all() };
         let peer = process.broker.add_peer(peer);
-        process.connect(self.now, Plug { pair, side: 0 }, Opened::Dialled(peer));
+        process.connect(self.now, SocketEnd { pair, side: 0 }, Opened::Dialled(peer));
         match to {
             Some(number) => self.innocents[number].wait_for_accept(pair, Grants::Everything),
             None => {
@@ -153,26 +154,28 @@ impl Stage {
         self.pairs.len() - 1
     }
 
-    /// Lets the innocent ones find each other and talk for a while.
+    /// Lets the innocent processes link and exchange messages for a while.
     ///
     /// # Errors
-    /// They do not, although there is no attack.
+    /// Messages do not arrive, although there is no attack.
     pub fn settle(&mut self) -> Result<(), String> {
         self.probing = false;
         self.turns(16)?;
         self.probing = true;
         self.turns(QUIET_TURNS)?;
         self.rest()?;
-        self.quiet = Some((self.live, self.inventory()));
+        self.baseline = Some((self.live, self.inventory()));
         self.cost = Cost::default();
         (self.log.latency, self.log.opened_after) = (0, 0);
         match self.log.arrived > QUIET_TURNS {
             true => Ok(()),
-            false => Err(format!("few messages arrive though nobody attacks: {:?}", self.log)),
+            false => {
+                Err(format!("few messages arrive, although there is no attack: {:?}", self.log))
+            }
         }
     }
 
-    /// Lets attackers connect; their numbers.
+    /// Connects attackers. Returns their numbers.
     pub fn attack(&mut self, plan: &Plan, random: &mut Random) -> Vec<usize> {
         let first = self.attackers.len();
         for _ in 0..plan.peers {
@@ -183,33 +186,33 @@ impl Stage {
             let mut rogue = Rogue::new(pair, key, plan.role);
             let mut attack = (plan.make)(random);
             attack.begin(&mut rogue);
-            self.attackers.push(Attacker { rogue, attack, plan: *plan, dismissed: None });
+            self.attackers.push(Attacker { rogue, attack, plan: *plan, disconnected: None });
         }
         (first..self.attackers.len()).collect()
     }
 
-    /// Attackers are gone from one moment to the next.
-    pub fn dismiss(&mut self, numbers: &[usize]) {
+    /// Disconnects attackers for good.
+    pub fn disconnect(&mut self, numbers: &[usize]) {
         for number in numbers {
             let attacker = &mut self.attackers[*number];
-            attacker.dismissed = Some(self.log.turn);
+            attacker.disconnected = Some(self.log.turn);
             attacker.rogue.closed = true;
             self.pairs[attacker.rogue.pair].cut();
         }
     }
 
-    /// One more host links, with a plugin that all servers may see.
+    /// Links one more host, with a plugin that all servers may see.
     pub fn add_late_host(&mut self) {
         if self.late.is_none() {
-            self.link(Process::new(5, "late", Role::Host, HERE), None, [Part::new("late")]);
+            self.link(Process::new(5, "late", Role::Host, HERE), None, [PluginSpec::new("late")]);
             self.late = Some(self.log.turn);
         }
     }
 
-    /// So many turns of the victim.
+    /// Runs this many turns of the victim.
     ///
     /// # Errors
-    /// What an innocent one suffered.
+    /// The harm to an innocent process.
     pub fn turns(&mut self, count: u64) -> Result<(), String> {
         for _ in 0..count {
             self.turn(TURN)?;
@@ -236,10 +239,11 @@ impl Stage {
         self.check_innocents()
     }
 
-    /// Attackers whose connection is closed connect again.
+    /// Connects attackers again whose connection was closed.
     fn reconnect(&mut self) {
         for number in 0..self.attackers.len() {
-            if self.attackers[number].rogue.closed && self.attackers[number].dismissed.is_none() {
+            if self.attackers[number].rogue.closed && self.attackers[number].disconnected.is_none()
+            {
                 let pair = self.new_pair();
                 let attacker = &mut self.attackers[number];
                 self.victim.wait_for_accept(pair, attacker.plan.grants);
@@ -259,7 +263,7 @@ impl Stage {
         }
     }
 
-    /// One turn of the victim, with what it took.
+    /// Runs one turn of the victim, and measures its cost.
     fn victim_turn(&mut self) {
         let before = (self.meter)();
         let (received, sent, effects) = (self.received(), self.sent(), self.victim.effects);
@@ -274,7 +278,7 @@ impl Stage {
             sent: self.sent() - sent,
         });
         let peers = self.attackers.iter().filter(|a| a.is_charged(self.log.turn)).count() as i64;
-        if let Some((quiet, _)) = self.quiet
+        if let Some((quiet, _)) = self.baseline
             && peers > 0
         {
             self.cost.kept = self.cost.kept.max((self.live - quiet) / peers);
@@ -293,16 +297,16 @@ impl Stage {
         self.innocent_pairs.iter().map(sent).sum()
     }
 
-    /// The innocent processes are well, and the cost is within its bounds.
+    /// Checks that no innocent process is harmed, and that the cost is within its bounds.
     fn check_innocents(&mut self) -> Result<(), String> {
-        self.look_for_late_host();
+        self.search_late_host();
         let turn = self.log.turn;
         let harm = self.log.harm.take().map_or(Ok(()), Err);
-        let cost = || match self.quiet {
+        let cost = || match self.baseline {
             Some(_) => self.cost.check(&self.bounds),
             None => Ok(()),
         };
-        let audit = || match turn.is_multiple_of(AUDIT_EACH) {
+        let audit = || match turn.is_multiple_of(AUDIT_EVERY) {
             true => self.victim.broker.audit(),
             false => Ok(()),
         };
@@ -310,7 +314,7 @@ impl Stage {
         all.and_then(|()| audit()).map_err(|what| format!("in turn {turn}: {what}"))
     }
 
-    /// No innocent link has ended.
+    /// Checks that no innocent link has ended.
     fn check_links(&self) -> Result<(), String> {
         let mut processes = self.innocents.iter().chain([&self.victim]);
         let is_innocent = |pair: &usize| self.innocent_pairs.contains(pair);
@@ -326,10 +330,10 @@ impl Stage {
         }
     }
 
-    fn look_for_late_host(&mut self) {
+    fn search_late_host(&mut self) {
         if let Some(since) = self.late
             && self.cost.joining.is_none()
-            && self.log.turn.is_multiple_of(LOOK_EACH)
+            && self.log.turn.is_multiple_of(SEARCH_EVERY)
             && self.knows_late_host()
         {
             self.cost.joining = Some(self.log.turn - since);
@@ -341,7 +345,7 @@ impl Stage {
         self.victim.broker.directory().any(|e| e.server == home && e.name.as_str() == "late")
     }
 
-    /// Lets what is under way arrive, without anything new, and then time pass.
+    /// Stops the probes until all messages have arrived, and lets time pass.
     fn rest(&mut self) -> Result<(), String> {
         self.probing = false;
         self.turns(LAST_TURNS)?;
@@ -374,16 +378,16 @@ impl Stage {
         }
     }
 
-    /// The attackers are gone: after a while nothing of them is left. The bytes that the victim
-    /// keeps then.
+    /// Checks that no state is left some time after the attackers have disconnected. Returns the
+    /// bytes that the victim keeps.
     ///
     /// # Errors
-    /// What is left, or what an innocent one suffered.
-    pub fn leave(&mut self) -> Result<i64, String> {
+    /// The state that is left, or the harm to an innocent process.
+    pub fn check_nothing_left(&mut self) -> Result<i64, String> {
         self.turns(QUIET_TURNS)?;
         self.rest()?;
         self.check_directories()?;
-        let Some((live, quiet)) = &self.quiet else { return Ok(0) };
+        let Some((live, quiet)) = &self.baseline else { return Ok(0) };
         let late = usize::from(self.late.is_some());
         let [links, others, plugins, useless] = quiet.timers;
         let expected = Inventory {
@@ -399,17 +403,17 @@ impl Stage {
         }
     }
 
-    /// What it has cost, when the attackers have gone for the first and for the last time.
+    /// The cost of the attacks, given the bytes kept after the first and after the last one.
     ///
     /// # Errors
-    /// What is over its bound.
+    /// The costs that exceed their bounds.
     pub fn finish(mut self, first: i64, last: i64) -> Result<Cost, String> {
         (self.cost.spare, self.cost.left) = (first, last - first);
         self.cost.check_end(&self.bounds)?;
         Ok(self.cost)
     }
 
-    /// The victim's hosts know the same plugins as the victim.
+    /// Checks that the victim's hosts know the same plugins as the victim.
     fn check_directories(&self) -> Result<(), String> {
         let entries = |process: &Process| -> Vec<String> {
             process.broker.directory().map(|e| format!("{} {}", e.name, e.version)).collect()

@@ -1,5 +1,5 @@
-//! Attacks by opening channels: to unknown names, with made-up tickets, with honest requests that
-//! use up tickets, with prefaces that never end, and only to abort them.
+//! Attacks that open channels: to unknown names, with made-up tickets, with valid requests that use
+//! up tickets, with incomplete prefaces, and only to abort them.
 
 use super::{Attack, Plan, of_server};
 use crate::sim::hostile::rogue::{HERE, Rogue, RogueEvent};
@@ -8,11 +8,11 @@ use trunkline_core::bymux::StreamId;
 use trunkline_core::control::{At, Request, Ticket};
 use trunkline_core::key::Key;
 
-/// Streams that an attacker has open at a time, where it does not want to stay within a limit.
+/// Streams that an attacker has open at a time, if no limit of its own applies.
 const MANY: usize = 60_000;
 
-/// Channels that are opened before the first of them is ended: more than lie in a socket, so that
-/// the victim has seen a channel before its end arrives, which would overtake it.
+/// Channels that are opened before the first of them is ended. An end would overtake its channel in
+/// the outbox, so there are more than fit in a socket, and the victim has seen the channel.
 const OPEN: usize = 4096;
 
 /// Opens channels to an unknown name.
@@ -56,12 +56,13 @@ impl Attack for Opens {
     }
 }
 
-/// Opens channels with tickets that were never given.
+/// Opens channels with tickets that were never issued.
 pub(super) const MADE_UP_TICKETS: Plan = of_server("made-up tickets", |random| {
     Box::new(Tickets { next: random.bits(), made_up: true, open: VecDeque::new() })
 });
 
-/// Opens channels from a process that claims to be on the victim's machine, and is invited.
+/// Opens channels from a process that claims to be on the victim's machine, so it is invited to
+/// direct connections.
 pub(super) const HONEST_REQUESTS: Plan = of_server("honest requests", |_| {
     Box::new(Tickets { next: 0, made_up: false, open: VecDeque::new() })
 });
@@ -105,7 +106,7 @@ impl Attack for Tickets {
     }
 }
 
-/// Opens streams and writes all of a preface but its end.
+/// Opens streams and writes a preface without its end.
 pub(super) const HALF_PREFACES: Plan =
     of_server("half prefaces", |_| Box::new(HalfPrefaces { open: 0 }));
 

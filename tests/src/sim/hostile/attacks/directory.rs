@@ -1,5 +1,5 @@
-//! Attacks on the directory: changes without end, messages that name nothing, more entries than fit
-//! anywhere, and names that come and go.
+//! Attacks on the directory: endless changes, empty messages, more entries than any queue holds,
+//! and names that appear and leave.
 
 use super::{ANNOUNCED, Attack, Plan, SLOWLY, of_server};
 use crate::sim::hostile::rogue::{Rogue, name, plugins};
@@ -22,7 +22,7 @@ impl Attack for FlippingVersions {
     }
 }
 
-/// Many plugins, and then messages that name none.
+/// Announces many plugins, and then sends withdrawals without names.
 pub(super) const EMPTY_WITHDRAWALS: Plan = Plan {
     pace: SLOWLY,
     ..of_server("empty withdrawals", |_| Box::new(EmptyWithdrawals { invites: 0 }))
@@ -79,7 +79,7 @@ impl Attack for LargeDirectory {
     fn send_more(&mut self, _rogue: &mut Rogue) {}
 }
 
-/// As many names as a peer may have, in turn with as many others.
+/// Alternates between two sets of names, each as large as a peer may have.
 pub(super) const ALTERNATING_NAMES: Plan =
     of_server("alternating names", |_| Box::new(AlternatingNames { odd: false }));
 

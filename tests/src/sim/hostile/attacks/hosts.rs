@@ -1,5 +1,5 @@
-//! Attacks by hosts of the victim: plugins without end, a host that goes while it is greeted, and
-//! one whose plugin opens channels for nothing.
+//! Attacks by hosts of the victim: endless registrations, disconnecting during hello, and a plugin
+//! that opens channels only to abort them.
 
 use super::{ANNOUNCED, Attack, Plan, SLOWLY, TURNS, of_host};
 use crate::sim::hostile::rogue::{Reads, Rogue, name, plugins};
@@ -10,7 +10,7 @@ use trunkline_core::control::{Announced, Message, Plugins, Registration, Withdra
 use trunkline_core::key::Key;
 use trunkline_core::name::Name;
 
-/// So many plugins of a host that every server may see.
+/// Plugins of a host that every server may see.
 fn registered(key: Key, set: char, count: usize) -> Vec<Announced> {
     let registration = Some(Registration { peers: true, ..Registration::default() });
     let all = plugins(key, set, count).into_iter();
@@ -58,7 +58,7 @@ impl Attack for RegistersWithoutRights {
     }
 }
 
-/// Says hello with many plugins, reads nothing and is gone, over and over.
+/// Says hello with many plugins, reads nothing and disconnects, over and over.
 pub(super) const GONE_WHILE_GREETED: Plan = Plan {
     peers: 3,
     ..of_host("a host that is gone while it is greeted", |random| {
@@ -86,7 +86,7 @@ impl Attack for GoneWhileGreeted {
     }
 }
 
-/// Registers without reading, until it is cut in the middle of what it registers.
+/// Registers without reading, until it is disconnected in the middle of its registrations.
 pub(super) const CUT_WHILE_REGISTERING: Plan = Plan {
     pace: 2 * SLOWLY,
     turns: 6 * TURNS,
@@ -105,7 +105,7 @@ impl Attack for CutWhileRegistering {
         rogue.send_hello(Vec::new());
     }
 
-    /// Much that it would have to hear, and then new names.
+    /// Changes that the victim has to announce to it, and then new names.
     fn send_more(&mut self, rogue: &mut Rogue) {
         const FLIPS: u64 = 1000;
         const NEW: u64 = 20;

@@ -1,4 +1,4 @@
-//! Attacks with what belongs to a link: answers to offers, credit a byte at a time, and a peer that
+//! Attacks on a link: invitations in answer to offers, credit for a byte at a time, and a peer that
 //! never reads.
 
 use super::{Attack, Plan, SLOWLY, of_server};
@@ -10,7 +10,7 @@ use trunkline_core::control::{
 };
 use trunkline_core::key::Key;
 
-/// Invites plugins of the victim, and answers the channels that come of it by invitations.
+/// Invites plugins of the victim, and answers the channels that follow with invitations.
 pub(super) const INVITATIONS_TO_OFFERS: Plan = Plan {
     pace: SLOWLY / 4,
     ..of_server("invitations in answer to offers", |_| Box::<InvitationsToOffers>::default())
@@ -52,7 +52,7 @@ impl Attack for InvitationsToOffers {
         rogue.grant(stream, 1 << 16);
         rogue.write(stream, &Answer::Direct(Box::new(invitation)).frame());
         rogue.close(stream);
-        // At once it would overtake the answer.
+        // An end that is sent at once would overtake the answer.
         self.answered.push_back(stream);
         while self.answered.len() > 64 {
             self.answered.pop_front().into_iter().for_each(|stream| rogue.end(stream));
@@ -60,7 +60,7 @@ impl Attack for InvitationsToOffers {
     }
 }
 
-/// Makes the victim answer much, and gives it credit for one byte at a time.
+/// Makes the victim send many answers, and gives it credit for one byte at a time.
 pub(super) const ONE_BYTE_CREDITS: Plan =
     of_server("one-byte credits", |_| Box::new(OneByteCredits { asked: 0 }));
 
@@ -77,8 +77,7 @@ impl Attack for OneByteCredits {
     }
 
     fn send_more(&mut self, rogue: &mut Rogue) {
-        /// Answers of 10 bytes each: what the control stream's credit takes, and as much as may
-        /// wait behind it.
+        /// Answers of 10 bytes each. They fill the control stream's credit and the queue behind it.
         const ASKED: usize = 100_000;
         if self.asked < ASKED && rogue.unsent() < 64 * 1024 {
             for _ in 0..256 {
@@ -93,7 +92,7 @@ impl Attack for OneByteCredits {
     }
 }
 
-/// Asks for much and reads nothing: answers, pongs, channels.
+/// Requests answers, pongs and channels, and reads nothing.
 pub(super) const NEVER_READING: Plan = of_server("never reading", |_| Box::new(NeverReading));
 
 struct NeverReading;

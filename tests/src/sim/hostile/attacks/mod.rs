@@ -1,4 +1,4 @@
-//! The attacks: what each of them sends, over and over.
+//! The attacks: what each of them sends.
 
 mod channels;
 mod directory;
@@ -14,35 +14,35 @@ use trunkline_core::control::Role;
 
 /// What an attacker does on one connection.
 pub trait Attack {
-    /// A connection is open: hello, and what follows at once.
+    /// Sends hello and what follows at once on a new connection.
     fn begin(&mut self, rogue: &mut Rogue) {
         rogue.send_hello(Vec::new());
     }
 
-    /// There is room to send more. It is called again until nothing more is sent.
+    /// Sends more, because there is room. It is called again until it sends nothing.
     fn send_more(&mut self, rogue: &mut Rogue);
 
-    /// Something arrived from the victim.
+    /// Handles an event from the victim.
     fn receive(&mut self, _rogue: &mut Rogue, _event: RogueEvent) {}
 }
 
 /// One attack of the list.
 #[derive(Clone, Copy)]
 pub struct Plan {
-    /// Its name, for people.
+    /// Its name, for messages.
     pub name: &'static str,
-    /// Connections from which it comes, each with a key of its own.
+    /// The number of its connections, each with its own key.
     pub peers: usize,
     /// The role in its hello.
     pub role: Role,
-    /// What the victim lets its connections be.
+    /// The roles that the victim grants to its connections.
     pub grants: Grants,
-    /// Bytes that are sent on each of them in one turn, at most. It is less than what fits if a
+    /// Bytes that each connection sends in one turn, at most. It is less than the socket holds if a
     /// flood would hide the effect.
     pub pace: usize,
-    /// Turns of the victim that it lasts.
+    /// Its duration in turns of the victim.
     pub turns: u64,
-    /// What is done on one connection.
+    /// Makes the attack of one connection.
     pub make: fn(&mut Random) -> Box<dyn Attack>,
 }
 
@@ -63,10 +63,10 @@ const fn of_host(name: &'static str, make: fn(&mut Random) -> Box<dyn Attack>) -
     Plan { role: Role::Host, ..of_server(name, make) }
 }
 
-/// Turns that an attack lasts: enough for 8 MB, as the victim reads 128 KiB in a turn.
+/// Turns of an attack. They are enough for 8 MB, because the victim reads 128 KiB in a turn.
 const TURNS: u64 = 64;
 
-/// Bytes in a turn of an attack whose messages are small.
+/// Bytes in a turn for an attack with small messages.
 const SLOWLY: usize = 4096;
 
 /// Plugins that one peer may announce.
