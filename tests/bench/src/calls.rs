@@ -16,11 +16,11 @@ use crate::processes;
 use crate::programs::Programs;
 use crate::quiet_host::QuietHost;
 
-/// Calls between two looks at the clock.
+/// Calls between two readings of the clock.
 const BATCH: u64 = 4096;
-/// What the calls with work are given.
+/// The input of the calls with work.
 const BYTES: [u8; 64] = [7; 64];
-/// A channel that is not there: the worker does not look.
+/// A channel that does not exist. The worker ignores it.
 const CHANNEL: u64 = 1;
 
 pub(crate) const INLINED: &str = "inlined";
@@ -34,15 +34,15 @@ pub(crate) const ANSWERS: &str = "calls, answered";
 pub(crate) const ANSWER_EMPTY: &str = "Box<dyn Trait>, empty answer";
 pub(crate) const ANSWER_64: &str = "Box<dyn Trait>, 64 bytes back";
 
-/// What is called: the worker of the measuring plugin, as a type of this program.
+/// The worker of the measuring plugin, as a type of this program.
 #[derive(Default)]
 pub(crate) struct Worker(u64);
 
-/// The same calls without a plugin's ABI.
+/// The same calls without the ABI of plugins.
 trait Callee {
     fn wake(&mut self);
     fn write(&mut self, channel: u64, bytes: &[u8]);
-    /// As a plugin is called by another one: the answer belongs to the caller.
+    /// As a call between plugins: the caller owns the answer.
     fn ask(&mut self, request: &[u8]) -> Vec<u8>;
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn groups(programs: &Programs) -> Result<[Group<'static>; 3], String>
     Ok([empty, work, group(ANSWERS, title, answers())])
 }
 
-/// What a call from plugin to plugin has to be compared with: it gives an answer, too.
+/// The baseline of calls between plugins, which returns an answer too.
 fn answers() -> Vec<Contender<'static>> {
     let [mut empty, mut some] = [boxed(), boxed()];
     vec![
@@ -126,7 +126,7 @@ fn work(programs: &Programs) -> Result<Vec<Contender<'static>>, String> {
     ])
 }
 
-/// A callee of which the compiler does not know what it is.
+/// A callee whose type the compiler does not know.
 fn boxed() -> Box<dyn Callee> {
     black_box(Box::<Worker>::default())
 }
@@ -137,7 +137,7 @@ pub(crate) fn guarded() -> Result<Instance, String> {
     started.map_err(|error| format!("the worker: {error}"))
 }
 
-/// The worker out of a plugin's file.
+/// The worker loaded from the plugin's file.
 fn loaded(programs: &Programs) -> Result<Instance, String> {
     let module = trunkline::loader::load(&programs.measure, None).map_err(|e| e.to_string())?;
     let started = module.create(Rc::new(QuietHost), r#"{"work":true}"#);
@@ -148,7 +148,7 @@ fn repeated(name: &str, mut call: impl FnMut() + 'static) -> Contender<'static> 
     Contender::new(name, move |length| Ok(repeat(length / 4, BATCH, &mut call)))
 }
 
-/// Repeats a call for so long. Calls are so short that a part of a turn tells enough.
+/// Repeats a call for a part of a turn, which is enough because calls are short.
 fn repeat(length: Duration, batch: u64, mut call: impl FnMut()) -> Sample {
     let (cpu, began) = (processes::cpu(&[]), Instant::now());
     let mut count = 0;
@@ -160,11 +160,11 @@ fn repeat(length: Duration, batch: u64, mut call: impl FnMut()) -> Sample {
     Sample { cpu: processes::cpu(&[]) - cpu, ..sample }
 }
 
-/// A message to another thread, and one back: what a call costs without sharing a thread.
+/// A message to another thread and one back: the cost of a call between threads.
 fn hop() -> Contender<'static> {
     let (ask, asked) = mpsc::channel::<u64>();
     let (answer, answered) = mpsc::channel::<u64>();
-    // It ends when the contender, which owns the other ends, is dropped.
+    // The thread ends when the contender, which owns the other ends, is dropped.
     std::thread::spawn(move || asked.iter().all(|number| answer.send(number).is_ok()));
     Contender::new(HOP, move |length| {
         let mut failed = false;

@@ -1,18 +1,18 @@
-//! What is measured: contenders in groups, and what one turn of a contender gives.
+//! Contenders in groups, and the result of one turn of a contender.
 
 use std::time::Duration;
 
-/// What a group compares.
+/// The quantity that a group compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
-    /// Seconds for each operation: the median of a turn where it was taken, else the mean. Less is
-    /// better.
+    /// Seconds for each operation: the median of a turn if operations were timed, otherwise the
+    /// mean. Less is better.
     Latency,
     /// Bytes for each second. More is better.
     Rate,
 }
 
-/// What one turn gave.
+/// The result of one turn.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sample {
     /// Round trips, calls or messages.
@@ -21,17 +21,17 @@ pub(crate) struct Sample {
     pub(crate) bytes: f64,
     /// Wall time.
     pub(crate) seconds: f64,
-    /// Processor time of every process that took part.
+    /// Processor time of all processes of the contender.
     pub(crate) cpu: f64,
-    /// The median and the 99th percentile of an operation's seconds, where each was timed.
+    /// The median and the 99th percentile of an operation in seconds, if each was timed.
     pub(crate) percentiles: Option<(f64, f64)>,
-    /// The least and the greatest part of all bytes that one of several channels got, as a multiple
-    /// of the fair share.
+    /// The smallest and the largest share of one of several channels, as multiples of the fair
+    /// share.
     pub(crate) shares: Option<(f64, f64)>,
 }
 
 impl Sample {
-    /// So many operations that were not timed one by one.
+    /// A number of operations that were not timed one by one.
     pub(crate) fn of(operations: u64, bytes: u64, seconds: f64) -> Sample {
         let (operations, bytes) = (operations as f64, bytes as f64);
         Sample { operations, bytes, seconds, ..Sample::default() }
@@ -47,10 +47,10 @@ impl Sample {
     }
 }
 
-/// One turn of so long.
+/// Runs one turn of this length.
 pub(crate) type Turn<'a> = Box<dyn FnMut(Duration) -> Result<Sample, String> + 'a>;
 
-/// One way to do what a group compares.
+/// One of the alternatives that a group compares.
 pub(crate) struct Contender<'a> {
     pub(crate) name: String,
     /// The contender of the same group with which it is compared.
@@ -58,10 +58,10 @@ pub(crate) struct Contender<'a> {
     pub(crate) work: Work<'a>,
 }
 
-/// What a contender does, or why not.
+/// A contender's measurement, or why it cannot be measured.
 pub(crate) enum Work<'a> {
     Turn(Turn<'a>),
-    /// What it needs is missing, for example because it is not installed.
+    /// A requirement is missing, for example a program that is not installed.
     Skipped(String),
 }
 
@@ -89,11 +89,11 @@ impl<'a> Contender<'a> {
 
 /// Contenders that do the same.
 pub(crate) struct Group<'a> {
-    /// For programs, and for the plots: groups of one plot have one key.
+    /// The key for programs and for the plots. Groups of one plot have the same key.
     pub(crate) key: &'static str,
     pub(crate) title: String,
     pub(crate) metric: Metric,
-    /// Where its points lie in a plot: bytes of a message, or channels.
+    /// Its place in a plot: bytes of a message, or channels.
     pub(crate) x: usize,
     pub(crate) contenders: Vec<Contender<'a>>,
 }

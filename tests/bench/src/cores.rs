@@ -1,15 +1,15 @@
-//! On which cores the two sides of a measurement run.
+//! Assigns the two sides of a measurement to cores.
 //!
-//! Left to the kernel, two processes that talk to each other share a core in one round and not in
-//! the next, and a wakeup across cores takes ten times as long as one within. So it is decided
-//! here, and all contenders have the same.
+//! If the kernel chooses, two communicating processes share a core in one round and not in the
+//! next, and a wakeup across cores takes ten times as long. Therefore all contenders are assigned
+//! to the same cores here.
 
 use std::fs;
 use std::sync::OnceLock;
 
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 
-/// Two cores that this process may use, or one twice where there is only one.
+/// Two cores that this process may use; the same one twice if there is only one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cores {
     all: CpuSet,
@@ -17,7 +17,7 @@ pub(crate) struct Cores {
     second: usize,
 }
 
-/// A place for the side that begins, and one for the side that answers.
+/// The core of the sending side and the core of the answering side.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     near: CpuSet,
@@ -25,9 +25,9 @@ pub(crate) struct Layout {
 }
 
 impl Cores {
-    /// Finds them: the second is not a second thread of the first, if that can be.
+    /// Finds two cores, if possible not two hardware threads of one core.
     pub(crate) fn find() -> Result<Cores, String> {
-        // Once, and so before anything is put on a core.
+        // Determined only once, before any process is restricted to a core.
         static ALL: OnceLock<CpuSet> = OnceLock::new();
         let ours = sched_getaffinity(None).map_err(|error| format!("the cores: {error}"))?;
         let all = *ALL.get_or_init(|| ours);
@@ -45,29 +45,29 @@ impl Cores {
         Layout { near: only(self.first), far: only(self.first) }
     }
 
-    /// Each side on a core of its own.
+    /// Each side on its own core.
     pub(crate) fn apart(&self) -> Layout {
         Layout { near: only(self.first), far: only(self.second) }
     }
 
-    /// Wherever the kernel likes.
+    /// As the kernel chooses.
     pub(crate) fn anywhere(&self) -> Layout {
         Layout { near: self.all, far: self.all }
     }
 }
 
 impl Layout {
-    /// Puts a process on the side that begins.
+    /// Assigns a process to the sending side.
     pub(crate) fn near(&self, process: u32) -> Result<(), String> {
         pin(process, &self.near, |_| true)
     }
 
-    /// Puts a process on the side that answers.
+    /// Assigns a process to the answering side.
     pub(crate) fn far(&self, process: u32) -> Result<(), String> {
         pin(process, &self.far, |_| true)
     }
 
-    /// Puts the threads of a process whose names begin so on the side that answers.
+    /// Assigns the threads of a process with this prefix to the answering side.
     pub(crate) fn far_threads(&self, process: u32, name: &str) -> Result<(), String> {
         pin(process, &self.far, |found| found.starts_with(name))
     }
@@ -95,7 +95,7 @@ fn pin(process: u32, cores: &CpuSet, wanted: impl Fn(&str) -> bool) -> Result<()
     Ok(())
 }
 
-/// Numbers such as `0-2,8`.
+/// Parses numbers such as `0-2,8`.
 fn read_list(text: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_core() {
+    fn at_least_one_core_is_found() {
         let cores = Cores::find().expect("this process runs somewhere");
         assert!(cores.all.is_set(cores.first) && cores.all.is_set(cores.second));
     }

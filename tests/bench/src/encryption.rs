@@ -1,38 +1,38 @@
-//! Sealing alone: how much of the speed of the primitive is left when 4 KiB frames are sealed and
-//! opened. The primitive is XSalsa20-Poly1305 over 4,096 bytes and nothing else.
+//! Encryption alone: the speed of encrypting and decrypting 4 KiB frames, relative to the
+//! primitive, which is XSalsa20-Poly1305 over 4,096 bytes.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use dryoc::classic::crypto_box::crypto_box_open_detached_afternm_inplace as primitive_open;
-use dryoc::classic::crypto_secretbox::crypto_secretbox_detached as primitive_seal;
+use dryoc::classic::crypto_box::crypto_box_open_detached_afternm_inplace as primitive_decrypt;
+use dryoc::classic::crypto_secretbox::crypto_secretbox_detached as primitive_encrypt;
 use trunkline_shs::{BODY_MAX, HEADER, Opened, Opener, Sealer};
 
 use crate::contender::{Contender, Group, Metric, Sample};
 
-/// Frames between two looks at the clock: 128 KiB.
+/// Frames between two readings of the clock: 128 KiB.
 const FRAMES: usize = 32;
 const FRAME: usize = BODY_MAX + HEADER;
 const KEY: [u8; 32] = [7; 32];
 const NONCE: [u8; 24] = [9; 24];
 
-pub(crate) const SEALING: &str = "sealing";
-pub(crate) const PRIMITIVE_SEAL: &str = "primitive, seal";
-pub(crate) const PRIMITIVE_OPEN: &str = "primitive, open";
-pub(crate) const SEAL: &str = "box stream, seal";
-pub(crate) const OPEN: &str = "box stream, open";
+pub(crate) const ENCRYPTION: &str = "encryption";
+pub(crate) const PRIMITIVE_ENCRYPT: &str = "primitive, encrypt";
+pub(crate) const PRIMITIVE_DECRYPT: &str = "primitive, decrypt";
+pub(crate) const ENCRYPT: &str = "box stream, encrypt";
+pub(crate) const DECRYPT: &str = "box stream, decrypt";
 
 pub(crate) fn group() -> Group<'static> {
     Group {
-        key: SEALING,
-        title: "Sealing alone, on one core".to_owned(),
+        key: ENCRYPTION,
+        title: "Encryption alone, on one core".to_owned(),
         metric: Metric::Rate,
         x: 0,
         contenders: vec![
-            Contender::new(PRIMITIVE_SEAL, seal_bare),
-            Contender::new(SEAL, seal).against(PRIMITIVE_SEAL),
-            Contender::new(PRIMITIVE_OPEN, open_bare),
-            Contender::new(OPEN, open).against(PRIMITIVE_OPEN),
+            Contender::new(PRIMITIVE_ENCRYPT, encrypt_bare),
+            Contender::new(ENCRYPT, encrypt).against(PRIMITIVE_ENCRYPT),
+            Contender::new(PRIMITIVE_DECRYPT, decrypt_bare),
+            Contender::new(DECRYPT, decrypt).against(PRIMITIVE_DECRYPT),
         ],
     }
 }
@@ -48,8 +48,8 @@ struct Bench {
 
 type Step = fn(&mut Bench) -> Result<(), String>;
 
-/// Does `prepare` and then `step` to the frames, again and again; `step` alone is timed, until it
-/// has taken so long.
+/// Repeats `prepare` and `step` with the frames. Only `step` is timed, until its time reaches the
+/// given one.
 fn repeat(length: Duration, prepare: Step, step: Step) -> Result<Sample, String> {
     let mut bench = Bench::new();
     let (mut turns, mut took) = (0, Duration::ZERO);
@@ -61,24 +61,24 @@ fn repeat(length: Duration, prepare: Step, step: Step) -> Result<Sample, String>
         turns += 1;
     }
     let (frames, seconds) = (turns * FRAMES as u64, took.as_secs_f64());
-    // One thread computes and waits for nothing.
+    // One thread computes all the time, so wall time is processor time.
     Ok(Sample { cpu: seconds, ..Sample::of(frames, frames * BODY_MAX as u64, seconds) })
 }
 
-fn seal_bare(length: Duration) -> Result<Sample, String> {
-    repeat(length, |_| Ok(()), Bench::seal_bare)
+fn encrypt_bare(length: Duration) -> Result<Sample, String> {
+    repeat(length, |_| Ok(()), Bench::encrypt_bare)
 }
 
-fn seal(length: Duration) -> Result<Sample, String> {
-    repeat(length, |_| Ok(()), Bench::seal)
+fn encrypt(length: Duration) -> Result<Sample, String> {
+    repeat(length, |_| Ok(()), Bench::encrypt)
 }
 
-fn open_bare(length: Duration) -> Result<Sample, String> {
-    repeat(length, Bench::seal_bare, Bench::open_bare)
+fn decrypt_bare(length: Duration) -> Result<Sample, String> {
+    repeat(length, Bench::encrypt_bare, Bench::decrypt_bare)
 }
 
-fn open(length: Duration) -> Result<Sample, String> {
-    repeat(length, Bench::seal, Bench::open)
+fn decrypt(length: Duration) -> Result<Sample, String> {
+    repeat(length, Bench::encrypt, Bench::decrypt)
 }
 
 impl Bench {
@@ -92,30 +92,30 @@ impl Bench {
         }
     }
 
-    fn seal_bare(&mut self) -> Result<(), String> {
+    fn encrypt_bare(&mut self) -> Result<(), String> {
         for (frame, tag) in self.wire.chunks_exact_mut(FRAME).zip(&mut self.tags) {
-            primitive_seal(&mut frame[HEADER..], tag, &self.plain, black_box(&NONCE), &KEY)
+            primitive_encrypt(&mut frame[HEADER..], tag, &self.plain, black_box(&NONCE), &KEY)
                 .map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
-    fn open_bare(&mut self) -> Result<(), String> {
+    fn decrypt_bare(&mut self) -> Result<(), String> {
         for (frame, tag) in self.wire.chunks_exact_mut(FRAME).zip(&self.tags) {
-            primitive_open(&mut frame[HEADER..], tag, black_box(&NONCE), &KEY)
+            primitive_decrypt(&mut frame[HEADER..], tag, black_box(&NONCE), &KEY)
                 .map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
-    fn seal(&mut self) -> Result<(), String> {
+    fn encrypt(&mut self) -> Result<(), String> {
         for frame in self.wire.chunks_exact_mut(FRAME) {
             self.sealer.seal(&self.plain, frame).map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
-    fn open(&mut self) -> Result<(), String> {
+    fn decrypt(&mut self) -> Result<(), String> {
         for frame in self.wire.chunks_exact_mut(FRAME) {
             match self.opener.open(frame).map_err(|error| error.to_string())? {
                 (_, Opened::Body(body)) => drop(black_box(body)),

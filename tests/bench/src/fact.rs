@@ -2,17 +2,17 @@
 
 use serde::Serialize;
 
-/// One number, or why there is none.
+/// One number, or the reason why there is none.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Fact {
-    /// What it belongs to.
+    /// The subject of the number.
     pub(crate) section: &'static str,
     pub(crate) name: String,
-    /// How many of what it is about there were.
+    /// The number of items that were measured.
     pub(crate) count: usize,
     pub(crate) value: Option<f64>,
     pub(crate) unit: &'static str,
-    /// Why there is no number.
+    /// The reason why there is no number.
     pub(crate) skipped: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Whether one bulk channel holds up 99 small ones on the same link.
+//! Whether one bulk channel delays 99 small ones on the same link.
 
 use crate::contender::{Contender, Group, Metric};
 use crate::plan::BULK;
@@ -9,7 +9,7 @@ pub(crate) const FAIRNESS: &str = "fairness";
 pub(crate) const ALONE: &str = "99 small channels alone";
 pub(crate) const BESIDE: &str = "beside one bulk channel";
 
-/// Small channels, each with one message of 64 bytes under way.
+/// Small channels, each with one message of 64 bytes in flight.
 const SMALL: usize = 99;
 
 pub(crate) fn group(servers: &Servers) -> Group<'_> {

@@ -1,5 +1,5 @@
-//! Carrying a TCP connection: the `forward` sample over a link, against two `socat` in a row, which
-//! copy the same bytes as often.
+//! Forwarding a TCP connection: the `forward` sample over a link, against two `socat` in a row,
+//! which copy the bytes as often.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -29,12 +29,12 @@ pub(crate) struct Forwards {
     processes: Vec<u32>,
     servers: [Server; 2],
     socat: Result<Socat, String>,
-    /// It goes last.
+    /// It is dropped last.
     folder: Folder,
 }
 
-/// Two `socat`, one behind the other. They end with their owner; those that they forked for a
-/// connection end with that.
+/// Two `socat` in a row. Dropping it ends them. The processes that they fork for a connection end
+/// with the connection.
 struct Socat {
     entrance: Place,
     processes: Vec<std::process::Child>,
@@ -94,7 +94,7 @@ impl Forwards {
             with_cpu(&self.processes, || measure(entrance, length))
         });
         let socat = match &self.socat {
-            // Its processes end with each connection, and take their processor time along.
+            // Its processes end with each connection, so their processor time is not known.
             Ok(socat) => Contender::new(SOCAT, move |length| {
                 let sample = measure(&socat.entrance, length)?;
                 Ok(Sample { cpu: f64::NAN, ..sample })
@@ -105,8 +105,8 @@ impl Forwards {
         Group { key, title, metric, x: 0, contenders }
     }
 
-    /// Puts the first half of each way on the near core, with this process, and the rest on the far
-    /// one.
+    /// Assigns the first half of each path and this process to the near core, and the rest to the
+    /// far one.
     pub(crate) fn lay_out(&self, layout: &Layout) -> Result<(), String> {
         let [near, far] = &self.servers;
         [std::process::id(), near.id()].into_iter().try_for_each(|process| layout.near(process))?;
@@ -142,10 +142,10 @@ impl Socat {
         Ok(socat)
     }
 
-    /// Starts one, and gives the line in which it says where it listens.
+    /// Starts a `socat`, and returns the line with its address.
     fn add(&mut self, from: &str, to: &str) -> Result<String, String> {
         let mut command = Command::new("socat");
-        // 64 KiB at once are the best that it does; the default are 8.
+        // It is fastest with 64 KiB at a time; the default is 8 KiB.
         command.args(["-d", "-d", "-b", "65536", from, to]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().map_err(|error| match error.kind() {
@@ -156,7 +156,7 @@ impl Socat {
         self.processes.push(process);
         let mut lines = BufReader::new(stderr.ok_or("socat has no stderr")?).lines();
         let found = lines.by_ref().map_while(Result::ok).find(|line| line.contains("listening on"));
-        // It goes on to log, and must not be held up by that.
+        // It keeps logging, and must not block on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         found.ok_or_else(|| format!("socat does not listen on {from}"))
     }
@@ -165,7 +165,7 @@ impl Socat {
 impl Drop for Socat {
     fn drop(&mut self) {
         for process in &mut self.processes {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = process.kill();
             let _ = process.wait();
         }

@@ -1,4 +1,4 @@
-//! Loading a plugin: Trunkline's whole loader against `dlopen` and the layout check alone.
+//! Loading a plugin: Trunkline's complete loader against `dlopen` and the layout check alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ pub(crate) const LOADING: &str = "loading";
 pub(crate) const PLAIN: &str = "dlopen and layout check";
 pub(crate) const WHOLE: &str = "trunkline's loader";
 
-/// Loads of a turn. What is loaded stays, so that there cannot be many.
+/// Loads in a turn. They are few, because loaded files are never unloaded.
 const LOADS: u64 = 4;
 
 pub(crate) fn group(programs: &Programs) -> Group<'_> {
@@ -25,7 +25,7 @@ pub(crate) fn group(programs: &Programs) -> Group<'_> {
     let size = std::fs::metadata(&file).map_or(0, |file| file.len());
     let title = format!("Loading a plugin of {} KiB", size >> 10);
     let plain = move |_: Duration| {
-        // The C library gives a file that it has open already, so that each load needs a new one.
+        // The C library does not load a file twice, so each load needs a new one.
         let fresh = |number: u64| -> Result<PathBuf, String> {
             let copy = folder.path().join(format!("{number}.so"));
             std::fs::copy(&of_plain, &copy).map_err(|error| error.to_string())?;
@@ -51,8 +51,8 @@ pub(crate) fn group(programs: &Programs) -> Group<'_> {
     }
 }
 
-/// The plugin without debug information, as cargo builds a release of somebody else's: the tool is
-/// that of the linker, so that it is there. Without it, the file stays as it is.
+/// The plugin without debug information, as in a usual release build. `strip` is installed together
+/// with the linker. Without it, the file is left as it is.
 fn stripped(file: &Path, folder: &Path) -> PathBuf {
     let small = folder.join("stripped.so");
     let strip = Command::new("strip").arg("--strip-debug").arg("-o").arg(&small).arg(file).status();

@@ -1,11 +1,11 @@
-//! The machine, and the versions of what was measured.
+//! The machine, and the versions of the measured programs.
 
 use std::fs;
 use std::process::Command;
 
 use serde::Serialize;
 
-/// What a reader has to know to compare two pages.
+/// The facts that are needed to compare two reports.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -16,7 +16,7 @@ pub(crate) struct Machine {
     pub(crate) crates: Vec<(&'static str, String)>,
 }
 
-/// What the versions are told of.
+/// The packages whose versions are shown.
 const CRATES: [&str; 8] =
     ["trunkline", "trunkline-plugin", "mio", "dryoc", "abi_stable", "yamux", "tonic", "tokio"];
 
@@ -40,7 +40,7 @@ impl Machine {
     }
 }
 
-/// The value behind the first `NAME : ` of a file such as /proc/cpuinfo.
+/// The value after the first `NAME : ` of a file such as /proc/cpuinfo.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_once(':')?.1.trim())
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_has_a_model() {
+    fn the_processor_model_is_found() {
         let info = "processor\t: 0\nmodel name\t: A: B\nmodel name\t: C\n";
         assert_eq!(field(info, "model name"), Some("A: B"));
         assert_eq!(field("", "model name"), None);

@@ -1,11 +1,12 @@
-//! `make bench`: what Trunkline costs, as ratios within one run to what the machine can do bare and
-//! to what else one could use. It fails on errors, and on more instructions than `counts.toml`
-//! allows, never on timings.
+//! `make bench`: the cost of Trunkline, as ratios within one run to the bare machine and to
+//! alternatives. It fails on errors, and on more instructions than `counts.toml` allows, never on
+//! timings.
 
 mod bare;
 mod calls;
 mod contender;
 mod cores;
+mod encryption;
 mod fact;
 mod fairness;
 mod forwards;
@@ -23,7 +24,6 @@ mod report;
 mod rounds;
 mod routes;
 mod scale;
-mod sealing;
 mod shapes;
 mod statistics;
 mod suite;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         ["--counts"] => instructions::alone(),
         ["--quick"] => suite::run(&Plan::quick()),
         ["--quick", "--only", word] => suite::run(&only(Plan::quick(), word)),
-        // What the benchmarks start themselves.
+        // Commands that the benchmarks start themselves.
         ["child", what, place] => bare::child::run(what, place),
         ["count", what, times] => instructions::repeat(what, times),
         _ => Err("usage: bench [--counts] [--quick] [--only WORD]".to_owned()),

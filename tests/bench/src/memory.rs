@@ -1,4 +1,4 @@
-//! What an idle channel costs in memory, and what many of them cost a channel that is in use.
+//! The memory of an idle channel, and the effect of many idle channels on one in use.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ pub(crate) const LINK_OPENED: &str = "link, server that opened them";
 pub(crate) const LINK_TAKEN: &str = "link, server that took them";
 pub(crate) const WITHIN: &str = "local, both ends in one server";
 
-/// Channels are opened so many at a time, so that no server has to announce all of them at once.
+/// Channels that are opened at a time, so that not all of them are announced at once.
 const AT_ONCE: usize = 1_000;
 
 /// One side of a link cannot have more streams open than the protocol's global credit, 65,536,
 /// whatever the limits say.
 const MOST_OVER_A_LINK: usize = 65_000;
 
-/// Opens idle channels over a link and within a server. Each has servers of its own, because what
-/// a process has freed is not given back at once.
+/// Opens idle channels over a link and within a server. Each measurement has its own servers,
+/// because a process does not return freed memory to the system at once.
 pub(crate) fn facts(programs: &Programs, plan: &Plan) -> Result<Vec<Fact>, String> {
     let mut facts = Vec::new();
     let over_link = [("alpha", LINK_OPENED), ("beta-unix", LINK_TAKEN)];
@@ -42,7 +42,7 @@ fn grow(
 ) -> Result<(), String> {
     let servers = Servers::start(programs)?;
     servers.lay_out(&Cores::find()?.together())?;
-    // What a first channel of its kind makes a server keep is not what each of them costs.
+    // Memory that a server allocates once, with the first channel of a kind, is not counted.
     round_trip(&servers, route, plan.turn)?;
     let memory = |server: &str| processes::memory(servers.id(server)?);
     let before: Vec<u64> =

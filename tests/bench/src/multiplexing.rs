@@ -1,5 +1,5 @@
-//! bymux alone, in memory: what a stream costs against copying the same bytes into a queue and out
-//! of it, which is the least that anybody has to do.
+//! bymux alone, in memory: a stream against copying the same bytes into a queue and out of it,
+//! which is the minimum for any implementation.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ pub(crate) const BYMUX: &str = "bymux";
 /// Sizes of a write, in bytes; each divides a quantum.
 pub(crate) const SIZES: [usize; 3] = [64, 4 * 1024, 64 * 1024];
 
-/// Quanta between two looks at the clock.
+/// Quanta between two readings of the clock.
 const QUANTA: usize = 16;
 
 pub(crate) fn group(size: usize) -> Group<'static> {
@@ -27,7 +27,7 @@ pub(crate) fn group(size: usize) -> Group<'static> {
     Group { key: MULTIPLEXING, title, metric: Metric::Rate, x: size, contenders }
 }
 
-/// Repeats something that carries a quantum, and gives what was carried.
+/// Repeats a step that carries one quantum. Returns the bytes that were carried.
 fn repeat(
     size: usize,
     length: Duration,
@@ -40,7 +40,7 @@ fn repeat(
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    // One thread computes and waits for nothing.
+    // One thread computes all the time, so wall time is processor time.
     Ok(Sample { cpu: seconds, ..Sample::of((bytes / size) as u64, bytes as u64, seconds) })
 }
 
@@ -60,14 +60,14 @@ fn carry(size: usize, length: Duration) -> Result<Sample, String> {
     let (mut from, mut to, stream) = ends()?;
     let bytes = vec![7; size];
     repeat(size, length, || {
-        // Whoever was cut short waits to be named.
+        // A stream whose write was short has to be taken from the ready list.
         from.next_ready();
         while from.write(stream, black_box(&bytes)) == size {}
         hand_over(&mut from, &mut to)
     })
 }
 
-/// Two ends with one stream between them on which the first may write without a bound.
+/// Two ends with one stream, on which the first one has unlimited credit.
 fn ends() -> Result<(Connection, Connection, StreamId), String> {
     let profile = Profile { global_credit: 1, ..Profile::VANILLA };
     let mut from = Connection::new(MuxRole::Dialler, profile, 0);
@@ -79,7 +79,7 @@ fn ends() -> Result<(Connection, Connection, StreamId), String> {
     Ok((from, to, stream))
 }
 
-/// Hands over all that waits, and gives how many bytes of payload came.
+/// Passes all queued bytes to the other end. Returns the payload bytes that arrived.
 fn hand_over(from: &mut Connection, to: &mut Connection) -> Result<usize, String> {
     let mut payload = 0;
     for mut input in from.outbox().slices() {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_is_written_comes() {
+    fn all_written_bytes_arrive() {
         for size in SIZES {
             let sample = carry(size, Duration::from_millis(1)).expect("the ends keep the rules");
             assert!(sample.bytes > 0.0, "writes of {size} bytes carry nothing");

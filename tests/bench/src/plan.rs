@@ -1,14 +1,14 @@
-//! How much is measured: all of it, or as much as a minute allows.
+//! The extent of a run: everything, or what fits in a minute.
 
 use std::time::Duration;
 
-/// The numbers of one run.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// For people.
+    /// The name of the plan, for messages.
     pub(crate) name: &'static str,
-    /// In each round every contender of a group has one turn. At least 5, so that a median has
-    /// something to choose from.
+    /// In each round every contender of a group has one turn. There are at least 5, so that a
+    /// median is meaningful.
     pub(crate) rounds: usize,
     /// How long a turn takes.
     pub(crate) turn: Duration,
@@ -16,13 +16,13 @@ pub(crate) struct Plan {
     pub(crate) sizes: &'static [usize],
     /// Numbers of channels that share a link.
     pub(crate) channels: &'static [usize],
-    /// Numbers of idle channels, as they grow.
+    /// Numbers of idle channels, in increasing order.
     pub(crate) idle: &'static [usize],
-    /// Numbers of plugins in a directory, as they grow.
+    /// Numbers of plugins in a directory, in increasing order.
     pub(crate) plugins: &'static [usize],
-    /// Numbers of links, as they grow.
+    /// Numbers of links, in increasing order.
     pub(crate) links: &'static [usize],
-    /// Only groups whose titles hold this are measured, and no single numbers.
+    /// Only groups whose titles contain this are measured, and no single numbers.
     pub(crate) only: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Plan {
 pub(crate) const BULK: usize = 64 * 1024;
 
 impl Plan {
-    /// All of it, in a few minutes.
+    /// Everything, in a few minutes.
     pub(crate) fn full() -> Plan {
         Plan {
             name: "full",
@@ -45,7 +45,7 @@ impl Plan {
         }
     }
 
-    /// As much as a minute allows.
+    /// What fits in a minute.
     pub(crate) fn quick() -> Plan {
         Plan {
             name: "quick",

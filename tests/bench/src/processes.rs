@@ -1,25 +1,25 @@
-//! Processes as the kernel counts them: processor time and memory. It starts and ends none.
+//! Processor time and memory of processes, as the kernel counts them.
 
 use std::fs;
 
 use crate::contender::Sample;
 
-/// The processor time that a process has used so far, in seconds, all its threads together.
+/// The processor time of all threads of a process so far, in seconds.
 fn cpu_of(process: u32) -> f64 {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    // The first number is nanoseconds on a processor. A thread may have ended meanwhile.
+    // The first number is nanoseconds of processor time. A thread may have ended meanwhile.
     let of_thread = |path: std::path::PathBuf| -> Option<u64> {
         fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
     };
     threads.filter_map(|thread| of_thread(thread.path())).sum::<u64>() as f64 / 1e9
 }
 
-/// The processor time that these processes and this one have used so far, in seconds.
+/// The processor time of these processes and this one so far, in seconds.
 pub(crate) fn cpu(processes: &[u32]) -> f64 {
     processes.iter().chain([&std::process::id()]).map(|process| cpu_of(*process)).sum()
 }
 
-/// The memory that a process has in use, in bytes, without what it has from files.
+/// The resident memory of a process in bytes, without mapped files.
 pub(crate) fn memory(process: u32) -> Result<u64, String> {
     let file = format!("/proc/{process}/status");
     let text = fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;

@@ -1,8 +1,8 @@
-//! The files that `make build` made, and where the report goes.
+//! The files built by `make build`, and the folder of the report.
 
 use std::path::{Path, PathBuf};
 
-/// What is measured, beside this program.
+/// The measured programs and plugins.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) bench: PathBuf,
@@ -12,7 +12,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Finds them where cargo puts them.
+    /// Finds them in cargo's folder.
     pub(crate) fn beside_this_program() -> Result<Self, String> {
         let bench = std::env::current_exe();
         let bench = bench.map_err(|error| format!("this program's own file: {error}"))?;

@@ -1,4 +1,4 @@
-//! A host for a plugin that is only called: it has nothing to offer, and says so.
+//! A host for a plugin that is only called. All its functions refuse or do nothing.
 
 use std::os::fd::BorrowedFd;
 use std::task::Waker;
@@ -10,7 +10,7 @@ use trunkline_plugin::{
     Watch,
 };
 
-/// Refuses whatever can be refused.
+/// A host that refuses all requests.
 pub(crate) struct QuietHost;
 
 fn nothing<T>() -> Result<T, Reason> {

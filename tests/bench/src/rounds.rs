@@ -1,4 +1,5 @@
-//! Runs groups of contenders round by round, so that what disturbs the machine hits all alike.
+//! Runs groups of contenders round by round, so that a disturbance of the machine affects all of
+//! them.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::contender::{Contender, Group, Metric, Sample, Work};
 use crate::plan::Plan;
 use crate::statistics::Spread;
 
-/// What a group came to.
+/// The results of a group.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) key: &'static str,
@@ -19,35 +20,35 @@ pub(crate) struct Outcome {
     pub(crate) rows: Vec<Row>,
 }
 
-/// What a contender came to.
+/// The results of a contender.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) baseline: Option<String>,
-    /// One for each round; none when it was skipped.
+    /// One for each round; none if it was skipped.
     pub(crate) samples: Vec<Sample>,
     /// Why it was skipped.
     pub(crate) skipped: Option<String>,
 }
 
-/// What a row says in one line.
+/// The values of one row.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Summary {
     /// Seconds for each operation, or bytes for each second.
     pub(crate) value: Spread,
     /// The 99th percentile of an operation, in seconds.
     pub(crate) p99: Option<Spread>,
-    /// To the baseline, round by round.
+    /// The ratio to the baseline, by round.
     pub(crate) ratio: Option<Spread>,
     /// Processor seconds for a million messages.
     pub(crate) cpu_per_million: Option<Spread>,
     /// Processor seconds for a GiB.
     pub(crate) cpu_per_gib: Option<Spread>,
-    /// The least and the greatest share of a channel, in multiples of the fair one.
+    /// The smallest and the largest share of a channel, as multiples of the fair share.
     pub(crate) shares: Option<(f64, f64)>,
 }
 
-/// Runs groups, and keeps what they came to.
+/// Runs groups, and keeps their results.
 pub(crate) struct Rounds {
     plan: Plan,
     interrupt: Interrupt,
@@ -55,12 +56,12 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// None so far. Who interrupts this process from now on ends the run in order.
+    /// An empty list of results. SIGINT from now on ends the run in order.
     pub(crate) fn new(plan: Plan) -> Result<Rounds, String> {
         Ok(Rounds { plan, interrupt: Interrupt::catch()?, outcomes: Vec::new() })
     }
 
-    /// Whether to go on.
+    /// Whether to continue.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.interrupt.check()
     }
@@ -111,7 +112,7 @@ impl Row {
         Row { name, baseline, samples: Vec::new(), skipped }
     }
 
-    /// What is compared, round by round.
+    /// The compared quantity, by round.
     pub(crate) fn values(&self, metric: Metric) -> Vec<f64> {
         self.samples.iter().map(|sample| sample.value(metric)).collect()
     }
@@ -123,13 +124,13 @@ impl Outcome {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// A contender to another one, round by round.
+    /// The ratio of a contender to another one, by round.
     pub(crate) fn ratio(&self, of: &str, against: &str) -> Option<Spread> {
         let [of, against] = [of, against].map(|name| self.row(name));
         Spread::of_ratios(&of?.values(self.metric), &against?.values(self.metric))
     }
 
-    /// What a row says in one line; none when it was skipped.
+    /// The values of a row in one line; `None` if the contender was skipped.
     pub(crate) fn summary(&self, row: &Row) -> Option<Summary> {
         let spread = |of: &dyn Fn(&Sample) -> f64| Spread::of(row.samples.iter().map(of));
         let p99 = row.samples.iter().filter_map(|sample| Some(sample.percentiles?.1));
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_asked_for_is_measured() {
+    fn only_selected_groups_are_measured() {
         let mut rounds = Rounds::new(Plan { only: Some("links".to_owned()), ..plan() }).unwrap();
         for title in ["Many links", "One channel"] {
             let contenders = vec![Contender::new("a", |_| Ok(Sample::of(1, 1, 1.0)))];
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn contenders_take_turns_and_the_first_round_does_not_count() {
+    fn contenders_take_turns_and_the_first_round_is_not_counted() {
         let turns = std::cell::RefCell::new(Vec::new());
         let contender = |name: &'static str, seconds: f64| {
             let turns = &turns;

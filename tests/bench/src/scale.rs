@@ -1,6 +1,5 @@
-//! How a server grows: plugins in its directory, links. The peers are made by hand, in this
-//! process.
-//! Idle channels grow in `memory.rs`.
+//! How a server scales with the plugins in its directory and with its links. The peers are
+//! simulated in this process. Idle channels are measured in `memory.rs`.
 
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -22,11 +21,11 @@ pub(crate) const CONVERGED: &str = "time to converge";
 pub(crate) const PER_ITEM: &str = "memory per item";
 pub(crate) const MESSAGE_COST: &str = "round trip over a link beside them";
 
-/// Plugins in one control message: with the longest of these names it is far below 64 KiB.
+/// Plugins in one control message. With the longest of these names it is far below 64 KiB.
 const AT_ONCE: usize = 1_000;
 /// The kind of a control message that does not exist.
 const NOBODY_KNOWS: u64 = 9_999;
-/// How long a server may take to know what it was told.
+/// How long a server may take to process the messages.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn facts(programs: &Programs, plan: &Plan) -> Result<Vec<Fact>, String> {
@@ -49,7 +48,8 @@ fn plugins(programs: &Programs, plan: &Plan, facts: &mut Vec<Fact>) -> Result<()
             let until = count.min(announced + AT_ONCE);
             let plugins = (announced..until).map(plugin).collect::<Result<_, _>>()?;
             peer.send_message(&Message::Plugins(Plugins { plugins }));
-            // It answers that it does not know this. While that is waited for, credit comes.
+            // The server answers that it does not know this message. Credit arrives while waiting
+            // for that.
             peer.send_message(&Message::Other(NOBODY_KNOWS));
             let unknown =
                 |event: &PeerEvent| matches!(event, PeerEvent::Message(Message::Unknown(_)));

@@ -31,10 +31,10 @@ pub(crate) const CALL_LINK_UNIX: &str = "call, link, unix";
 pub(crate) const CALL_LINK_TCP: &str = "call, link, tcp";
 pub(crate) const CALL_LINK_SHS: &str = "call, link, tcp, shs";
 
-/// Bytes of a message that goes there and back.
+/// Bytes of a message that is echoed.
 pub(crate) const MESSAGE: usize = 64;
 
-/// Everything that is started before it is measured.
+/// The processes that are started before measuring.
 pub(crate) struct Stage {
     pub(crate) servers: Servers,
     pub(crate) peers: Peers,
@@ -52,7 +52,7 @@ impl Stage {
         Ok(Stage { servers, peers, unix, tcp })
     }
 
-    /// Puts both sides of everything on cores.
+    /// Assigns both sides of each measurement to cores.
     pub(crate) fn lay_out(&self, layout: &Layout) -> Result<(), String> {
         let children = [self.unix.id(), self.tcp.id()].into_iter().chain(self.peers.processes());
         children.into_iter().try_for_each(|child| layout.far(child))?;
@@ -71,7 +71,7 @@ impl Stage {
         })
     }
 
-    /// 64 bytes there and back, every way, on so many cores.
+    /// Round trips of 64 bytes over each route, on this many cores.
     pub(crate) fn round_trips(&self, cores: usize) -> Group<'_> {
         let mut contenders =
             vec![self.bare_ping(BARE_UNIX, &self.unix), self.bare_ping(BARE_TCP, &self.tcp)];
@@ -89,7 +89,7 @@ impl Stage {
         group(ROUND_TRIPS, title, Metric::Latency, cores, contenders)
     }
 
-    /// Calls with 64 bytes and an answer of as many, and the shortest that there can be.
+    /// Calls with 64 bytes and an answer of 64 bytes, and empty calls.
     fn calls(&self) -> Vec<Contender<'_>> {
         let call = |(name, route, against): (_, Route, _)| {
             self.servers.call(name, route, MESSAGE).against(against)
@@ -106,7 +106,7 @@ impl Stage {
         within.into_iter().chain(across.map(call)).collect()
     }
 
-    /// Messages of one size, one way.
+    /// A flood of messages of one size.
     pub(crate) fn throughput(&self, size: usize) -> Group<'_> {
         let mut contenders = vec![
             self.bare_flood(BARE_UNIX, &self.unix, size),
@@ -121,7 +121,7 @@ impl Stage {
         group(SIZES, title, Metric::Rate, size, contenders)
     }
 
-    /// So many channels at once, which share what one of them had.
+    /// Floods on several channels at once, against one channel.
     pub(crate) fn channels(&self, channels: usize) -> Group<'_> {
         let route = |route: Route| self.servers.flood(route, BULK, channels);
         let contenders = vec![
@@ -159,7 +159,7 @@ fn compared<'a>(contender: Contender<'a>, route: Route) -> Contender<'a> {
     }
 }
 
-/// A place for a child whose name ends with the kind of its socket.
+/// The address of a child. Its name ends with the kind of its socket.
 pub(crate) fn place(folder: &Path, name: &str) -> Place {
     match name.ends_with("tcp") {
         true => Place::Tcp(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),

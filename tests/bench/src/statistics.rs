@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The middle of several values, and how far they lie apart.
+/// The median of several values, and their spread.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of the finite ones of these values; none of no values.
+    /// Of the finite values; `None` if there are none.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
@@ -19,13 +19,13 @@ impl Spread {
         Some(Spread { median: percentile(&values, 50), min, max })
     }
 
-    /// The ratios of the values of the same rounds.
+    /// The ratios of values of the same round.
     pub(crate) fn of_ratios(above: &[f64], below: &[f64]) -> Option<Spread> {
         Spread::of(above.iter().zip(below).map(|(above, below)| above / below))
     }
 }
 
-/// A percentile of sorted values, of which there is one at least; between two of them, the mean.
+/// A percentile of at least one sorted value. Between two values it is their mean.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let hundredths = (sorted.len() - 1) * percent;
     let (below, rest) = (hundredths / 100, hundredths % 100);
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_one_or_between_the_two_of_them() {
+    fn the_median_is_the_middle_value_or_the_mean_of_two() {
         let of = |values: &[f64]| Spread::of(values.iter().copied());
         assert_eq!(of(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
@@ -58,14 +58,14 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_a_round() {
-        // The machine was twice as slow in the second round, which concerns both.
+        // The machine was half as fast in the second round, for both contenders.
         let ratio = Spread::of_ratios(&[3.0, 6.0, 3.3], &[2.0, 4.0, 2.2]);
         let ratio = ratio.map(|ratio| (ratio.median * 100.0).round());
         assert_eq!(ratio, Some(150.0));
     }
 
     #[test]
-    fn percentiles_reach_from_the_least_to_the_greatest() {
+    fn percentiles_reach_from_the_smallest_to_the_largest() {
         let values: Vec<f64> = (0..=100).map(f64::from).collect();
         for percent in [0, 1, 50, 99, 100] {
             assert_eq!(percentile(&values, percent), percent as f64);

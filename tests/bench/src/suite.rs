@@ -1,4 +1,5 @@
-//! The whole run, in order: what is quiet first, what makes the machine busy last.
+//! The whole run in order: first the measurements that need a quiet machine, last those that load
+//! it.
 
 use std::time::Instant;
 
@@ -12,14 +13,15 @@ use crate::report::Report;
 use crate::rounds::Rounds;
 use crate::shapes::Stage;
 use crate::{
-    calls, fairness, instructions, loading, memory, multiplexing, report, scale, sealing, targets,
+    calls, encryption, fairness, instructions, loading, memory, multiplexing, report, scale,
+    targets,
 };
 
-/// Measures all of it, prints the tables and writes the page.
+/// Measures everything, prints the tables and writes the page.
 ///
 /// # Errors
 ///
-/// What could not be measured, in one line. Timings are never an error.
+/// The measurement that failed, in one line. Timings are never an error.
 pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     let began = Instant::now();
     let programs = Programs::beside_this_program()?;
@@ -28,7 +30,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     for group in calls::groups(&programs)? {
         rounds.run(group)?;
     }
-    rounds.run(sealing::group())?;
+    rounds.run(encryption::group())?;
     for size in multiplexing::SIZES {
         rounds.run(multiplexing::group(size))?;
     }
@@ -55,15 +57,15 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     let report = Report { plan, machine, outcomes, facts, targets, took: began.elapsed() };
     print!("{}", report::table::text(&report));
     if report.plan.only.is_some() {
-        // The page is that of a whole run.
+        // The page is only written for a whole run.
         return Ok(());
     }
     report::write(&report, &programs.report_folder()?)?;
-    // Last, so that all else can be seen.
+    // Last, so that an error here does not hide the other results.
     instructions::judge(&report.facts)
 }
 
-/// What needs the servers.
+/// The measurements that need servers.
 fn on_stage(programs: &Programs, plan: &Plan, rounds: &mut Rounds) -> Result<(), String> {
     let stage = Stage::set(programs)?;
     let cores = Cores::find()?;
@@ -75,7 +77,8 @@ fn on_stage(programs: &Programs, plan: &Plan, rounds: &mut Rounds) -> Result<(),
         rounds.run(stage.throughput(size))?;
     }
     for &channels in plan.channels {
-        // A share of a thousandth is many quanta, or it would be as coarse as one.
+        // Longer turns, so that a thousandth of the bytes is many quanta; otherwise the shares
+        // would be coarse.
         let turn = plan.turn * if channels >= 1000 { 5 } else { 1 };
         rounds.run_for(turn, stage.channels(channels))?;
     }
@@ -84,7 +87,7 @@ fn on_stage(programs: &Programs, plan: &Plan, rounds: &mut Rounds) -> Result<(),
     stage.servers.stop()
 }
 
-/// Single numbers.
+/// The single numbers.
 fn facts(programs: &Programs, plan: &Plan, rounds: &Rounds) -> Result<Vec<Fact>, String> {
     eprintln!("  Idle channels");
     let mut facts = memory::facts(programs, plan)?;

@@ -1,8 +1,9 @@
-//! What Trunkline goes for, and what was measured: the table of the design's section on speed.
+//! The targets of the design's section on speed, and the measured values.
 
 use serde::Serialize;
 
 use crate::calls::{ANSWER_64, ANSWER_EMPTY, ANSWERS, DYNAMIC, EMPTY, GUARDED, LOADED, WORK};
+use crate::encryption::{DECRYPT, ENCRYPT, ENCRYPTION, PRIMITIVE_DECRYPT, PRIMITIVE_ENCRYPT};
 use crate::fact::Fact;
 use crate::fairness::{ALONE, BESIDE, FAIRNESS};
 use crate::loading::{LOADING, PLAIN, WHOLE};
@@ -10,7 +11,6 @@ use crate::memory::{LINK_OPENED, LINK_TAKEN, MEMORY, WITHIN};
 use crate::plan::BULK;
 use crate::rounds::Outcome;
 use crate::routes::{LINK_SHS, LINK_TCP, LINK_UNIX, TCP, UNIX};
-use crate::sealing::{OPEN, PRIMITIVE_OPEN, PRIMITIVE_SEAL, SEAL, SEALING};
 use crate::shapes::{
     BARE_TCP, BARE_UNIX, CALL_EMPTY, CALL_LOCAL, CHANNELS, ROUND_TRIPS, SIZES, YAMUX_TCP,
     YAMUX_UNIX,
@@ -23,12 +23,12 @@ pub(crate) struct Target {
     pub(crate) what: String,
     pub(crate) against: &'static str,
     pub(crate) bound: Bound,
-    /// Over the rounds; none when it could not be measured here.
+    /// The ratios of all rounds; none if it could not be measured here.
     pub(crate) measured: Option<Spread>,
     pub(crate) unit: &'static str,
 }
 
-/// What the median has to keep to.
+/// The bound of the median.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Bound {
@@ -46,13 +46,13 @@ impl Bound {
 }
 
 impl Target {
-    /// Whether the median keeps to the bound; none when nothing was measured.
+    /// Whether the median meets the bound; `None` if nothing was measured.
     pub(crate) fn met(&self) -> Option<bool> {
         self.measured.map(|measured| self.bound.holds(measured.median))
     }
 }
 
-/// All that was measured, to be asked for ratios.
+/// All results, from which ratios are computed.
 struct Measured<'a> {
     outcomes: &'a [Outcome],
     facts: &'a [Fact],
@@ -63,12 +63,12 @@ impl Measured<'_> {
         self.outcomes.iter().find(|outcome| outcome.key == key && outcome.x == x)
     }
 
-    /// Of two contenders of one group.
+    /// The ratios of two contenders of one group.
     fn ratio(&self, key: &str, x: usize, of: &str, against: &str) -> Option<Spread> {
         self.outcome(key, x)?.ratio(of, against)
     }
 
-    /// Of two contenders of two groups, by their medians.
+    /// The ratio of two contenders of different groups, by their medians.
     fn across(&self, of: (&str, usize, &str), against: (&str, usize, &str)) -> Option<Spread> {
         let values = |(key, x, name): (&str, usize, &str)| {
             let outcome = self.outcome(key, x)?;
@@ -85,7 +85,7 @@ pub(crate) fn all(outcomes: &[Outcome], facts: &[Fact]) -> Vec<Target> {
     let mut targets = calls(&measured);
     targets.extend(round_trips(&measured));
     targets.extend(throughput(&measured));
-    targets.extend(sealing(&measured));
+    targets.extend(encryption(&measured));
     targets.extend(sharing(&measured));
     targets.extend(memory(&measured));
     targets.push(target(
@@ -155,16 +155,16 @@ fn throughput(measured: &Measured<'_>) -> Vec<Target> {
     ]
 }
 
-fn sealing(measured: &Measured<'_>) -> Vec<Target> {
+fn encryption(measured: &Measured<'_>) -> Vec<Target> {
     let alone = |what: &str, of, against| {
-        target(what, against, Bound::AtLeast(0.85), measured.ratio(SEALING, 0, of, against))
+        target(what, against, Bound::AtLeast(0.85), measured.ratio(ENCRYPTION, 0, of, against))
     };
-    let link = measured.across((SIZES, BULK, LINK_SHS.name), (SEALING, 0, PRIMITIVE_SEAL));
+    let link = measured.across((SIZES, BULK, LINK_SHS.name), (ENCRYPTION, 0, PRIMITIVE_ENCRYPT));
     let name = format!("throughput, {}", LINK_SHS.name);
     vec![
-        alone("box stream, seal", SEAL, PRIMITIVE_SEAL),
-        alone("box stream, open", OPEN, PRIMITIVE_OPEN),
-        target(name, PRIMITIVE_SEAL, Bound::AtLeast(0.85), link),
+        alone("box stream, encrypt", ENCRYPT, PRIMITIVE_ENCRYPT),
+        alone("box stream, decrypt", DECRYPT, PRIMITIVE_DECRYPT),
+        target(name, PRIMITIVE_ENCRYPT, Bound::AtLeast(0.85), link),
     ]
 }
 

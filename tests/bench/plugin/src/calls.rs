@@ -6,13 +6,14 @@ use trunkline_plugin::prelude::*;
 
 use crate::command::{Command, round_trips};
 
-/// Calls between two looks at the clock, where they are over at once: a look takes as long as one.
+/// Calls between two readings of the clock, if they return at once. A reading takes as long as a
+/// call.
 const BATCH: usize = 256;
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Calls that are under way.
+/// The calls of a measurement.
 pub(crate) struct Calls {
     target: Target,
     request: Vec<u8>,
@@ -20,11 +21,11 @@ pub(crate) struct Calls {
     began: Instant,
     asked: Instant,
     count: usize,
-    /// Nanoseconds of each call that was not over at once.
+    /// Nanoseconds of each call that did not return at once.
     times: Vec<u64>,
 }
 
-/// What has come of them.
+/// Their results.
 type Progress = Result<Option<String>, String>;
 
 impl Calls {
@@ -41,8 +42,8 @@ impl Calls {
         }
     }
 
-    /// Calls until the time is over, when there is a report, or until an answer has to be waited
-    /// for.
+    /// Makes calls until the time is over, and then reports, or until a call does not return at
+    /// once.
     pub(crate) fn go_on(&mut self, host: &Host) -> Progress {
         while self.began.elapsed() < self.length {
             for _ in 0..BATCH {
@@ -56,7 +57,7 @@ impl Calls {
         Ok(Some(format!("{{{trips}}}")))
     }
 
-    /// The answer that was waited for.
+    /// Handles the answer to a call that did not return at once.
     pub(crate) fn reply(&mut self, host: &Host, outcome: Result<&[u8], &Unanswered>) -> Progress {
         self.check(outcome)?;
         let now = Instant::now();
@@ -75,7 +76,7 @@ impl Calls {
     }
 }
 
-/// Makes calls of so many bytes within a server; the reason says how they went.
+/// Makes calls of this size within a server. The reason contains the result.
 pub(crate) fn repeat(host: &Host, times: u64, size: usize) -> Reason {
     let sink = Target::new("sink");
     let request = vec![7; size];

@@ -1,4 +1,4 @@
-//! What a driver is told to do, and what it answers.
+//! The commands for a driver, and its answers.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ pub(crate) struct Command {
     /// The sink's name.
     #[serde(default)]
     to: String,
-    /// The name of the server that has it, where there are several.
+    /// The name of the sink's server, if there are several.
     #[serde(default)]
     server: Option<String>,
-    /// Bytes in a message that goes there and back.
+    /// Bytes in a message that is echoed.
     #[serde(default)]
     pub(crate) size: usize,
-    /// Bytes in each write where bytes go one way.
+    /// Bytes in each write of a flood.
     #[serde(default)]
     pub(crate) flood_size: usize,
-    /// Channels on which messages go there and back, one at a time on each.
+    /// Channels with round trips, one at a time on each.
     #[serde(default)]
     pub(crate) pings: usize,
-    /// Channels on which bytes go one way, as many as are taken.
+    /// Channels with a flood, as fast as the sink reads.
     #[serde(default)]
     pub(crate) floods: usize,
     /// How long a run takes, in milliseconds.
@@ -38,13 +38,13 @@ pub(crate) struct Command {
 pub(crate) enum What {
     /// Measure.
     Run,
-    /// Call the sink again and again, with `size` bytes.
+    /// Call the sink repeatedly, with `size` bytes.
     Call,
-    /// Open `pings` channels, use none of them, and keep them.
+    /// Open `pings` idle channels, and keep them.
     Hold,
-    /// End the channels that are held.
+    /// End the idle channels.
     Release,
-    /// Tell how many plugins the directory has.
+    /// Report the number of plugins in the directory.
     Directory,
 }
 
@@ -61,7 +61,7 @@ impl Command {
     }
 }
 
-/// What is said of round trips, of which some may have been timed one by one, in nanoseconds.
+/// The report of round trips. Some may have been timed one by one, in nanoseconds.
 pub(crate) fn round_trips(took: Duration, count: usize, times: &mut [u64]) -> String {
     times.sort_unstable();
     let at = |percent: usize| {
@@ -72,12 +72,12 @@ pub(crate) fn round_trips(took: Duration, count: usize, times: &mut [u64]) -> St
     format!("\"seconds\":{seconds},\"round-trips\":{count},\"p50-ns\":{p50},\"p99-ns\":{p99}")
 }
 
-/// An answer of one number.
+/// An answer with one number.
 pub(crate) fn count(count: usize) -> String {
     format!("{{\"count\":{count}}}")
 }
 
-/// The answer to what went wrong.
+/// The answer for an error.
 pub(crate) fn error(what: &str) -> String {
     let text: String = what.chars().map(|c| if c == '"' || c == '\\' { '\'' } else { c }).collect();
     format!("{{\"error\":\"{text}\"}}")

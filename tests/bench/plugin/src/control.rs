@@ -1,16 +1,17 @@
-//! The socket on which a driver is told what to measure: lines in, lines out, one client at a time.
+//! The control socket of a driver: commands and answers are lines, and there is one client at a
+//! time.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use trunkline_plugin::prelude::*;
 
-/// A listener, and the client that came last.
+/// A listener, and the client that connected last.
 pub(crate) struct Control {
     listener: UnixListener,
     accepting: Watch,
     client: Option<(Watch, UnixStream)>,
-    /// What came and is not a whole line.
+    /// An incomplete line.
     rest: Vec<u8>,
 }
 
@@ -22,7 +23,7 @@ impl Control {
         Ok(Self { listener, accepting, client: None, rest: Vec::new() })
     }
 
-    /// Takes what is ready, and gives the lines that have come whole.
+    /// Reads from the sockets that are ready, and returns the complete lines.
     pub(crate) fn ready(&mut self, host: &Host, watch: Watch) -> Result<Vec<String>, Reason> {
         if watch == self.accepting {
             self.accept(host)?;
@@ -60,7 +61,7 @@ impl Control {
         Ok(String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect())
     }
 
-    /// Answers; a line is far shorter than what a socket takes at once.
+    /// Answers. A line is far shorter than a socket's buffer.
     pub(crate) fn answer(&mut self, line: &str) {
         if let Some((_, stream)) = &mut self.client
             && let Err(error) = stream.write_all(format!("{line}\n").as_bytes())

@@ -1,4 +1,4 @@
-//! The driver: obeys its control socket, one command at a time.
+//! The driver: executes the commands of its control socket, one at a time.
 
 use std::collections::HashSet;
 
@@ -14,9 +14,9 @@ pub(crate) struct Driver {
     control: Control,
     run: Option<Run>,
     calls: Option<Calls>,
-    /// Channels that are kept and not used.
+    /// Idle channels that are kept.
     held: HashSet<Channel>,
-    /// How many of them are still on their way up, or down.
+    /// How many of them are not open yet, or not ended yet.
     pending: usize,
 }
 
@@ -75,7 +75,7 @@ impl Driver {
         }
     }
 
-    /// Answers when the calls have come to an end.
+    /// Answers when all calls have ended.
     fn called(&mut self, progress: Result<Option<String>, String>) {
         let line = match progress {
             Ok(None) => return,

@@ -1,11 +1,11 @@
 //! The plugin that measures channels from within.
 //!
-//! One file has five roles, by its configuration: a **driver** (`control = "PATH"`) listens on a
-//! unix socket, is told there what to measure, one command in JSON to a line, and answers each with
-//! one line; a **sink** (nothing) is what a driver opens channels to; a **worker** (`work = true`)
-//! is called by the benchmarks themselves, without a server; a **caller** (`calls = N`, `size = N`)
-//! calls the sink so often while it starts, and then does not start, so that its server ends; a
-//! **repeater** (`messages = N`) sends the sink so many messages and has each of them back.
+//! The configuration selects one of five roles. A **driver** (`control = "PATH"`) listens on a unix
+//! socket for commands, one JSON object in a line, and answers each with one line. A **sink** (no
+//! key) accepts the driver's channels. A **worker** (`work = true`) is called by the benchmarks
+//! themselves, without a server. A **caller** (`calls = N`, `size = N`) calls the sink N times
+//! while it starts, and then refuses to start, so that its server ends. A **repeater** (`messages =
+//! N`) sends the sink N messages, each of which is echoed.
 
 mod calls;
 mod command;
@@ -24,7 +24,7 @@ use repeat::Repeat;
 use sink::Sink;
 use work::Work;
 
-/// All of the configuration.
+/// The configuration.
 #[derive(Deserialize, Default)]
 #[serde(crate = "trunkline_plugin::serde", rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Settings {
@@ -32,11 +32,11 @@ struct Settings {
     control: Option<String>,
     /// Whether it is a worker.
     work: bool,
-    /// How often a caller calls.
+    /// The number of calls of a caller.
     calls: Option<u64>,
-    /// Bytes that it sends, and has back.
+    /// Bytes of its requests and answers.
     size: usize,
-    /// How many messages a repeater sends.
+    /// The number of messages of a repeater.
     messages: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Messages to the sink and back, one after another, so many and no more. The log says how it went.
+//! A fixed number of round trips to the sink, one after another. The result is logged.
 
 use trunkline_plugin::prelude::*;
 
@@ -7,13 +7,13 @@ use crate::sink::ECHO;
 /// Bytes of a message.
 const SIZE: usize = 64;
 
-/// The side that begins.
+/// The sending side.
 pub(crate) struct Repeat {
-    /// The channel to the sink, once the sink is there.
+    /// The channel to the sink, once the sink runs.
     channel: Option<Channel>,
-    /// Round trips that are still to be made.
+    /// Round trips that are left.
     left: u64,
-    /// Bytes of the current message that came back.
+    /// Bytes of the current message that have been echoed.
     back: usize,
 }
 
@@ -67,7 +67,8 @@ impl Repeat {
     }
 }
 
-/// Each message waits for the one before, so that there is room for it; if not, that is told.
+/// Sends a message. There must be room, because the message before it has been echoed; otherwise an
+/// error is logged.
 fn say(host: &Host, channel: Channel, bytes: &[u8]) {
     if host.write(channel, bytes) < bytes.len() {
         log::error!("not-answered: a message was not taken whole");

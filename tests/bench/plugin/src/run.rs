@@ -1,4 +1,4 @@
-//! One measurement: its channels from the first to the last word, and what came out.
+//! One measurement: its channels from opening to end, and its result.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,23 +8,23 @@ use trunkline_plugin::prelude::*;
 use crate::command::{Command, round_trips};
 use crate::sink::{COUNT, ECHO};
 
-/// A measurement that is under way.
+/// A running measurement.
 pub(crate) struct Run {
     lanes: HashMap<Channel, Lane>,
-    /// Channels that are not up yet; all begin together.
+    /// Channels that are not open yet. All begin together.
     opening: usize,
-    /// What goes there and back.
+    /// The message of round trips.
     message: Vec<u8>,
-    /// What is written where bytes go one way.
+    /// The block that is written in a flood.
     piece: Vec<u8>,
     duration: Duration,
     began: Instant,
-    /// When the last byte had been counted and the last echo had come.
+    /// When the last byte was counted and the last echo had arrived.
     took: Duration,
     over: bool,
     /// Nanoseconds of each round trip.
     times: Vec<u64>,
-    /// Bytes of each channel that was flooded, as its sink counted them.
+    /// Bytes of each flooded channel, as counted by the sink.
     counted: Vec<u64>,
     problem: Option<String>,
 }
@@ -32,16 +32,16 @@ pub(crate) struct Run {
 /// One channel.
 struct Lane {
     kind: Kind,
-    /// Whether it has said what it is for.
+    /// Whether its purpose has been sent.
     greeted: bool,
-    /// Bytes that were taken of what is being written.
+    /// Bytes of the current block that were accepted.
     sent: usize,
 }
 
 enum Kind {
-    /// A message is sent when the one before has come back, of which so many bytes are missing.
+    /// Round trips. This many bytes of the current message have not been echoed yet.
     Ping { asked: Instant, missing: usize },
-    /// As much is written as is taken. The sink answers at the end.
+    /// A flood. The sink answers at the end with the number of bytes.
     Flood { answer: Vec<u8> },
 }
 
@@ -79,7 +79,7 @@ impl Run {
         Ok(run)
     }
 
-    /// One more channel is up. With the last one, all begin.
+    /// Counts an open channel. When all are open, all begin.
     pub(crate) fn opened(&mut self, host: &Host, channel: Channel) {
         if !self.lanes.contains_key(&channel) {
             return;
@@ -127,7 +127,7 @@ impl Run {
         lane.pump(host, channel, &self.message, &self.piece);
     }
 
-    /// No more is sent; what is under way still comes.
+    /// Stops sending. Bytes in flight still arrive.
     pub(crate) fn time_is_up(&mut self, host: &Host) {
         self.over = true;
         for (channel, lane) in &self.lanes {
@@ -137,7 +137,7 @@ impl Run {
         }
     }
 
-    /// A channel is over; whether it was the last.
+    /// Handles the end of a channel. Returns whether it was the last one.
     pub(crate) fn ended(&mut self, channel: Channel, why: Option<&Reason>) -> bool {
         let Some(lane) = self.lanes.remove(&channel) else { return false };
         if let Kind::Flood { answer } = lane.kind {
@@ -153,7 +153,7 @@ impl Run {
         self.lanes.is_empty()
     }
 
-    /// The line that says what came out.
+    /// The result as a line.
     pub(crate) fn report(mut self) -> Result<String, String> {
         if let Some(problem) = self.problem {
             return Err(problem);
@@ -167,7 +167,7 @@ impl Run {
 }
 
 impl Lane {
-    /// Writes what there is to write, until less is taken; then there will be credit.
+    /// Writes until a write is short. `credit` then continues.
     fn pump(&mut self, host: &Host, channel: Channel, message: &[u8], piece: &[u8]) {
         let (greeting, bytes) = match self.kind {
             Kind::Ping { .. } => (ECHO, message),

@@ -1,16 +1,16 @@
-//! The other end of a driver's channels: it counts, or gives back what it is sent.
+//! The other end of a driver's channels: it counts bytes, or echoes them.
 
 use std::collections::HashMap;
 
 use trunkline_plugin::prelude::*;
 
-/// The first byte of a channel on which all is given back.
+/// The first byte of a channel whose bytes are echoed.
 pub(crate) const ECHO: u8 = b'e';
-/// The first byte of a channel whose bytes are counted, this one too; their number is told, as 8
-/// bytes, when the channel is closed.
+/// The first byte of a channel whose bytes are counted, including this one. The count is sent as 8
+/// bytes when the channel is closed.
 pub(crate) const COUNT: u8 = b'c';
 
-/// What channels are for that have said so. An idle one costs the sink nothing.
+/// The purpose of each channel that has sent a byte. An idle channel takes no memory here.
 #[derive(Default)]
 pub(crate) struct Sink {
     channels: HashMap<Channel, Use>,
@@ -18,7 +18,7 @@ pub(crate) struct Sink {
 
 enum Use {
     Echo,
-    /// So many bytes have come.
+    /// The number of bytes so far.
     Count(u64),
 }
 
@@ -48,7 +48,7 @@ impl Sink {
 
     pub(crate) fn close(&mut self, host: &Host, channel: Channel) {
         if let Some(Use::Count(count)) = self.channels.remove(&channel) {
-            // Nothing was written before on this channel, so that 8 bytes have room.
+            // There is room for 8 bytes, because nothing has been written on this channel.
             let _ = host.write(channel, &count.to_le_bytes());
         }
     }
@@ -58,7 +58,8 @@ impl Sink {
     }
 }
 
-/// A driver waits for each message, so that there is room for it; if not, that is told.
+/// Echoes bytes. There must be room, because a driver waits for each message; otherwise an error is
+/// logged.
 fn echo(host: &Host, channel: Channel, bytes: &[u8]) {
     if host.write(channel, bytes) < bytes.len() {
         host.abort(channel, Reason::new("no-room", "the echo of a message was not taken whole"));

@@ -1,4 +1,4 @@
-//! The side that answers, in a process of its own that this program starts from its own file.
+//! The answering side of the plain sockets, in a child process of this program.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -10,14 +10,14 @@ use mio::{Events, Interest, Poll, Token};
 use super::socket::{Listener, Socket};
 use super::{COUNT, ECHO, Place, READ};
 
-/// A child of this program that answers at a place. It ends with its owner.
+/// A child of this program that answers at an address. Dropping it ends the process.
 pub(crate) struct Child {
     process: std::process::Child,
     pub(crate) place: Place,
 }
 
 impl Child {
-    /// Starts one, and waits until it listens.
+    /// Starts a child, and waits until it listens.
     pub(crate) fn start(program: &Path, what: &str, place: &Place) -> Result<Child, String> {
         let mut command = Command::new(program);
         command.args(["child", what, &place.to_string()]);
@@ -33,7 +33,7 @@ impl Child {
         Ok(child)
     }
 
-    /// Its number.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
@@ -41,15 +41,15 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// What a child does until its parent is gone.
+/// Runs a child until its parent has ended.
 pub(crate) fn run(what: &str, place: &str) -> Result<(), String> {
-    // The parent holds the other end of stdin, and writes nothing.
+    // Stdin ends with the parent, which never writes to it.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
@@ -61,12 +61,12 @@ pub(crate) fn run(what: &str, place: &str) -> Result<(), String> {
     }
 }
 
-/// Tells the parent where this child listens.
+/// Prints the address for the parent.
 pub(crate) fn tell(place: &Place) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{place}")
 }
 
-/// A connection, and what it is for once it has said so.
+/// A connection, with its purpose once the first byte has arrived.
 struct Connection {
     socket: Socket,
     usage: Option<u8>,
@@ -102,8 +102,8 @@ fn serve(place: &Place) -> std::io::Result<()> {
 }
 
 impl Connection {
-    /// Takes all that has come; whether that was the end. An end that came together with the last
-    /// bytes is not told a second time.
+    /// Reads until the socket is empty. Returns whether that was the end, because the poll does not
+    /// report an end again that it has reported with the last bytes.
     fn read(&mut self, buffer: &mut [u8], ends: bool) -> std::io::Result<bool> {
         loop {
             let length = match would_block(self.socket.read(buffer)) {
@@ -122,7 +122,7 @@ impl Connection {
             let usage = *self.usage.get_or_insert(buffer[0]);
             self.count += length as u64;
             if usage == ECHO && length > skip {
-                // The client waits for each message, so that there is room for it.
+                // There is room, because the client waits for each message.
                 self.socket.write_all(&buffer[skip..length])?;
             }
             if length < buffer.len() && !ends {
@@ -132,7 +132,7 @@ impl Connection {
     }
 }
 
-/// Nothing instead of the error that says so.
+/// `None` in place of `WouldBlock`.
 fn would_block<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),

@@ -1,4 +1,4 @@
-//! The side that asks: round trips, and bytes one way, for so long.
+//! The client of the plain sockets: round trips, and floods, for a given time.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::{COUNT, ECHO, Place, READ, Socket};
 use crate::contender::Sample;
 use crate::statistics::percentiles;
 
-/// How long the other side may do nothing before something is wrong.
+/// If the other side does nothing for this long, the measurement fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A socket, and the loop that waits for it.
@@ -20,10 +20,10 @@ struct Client {
     buffer: Vec<u8>,
 }
 
-/// Messages of so many bytes there and back, one at a time.
+/// Round trips of messages of this size, one at a time.
 pub(crate) fn ping(place: &Place, size: usize, length: Duration) -> Result<Sample, String> {
     let message = vec![7; size];
-    // A wakeup for room in the socket would be one in vain.
+    // A "writable" event would be a useless wakeup.
     let mut client = Client::connect(place, Interest::READABLE)?;
     client.write(&[ECHO])?;
     let (mut times, began) = (Vec::new(), Instant::now());
@@ -39,14 +39,14 @@ pub(crate) fn ping(place: &Place, size: usize, length: Duration) -> Result<Sampl
     Ok(Sample { percentiles, ..Sample::of(count, count * size as u64, seconds) })
 }
 
-/// Writes of so many bytes, as fast as the other side reads.
+/// Writes of this size, as fast as the other side reads.
 pub(crate) fn flood(place: &Place, size: usize, length: Duration) -> Result<Sample, String> {
     let message = vec![7; size];
     let mut client = Client::connect(place, Interest::READABLE | Interest::WRITABLE)?;
     client.write(&[COUNT])?;
     let began = Instant::now();
     while began.elapsed() < length {
-        // The clock is asked rarely, as it is by a server: once for as much as a socket holds.
+        // The clock is read as rarely as in a server: once for each socket buffer.
         for _ in 0..(READ / size).max(1) {
             client.write(&message)?;
         }
@@ -88,7 +88,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads so many bytes into the buffer; it waits first, as a loop does that has written.
+    /// Reads this many bytes into the buffer. It waits first, as a loop does after writing.
     fn read(&mut self, size: usize) -> Result<(), String> {
         let mut have = 0;
         while have < size {

@@ -1,7 +1,8 @@
-//! The bare machine: what an event loop of nobody's does with a socket between two processes.
+//! The bare machine: plain sockets between two processes, in a minimal epoll loop written for the
+//! comparison.
 //!
-//! Each connection says with its first byte what it is for, as the channels of the measuring plugin
-//! do: [`ECHO`] gives back what comes, [`COUNT`] tells at the end how many bytes came.
+//! The first byte of a connection is its purpose, as for the channels of the measuring plugin:
+//! [`ECHO`] echoes all bytes, [`COUNT`] sends their number at the end.
 
 pub(crate) mod child;
 mod client;
@@ -12,10 +13,10 @@ pub(crate) use socket::{Place, Socket};
 #[cfg(feature = "peers")]
 pub(crate) use socket::{connect, listen};
 
-/// The first byte of a connection on which all is given back.
+/// The first byte of a connection whose bytes are echoed.
 pub(crate) const ECHO: u8 = b'e';
-/// The first byte of a connection whose bytes are counted, this one too.
+/// The first byte of a connection whose bytes are counted, including this one.
 pub(crate) const COUNT: u8 = b'c';
 
-/// What is read from a socket at once, in bytes: as much as a Trunkline server reads at once.
+/// Bytes of one read, the same as in a Trunkline server.
 pub(crate) const READ: usize = 128 * 1024;

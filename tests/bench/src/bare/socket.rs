@@ -1,4 +1,4 @@
-//! A socket of either kind, and the place where one listens.
+//! Unix and TCP sockets, and their addresses.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Type};
 
-/// Where somebody listens: `unix:PATH` or `tcp:ADDRESS`.
+/// An address to listen on: `unix:PATH` or `tcp:ADDRESS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Unix(PathBuf),
@@ -36,7 +36,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A listener of either kind.
+/// A unix or TCP listener.
 pub(crate) enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
@@ -50,7 +50,7 @@ impl Listener {
         })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Its address, with the port that the system chose.
     pub(crate) fn place(&self, asked: &Place) -> io::Result<Place> {
         Ok(match self {
             Listener::Unix(_) => asked.clone(),
@@ -73,11 +73,11 @@ impl Listener {
     }
 }
 
-/// The congestion control of all that is measured over loopback: with the system's own, which may
-/// pace what is sent, the contenders would be compared by that.
+/// The congestion control of all contenders on loopback. The system's default may pace what it
+/// sends, and would then decide the comparison.
 const CONGESTION: &[u8] = b"reno";
 
-/// Listens as a contender does, without blocking.
+/// Listens with the options of all contenders, without blocking.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = socket(address)?;
     socket.bind(&address.into())?;
@@ -86,7 +86,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Connects as a contender does; what is connected does not block.
+/// Connects with the options of all contenders. The socket does not block.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<std::net::TcpStream> {
     let socket = socket(address)?;
     socket.connect(&address.into())?;
@@ -100,14 +100,14 @@ fn socket(address: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// A connection of either kind that does not block.
+/// A unix or TCP connection that does not block.
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
 impl Socket {
-    /// Connects to a child, which listens already.
+    /// Connects to a child, which is listening.
     pub(crate) fn connect(place: &Place) -> Result<Socket, String> {
         let connected = match place {
             Place::Unix(path) => std::os::unix::net::UnixStream::connect(path)
@@ -132,7 +132,7 @@ impl Socket {
         }
     }
 
-    /// Writes no more.
+    /// Shuts down the writing half.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self {
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_is_shown() {
+    fn an_address_is_parsed_as_it_is_printed() {
         for text in ["unix:a/b.sock", "tcp:127.0.0.1:8000"] {
             assert_eq!(Place::read(text).map(|place| place.to_string()), Ok(text.to_owned()));
         }

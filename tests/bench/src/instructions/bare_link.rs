@@ -39,7 +39,7 @@ impl Link {
     }
 }
 
-/// What a plugin's write costs until its bytes are handed to the socket.
+/// The cost of a plugin's write until its bytes are passed to the socket.
 #[inline(never)]
 fn write_path(processes: &mut Processes, channel: Handle, link: ConnId) -> Vec<u8> {
     let from = &mut processes.all[0];
@@ -47,7 +47,7 @@ fn write_path(processes: &mut Processes, channel: Handle, link: ConnId) -> Vec<u
     from.send(link)
 }
 
-/// What bytes from the socket cost until the plugin has had them.
+/// The cost of bytes from the socket until the plugin has received them.
 #[inline(never)]
 fn read_path(processes: &mut Processes, link: ConnId, bytes: Vec<u8>) {
     processes.all[1].receive(link, bytes);

@@ -1,5 +1,5 @@
-//! Compares what was counted with `counts.toml`, where both were made by the same compiler for the
-//! same C library; elsewhere the numbers would be others, whatever the code does.
+//! Compares the counts with `counts.toml`, if both are of the same compiler and C library. With
+//! others the numbers differ even for the same code.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,8 +10,8 @@ use trunkline_tests::skip;
 use super::INSTRUCTIONS;
 use crate::fact::Fact;
 
-/// How much above its bound a count may be: less than one line of code makes of the long paths,
-/// and more than what differs from run to run.
+/// The tolerance of a count. It is less than one line of code costs on the long paths, and more
+/// than the difference between runs.
 const ABOVE_MAX: f64 = 1.02;
 
 const FILE: &str = "tests/bench/counts.toml";
@@ -24,7 +24,7 @@ struct Bounds {
     instructions: BTreeMap<String, f64>,
 }
 
-/// What decides about the numbers beside the code.
+/// The environment, on which the counts depend.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct With {
@@ -37,7 +37,7 @@ struct With {
 ///
 /// # Errors
 ///
-/// One line for each that is, or that is not in the file.
+/// One line for each such count, and for each that is not in the file.
 pub(crate) fn judge(facts: &[Fact]) -> Result<(), String> {
     let bounds = bounds()?;
     if let Some(why) = facts
@@ -102,7 +102,7 @@ fn compare(facts: &[Fact], bounds: &BTreeMap<String, f64>) -> Vec<String> {
 }
 
 impl With {
-    /// What this program was built with, and runs with.
+    /// The compiler and the C library of this program.
     fn here() -> With {
         let program = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
         let libc = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
@@ -119,7 +119,7 @@ impl With {
 fn compiler(program: &[u8]) -> Option<String> {
     const NOTE: &[u8] = b"rustc version ";
     let versions = program.windows(NOTE.len() + 1).enumerate();
-    // The text of this function is in the program, too, and no digit follows there.
+    // This string is in the program too, but not followed by a digit.
     let (at, _) = versions.into_iter().find(|(_, window)| {
         window.starts_with(NOTE) && window.last().is_some_and(u8::is_ascii_digit)
     })?;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_what_is_counted_and_nothing_else() {
+    fn the_file_has_exactly_the_counted_operations() {
         let bounds = bounds().expect("the file can be read");
         let mut counted: Vec<&str> = COUNTED.iter().map(|counted| counted.name).collect();
         counted.sort_unstable();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn two_percent_more_are_let_pass_and_three_are_not() {
+    fn two_percent_more_are_tolerated_and_three_are_not() {
         let bounds = BTreeMap::from([("a".to_owned(), 1000.0)]);
         assert!(compare(&[fact("a", 1020.0), fact("a", 500.0)], &bounds).is_empty());
         let wrong = compare(&[fact("a", 1030.0)], &bounds);

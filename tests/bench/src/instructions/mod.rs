@@ -1,8 +1,8 @@
-//! Instructions for each operation, counted by valgrind where it is installed: the same from run to
-//! run, also on a machine that does something else meanwhile.
+//! Instructions of each operation, counted by valgrind if it is installed. The counts are the same
+//! from run to run, even on a busy machine.
 //!
-//! An operation is repeated so often, and twice as often, so that all that happens once falls out
-//! of the difference. `bounds` compares the counts with `counts.toml`.
+//! An operation is repeated N times and 2N times. The difference does not contain the cost of start
+//! and end. `bounds` compares the counts with `counts.toml`.
 
 mod bare_link;
 mod bounds;
@@ -25,7 +25,7 @@ pub(crate) const INSTRUCTIONS: &str = "instructions";
 
 /// An operation that is counted.
 struct Counted {
-    /// For people, and the key in `counts.toml`.
+    /// The name in tables and the key in `counts.toml`.
     name: &'static str,
     how: How,
     times: u64,
@@ -34,11 +34,11 @@ struct Counted {
 /// How an operation is repeated.
 #[derive(Clone, Copy)]
 enum How {
-    /// By `bench count WHAT TIMES`: all of it, or a function with what it calls.
+    /// By `bench count WHAT TIMES`: the whole program, or a function with its callees.
     Here { what: &'static str, within: Option<&'static str> },
-    /// By a plugin that makes calls of so many bytes, in a server.
+    /// By a plugin in a server, which makes calls of this size.
     Calls { size: usize },
-    /// By a plugin that sends messages of 64 bytes and has them back.
+    /// By a plugin whose messages of 64 bytes are echoed.
     Messages(Place),
 }
 
@@ -66,7 +66,7 @@ const COUNTED: [Counted; 10] = [
     counted("link, there and back", How::Messages(Place::Link), 3_000),
 ];
 
-/// Counts all of them; one line where valgrind is missing.
+/// Counts all operations. If valgrind is missing, prints one line.
 pub(crate) fn facts(programs: &Programs) -> Result<Vec<Fact>, String> {
     if let Err(why) = valgrind::is_installed() {
         return Ok(vec![Fact::skipped(INSTRUCTIONS, "instructions for each operation", why)]);
@@ -74,11 +74,11 @@ pub(crate) fn facts(programs: &Programs) -> Result<Vec<Fact>, String> {
     COUNTED.iter().map(|counted| fact(programs, counted)).collect()
 }
 
-/// Counts all of them and nothing else, prints what `counts.toml` could say, and compares.
+/// Counts all operations, prints the lines for `counts.toml`, and compares.
 ///
 /// # Errors
 ///
-/// Counts above those of `counts.toml`, and what could not be counted.
+/// Counts that exceed those of `counts.toml`, and operations that could not be counted.
 pub(crate) fn alone() -> Result<(), String> {
     let facts = facts(&Programs::beside_this_program()?)?;
     for fact in &facts {
@@ -92,7 +92,7 @@ pub(crate) fn alone() -> Result<(), String> {
 fn fact(programs: &Programs, counted: &Counted) -> Result<Fact, String> {
     let Counted { name, how, times } = *counted;
     let total = |times| {
-        // A new one for each run, so that nothing is left of the run before.
+        // A new folder for each run, so that no file is left of an earlier run.
         let folder = Folder::new();
         match how {
             How::Here { what, within } => valgrind::this_program(&folder, what, times, within),
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_is_counted_here_can_be_repeated() {
+    fn each_operation_counted_in_this_program_can_be_repeated() {
         for counted in COUNTED {
             if let How::Here { what, .. } = counted.how {
                 assert_eq!(repeat(what, "3"), Ok(()), "{}", counted.name);

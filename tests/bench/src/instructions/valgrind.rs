@@ -1,16 +1,16 @@
-//! Runs a program under valgrind, in surroundings that are the same on every machine.
+//! Runs a program under valgrind, in an environment that is the same on every machine.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use trunkline_tests::folder::Folder;
 
-/// What the C library chooses its memory functions by: without it, each kind of processor would
-/// have others. What is left is what all processors of an architecture have.
+/// Disables the processor features by which the C library selects its memory functions. Otherwise
+/// the counts would depend on the processor.
 const PLAIN_PROCESSOR: &str = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-SSSE3,\
                                -SSE4_1,-SSE4_2,-BMI1,-BMI2,-LZCNT,-MOVBE,-POPCNT,-ERMS,-FSRM,-RTM";
 
-/// Whether there is a valgrind; if not, one line.
+/// Whether valgrind is installed; if not, prints one line.
 pub(super) fn is_installed() -> Result<(), String> {
     let found = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
     match found.is_ok_and(|status| status.success()) {
@@ -19,16 +19,17 @@ pub(super) fn is_installed() -> Result<(), String> {
     }
 }
 
-/// Where the count of a run goes.
+/// The file for the count of a run.
 fn out(folder: &Folder) -> PathBuf {
     folder.path().join("callgrind.out")
 }
 
-/// A command that runs a program under valgrind. With `within`, only what happens in functions of
-/// this name is counted, with what they call.
+/// A command that runs a program under valgrind. With `within`, only functions of this name and
+/// their callees are counted.
 pub(super) fn command(program: &Path, folder: &Folder, within: Option<&str>) -> Command {
     let mut command = Command::new("valgrind");
-    // No variable of the user's: they could change what is done, and move the stack.
+    // No variable of the user is passed on, because it could change the behaviour and move the
+    // stack.
     let path = std::env::var_os("PATH").unwrap_or_default();
     command.env_clear().env("PATH", path).env("GLIBC_TUNABLES", PLAIN_PROCESSOR);
     if let Some(tools) = std::env::var_os("VALGRIND_LIB") {
@@ -43,7 +44,7 @@ pub(super) fn command(program: &Path, folder: &Folder, within: Option<&str>) -> 
     command
 }
 
-/// What a run has counted, after its end.
+/// The count of a run that has ended.
 pub(super) fn total(folder: &Folder) -> Result<u64, String> {
     let text =
         std::fs::read_to_string(out(folder)).map_err(|error| format!("callgrind: {error}"))?;
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_total_is_found() {
+    fn the_total_of_callgrind_is_found() {
         assert_eq!(read_total("events: Ir\nfn=a\n1 2\n\ntotals: 4711\n"), Some(4711));
         assert_eq!(read_total("events: Ir\ntotals: 0\n"), None, "nothing was collected");
         assert_eq!(read_total("events: Ir\n"), None);

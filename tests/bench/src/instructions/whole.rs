@@ -1,5 +1,5 @@
-//! Whole servers and hosts under valgrind: a plugin of theirs repeats an operation, and says in the
-//! log when it is done.
+//! Whole servers and hosts under valgrind. One of their plugins repeats an operation, and logs when
+//! it is done.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -17,21 +17,21 @@ use crate::routes::setup::plugin;
 /// How long a process may take to end after a signal; a server itself ends within 5 s.
 const END_MAX: Duration = Duration::from_secs(60);
 
-/// Where the sink of the messages is. A server under valgrind cannot start processes, so that what
-/// counts where there are several is a host.
+/// Where the sink of the messages is. A server under valgrind cannot start processes, so with
+/// several processes a host is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// In the same server.
     Local,
     /// In the server of the host that sends the messages.
     Process,
-    /// In another process of the host's server, over a socket of the channel's own.
+    /// In another process of the host's server, over a direct connection.
     Unix,
     /// In another server, over a link on a unix socket.
     Link,
 }
 
-/// The instructions of a server while one of its plugins calls another one so often.
+/// The instructions of a server while one of its plugins makes this many calls to another one.
 pub(super) fn calls(
     programs: &Programs,
     folder: &Folder,
@@ -41,15 +41,15 @@ pub(super) fn calls(
     let lines = format!("required = true\n[plugin.config]\ncalls = {times}\nsize = {size}");
     let tables = plugin(programs, "sink", "") + &plugin(programs, "caller", &lines);
     let config = server(folder, "alpha", &tables);
-    // The caller does not start, so that its server ends.
+    // The caller refuses to start, so its server ends.
     let process = Running::start(programs, folder, &["run", "--config"], &config)?;
     process.wait_for("all-answered")?;
     process.ended()?;
     valgrind::total(folder)
 }
 
-/// The instructions of a server, or of a host, while one of its plugins sends so many messages;
-/// those of the other process are not in them.
+/// The instructions of a server or a host while one of its plugins sends this many messages,
+/// without those of the other process.
 pub(super) fn messages(
     programs: &Programs,
     folder: &Folder,
@@ -92,7 +92,7 @@ fn server(folder: &Folder, name: &str, tables: &str) -> std::path::PathBuf {
     folder.write(&format!("{name}.toml"), format!("{head}{listen}{tables}"))
 }
 
-/// A process under valgrind. It is killed when it is dropped.
+/// A process under valgrind. Dropping it kills the process.
 struct Running {
     child: Child,
     log: Log,
@@ -116,7 +116,7 @@ impl Running {
         self.log.find(0, text).map(drop)
     }
 
-    /// Ends it as a terminal would, and waits until it has ended.
+    /// Sends SIGINT, and waits for the end.
     fn stop(self) -> Result<(), String> {
         let process = Pid::from_child(&self.child);
         kill_process(process, Signal::TERM).map_err(|error| format!("a signal: {error}"))?;

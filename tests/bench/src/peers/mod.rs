@@ -1,5 +1,5 @@
-//! What one would use instead: the `yamux` crate for many streams over one socket, `tonic` for
-//! calls to a plugin in another process. They are built with the feature `peers`.
+//! The alternatives: the `yamux` crate for many streams over one socket, and `tonic` for calls to a
+//! plugin in another process. They are built with the feature `peers`.
 
 #[cfg(feature = "peers")]
 mod tonic;
@@ -16,11 +16,11 @@ use crate::programs::Programs;
 use crate::shapes::YAMUX_TCP;
 use crate::shapes::place;
 
-/// What is said where the peers were left out.
+/// The message if this program was built without the peers.
 #[cfg(not(feature = "peers"))]
 const LEFT_OUT: &str = "not built in; `make bench` builds it";
 
-/// How long a turn may take before something is wrong.
+/// If a turn takes longer than this, it fails.
 #[cfg(feature = "peers")]
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -56,7 +56,7 @@ impl Peers {
         })
     }
 
-    /// Bytes one way on several streams at once.
+    /// Floods on several streams at once.
     pub(crate) fn yamux_flood(&self, name: &str, size: usize, streams: usize) -> Contender<'_> {
         let child = self.yamux(name);
         Contender::new(name, move |length| {
@@ -90,7 +90,7 @@ impl Peers {
     }
 }
 
-/// What a child does that is a peer.
+/// Runs a child that is a peer.
 #[cfg(feature = "peers")]
 pub(crate) fn serve(what: &str, place: &Place) -> Result<(), String> {
     match what {
@@ -106,7 +106,7 @@ pub(crate) fn serve(what: &str, _place: &Place) -> Result<(), String> {
     Err(format!("{what} is no child of this program, or {LEFT_OUT}"))
 }
 
-/// A runtime of one thread, as an event loop is.
+/// A runtime with one thread, for a fair comparison with an event loop.
 #[cfg(feature = "peers")]
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

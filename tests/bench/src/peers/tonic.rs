@@ -1,5 +1,5 @@
-//! A unary call of `tonic` over a unix socket, with the bytes as they are instead of a message of
-//! protocol buffers: the usual way to call a plugin in another process, at its cheapest.
+//! A unary call of `tonic` over a unix socket, with plain bytes in place of protocol buffers. It is
+//! the cheapest form of the usual way to call a plugin in another process.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -25,7 +25,7 @@ use crate::contender::Sample;
 use crate::shapes::MESSAGE;
 use crate::statistics::percentiles;
 
-/// Bytes as they are.
+/// A codec for plain bytes.
 #[derive(Default)]
 struct Raw;
 
@@ -73,7 +73,7 @@ pub(super) fn ping(place: &Place, length: Duration) -> Result<Sample, String> {
             let path = path.clone();
             async move { UnixStream::connect(path).await.map(TokioIo::new) }
         };
-        // The name is not looked up: the connector knows its socket.
+        // The name is not resolved, because the connector knows its socket.
         let endpoint = Endpoint::from_static("http://plugin");
         let channel = endpoint.connect_with_connector(service_fn(connect)).await;
         let mut client = client::Grpc::new(channel.map_err(|error| failed(&error))?);
@@ -96,7 +96,7 @@ pub(super) fn ping(place: &Place, length: Duration) -> Result<Sample, String> {
     })
 }
 
-/// The service: it gives back what it is given.
+/// The service, which echoes its request.
 #[derive(Clone)]
 struct Echo;
 
@@ -104,7 +104,7 @@ impl NamedService for Echo {
     const NAME: &'static str = "bench.Echo";
 }
 
-/// The one method that it has.
+/// Its only method.
 struct Call;
 
 impl Service<Request<Bytes>> for Call {

@@ -1,5 +1,5 @@
-//! The `yamux` crate between two processes, with streams that say what they are for as the bare
-//! sockets do.
+//! The `yamux` crate between two processes. The first byte of a stream is its purpose, as for the
+//! plain sockets.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -20,12 +20,12 @@ use crate::contender::Sample;
 use crate::shapes::MESSAGE;
 use crate::statistics::percentiles;
 
-/// Streams of one connection at the most.
+/// Streams of one connection, at most.
 const STREAMS: usize = 2048;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Either kind of socket.
+/// A unix or TCP socket.
 trait Socket: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {}
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Socket for S {}
 
@@ -86,8 +86,8 @@ async fn all<T>(tasks: Vec<tokio::task::JoinHandle<std::io::Result<T>>>) -> Outc
     Ok(outcomes)
 }
 
-/// Says what a stream is for, and waits for the answer: more than 256 streams cannot be open that
-/// the other side has not answered.
+/// Sends a stream's purpose, and waits for the answer, because `yamux` allows only 256 streams that
+/// are not acknowledged.
 async fn greet(mut stream: Stream) -> std::io::Result<Stream> {
     stream.write_all(&[COUNT]).await?;
     stream.flush().await?;
@@ -95,7 +95,7 @@ async fn greet(mut stream: Stream) -> std::io::Result<Stream> {
     Ok(stream)
 }
 
-/// Writes until the time is over, and gives how much of it came.
+/// Writes until the time is over. Returns how many bytes arrived.
 async fn write(mut stream: Stream, size: usize, until: Instant) -> std::io::Result<u64> {
     let message = vec![7; size];
     while Instant::now() < until {
@@ -134,7 +134,7 @@ fn without_delay(stream: TcpStream) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Opens so many streams, and carries the bytes of all of them until the connection ends.
+/// Opens this many streams, and drives the connection until it ends.
 fn open(mut session: Session, mut wanted: usize) -> mpsc::UnboundedReceiver<Stream> {
     let (opened, streams) = mpsc::unbounded();
     let mut opened = Some(opened);
@@ -143,7 +143,7 @@ fn open(mut session: Session, mut wanted: usize) -> mpsc::UnboundedReceiver<Stre
             match (session.poll_new_outbound(context), &opened) {
                 (Poll::Ready(Ok(stream)), Some(opened)) => {
                     wanted -= 1;
-                    // Whoever wants no stream any more has ended.
+                    // If the receiver is closed, its task has ended.
                     let _ = opened.unbounded_send(stream);
                 }
                 (Poll::Pending, _) => break,
@@ -163,7 +163,7 @@ fn open(mut session: Session, mut wanted: usize) -> mpsc::UnboundedReceiver<Stre
     streams
 }
 
-/// Answers whoever connects.
+/// Answers each connection.
 pub(super) fn serve(place: &Place) -> Result<(), String> {
     let local = LocalSet::new();
     let served: std::io::Result<()> = local.block_on(&runtime()?, async {
@@ -187,7 +187,7 @@ pub(super) fn serve(place: &Place) -> Result<(), String> {
     served.map_err(|error| format!("yamux at {place}: {error}"))
 }
 
-/// Serves each stream of a connection on a task of its own.
+/// Serves each stream of a connection in its own task.
 fn answer(socket: Box<dyn Socket>) {
     tokio::task::spawn_local(async move {
         let mut session = session(socket, Mode::Server);
@@ -197,7 +197,7 @@ fn answer(socket: Box<dyn Socket>) {
     });
 }
 
-/// An error ends the stream, which the other side notices.
+/// An error ends the stream, and the other side fails.
 async fn serve_stream(mut stream: Stream) -> std::io::Result<()> {
     let mut usage = [0];
     stream.read_exact(&mut usage).await?;
@@ -205,7 +205,7 @@ async fn serve_stream(mut stream: Stream) -> std::io::Result<()> {
         stream.write_all(&usage).await?;
         stream.flush().await?;
     }
-    // 1,000 of them do not need more than the library reads at once.
+    // Small, because there are 1,000 of them and the library reads no more at a time.
     let (mut buffer, mut count) = (vec![0; 16 * 1024], 1);
     loop {
         let length = stream.read(&mut buffer).await?;

@@ -1,4 +1,4 @@
-//! The raw numbers, for programs.
+//! The raw numbers as JSON.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::Report;
 use crate::contender::{Metric, Sample};
 use crate::rounds::{Outcome, Row};
 
-/// All of it as one document: times in seconds, sizes in bytes.
+/// The whole report as one document. Times are in seconds, sizes in bytes.
 pub(crate) fn text(report: &Report) -> Result<String, String> {
     let document = json!({
         "mode": report.plan.name,

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! The report: for readers as a page, for programs as JSON.
 
 mod json;
 mod page;
@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::rounds::Outcome;
 use crate::targets::Target;
 
-/// All of a run.
+/// The results of a run.
 pub(crate) struct Report {
     pub(crate) plan: Plan,
     pub(crate) machine: Machine,

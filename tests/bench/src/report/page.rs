@@ -1,4 +1,4 @@
-//! The page: everything in one file, without scripts, and without anything from elsewhere.
+//! The page: one file without scripts and without external resources.
 
 use super::plots::{self, Plot};
 use super::svg::escape;
@@ -33,7 +33,7 @@ pub(crate) fn text(report: &Report) -> String {
     )
 }
 
-/// A plot as a file of its own, with the page's colours.
+/// A plot as its own file, with the page's colours.
 pub(crate) fn picture(plot: &Plot) -> String {
     let open = "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background: var(--card)\"";
     let title = format!("</title>\n<style>\n{STYLE}</style>");
@@ -129,7 +129,7 @@ fn table_of(heading: &[&str], rows: &str) -> String {
     format!("<div class=\"scroll\"><table>\n{head}\n{body}\n</table></div>\n")
 }
 
-/// A row of a group: a contender that was skipped says why, over the whole width.
+/// A row of a group. For a skipped contender it contains the reason, over the whole width.
 fn row_of(cells: &[String]) -> String {
     match cells {
         [name, why] => {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_become_markup() {
+    fn names_are_escaped() {
         let page = text(&report());
         for raw in ["<dyn", "<not", "<server", "A & B"] {
             assert!(!page.contains(raw), "{raw} was not escaped");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_needs_nothing_from_elsewhere() {
+    fn the_page_has_no_external_resources() {
         let page = text(&report());
         for foreign in ["<script", "<link", "http:", "https:", "@import", "url(", "src="] {
             assert!(!page.contains(foreign), "{foreign} would be fetched, or would run");

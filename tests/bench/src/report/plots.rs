@@ -1,4 +1,4 @@
-//! The plots of the page: what is shown in which, and how it is laid out.
+//! The plots of the page: their content and their layout.
 
 use super::quantity::{bytes, count, plain, rate, time};
 use super::svg::{Anchor, Picture, Scale, apart};
@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::rounds::Outcome;
 use crate::shapes::{CHANNELS, ROUND_TRIPS, SIZES};
 
-/// A plot with what is said above it.
+/// A plot with its heading.
 pub(crate) struct Plot {
     pub(crate) title: &'static str,
     pub(crate) text: String,
@@ -17,7 +17,7 @@ pub(crate) struct Plot {
     pub(crate) wide: bool,
 }
 
-/// All plots that there is something to show in.
+/// All plots that have data.
 pub(crate) fn all(report: &Report) -> Vec<Plot> {
     let sizes = |title, shown| by_x(report, SIZES, title, "message size", shown);
     vec![
@@ -33,7 +33,7 @@ pub(crate) fn all(report: &Report) -> Vec<Plot> {
         },
         Plot {
             title: "Throughput by message size, over TCP",
-            text: "The same over loopback. Routes with shs seal and open every byte.".into(),
+            text: "The same over loopback. Routes with shs encrypt and decrypt every byte.".into(),
             svg: sizes("throughput by message size over tcp", |name| {
                 !is_unix(name) && !is_within(name)
             }),
@@ -50,7 +50,8 @@ pub(crate) fn all(report: &Report) -> Vec<Plot> {
     ]
 }
 
-/// What does not leave its process: it is in the tables, and would press the others together.
+/// Routes within a process. They are in the tables only, because they would compress the scale for
+/// the others.
 fn is_within(name: &str) -> bool {
     ["local", "thread"].contains(&name)
 }
@@ -65,7 +66,7 @@ fn class_of(name: &str) -> &'static str {
         _ if name.starts_with("bare") => "bare",
         _ if name.starts_with("yamux") || name.starts_with("tonic") => "peer",
         _ if name.starts_with("call") => "call",
-        _ if name.contains("shs") || name.contains("sealed") => "sealed",
+        _ if name.contains("shs") || name.contains("encrypted") => "encrypted",
         _ if name == "relay" => "relay",
         _ if name.starts_with("link") => "link",
         _ => "direct",
@@ -193,7 +194,7 @@ fn by_x(report: &Report, key: &str, title: &str, x_label: &str, shown: fn(&str) 
     picture.finish()
 }
 
-/// Draws the lines, and writes the name of each behind its end.
+/// Draws the lines, with the name of each after its end.
 fn label_lines(
     picture: &mut Picture,
     lines: &[(&str, Vec<(f64, f64)>)],
@@ -223,7 +224,7 @@ fn memory(report: &Report) -> Plot {
     const LEFT: f64 = 4.0;
     const RIGHT: f64 = 550.0;
     const TARGET: f64 = 256.0;
-    // The last of each name is the one of the greatest number.
+    // The last fact of each name has the greatest number.
     let facts = || report.facts.iter().filter(|fact| fact.section == MEMORY);
     let last = |fact: &&Fact| facts().rfind(|it| it.name == fact.name).map(|it| it.count);
     let shown: Vec<(&str, usize, f64)> = facts()

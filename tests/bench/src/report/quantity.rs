@@ -1,4 +1,4 @@
-//! Numbers with their units, as people read them.
+//! Formats numbers with their units.
 
 /// A length of time that is given in seconds.
 pub(crate) fn time(seconds: f64) -> String {
@@ -29,7 +29,7 @@ pub(crate) fn count(count: usize) -> String {
     text
 }
 
-/// A plain number with three digits that count.
+/// A number with three significant digits.
 pub(crate) fn plain(value: f64) -> String {
     let places = match value.abs() {
         100.0.. => 0,
@@ -44,7 +44,7 @@ pub(crate) fn plain(value: f64) -> String {
     }
 }
 
-/// In the first unit that is not larger than the value, or the last one.
+/// In the largest unit that does not exceed the value, or the smallest one.
 fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     let fits = units.iter().find(|(size, _)| value >= *size);
     match fits.or(units.last()) {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_quantity_has_the_unit_that_fits() {
+    fn each_quantity_has_a_fitting_unit() {
         assert_eq!(time(1.5e-9), "1.5 ns");
         assert_eq!(time(12.34e-6), "12.3 \u{b5}s");
         assert_eq!(time(2.0), "2 s");

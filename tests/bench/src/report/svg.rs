@@ -1,9 +1,9 @@
-//! Pictures as SVG text: marks, scales and labels that keep out of each other's way. Colours are
-//! classes, which the page's style sheet knows in light and in dark.
+//! Pictures as SVG text: marks, scales, and labels that do not overlap. Colours are classes of the
+//! page's style sheet, which has a light and a dark mode.
 
 use std::fmt::Write;
 
-/// Text as it may stand in SVG and HTML, also within quotes.
+/// Escapes text for SVG and HTML, also within quotes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -19,7 +19,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Where a label is tied to its place.
+/// Which part of a label is at its place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Anchor {
     Start,
@@ -27,7 +27,7 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// A picture that grows. Lengths are in units of its own, of which one is about a pixel.
+/// A picture under construction. Lengths are in its own units, each about a pixel.
 pub(crate) struct Picture {
     width: f64,
     height: f64,
@@ -36,7 +36,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// An empty one; the title is for those who cannot see it.
+    /// An empty picture. The title is for screen readers.
     pub(crate) fn new(width: f64, height: f64, title: &str) -> Picture {
         Picture { width, height, title: escape(title), marks: String::new() }
     }
@@ -80,7 +80,7 @@ impl Picture {
         );
     }
 
-    /// The element.
+    /// The picture as an SVG element.
     pub(crate) fn finish(self) -> String {
         let Picture { width, height, title, marks } = self;
         format!(
@@ -90,7 +90,7 @@ impl Picture {
     }
 }
 
-/// From values to places in a picture, by their logarithms.
+/// A logarithmic scale from values to places in a picture.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scale {
     values: (f64, f64),
@@ -108,7 +108,7 @@ impl Scale {
         Scale { values, places }
     }
 
-    /// With more room at both ends: so many times as much, and as little.
+    /// Extends the scale at both ends by this factor.
     #[must_use]
     pub(crate) fn with_room(self, below: f64, above: f64) -> Scale {
         let (least, most) = self.values;
@@ -132,18 +132,18 @@ impl Scale {
         let decades = least.log10().floor() as i32..=most.log10().ceil() as i32;
         let all =
             decades.flat_map(|decade| steps.iter().map(move |step| step * 10_f64.powi(decade)));
-        // What was meant to be an end of the scale is one, in spite of rounding.
+        // Rounding must not exclude an end of the scale.
         all.filter(|tick| (least * 0.999..=most * 1.001).contains(tick)).collect()
     }
 }
 
-/// Moves labels apart that are closer than `least`, as little as may be, in their order. The places
-/// that come back belong to the labels in the order in which they were given.
+/// Moves labels apart that are closer than `least`, as little as possible, and keeps their order.
+/// The returned places are in the order of the arguments.
 pub(crate) fn apart(places: &[f64], least: f64, (top, bottom): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by(|a, b| places[*a].total_cmp(&places[*b]));
     let mut moved = places.to_vec();
-    // Down, where the one above is too near; then up again from the bottom.
+    // First downwards where the label above is too near, then upwards from the bottom.
     let mut free = top;
     for &label in &order {
         moved[label] = moved[label].max(free);
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_is_taken_for_markup() {
+    fn text_is_escaped() {
         let text = r#"a <b> & "c" 'd' é"#;
         assert_eq!(escape(text), "a &lt;b&gt; &amp; &quot;c&quot; &#39;d&#39; é");
         let mut picture = Picture::new(10.0, 10.0, "<&>\"");

@@ -10,7 +10,7 @@ use crate::rounds::{Outcome, Row};
 use crate::statistics::Spread;
 use crate::targets::{Bound, Target};
 
-/// All tables, the targets last, where one sees them.
+/// All tables. The targets are last, so that they are visible in a terminal.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     for outcome in &report.outcomes {
@@ -24,7 +24,7 @@ pub(crate) fn text(report: &Report) -> String {
         text += "\nMemory, scale and instructions\n";
         text += &aligned(&FACTS, &report.facts.iter().map(fact).collect::<Vec<_>>());
     }
-    // Of a part of the run, the other targets say nothing.
+    // In a partial run, targets without a measurement are not shown.
     let whole = report.plan.only.is_none();
     let targets = report.targets.iter().filter(|target| whole || target.measured.is_some());
     let targets: Vec<Vec<String>> = targets.map(target).collect();

@@ -1,4 +1,4 @@
-//! The control socket of a driver: a command to a line, an answer to a line.
+//! The client of a driver's control socket: each command and each answer is one line.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::contender::Sample;
 
-/// How long an answer may take beyond the time of the measurement, before something is wrong.
+/// If an answer takes longer than the measurement and this time, it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which channels a driver opens, and what they carry; see the plugin's `command.rs`.
+/// The channels that a driver opens, and their traffic; see the plugin's `command.rs`.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Traffic {
     /// The sink.
     pub(crate) to: String,
-    /// The server that has it, where there are several.
+    /// The sink's server, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<String>,
-    /// Bytes in a message that goes there and back.
+    /// Bytes in a message that is echoed.
     pub(crate) size: usize,
-    /// Bytes in each write where bytes go one way.
+    /// Bytes in each write of a flood.
     pub(crate) flood_size: usize,
-    /// Channels of the first kind.
+    /// Channels with round trips.
     pub(crate) pings: usize,
-    /// Channels of the second kind.
+    /// Channels with a flood.
     pub(crate) floods: usize,
 }
 
-/// What a driver is told.
+/// A command for a driver.
 #[derive(Debug, Serialize)]
 struct Command<'a> {
     what: What,
@@ -67,7 +67,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The median and the 99th percentile in seconds, where round trips were timed one by one.
+    /// The median and the 99th percentile in seconds, if round trips were timed one by one.
     fn percentiles(&self) -> Option<(f64, f64)> {
         (self.p50_ns > 0.0).then_some((self.p50_ns / 1e9, self.p99_ns / 1e9))
     }
@@ -86,14 +86,14 @@ impl Driver {
         Ok(Driver(RefCell::new(BufReader::new(stream))))
     }
 
-    /// The process that it runs in.
+    /// Its process.
     pub(crate) fn process(&self) -> Result<u32, String> {
         let peer = socket_peercred(self.0.borrow().get_ref());
         let peer = peer.map_err(|error| format!("the process of a driver: {error}"))?;
         u32::try_from(peer.pid.as_raw_nonzero().get()).map_err(|error| error.to_string())
     }
 
-    /// Measures for so long.
+    /// Measures for this time.
     pub(crate) fn measure(&self, traffic: &Traffic, length: Duration) -> Result<Sample, String> {
         let answer = self.ask(What::Run, length.as_millis() as u64, traffic)?;
         let messages = answer.bytes / traffic.flood_size.max(1) as u64;
@@ -107,7 +107,7 @@ impl Driver {
         })
     }
 
-    /// Calls the sink for so long, one call after another.
+    /// Calls the sink for this time, one call after another.
     pub(crate) fn call(&self, traffic: &Traffic, length: Duration) -> Result<Sample, String> {
         let answer = self.ask(What::Call, length.as_millis() as u64, traffic)?;
         let bytes = answer.round_trips * traffic.size as u64;
@@ -115,17 +115,17 @@ impl Driver {
         Ok(Sample { percentiles: answer.percentiles(), ..sample })
     }
 
-    /// Opens so many channels more, and keeps them without using them.
+    /// Opens this many more channels, and keeps them idle.
     pub(crate) fn hold(&self, traffic: &Traffic, channels: usize) -> Result<(), String> {
         self.ask(What::Hold, 0, &Traffic { pings: channels, ..traffic.clone() }).map(drop)
     }
 
-    /// Ends the channels that are kept.
+    /// Ends the idle channels.
     pub(crate) fn release(&self) -> Result<(), String> {
         self.ask(What::Release, 0, &Traffic::default()).map(drop)
     }
 
-    /// How many plugins the driver sees.
+    /// The number of plugins in the driver's directory.
     pub(crate) fn directory(&self) -> Result<usize, String> {
         Ok(self.ask(What::Directory, 0, &Traffic::default())?.count)
     }

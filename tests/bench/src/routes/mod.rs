@@ -11,16 +11,16 @@ use std::time::Duration;
 use crate::contender::{Contender, Sample};
 use crate::processes;
 
-/// A way from one plugin to another.
+/// A route from one plugin to another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Route {
     pub(crate) name: &'static str,
     from: From,
     /// The sink's name.
     to: &'static str,
-    /// The server that has it, where it is another one.
+    /// The sink's server, if it is another one.
     server: Option<&'static str>,
-    /// What `trunkline explain` has to call it, for routes that come about by themselves.
+    /// The route's name in the output of `trunkline explain`, if the servers choose the route.
     expected: Option<&'static str>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Route {
 enum From {
     /// In the server's process.
     Inline,
-    /// In a process of its own.
+    /// In its own process.
     Process,
 }
 
@@ -49,7 +49,7 @@ pub(crate) const LOCAL: Route = local("local", "sink");
 pub(crate) const THREAD: Route = local("thread", "sink-thread");
 pub(crate) const PROCESS: Route = local("process", "sink-process");
 pub(crate) const UNIX: Route = direct("unix", "sink-unix", "unix");
-pub(crate) const TCP: Route = direct("tcp (sealed)", "sink-tcp", "tcp");
+pub(crate) const TCP: Route = direct("tcp (encrypted)", "sink-tcp", "tcp");
 pub(crate) const RELAY: Route = direct("relay", "sink-relay", "relay");
 pub(crate) const LINK_UNIX: Route = link("link, unix, noauth", "beta-unix");
 pub(crate) const LINK_TCP: Route = link("link, tcp, noauth", "beta-tcp");
@@ -66,7 +66,7 @@ impl Servers {
         Contender::new(route.name, move |length| self.measure(route, &traffic, length))
     }
 
-    /// Calls over a route, as a contender of this name.
+    /// A contender that makes calls over a route.
     pub(crate) fn call(&self, name: &str, route: Route, size: usize) -> Contender<'_> {
         let traffic = Traffic { size, ..route.traffic() };
         Contender::new(name, move |length| {
@@ -74,13 +74,13 @@ impl Servers {
         })
     }
 
-    /// Bytes one way over a route, on several channels at once.
+    /// Floods over a route, on several channels at once.
     pub(crate) fn flood(&self, route: Route, size: usize, channels: usize) -> Contender<'_> {
         let traffic = Traffic { flood_size: size, floods: channels, ..route.traffic() };
         Contender::new(route.name, move |length| self.measure(route, &traffic, length))
     }
 
-    /// Has a driver measure, and adds the processor time of all servers and hosts.
+    /// Lets a driver measure, and adds the processor time of all servers and hosts.
     pub(crate) fn measure(
         &self,
         route: Route,

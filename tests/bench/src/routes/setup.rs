@@ -11,21 +11,21 @@ use crate::cores::Layout;
 use crate::processes;
 use crate::programs::Programs;
 
-/// How long the directory may take to hold all plugins.
+/// How long it may take until the directory has all plugins.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// All servers, and the drivers of alpha. They end with their owner.
+/// All servers, and the drivers of alpha. Dropping it ends them.
 pub(crate) struct Servers {
     pub(super) inline: Driver,
     pub(super) process: Driver,
     processes: Vec<u32>,
     servers: Vec<Server>,
-    /// Where everything lies; it goes last.
+    /// The folder of all files. It is dropped last.
     pub(crate) folder: Folder,
 }
 
 impl Servers {
-    /// Starts all of them; `tables` are more plugins of alpha.
+    /// Starts all of them. `tables` are further plugins of alpha.
     pub(crate) fn start(programs: &Programs) -> Result<Servers, String> {
         let folder = Folder::new();
         let start = |name: &'static str, text: String| {
@@ -58,7 +58,7 @@ impl Servers {
             ["inline", "process"].map(|name| control(folder.path(), name)).map(wait_for_driver);
         let (inline, process) = (inline?, process?);
         let deadline = Instant::now() + PATIENCE;
-        // Five sinks and two drivers of alpha's, and a sink of each beta.
+        // Five sinks and two drivers of alpha, and a sink of each beta.
         while inline.directory()?.min(process.directory()?) < 6 + 2 + 3 {
             if Instant::now() > deadline {
                 return Err("alpha does not know all plugins in time".to_owned());
@@ -78,13 +78,13 @@ impl Servers {
         &self.processes
     }
 
-    /// The driver in alpha's own process.
+    /// The driver in alpha's process.
     pub(crate) fn driver_inline(&self) -> &Driver {
         &self.inline
     }
 
-    /// Puts all of them on cores, with this process on the near side: drivers and alpha are near,
-    /// all other sinks are far.
+    /// Assigns all of them to cores: this process, the drivers and alpha to the near one, all other
+    /// sinks to the far one.
     pub(crate) fn lay_out(&self, layout: &Layout) -> Result<(), String> {
         let near = [std::process::id(), self.id("alpha")?, self.process.process()?];
         for process in self.processes.iter().chain(&near[..1]) {
@@ -108,7 +108,7 @@ impl Servers {
         self.servers.last().ok_or_else(|| "no server runs".to_owned())
     }
 
-    /// Checks that each route is the one that it is called.
+    /// Checks that each route is what its name says.
     fn check(&self) -> Result<(), String> {
         for route in ROUTES {
             let (Some(expected), From::Process) = (route.expected, route.from) else { continue };
@@ -134,13 +134,13 @@ impl Servers {
     }
 }
 
-/// The table of a measuring plugin; the lines are more of its table, then its configuration.
+/// The table of a measuring plugin, from further lines of the table and its configuration.
 pub(crate) fn plugin(programs: &Programs, name: &str, lines: &str) -> String {
     let path = programs.measure.display().to_string();
     format!("[[plugin]]\npath = {path:?}\nname = {name:?}\nexpose = \"peers\"\n{lines}\n")
 }
 
-/// Limits that are out of the way of what is measured.
+/// Limits that no measurement reaches.
 pub(crate) fn limits() -> &'static str {
     "[limits]\nstreams-per-link = 131072\nchannels-per-plugin = 1000000\n\
      plugins-per-peer = 1000000\nlinks = 10000\nhalf-open = 2000\n"
@@ -180,7 +180,7 @@ fn control(folder: &Path, driver: &str) -> std::path::PathBuf {
     folder.join(format!("drive-{driver}.sock"))
 }
 
-/// A driver in a process may listen later than its server is ready.
+/// A driver in a process may start listening after its server is ready.
 pub(crate) fn wait_for_driver(socket: std::path::PathBuf) -> Result<Driver, String> {
     let deadline = Instant::now() + PATIENCE;
     loop {
