@@ -16,7 +16,7 @@ use trunkline_tests::harness::{Peer, Server, Setup, Socket};
 const NOBODY: u32 = 65_534;
 
 #[test]
-fn a_folder_that_another_user_made_first_keeps_nobody_from_direct_connections() {
+fn a_folder_that_another_user_made_first_does_not_prevent_direct_connections() {
     let folder = Folder::new();
     let temporary = folder.path().join("tmp");
     let held = temporary.join(format!("trunkline-{}", geteuid().as_raw()));

@@ -104,7 +104,7 @@ fn names_that_come_and_go_are_no_harm_to_hosts() {
 }
 
 #[test]
-fn opens_of_unknown_names_harm_nobody() {
+fn requests_for_unknown_names_harm_no_other_peer() {
     survives(&["unknown names"]);
 }
 
@@ -139,12 +139,12 @@ fn invitations_in_answer_to_offers_leave_nothing() {
 }
 
 #[test]
-fn credit_a_byte_at_a_time_harms_nobody() {
+fn credit_a_byte_at_a_time_harms_no_other_peer() {
     survives(&["one-byte credits"]);
 }
 
 #[test]
-fn a_peer_that_never_reads_harms_nobody() {
+fn a_peer_that_never_reads_harms_no_other() {
     survives(&["never reading"]);
 }
 
@@ -179,6 +179,6 @@ fn channels_that_a_host_aborts_are_no_harm_to_other_servers() {
 }
 
 #[test]
-fn mixtures_of_all_attacks_harm_nobody() {
+fn mixtures_of_all_attacks_harm_no_other_peer() {
     mixtures(ALL);
 }

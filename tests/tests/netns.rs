@@ -147,7 +147,7 @@ impl Homes {
     }
 
     /// One alone dials the other, and fails when its time is over.
-    fn assert_alone_is_in_vain(&mut self) {
+    fn assert_one_side_alone_fails(&mut self) {
         let start = Instant::now();
         let answer = self.anne.ask(&format!("dial {} 0 {MISS}", self.bert_seen));
         assert!(answer.contains("timed out"), "not dropped but answered: {answer}");
@@ -161,7 +161,7 @@ fn hole_punching_works_through_two_cone_nats() {
     for seen in [&homes.anne_seen, &homes.bert_seen] {
         assert!(seen.ends_with(&format!(":{PORT}")), "the port is another one: {seen}");
     }
-    homes.assert_alone_is_in_vain();
+    homes.assert_one_side_alone_fails();
     assert_eq!(homes.meet(HIT), ["heard bert", "heard anne"]);
     homes.anne.tell(&format!("say more {HIT}"));
     assert_eq!(homes.bert.ask(&format!("hear {HIT}")), "heard more");
@@ -182,7 +182,7 @@ fn hole_punching_works_when_one_side_starts_late() {
 #[test]
 fn hole_punching_fails_through_symmetric_nats() {
     let Some(mut homes) = homes(Nat::Symmetric) else { return };
-    homes.assert_alone_is_in_vain();
+    homes.assert_one_side_alone_fails();
     for answer in homes.meet(3 * MISS) {
         assert!(answer.contains("timed out"), "they met: {answer}");
     }

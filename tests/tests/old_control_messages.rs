@@ -215,7 +215,7 @@ fn a_server_tells_its_hosts_of_links() {
 }
 
 #[test]
-fn hosts_are_told_to_expect_each_other_and_tell_what_came_of_it() {
+fn servers_make_hosts_expect_each_other_and_get_the_outcome() {
     let expect = all!("server", Expect);
     let one = expect.iter().find(|expect| expect.from.name == name("direct"));
     let one = one.expect("gamma is to expect delta's plugin");

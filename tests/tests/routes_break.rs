@@ -213,7 +213,7 @@ fn repeatedly_cut_channels_leave_nothing_behind() {
     let after = look();
     eprintln!("{CUTS} cuts in {:?}: {before:?} {after:?} (files, KiB)", begun.elapsed());
     for ((files_before, memory_before), (files, memory)) in before.into_iter().zip(after) {
-        // A dial or a dying connection may be under way.
+        // A dial or a closing connection may be in progress.
         assert!(files <= files_before + 4, "descriptors leak: {before:?} {after:?}");
         assert!(memory <= memory_before + 4096, "memory leaks: {before:?} {after:?}");
     }

@@ -25,7 +25,7 @@ fn server(folder: &Folder) -> Server {
 }
 
 /// Connects as another user, which only root can become, on a thread that ends as that user.
-fn connect_as_nobody(path: &Path) -> Result<UnixStream> {
+fn connect_as_another_user(path: &Path) -> Result<UnixStream> {
     let path: PathBuf = path.to_owned();
     let connects = move || {
         set_thread_uid(Uid::from_raw(NOBODY))?;
@@ -35,7 +35,7 @@ fn connect_as_nobody(path: &Path) -> Result<UnixStream> {
 }
 
 /// Listens as another user, which only root can become.
-fn listen_as_nobody(path: &Path) -> UnixListener {
+fn listen_as_another_user(path: &Path) -> UnixListener {
     let path: PathBuf = path.to_owned();
     let listens = move || {
         set_thread_uid(Uid::from_raw(NOBODY)).expect("root becomes any user");
@@ -53,7 +53,7 @@ fn another_users_socket_is_no_peer_and_no_server() {
     let folder = Folder::new();
     set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is our folder");
     let path = folder.path().join("theirs.sock");
-    let theirs = listen_as_nobody(&path);
+    let theirs = listen_as_another_user(&path);
     set_permissions(&path, Permissions::from_mode(0o666)).expect("root may");
     let address = format!("unix:{}~noauth", path.display());
     let alpha = Server::start(&folder, &Setup::new("alpha").peer_at(&address));
@@ -90,11 +90,11 @@ fn another_user_is_refused_even_with_file_permissions() {
     let folder = Folder::new();
     let alpha = server(&folder);
     let mut good = Peer::link(Socket::unix(&alpha), 1);
-    let error = connect_as_nobody(&alpha.socket()).expect_err("the mode keeps others out");
+    let error = connect_as_another_user(&alpha.socket()).expect_err("the mode keeps others out");
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
 
     set_permissions(alpha.socket(), Permissions::from_mode(0o666)).expect("it is our file");
-    let mut stream = connect_as_nobody(&alpha.socket()).expect("now the mode lets it in");
+    let mut stream = connect_as_another_user(&alpha.socket()).expect("now the mode lets it in");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
     let mut heard = Vec::new();
     // Closed, in either way.

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_are_told_from_what_is_shipped() {
+    fn tests_are_distinguished_from_shipped_code() {
         let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\nfn c() {}\n";
         let shipped = |path| {
             let source = Source::new(path, text);

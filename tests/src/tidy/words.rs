@@ -1,4 +1,5 @@
-//! Plain English in documents and comments: narrow Markdown, and no words of a private dialect.
+//! Plain English in documents, comments and names of functions: narrow Markdown, and no phrases of
+//! a private dialect.
 
 use super::{Finding, Source};
 
@@ -6,9 +7,9 @@ use super::{Finding, Source};
 const COLUMNS: usize = 110;
 
 /// Files and folders that are not converted to plain English yet. Remove what is converted.
-pub const NOT_CONVERTED: &[&str] = &["ARCHITECTURE.md", "server/core/src/broker/"];
+pub const NOT_CONVERTED: &[&str] = &["server/core/src/broker/"];
 
-/// A phrase that is not used in documents and comments, and what to write instead.
+/// A phrase that is not used, and what to write instead.
 struct Banned {
     phrase: &'static str,
     instead: &'static str,
@@ -16,16 +17,22 @@ struct Banned {
 }
 
 /// The texts in which a phrase is not used.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Texts {
-    /// Documents, and comments of Rust.
-    Everywhere,
-    /// Documents alone.
+    /// Documents.
     Documents,
+    /// Documents, and comments of Rust.
+    Comments,
+    /// Documents, comments of Rust, and names of functions, where `_` stands for a space.
+    Names,
 }
 
 const fn banned(phrase: &'static str, instead: &'static str) -> Banned {
-    Banned { phrase, instead, texts: Texts::Everywhere }
+    Banned { phrase, instead, texts: Texts::Comments }
+}
+
+const fn banned_in_names(phrase: &'static str, instead: &'static str) -> Banned {
+    Banned { phrase, instead, texts: Texts::Names }
 }
 
 /// Phrases are found as whole words, with their capitals.
@@ -33,13 +40,13 @@ const BANNED: &[Banned] = &[
     // A sentence that begins so has no noun as its subject.
     banned("Who", "name the thing: the peer, the caller, the acceptor"),
     banned("Whoever", "name the thing: the peer, the caller, the acceptor"),
-    banned("whoever", "name the thing: the peer, the caller, the acceptor"),
-    banned("nobody", "name what does not: no plugin, no peer"),
+    banned_in_names("whoever", "name the thing: the peer, the caller, the acceptor"),
+    banned_in_names("nobody", "name what does not: no plugin, no peer"),
     banned("Nobody", "name what does not: no plugin, no peer"),
-    banned("somebody", "name the thing: a plugin, a peer"),
-    banned("everybody", "name them: all plugins, all peers"),
-    banned("for ever", "forever"),
-    banned("in vain", "without success, or say what failed"),
+    banned_in_names("somebody", "name the thing: a plugin, a peer"),
+    banned_in_names("everybody", "name them: all plugins, all peers"),
+    banned_in_names("for ever", "forever"),
+    banned_in_names("in vain", "without success, or say what failed"),
     banned("at the most", "at most"),
     banned("hung up", "closed the connection"),
     banned("hangs up", "closes the connection"),
@@ -54,6 +61,16 @@ const BANNED: &[Banned] = &[
     banned("are heard", "are received, are accepted"),
     banned("not heard", "ignored"),
     banned("so manieth", "every N-th"),
+    banned("anybody", "name the thing: any peer, any user"),
+    banned("look at the clock", "reading of the clock"),
+    banned("looks at the clock", "readings of the clock"),
+    banned("had its time", "timed out"),
+    banned("had their time", "timed out"),
+    banned("slip of the fingers", "typing error"),
+    banned("goes away", "ends, leaves, disconnects"),
+    banned("under way", "in flight, in progress"),
+    banned("says aloud", "prints"),
+    banned("is good for", "allows, is valid for"),
     Banned { phrase: "sealed", instead: "encrypted", texts: Texts::Documents },
 ];
 
@@ -70,20 +87,20 @@ pub fn narrow_documents(document: &Source) -> Vec<Finding> {
     wide.map(|(number, width)| document.finding(number, message(width))).collect()
 }
 
-/// Documents and comments are in plain English, as far as a list of phrases can tell.
+/// Documents, comments and names of functions are in plain English, as far as a list of phrases can
+/// tell.
 #[must_use]
 pub fn plain_english(source: &Source) -> Vec<Finding> {
     let document = source.path.ends_with(".md");
-    let comments = source.is_rust();
-    if !(document || comments) || is_exempt(source) {
+    if !(document || source.is_rust()) || is_exempt(source) {
         return Vec::new();
     }
     let mut findings = Vec::new();
     for (number, line) in source.lines() {
-        let text = if document { Some(line) } else { comment(line) };
-        let Some(text) = text else { continue };
-        let used = BANNED.iter().filter(|banned| document || banned.texts == Texts::Everywhere);
-        for Banned { phrase, instead, .. } in used.filter(|banned| has_phrase(text, banned.phrase))
+        let text = if document { Some((line.into(), Texts::Documents)) } else { text_of(line) };
+        let Some((text, kind)) = text else { continue };
+        let used = BANNED.iter().filter(|banned| banned.texts >= kind);
+        for Banned { phrase, instead, .. } in used.filter(|banned| has_phrase(&text, banned.phrase))
         {
             let message = format!("\"{phrase}\" is not plain English here; write: {instead}");
             findings.push(source.finding(number, message));
@@ -102,6 +119,20 @@ pub fn stale_exemptions(project: &[Source]) -> Vec<&'static str> {
 fn is_exempt(source: &Source) -> bool {
     // This file has to spell the phrases out.
     source.is_below(NOT_CONVERTED) || source.path.ends_with("tidy/words.rs")
+}
+
+/// The English of a line of Rust: a comment that fills it, or the name of a function.
+fn text_of(line: &str) -> Option<(String, Texts)> {
+    let comment = comment(line).map(|text| (text.to_owned(), Texts::Comments));
+    comment.or_else(|| function(line).map(|name| (name.replace('_', " "), Texts::Names)))
+}
+
+/// The name of the function that a line of Rust begins.
+fn function(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once("fn ")?;
+    let is_item = before.is_empty() || before.ends_with(' ');
+    let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+    is_item.then(|| &after[..end])
 }
 
 /// The comment that fills a line of Rust, without its slashes.
@@ -158,6 +189,19 @@ mod tests {
             "a kernel's word"
         );
         assert_eq!(lines("A.md", "The Whole is fine.\n", plain_english), NONE, "a longer word");
+    }
+
+    #[test]
+    fn a_few_phrases_are_found_in_names_of_functions() {
+        let rust =
+            "    pub fn serves_nobody_here(a: u8) {}\nfn waits_in_vain<T>() {}\nlet nobody = 1;\n";
+        assert_eq!(lines("a.rs", rust, plain_english), [1, 2]);
+        assert_eq!(
+            lines("a.rs", "fn whose_nobodyness() {}\n", plain_english),
+            NONE,
+            "a longer word"
+        );
+        assert_eq!(lines("a.rs", "fn goes_away() {}\n", plain_english), NONE, "of comments only");
     }
 
     #[test]
