@@ -1,4 +1,4 @@
-//! What a plugin is told about other plugins, about servers and about links.
+//! What a plugin learns about other plugins, servers and links.
 
 use core::fmt;
 

@@ -136,7 +136,7 @@ impl Host {
         unsafe { (self.table.stop_read())(self.context, channel.0) };
     }
 
-    /// Ends a channel at once, whatever is under way. The other end receives the reason.
+    /// Ends a channel at once, even if bytes are in flight. The other end receives the reason.
     pub fn abort(&self, channel: Channel, why: Reason) {
         let view = why.view();
         // SAFETY: the reason is borrowed for the call.
