@@ -19,8 +19,8 @@ impl Broker {
         request: &[u8],
         deadline: Duration,
     ) -> Called {
-        let short = request.len() <= self.settings.limits.call_size && !deadline.is_zero();
-        if short && let Some(called) = self.calls.call_now(plugin, callee, deadline) {
+        let longest = self.settings.limits.call_size;
+        if let Some(called) = self.calls.call_now(plugin, callee, request, longest, deadline) {
             return called;
         }
         if deadline.is_zero() {

@@ -139,11 +139,13 @@ impl Frames {
 
 impl Calls {
     /// Begins a call whose callee may run now; `None` where that is not so, or not known.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn call_now(
         &mut self,
         plugin: PluginId,
         callee: &Callee<'_>,
+        request: &[u8],
+        longest: usize,
         deadline: Duration,
     ) -> Option<Called> {
         let id = callee.hint?;
@@ -151,7 +153,8 @@ impl Calls {
         let fits = quick.callable && quick.version >= callee.least && *quick.name == *callee.name;
         let may = self.quick.get(plugin.0 as usize)?.calls;
         let here = !matches!(callee.place, CalleePlace::Server(_));
-        match fits && may && here {
+        let short = request.len() <= longest && !deadline.is_zero();
+        match fits && may && here && short {
             true => self.run_now(plugin, id, deadline),
             false => None,
         }

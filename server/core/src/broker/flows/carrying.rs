@@ -27,7 +27,15 @@ impl Broker {
         }
         let step = match event {
             Ok(None) => Step::Done,
-            Ok(Some(event)) => self.link_event(id, event),
+            // Nearly all events are of this kind: they are spared the move into another function.
+            Ok(Some(LinkEvent::Write { tag, bytes })) => match EndId::of_tag(tag) {
+                Some(end) => self.stream_brings(end, bytes),
+                None => Step::More,
+            },
+            Ok(Some(event)) => {
+                self.link_event(id, event);
+                Step::More
+            }
             Err(fault) => {
                 self.end_by_fault(id, &fault);
                 Step::More
@@ -37,13 +45,11 @@ impl Broker {
         step
     }
 
-    fn link_event<'a>(&mut self, id: ConnId, event: LinkEvent<'a>) -> Step<'a> {
+    /// What a link says beside the bytes of streams, which `receive` has taken out.
+    #[inline(never)]
+    fn link_event(&mut self, id: ConnId, event: LinkEvent<'_>) {
         match event {
-            LinkEvent::Write { tag, bytes } => {
-                if let Some(end) = EndId::of_tag(tag) {
-                    return self.stream_brings(end, bytes);
-                }
-            }
+            LinkEvent::Write { .. } => {}
             LinkEvent::Message(message) => {
                 self.charge_turn(id, message.names());
                 self.message(id, *message);
@@ -70,7 +76,6 @@ impl Broker {
                 self.end_if_drained(id);
             }
         }
-        Step::More
     }
 
     /// Does something at the end that a stream's tag names.
@@ -81,6 +86,7 @@ impl Broker {
     }
 
     /// Bytes came on a stream.
+    #[inline]
     pub(crate) fn stream_brings<'a>(&mut self, end: EndId, bytes: &'a [u8]) -> Step<'a> {
         match self.switch.stream_writes(end, bytes, &mut self.effects) {
             Arrived::Kept => Step::More,

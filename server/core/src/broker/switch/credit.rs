@@ -12,7 +12,7 @@ use crate::limits::Limit;
 const OWED_MAX: u64 = 1 << 30;
 
 impl Switch {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn consumed(
         &mut self,
         plugin: PluginId,

@@ -21,6 +21,7 @@ impl Switch {
 
     /// Takes these connections, each once. They replace the contents of `touched`, whose memory is
     /// used next.
+    #[inline(always)]
     pub(crate) fn take_touched(&mut self, touched: &mut Vec<ConnId>) {
         touched.clear();
         core::mem::swap(&mut self.touched, touched);
@@ -48,6 +49,7 @@ impl Switch {
     }
 
     /// What to write to a connection now, in this order; all empty when there is nothing.
+    #[inline(always)]
     pub(crate) fn outgoing(&mut self, id: ConnId, effects: &mut Effects) -> [&[u8]; 3] {
         if self.lines.get(&id).is_some_and(|line| matches!(line.wire, Wire::Secured(_))) {
             self.seal(id, effects);
@@ -62,6 +64,7 @@ impl Switch {
     }
 
     /// A connection took so many bytes of what it was given: streams that waited for room go on.
+    #[inline(always)]
     pub(crate) fn flushed(&mut self, id: ConnId, count: usize, effects: &mut Effects) {
         let Some(line) = self.lines.get_mut(&id) else { return };
         line.bytes_out += count as u64;
