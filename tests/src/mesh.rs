@@ -82,7 +82,7 @@ impl Mesh {
             role,
             machine: Key([0; 32]),
             software: String::new(),
-            limits: Limits { announced: 1 << 20, links: 4096, ..Limits::default() },
+            limits: Limits { announced: 1 << 20, links: 8192, ..Limits::default() },
             secret: seed,
             seed: id as u64 + 1,
         };
@@ -218,6 +218,15 @@ impl Mesh {
         self.wires.remove(&(to, far));
         self.work(node, |broker| broker.disconnected(conn, "cut"));
         self.work(to, |broker| broker.disconnected(far, "cut"));
+    }
+
+    /// Drops a broker, of which the others hear nothing: they find it silent.
+    pub fn drop_silently(&mut self, node: NodeId) {
+        let settings = self.nodes[node].broker.settings().clone();
+        let gone = |at: &NodeId| *at != node;
+        self.wires.retain(|(from, _), (to, _)| gone(from) && gone(to));
+        self.nodes[node] =
+            Node { broker: Broker::new(settings), cost: 0, told: NodeEvents::default() };
     }
 
     /// Lets time pass for one broker.

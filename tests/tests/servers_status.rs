@@ -52,6 +52,7 @@ const LINK: Shape = &[
     ("address", Kind::Text),
     ("state", Kind::OneOf(&["up", "connecting", "waiting"])),
     ("streams", Kind::Number),
+    ("plugins", Kind::Number),
     ("bytes_in", Kind::Number),
     ("bytes_out", Kind::Number),
     ("rtt_us", Kind::NumberOrNull),
@@ -144,6 +145,8 @@ fn status_has_exactly_the_documented_shape() {
     assert!(broken.reason.as_deref().is_some_and(|why| why.contains("as asked, in start")));
     let remote = status.plugins.iter().find(|plugin| plugin.server == far).expect("beta's echo");
     assert_eq!((remote.name.as_str(), remote.placement.as_str()), ("echo", "remote"));
+    let announced = status.link_to("beta").map(|link| link.plugins);
+    assert_eq!(announced, Some(1), "plugins of beta");
     let over_link = status.channels.iter().find(|channel| channel.route == "link");
     let over_link = over_link.expect("the test's channel");
     assert_eq!(over_link.to, format!("echo@{home}"));

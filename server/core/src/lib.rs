@@ -17,6 +17,7 @@ pub mod link;
 mod log_limiter;
 pub mod name;
 mod pages;
+mod places;
 pub mod reason;
 pub mod rights;
 pub mod route;

@@ -41,6 +41,8 @@ struct Link {
     address: String,
     state: String,
     streams: u64,
+    /// A server of an earlier release does not say so.
+    plugins: Option<u64>,
     bytes_in: u64,
     bytes_out: u64,
     rtt_us: Option<u64>,
@@ -72,7 +74,7 @@ pub(super) fn render(status: &Status) -> String {
     ));
     text.push('\n');
     text.push_str(&table(
-        &["LINK", "ROLE", "STATE", "ADDRESS", "STREAMS", "IN", "OUT", "RTT", "REASON"],
+        &["LINK", "ROLE", "STATE", "ADDRESS", "PLUGINS", "STREAMS", "IN", "OUT", "RTT", "REASON"],
         status.links.iter().map(Link::row),
     ));
     text.push('\n');
@@ -116,6 +118,7 @@ impl Link {
             self.role.clone(),
             self.state.clone(),
             self.address.clone(),
+            self.plugins.map(|count| count.to_string()).unwrap_or_default(),
             self.streams.to_string(),
             bytes(self.bytes_in),
             bytes(self.bytes_out),

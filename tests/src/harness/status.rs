@@ -89,6 +89,9 @@ pub struct LinkInfo {
     pub state: String,
     /// Open streams.
     pub streams: usize,
+    /// Plugins that the peer has announced; 0 in what an earlier release says.
+    #[serde(default)]
+    pub plugins: usize,
     /// Bytes from the peer.
     pub bytes_in: u64,
     /// Bytes to the peer.

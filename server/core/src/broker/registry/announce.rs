@@ -89,7 +89,7 @@ impl Broker {
     /// Notes a plugin in the directory.
     pub(crate) fn enter(&mut self, server: Key, name: &Name, version: Version) {
         if let Some(left) = self.registry.directory.leaves(server, name) {
-            self.tell_change(&left, Some(left.entry.version));
+            self.tell_change(&left, Some(left.change.entry.version));
         }
         let before = self.registry.directory.version(server, name);
         if let Some(change) = self.registry.directory.announce(server, name, version) {
@@ -99,8 +99,8 @@ impl Broker {
 
     pub(crate) fn withdraw_all(&mut self, key: Key, names: &[Name]) {
         for name in names {
-            if let Some(change) = self.registry.directory.withdraw(key, name) {
-                self.tell_change(&change, Some(change.entry.version));
+            if let Some(left) = self.registry.directory.withdraw(key, name) {
+                self.tell_change(&left, Some(left.change.entry.version));
             }
         }
     }
@@ -128,7 +128,7 @@ impl Broker {
     pub(crate) fn let_some_leave(&mut self) {
         for _ in 0..LEAVING_PER_TURN {
             let Some(left) = self.registry.directory.next_leaving() else { return };
-            self.tell_change(&left, Some(left.entry.version));
+            self.tell_change(&left, Some(left.change.entry.version));
         }
     }
 

@@ -6,6 +6,7 @@
 //! changes costs a listener no more than the number of subjects, and a listener that takes its time
 //! costs nothing but its cursor.
 
+use super::marks::{Mark, Marks, Subject};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
@@ -24,17 +25,6 @@ pub(crate) enum News {
 /// A point in the order of changes.
 pub(crate) type Stamp = u64;
 
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    /// The change with which it appeared: listeners before that do not know it.
-    born: Stamp,
-    /// Its last change.
-    changed: Stamp,
-    present: bool,
-    /// It came back before everybody was told that it was gone.
-    again: bool,
-}
-
 /// How far a listener has been told.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
@@ -51,57 +41,77 @@ impl Cursor {
 
 /// The changes of subjects `K`, and how far listeners `L` have been told of them.
 #[derive(Debug)]
-pub(crate) struct Changes<K, L> {
+pub(crate) struct Changes<K: Subject, L> {
     last: Stamp,
     /// Subjects that are there, and those that are gone while a listener still has to hear so.
-    marks: BTreeMap<K, Mark>,
+    marks: K::Marks,
     order: BTreeMap<Stamp, K>,
     /// The last changes of subjects that are gone.
     gone: BTreeSet<Stamp>,
+    /// Subjects that are gone, and that nobody has still to hear of, if that is asked for.
+    forgotten: Option<Vec<K>>,
     cursors: BTreeMap<L, Cursor>,
     /// How many listeners know what there was at a stamp.
     at: BTreeMap<Stamp, usize>,
 }
 
-impl<K, L> Default for Changes<K, L> {
+impl<K: Subject, L> Default for Changes<K, L> {
     fn default() -> Self {
         let (marks, order, gone, cursors, at) = Default::default();
-        Changes { last: 0, marks, order, gone, cursors, at }
+        Changes { last: 0, marks, order, gone, forgotten: None, cursors, at }
     }
 }
 
-impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
+impl<K: Subject, L: Ord + Copy> Changes<K, L> {
+    /// No changes; of each subject that is forgotten, [`take_forgotten`](Changes::take_forgotten)
+    /// has to be asked.
+    pub(crate) fn of_places() -> Self {
+        Changes { forgotten: Some(Vec::new()), ..Changes::default() }
+    }
+
     /// A subject has appeared or changed.
     pub(crate) fn set(&mut self, subject: &K) {
         self.last += 1;
         let stamp = self.last;
-        let new = Mark { born: stamp, changed: 0, present: true, again: false };
-        let mark = self.marks.entry(subject.clone()).or_insert(new);
-        mark.again = !core::mem::replace(&mut mark.present, true);
-        let before = core::mem::replace(&mut mark.changed, stamp);
-        self.order.remove(&before);
-        self.gone.remove(&before);
+        match self.marks.get_mut(subject) {
+            Some(mark) => {
+                let before = mark.changed;
+                mark.set(stamp);
+                self.order.remove(&before);
+                self.gone.remove(&before);
+            }
+            None => self.marks.insert(subject, Mark::new(stamp)),
+        }
         self.order.insert(stamp, subject.clone());
     }
 
     /// A subject is gone. It is remembered only for listeners that know of it.
     pub(crate) fn remove(&mut self, subject: &K) {
-        let Some(mark) = self.marks.get_mut(subject).filter(|mark| mark.present) else { return };
+        let Some(mark) = self.marks.get_mut(subject).filter(|mark| mark.is_present()) else {
+            return;
+        };
         self.last += 1;
         self.order.remove(&mark.changed);
-        (mark.changed, mark.present) = (self.last, false);
+        mark.remove(self.last);
         let mark = *mark;
         if self.is_known(mark) {
             self.order.insert(self.last, subject.clone());
             self.gone.insert(self.last);
         } else {
             self.marks.remove(subject);
+            self.note_forgotten(subject);
+        }
+    }
+
+    fn note_forgotten(&mut self, subject: &K) {
+        if let Some(forgotten) = &mut self.forgotten {
+            forgotten.push(subject.clone());
         }
     }
 
     /// Whether a listener may know of a subject, and has not been told of its last change.
     fn is_known(&self, mark: Mark) -> bool {
-        self.at.range(mark.born..mark.changed).next().is_some()
+        self.at.range(mark.born()..mark.changed).next().is_some()
     }
 
     /// Adds a listener that knows nothing.
@@ -152,14 +162,21 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
 
     /// Forgets a subject that is gone, unless a listener has still to hear so.
     fn forget_if_unknown(&mut self, subject: &K) {
-        if let Some(mark) = self.marks.get(subject).copied()
-            && !mark.present
+        if let Some(mark) = self.marks.get(subject)
+            && !mark.is_present()
             && !self.is_known(mark)
         {
             self.marks.remove(subject);
             self.order.remove(&mark.changed);
             self.gone.remove(&mark.changed);
+            self.note_forgotten(subject);
         }
+    }
+
+    /// The subjects that were forgotten since this was asked last: they are gone, and everybody who
+    /// knew them has heard so.
+    pub(crate) fn take_forgotten(&mut self) -> Vec<K> {
+        self.forgotten.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// Whether a listener has still to be told something.
@@ -182,15 +199,13 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
                 return None;
             };
             let subject = subject.clone();
-            let mark = *self.marks.get(&subject)?;
+            let mark = self.marks.get(&subject)?;
             self.advance(listener, stamp);
             self.forget_if_unknown(&subject);
-            match mark.present {
-                true if mark.again && mark.born <= cursor.knows() => {
-                    return Some((subject, News::Again));
-                }
+            match mark.is_present() {
+                true if mark.is_back_for(cursor.knows()) => return Some((subject, News::Again)),
                 true => return Some((subject, News::Present)),
-                false if mark.born <= cursor.knows() => return Some((subject, News::Gone)),
+                false if mark.born() <= cursor.knows() => return Some((subject, News::Gone)),
                 false => {}
             }
         }
@@ -227,6 +242,10 @@ impl<K: Ord + Clone, L: Ord + Copy> Changes<K, L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Subject for char {
+        type Marks = BTreeMap<char, Mark>;
+    }
 
     fn told(changes: &mut Changes<char, u8>, listener: u8) -> Vec<(char, News)> {
         core::iter::from_fn(|| changes.next(listener)).collect()
@@ -299,6 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_is_forgotten_when_the_last_listener_has_heard_that_it_is_gone() {
+        let mut changes = Changes::of_places();
+        changes.set(&'a');
+        changes.remove(&'a');
+        assert_eq!(changes.take_forgotten(), ['a'], "nobody listens");
+        changes.set(&'a');
+        for listener in [1, 2, 3] {
+            changes.listen(listener);
+            changes.next(listener);
+        }
+        changes.remove(&'a');
+        assert_eq!(told(&mut changes, 1), [('a', News::Gone)]);
+        assert_eq!(told(&mut changes, 2), [('a', News::Gone)]);
+        assert_eq!(changes.take_forgotten(), []);
+        changes.ignore(3);
+        assert_eq!(changes.take_forgotten(), ['a']);
+        assert_eq!(changes.take_forgotten(), [], "once");
+    }
+
+    #[test]
     fn what_comes_back_is_told_as_such_to_those_who_knew_it() {
         let mut changes = Changes::default();
         changes.set(&'a');
@@ -314,5 +353,19 @@ mod tests {
         changes.set(&'a');
         changes.remove(&'a');
         assert_eq!(told(&mut changes, 2), [('a', News::Gone)]);
+    }
+
+    #[test]
+    fn what_comes_back_and_then_changes_is_still_told_as_back_and_only_once() {
+        let mut changes = Changes::default();
+        changes.set(&'a');
+        changes.listen(1);
+        changes.next(1);
+        changes.remove(&'a');
+        changes.set(&'a');
+        changes.set(&'a');
+        assert_eq!(told(&mut changes, 1), [('a', News::Again)]);
+        changes.set(&'a');
+        assert_eq!(told(&mut changes, 1), [('a', News::Present)]);
     }
 }

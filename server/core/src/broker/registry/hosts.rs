@@ -33,6 +33,7 @@ impl Broker {
         self.registry.partners.hosts.insert(id);
         self.end_older_link(id, key);
         let left = self.registry.announcements.listen_to_all(id);
+        self.registry.release_entries();
         for names in left.chunks(WITHDRAWN_MAX) {
             self.send(id, &Message::Withdrawn(Withdrawn { names: names.to_vec(), server: None }));
         }

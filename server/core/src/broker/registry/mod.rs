@@ -3,6 +3,7 @@
 pub(crate) mod announce;
 pub(crate) mod changes;
 pub(crate) mod hosts;
+pub(crate) mod marks;
 pub(crate) mod news;
 pub(crate) mod offers;
 pub(crate) mod partners;
@@ -207,6 +208,7 @@ impl Registry {
     /// A connection is told nothing any more.
     pub(crate) fn ignore(&mut self, conn: ConnId) {
         self.announcements.ignore(conn);
+        self.release_entries();
     }
 
     /// A connection is that of a host no more.
@@ -232,6 +234,11 @@ impl Registry {
     /// Plugins that are gone, and of which somebody has still to be told so.
     pub(crate) fn remembered(&self) -> usize {
         self.announcements.remembered()
+    }
+
+    /// Places of entries that have left, and how many of them somebody has still to be told of.
+    pub(crate) fn unreleased(&self) -> (usize, usize) {
+        (self.directory.unreleased(), self.announcements.remembered_for_hosts())
     }
 
     /// A name that leads to no plugin, which must not be.

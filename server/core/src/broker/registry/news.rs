@@ -5,9 +5,10 @@
 
 use super::changes::{Changes, News, Stamp};
 use crate::broker::effect::Queued;
+use crate::broker::registry::Registry;
 use crate::broker::{Broker, ConnId, Effect, Expose, Told};
 use crate::control::{Announced, Message, Plugins, Withdrawn};
-use crate::directory::{Change, ChangeKind, Entry};
+use crate::directory::{Change, ChangeKind, Changed, Entry, EntryId};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -26,10 +27,10 @@ const BYTES_PER_TURN: usize = 2 * BYTES_PER_MESSAGE;
 const BYTES_AT_LEAST: usize = 1024;
 
 /// What has changed, and who has been told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Announcements {
-    /// The whole directory, for hosts.
-    all: Changes<(Key, Name), ConnId>,
+    /// The whole directory, for hosts, by the places of its entries.
+    all: Changes<EntryId, ConnId>,
     /// The plugins here, for linked servers; those of a host, for its server.
     own: Changes<Name, ConnId>,
     /// What the plugins of this process have not been told.
@@ -53,15 +54,23 @@ struct Untold {
     left: bool,
 }
 
+impl Default for Announcements {
+    fn default() -> Self {
+        let (own, untold, greeted_at, waiting, due, last) = Default::default();
+        let all = Changes::of_places();
+        Announcements { all, own, untold, greeted_at, waiting, due, last }
+    }
+}
+
 impl Announcements {
     /// Notes a change of the directory, in which `before` is the version that there was; whether
     /// the plugins of this process have to be told, and will not be anyway.
-    fn note(&mut self, change: &Change, before: Option<Version>) -> bool {
+    fn note(&mut self, Changed { id, change }: &Changed, before: Option<Version>) -> bool {
         let subject = (change.entry.server, change.entry.name.clone());
         let left = change.kind == ChangeKind::Left;
         match left {
-            true => self.all.remove(&subject),
-            false => self.all.set(&subject),
+            true => self.all.remove(id),
+            false => self.all.set(id),
         }
         self.due = true;
         let news = !self.untold.contains_key(&subject);
@@ -127,14 +136,42 @@ impl Announcements {
     pub(crate) fn remembered(&self) -> usize {
         self.all.remembered() + self.own.remembered()
     }
+
+    /// What hosts have still to be told of plugins that are gone.
+    pub(crate) fn remembered_for_hosts(&self) -> usize {
+        self.all.remembered()
+    }
+}
+
+impl Registry {
+    /// Somebody listens no more, or has been told more: frees the places of entries that have left
+    /// and of which nobody has to be told any more.
+    pub(crate) fn release_entries(&mut self) {
+        for id in self.announcements.all.take_forgotten() {
+            self.directory.release(id);
+        }
+    }
+
+    /// The next thing that a listener is told: of a server's plugin, or of one here.
+    fn next_news(&mut self, id: ConnId) -> Option<(Option<Key>, Name, News)> {
+        let entry = self.announcements.all.next(id);
+        let told = entry.and_then(|(entry, news)| Some((self.directory.subject(entry)?, news)));
+        self.release_entries();
+        match told {
+            Some(((server, name), news)) => Some((Some(server), name, news)),
+            None => self.announcements.own.next(id).map(|(name, news)| (None, name, news)),
+        }
+    }
 }
 
 impl Broker {
     /// The directory has changed; `before` is the version of the plugin that there was.
-    pub(crate) fn tell_change(&mut self, change: &Change, before: Option<Version>) {
-        if self.registry.announcements.note(change, before) {
-            self.effects.push_news(change.entry.server, change.entry.name.clone());
+    pub(crate) fn tell_change(&mut self, changed: &Changed, before: Option<Version>) {
+        if self.registry.announcements.note(changed, before) {
+            let entry = &changed.change.entry;
+            self.effects.push_news(entry.server, entry.name.clone());
         }
+        self.registry.release_entries();
     }
 
     /// Tells those who listen and have room what they have not heard: all of them when something
@@ -185,7 +222,7 @@ impl Broker {
         let (mut plugins, mut withdrawn, mut own) = (Vec::new(), BTreeMap::new(), Vec::new());
         let mut bytes = 0;
         while bytes < BYTES_PER_MESSAGE
-            && let Some((server, name, news)) = self.registry.announcements.next(id)
+            && let Some((server, name, news)) = self.registry.next_news(id)
         {
             let entry = match server {
                 Some(server) => self.entry_for_host(server, &name),
@@ -304,14 +341,6 @@ impl Broker {
 impl Announcements {
     fn is_behind(&self, id: ConnId) -> bool {
         self.all.is_behind(id) || self.own.is_behind(id)
-    }
-
-    /// The next thing that a listener is told: of a server's plugin, or of one here.
-    fn next(&mut self, id: ConnId) -> Option<(Option<Key>, Name, News)> {
-        if let Some(((server, name), news)) = self.all.next(id) {
-            return Some((Some(server), name, news));
-        }
-        self.own.next(id).map(|(name, news)| (None, name, news))
     }
 }
 

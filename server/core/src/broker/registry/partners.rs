@@ -10,7 +10,50 @@ use alloc::string::String;
 
 /// Some things of each key.
 #[derive(Debug)]
-pub(crate) struct Index<K, V>(BTreeMap<K, BTreeSet<V>>);
+pub(crate) struct Index<K, V>(BTreeMap<K, Values<V>>);
+
+/// At least one thing. Most keys have one, for which a set would take hundreds of bytes.
+#[derive(Debug)]
+enum Values<V> {
+    One(V),
+    Many(BTreeSet<V>),
+}
+
+impl<V: Ord> Values<V> {
+    fn iter(&self) -> impl Iterator<Item = &V> {
+        let (one, many) = match self {
+            Values::One(value) => (Some(value), None),
+            Values::Many(values) => (None, Some(values)),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    fn has(&self, value: &V) -> bool {
+        match self {
+            Values::One(only) => only == value,
+            Values::Many(values) => values.contains(value),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Values::One(_) => 1,
+            Values::Many(values) => values.len(),
+        }
+    }
+
+    fn insert(&mut self, value: V) {
+        if self.has(&value) {
+            return;
+        }
+        let mut values = match core::mem::replace(self, Values::Many(BTreeSet::new())) {
+            Values::One(only) => [only].into_iter().collect(),
+            Values::Many(values) => values,
+        };
+        values.insert(value);
+        *self = Values::Many(values);
+    }
+}
 
 impl<K, V> Default for Index<K, V> {
     fn default() -> Self {
@@ -20,36 +63,45 @@ impl<K, V> Default for Index<K, V> {
 
 impl<K: Ord, V: Ord> Index<K, V> {
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        self.0.entry(key).or_default().insert(value);
+        match self.0.get_mut(&key) {
+            Some(values) => values.insert(value),
+            None => drop(self.0.insert(key, Values::One(value))),
+        }
     }
 
     pub(crate) fn remove(&mut self, key: &K, value: &V) {
-        if let Some(values) = self.0.get_mut(key) {
-            values.remove(value);
-            if values.is_empty() {
-                self.0.remove(key);
-            }
+        let Some(values) = self.0.get_mut(key) else { return };
+        let over = match values {
+            Values::One(only) => only == value,
+            Values::Many(values) => values.remove(value) && values.is_empty(),
+        };
+        if over {
+            self.0.remove(key);
         }
     }
 
     pub(crate) fn has(&self, key: &K, value: &V) -> bool {
-        self.0.get(key).is_some_and(|values| values.contains(value))
+        self.0.get(key).is_some_and(|values| values.has(value))
     }
 
     /// Forgets all things of a key, and gives them.
     pub(crate) fn take(&mut self, key: &K) -> BTreeSet<V> {
-        self.0.remove(key).unwrap_or_default()
+        match self.0.remove(key) {
+            None => BTreeSet::new(),
+            Some(Values::One(value)) => [value].into_iter().collect(),
+            Some(Values::Many(values)) => values,
+        }
     }
 
     pub(crate) fn of<Q: Ord + ?Sized>(&self, key: &Q) -> impl Iterator<Item = &V>
     where
         K: core::borrow::Borrow<Q>,
     {
-        self.0.get(key).into_iter().flatten()
+        self.0.get(key).into_iter().flat_map(Values::iter)
     }
 
     pub(crate) fn count(&self, key: &K) -> usize {
-        self.0.get(key).map_or(0, BTreeSet::len)
+        self.0.get(key).map_or(0, Values::len)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
@@ -101,7 +153,7 @@ impl Broker {
     /// The links that a plugin of this server may have to do with.
     pub(crate) fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
         let wanted = partners_of(config).flat_map(|name| self.registry.directory.holders(name));
-        let wanted = wanted.filter_map(|server| self.neighbours.link_to(*server));
+        let wanted = wanted.filter_map(|server| self.neighbours.link_to(server));
         wanted.chain(self.registry.partners.guests.of(&config.name).copied()).collect()
     }
 }
@@ -109,4 +161,27 @@ impl Broker {
 /// The names that a plugin uses or invites.
 pub(crate) fn partners_of(config: &PluginConfig) -> impl Iterator<Item = &Name> {
     config.uses.iter().map(|(name, _)| name).chain(&config.invites)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_each_thing_once_and_is_forgotten_with_the_last_one() {
+        let mut index = Index::default();
+        for value in [3, 3, 5, 4, 3] {
+            index.insert('a', value);
+        }
+        assert_eq!(index.of(&'a').copied().collect::<BTreeSet<_>>(), BTreeSet::from([3, 4, 5]));
+        assert_eq!((index.count(&'a'), index.has(&'a', &4), index.has(&'a', &6)), (3, true, false));
+        for (value, left) in [(4, 2), (6, 2), (3, 1), (5, 0)] {
+            index.remove(&'a', &value);
+            assert_eq!(index.count(&'a'), left, "without {value}");
+        }
+        index.insert('b', 1);
+        index.remove(&'b', &2);
+        assert_eq!(index.take(&'b'), BTreeSet::from([1]));
+        assert_eq!(index.keys().count(), 0);
+    }
 }

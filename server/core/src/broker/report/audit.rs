@@ -123,6 +123,10 @@ impl Broker {
                 return Err(format!("{name} lives, its host does not"));
             }
         }
+        let (unreleased, untold) = self.registry.unreleased();
+        if unreleased != untold {
+            return Err(format!("{unreleased} entries have left, {untold} are still to be told"));
+        }
         match self.registry.name_without_plugin() {
             Some(id) => Err(format!("{id:?} has a name and no record")),
             None => Ok(()),

@@ -7,7 +7,7 @@ use crate::broker::{Broker, PluginState};
 use crate::control::Role;
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, Owner};
-use crate::ids::EndId;
+use crate::ids::{ConnId, EndId};
 use crate::key::Key;
 use crate::limits::Counters;
 use crate::name::{Name, Version};
@@ -112,6 +112,8 @@ pub struct LinkStatus {
     pub state: LinkState,
     /// Open streams, the control stream not counted.
     pub streams: usize,
+    /// Plugins that the peer has announced, or registered.
+    pub plugins: usize,
     /// Bytes that came from the peer.
     pub bytes_in: u64,
     /// Bytes that went to the peer.
@@ -243,8 +245,9 @@ impl Broker {
                 && !conn.is_direct()
                 && hello.is_none_or(|h| h.role != Role::Command)
         });
-        let live = live.filter_map(|(id, conn)| Some((conn, self.switch.line(id)?)));
-        let live = live.map(|(conn, line)| LinkStatus {
+        let live = live.filter_map(|(id, conn)| Some((id, conn, self.switch.line(id)?)));
+        let live = live.map(|(id, conn, line)| LinkStatus {
+            plugins: self.plugins_over(id),
             peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
             name: conn.peer_name().unwrap_or_default().into(),
             role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
@@ -271,12 +274,21 @@ impl Broker {
             address: peer.config.endpoints.first().map(|e| e.to_string()).unwrap_or_default(),
             state: if peer.dialling { LinkState::Connecting } else { LinkState::Waiting },
             streams: 0,
+            plugins: 0,
             bytes_in: 0,
             bytes_out: 0,
             rtt: None,
             reason: peer.reason.clone(),
         });
         live.chain(absent).collect()
+    }
+
+    /// How many plugins are known because of a link.
+    fn plugins_over(&self, id: ConnId) -> usize {
+        match self.neighbours.serving(id) {
+            Some(server) => self.registry.directory().count(server),
+            None => self.registry.plugins_at(Runs::At(id)),
+        }
     }
 
     fn channel_status(&self, id: EndId, end: &End) -> Option<ChannelStatus> {
