@@ -716,6 +716,19 @@ fn limits_have_defaults_that_a_file_overrides() {
 }
 
 #[test]
+fn a_list_of_keys_has_64_at_most() {
+    let folder = Folder::new();
+    let table = |count: usize| {
+        let keys = vec![format!("{KEY:?}"); count].join(", ");
+        format!("{GOOD}[[plugin]]\npath = \"a.so\"\nexpose = [{keys}]\n")
+    };
+    Config::load(&folder.write("a.toml", table(64))).unwrap();
+    let problems = Config::load(&folder.write("a.toml", table(65))).unwrap_err();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].message.contains("64 keys at most"), "{problems:?}");
+}
+
+#[test]
 fn a_host_dials_its_server_with_a_key_or_over_unix() {
     let folder = Folder::new();
     let server = format!("unix:alpha.sock~noauth;unix:b~shs;net:a.example:8008~shs:{KEY}");

@@ -34,6 +34,9 @@ impl Expose {
     }
 }
 
+/// Keys that one plugin may be exposed to.
+pub const KEYS_MAX: usize = 64;
+
 /// What a plugin may do only where its configuration says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Permission {
@@ -42,10 +45,8 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// What a word of the configuration means.
-    pub(crate) fn of(word: &str) -> Option<Permission> {
-        [Permission::Links].into_iter().find(|permission| permission.as_str() == word)
-    }
+    /// All of them.
+    pub(crate) const ALL: [Permission; 1] = [Permission::Links];
 
     /// The word that the configuration uses.
     pub const fn as_str(self) -> &'static str {

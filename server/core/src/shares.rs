@@ -18,12 +18,12 @@ impl<K: Ord + Copy> Shares<K> {
     }
 
     /// Takes a place for a holder, unless it has its share: of the places that are free or its own,
-    /// one part in as many as there are holders, and never more than half.
+    /// one part in as many as there are holders, and never more than half. A holder without one
+    /// gets one as long as one is free.
     pub(crate) fn take(&mut self, who: K) -> bool {
         let held = self.holders.get(&who).copied().unwrap_or(0);
         let holders = self.holders.len() + usize::from(held == 0);
-        let share = (self.most - self.taken + held) / holders.max(2);
-        if held >= share {
+        if !leaves_a_share(self.most.saturating_sub(self.taken), held, holders) {
             return false;
         }
         self.taken += 1;
@@ -48,6 +48,12 @@ impl<K: Ord + Copy> Shares<K> {
     }
 }
 
+/// Whether a holder may take one more place, of so many that are free, where it has some already
+/// and is one of so many holders.
+pub(crate) fn leaves_a_share(free: usize, held: usize, holders: usize) -> bool {
+    free > 0 && held < ((free + held) / holders.max(2)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +74,15 @@ mod tests {
             before = taken;
         }
         assert!(!shares.take(0), "the first has more than its share by now");
+    }
+
+    #[test]
+    fn as_many_holders_as_there_are_places_get_one_each() {
+        let mut shares = Shares::new(100);
+        assert_eq!((0..=200).filter(|who| shares.take(*who)).count(), 100);
+        assert!(!shares.take(7), "one each");
+        shares.release(7);
+        assert!(shares.take(201));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 use trunkline_core::address::Transport;
 use trunkline_core::name::Name;
+use trunkline_core::rights::KEYS_MAX;
 
 pub(super) fn read_all(
     tables: Vec<Table<'_>>,
@@ -131,6 +132,9 @@ pub(super) fn expose(table: &mut Table<'_>, report: &mut Report<'_>) -> Expose {
     match table.get("expose").map(|value| value.get_ref()) {
         Some(DeValue::Array(_)) => {
             let keys = table.strings("expose", report);
+            if let Some(text) = keys.get(KEYS_MAX) {
+                text.reject(report, "a list has 64 keys at most; \"peers\" stands for all of them");
+            }
             Expose::Keys(keys.iter().filter_map(|text| keys::key(text, report)).collect())
         }
         Some(_) => {

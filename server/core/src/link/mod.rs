@@ -1,6 +1,7 @@
 //! One link: bymux with our profile, control messages on stream 0, the first frame of each other
 //! stream, and heartbeats. It knows nothing about plugins, and decides nothing about them.
 
+mod aborts;
 mod control_input;
 mod fault;
 mod first_frame;
@@ -13,8 +14,8 @@ use crate::bymux::{self, Connection, HIGH_WATER, MuxRole, Outbox, Profile, QUANT
 use crate::control::{Announced, Answer, Closing, MESSAGE_MAX, Message, Preface};
 use crate::limits::{Limits, WINDOW};
 use crate::reason::{Code, Reason};
+use aborts::Aborts;
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use control_input::{ControlInput, PART};
 use core::num::NonZeroU64;
@@ -125,7 +126,7 @@ pub struct Link {
     control_written: usize,
     /// The stream of the last abort in `control_waiting`, and the streams whose aborts follow it.
     aborting: Option<StreamId>,
-    to_abort: VecDeque<(StreamId, Reason)>,
+    to_abort: Aborts,
     awaiting_first_frame: AwaitingFirstFrame,
     heartbeat: Heartbeat,
     /// Streams that the peer may still open, and those to grant again because one has ended.
@@ -146,7 +147,7 @@ impl Link {
             control_waiting: Vec::new(),
             control_written: 0,
             aborting: None,
-            to_abort: VecDeque::new(),
+            to_abort: Aborts::new(limits.outbox),
             awaiting_first_frame: AwaitingFirstFrame::new(role, limits),
             heartbeat: Heartbeat::new(now, limits.heartbeat, limits.dead_after),
             streams_left: GLOBAL_CREDIT,
@@ -363,7 +364,7 @@ impl Link {
     /// Ends a stream in both directions, with a reason. The stream ends behind the reason, so that
     /// the peer cannot take it for an orderly end.
     pub fn abort(&mut self, stream: StreamId, reason: Reason) {
-        self.to_abort.push_back((stream, reason));
+        self.to_abort.push(stream, reason);
         self.pump_control();
     }
 
@@ -382,7 +383,7 @@ impl Link {
                 self.mux.close(stream);
                 self.mux.stop_read(stream);
             }
-            let Some((stream, reason)) = self.to_abort.pop_front() else { return };
+            let Some((stream, reason)) = self.to_abort.pop() else { return };
             let closing = Message::Closing(Closing { stream: stream.0, reason });
             self.control_waiting = closing.frame();
             self.aborting = Some(stream);

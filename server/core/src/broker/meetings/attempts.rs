@@ -14,6 +14,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+/// Places of one route that are dialled, however many alternates the addresses have.
+const PLACES_MAX: usize = 8;
+
 /// The attempts of one channel.
 #[derive(Debug)]
 pub(super) struct Attempts {
@@ -58,8 +61,12 @@ impl Meetings {
         invitation: Invitation,
         request: Request,
     ) {
-        // One that names more routes than there are names some twice.
-        let left = invitation.routes.iter().copied().take(Route::ALL.len()).collect();
+        let mut left = VecDeque::new();
+        for route in &invitation.routes {
+            if !left.contains(route) {
+                left.push_back(*route);
+            }
+        }
         let request = Request { ticket: Some(invitation.ticket), ..request };
         let last = Reason::server(Code::Refused, "the invitation names no route");
         let (dials, candidates) = (Vec::new(), Vec::new());
@@ -87,9 +94,14 @@ impl Meetings {
         let keyed = |addresses: &Option<Addresses>| {
             let process = invitation.process;
             let addresses = addresses.iter().flat_map(|addresses| &addresses.0);
-            let endpoints = addresses.flat_map(|address| address.endpoints());
-            let with_key = |endpoint| Endpoint { transform: Transform::Shs(process), ..endpoint };
-            endpoints.map(with_key).collect::<Vec<Endpoint>>()
+            let mut places = Vec::new();
+            for endpoint in addresses.flat_map(|address| address.endpoints()) {
+                let place = Endpoint { transform: Transform::Shs(process), ..endpoint };
+                if !places.contains(&place) && places.len() < PLACES_MAX {
+                    places.push(place);
+                }
+            }
+            places
         };
         let place = match route {
             Route::Unix => DirectPlace::Socket(invitation.socket.clone().ok_or_else(nowhere)?),

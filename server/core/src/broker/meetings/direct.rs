@@ -49,6 +49,10 @@ impl Broker {
         let expect = Expect { ticket, to, from, process, punch, calls };
         match runs {
             Runs::Here => self.expects(expect)?,
+            Runs::At(host) if !self.switch.takes_more(host) => {
+                let text = "the plugin's host is slow to read what it is told";
+                return Err(Reason::server(Code::LimitReached, text));
+            }
             Runs::At(host) => {
                 self.meetings.tickets.tell_host(host, server, self.now)?;
                 self.arm_tickets();

@@ -186,7 +186,8 @@ impl Broker {
                     self.switch.invite(stream, Box::new(invitation));
                     return Ok(());
                 }
-                // No ticket is left for its server: the servers pass the channel on.
+                // No ticket is left for its server, or the host is slow: the servers pass the
+                // channel on.
                 Err(reason) if reason.is(Code::LimitReached) => {
                     self.counters.count(Limit::Tickets);
                 }

@@ -251,7 +251,7 @@ impl Broker {
             None => self.registry.add_server(&change.name, change.server),
             Some(_) => self.registry.remove_server(&change.name, change.server),
         }
-        self.tell_hosts_link(change.server, &change.name, change.down.as_ref());
+        self.registry.note_link(&change);
         for plugin in self.registry.live_plugins() {
             self.tell(plugin, Told::Link(change.clone()));
         }

@@ -61,8 +61,7 @@ impl Broker {
         self.permit(plugin, Permission::Links)?;
         let unknown = || Reason::server(Code::UnknownServer, format!("no link to {server} is up"));
         if self.neighbours.home.links.contains_key(&server) {
-            self.ask_for_end_of_link(plugin, server);
-            return Ok(());
+            return self.ask_for_end_of_link(plugin, server);
         }
         let id = *self.neighbours.servers.get(&server).ok_or_else(unknown)?;
         let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());

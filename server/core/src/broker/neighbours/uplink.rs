@@ -12,6 +12,7 @@ use crate::control::{
 
 use crate::key::Key;
 
+use crate::name::Name;
 use crate::reason::{Code, Reason};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -169,19 +170,34 @@ impl Broker {
     }
 
     pub(crate) fn ask_for_link(&mut self, plugin: PluginId, address: &str) -> Result<(), Reason> {
-        let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
-        let (Some(uplink), Some(plugin)) = (self.uplink(), name) else {
-            return Err(Reason::server(Code::LinkLost, "the server of this host is not reached"));
-        };
+        let (uplink, plugin) = self.may_ask(plugin)?;
         let address = address.into();
         self.send(uplink, &Message::OpenLink(OpenLink { plugin, address }));
         Ok(())
     }
 
-    pub(crate) fn ask_for_end_of_link(&mut self, plugin: PluginId, server: Key) {
+    pub(crate) fn ask_for_end_of_link(
+        &mut self,
+        plugin: PluginId,
+        server: Key,
+    ) -> Result<(), Reason> {
+        let (uplink, plugin) = self.may_ask(plugin)?;
+        self.send(uplink, &Message::CloseLink(CloseLink { plugin, server }));
+        Ok(())
+    }
+
+    /// The server of this host, if a plugin can ask it for something now.
+    fn may_ask(&self, plugin: PluginId) -> Result<(ConnId, Name), Reason> {
         let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
-        if let (Some(uplink), Some(plugin)) = (self.uplink(), name) {
-            self.send(uplink, &Message::CloseLink(CloseLink { plugin, server }));
+        let (Some(uplink), Some(plugin)) = (self.uplink(), name) else {
+            return Err(Reason::server(Code::LinkLost, "the server of this host is not reached"));
+        };
+        match self.switch.takes_more(uplink) {
+            true => Ok((uplink, plugin)),
+            false => {
+                let text = "the server of this host has not read what it was asked before";
+                Err(Reason::server(Code::LimitReached, text))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who is told of which plugins: hello, and changes of the directory.
 
 use crate::broker::{Broker, ConnId, Expose, PluginRecord};
-use crate::control::{Announced, Hello, Message, PROTOCOL, Plugins};
+use crate::control::{Announced, Hello, Message, PROTOCOL};
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::log_limiter::LogKind;
@@ -38,12 +38,8 @@ impl Broker {
             Expose::Keys(keys) => keys.contains(&key),
             Expose::Local | Expose::Peers => false,
         };
-        let names =
-            self.registry.plugins.values().filter(for_key).map(|record| record.config.name.clone());
-        for name in names.collect::<Vec<_>>() {
-            if let Some(plugin) = self.own_for(id, &name) {
-                self.send(id, &Message::Plugins(Plugins { plugins: [plugin].to_vec() }));
-            }
+        if self.registry.plugins.values().any(|record| for_key(&record)) {
+            self.registry.announcements.listen_to_own_again(id);
         }
     }
 

@@ -126,6 +126,12 @@ impl<K: Subject, L: Ord + Copy> Changes<K, L> {
         self.enter(listener, Cursor { told: 0, knew: self.last });
     }
 
+    /// Adds a listener that knows everything.
+    pub(crate) fn listen_from_now(&mut self, listener: L) {
+        self.ignore(listener);
+        self.enter(listener, Cursor { told: self.last, knew: self.last });
+    }
+
     fn enter(&mut self, listener: L, cursor: Cursor) {
         self.cursors.insert(listener, cursor);
         *self.at.entry(cursor.knows()).or_default() += 1;
@@ -209,6 +215,13 @@ impl<K: Subject, L: Ord + Copy> Changes<K, L> {
                 false => {}
             }
         }
+    }
+
+    /// Whether a listener may still have to hear that a subject is gone, or was.
+    pub(crate) fn remembers(&self, subject: &K) -> bool {
+        self.marks.get(subject).is_some_and(|mark| {
+            !mark.is_present() || self.at.range(mark.before_it_came_back()).next().is_some()
+        })
     }
 
     /// Subjects that are gone and remembered all the same.

@@ -5,13 +5,14 @@ use crate::broker::registry::plugins::{Direct, PARTNERS_MAX, Runs};
 use crate::broker::{Broker, ConnId, Expose, Permission, PluginConfig, PluginId};
 use crate::control::{
     Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Server,
-    Unlinked, Withdrawn,
+    Withdrawn,
 };
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::log_limiter::LogKind;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
+use crate::rights::KEYS_MAX;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -149,26 +150,6 @@ impl Broker {
         }
     }
 
-    /// Tells all hosts that a link came up, or went down for a reason.
-    pub(crate) fn tell_hosts_link(&mut self, key: Key, name: &str, down: Option<&Reason>) {
-        let server = Server { key, name: name.into() };
-        let message = match down {
-            None => Message::Linked(Linked { servers: [server].to_vec(), addresses: None }),
-            Some(reason) => {
-                Message::Unlinked(Unlinked { server, reason: reason.clone(), plugin: None })
-            }
-        };
-        self.tell_hosts(&message);
-    }
-
-    fn tell_hosts(&mut self, message: &Message) {
-        let greeted = |id: &ConnId| self.registry.announcements.is_greeted(*id);
-        let hosts = self.registry.partners.hosts.iter().copied().filter(greeted);
-        for id in hosts.collect::<Vec<_>>() {
-            self.send(id, message);
-        }
-    }
-
     /// A plugin of a host wants a link.
     pub(crate) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
         let OpenLink { plugin: name, address } = wanted;
@@ -199,10 +180,12 @@ impl Broker {
 /// A host's plugin, as its host describes it.
 fn registered(announced: Announced) -> (PluginConfig, Direct) {
     let Announced { name, version, registration, .. } = announced;
-    let Registration { peers, keys, mut uses, mut invites, allow, socket, net, loopback } =
+    let Registration { peers, mut keys, mut uses, mut invites, allow, socket, net, loopback } =
         registration.unwrap_or_default();
+    keys.truncate(KEYS_MAX);
     uses.truncate(PARTNERS_MAX);
     invites.truncate(PARTNERS_MAX);
+    let says = |what: &Permission| allow.iter().any(|word| word == what.as_str());
     let config = PluginConfig {
         name,
         version,
@@ -213,7 +196,31 @@ fn registered(announced: Announced) -> (PluginConfig, Direct) {
         },
         uses: uses.into_iter().map(|used| (used.name, used.least)).collect(),
         invites,
-        allow: allow.iter().filter_map(|word| Permission::of(word)).collect(),
+        allow: Permission::ALL.into_iter().filter(|what| says(what)).collect(),
     };
     (config, Direct { socket, net: net.unwrap_or_default().0, loopback })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Use;
+    use alloc::vec;
+
+    #[test]
+    fn a_registration_is_kept_as_far_as_its_lists_may_be_long() {
+        let name = |n: usize| format!("n{n}").parse::<Name>().expect("a name");
+        let registration = Registration {
+            keys: vec![Key([1; 32]); 1_800],
+            uses: (0..1_000).map(|n| Use { name: name(n), least: 1 }).collect(),
+            invites: (0..1_000).map(name).collect(),
+            allow: vec!["links".to_string(); 9_000],
+            ..Registration::default()
+        };
+        let announced = Announced::new(name(0), 1);
+        let (config, _) = registered(Announced { registration: Some(registration), ..announced });
+        let Expose::Keys(keys) = config.expose else { panic!("{:?}", config.expose) };
+        let kept = [keys.len(), config.uses.len(), config.invites.len(), config.allow.len()];
+        assert_eq!(kept, [64, 64, 64, 1]);
+    }
 }

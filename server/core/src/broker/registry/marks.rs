@@ -3,10 +3,12 @@
 
 use super::changes::Stamp;
 use crate::directory::EntryId;
+use crate::key::Key;
 use crate::name::Name;
 use crate::places::Places;
 use alloc::collections::BTreeMap;
 use core::num::NonZeroU64;
+use core::ops::Range;
 
 /// The state of a subject.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,11 @@ impl Mark {
 
     pub(super) fn is_present(self) -> bool {
         self.back != GONE
+    }
+
+    /// The changes before which listeners knew a subject that was gone since, and is there again.
+    pub(super) fn before_it_came_back(self) -> Range<Stamp> {
+        self.born()..self.back.max(self.born())
     }
 
     /// Whether a listener that knows what there was at a stamp knows it from before it was gone.
@@ -74,6 +81,10 @@ pub(crate) trait Marks<K>: Default {
 
 impl Subject for Name {
     type Marks = BTreeMap<Name, Mark>;
+}
+
+impl Subject for Key {
+    type Marks = BTreeMap<Key, Mark>;
 }
 
 impl Subject for EntryId {

@@ -3,13 +3,14 @@
 pub(crate) mod announce;
 pub(crate) mod changes;
 pub(crate) mod hosts;
+pub(crate) mod link_news;
 pub(crate) mod marks;
 pub(crate) mod news;
 pub(crate) mod offers;
 pub(crate) mod partners;
 pub(crate) mod plugins;
 
-use crate::broker::{Expose, PluginState};
+use crate::broker::{Expose, LinkChange, PluginState};
 use crate::directory::Directory;
 use crate::ids::{ConnId, PluginId};
 use crate::key::Key;
@@ -57,6 +58,11 @@ impl Registry {
     #[inline]
     pub(crate) fn plugin(&self, id: PluginId) -> Option<&PluginRecord> {
         self.plugins.get(&id)
+    }
+
+    /// A link came up, or went down: hosts are told.
+    pub(crate) fn note_link(&mut self, change: &LinkChange) {
+        self.announcements.note_link(change);
     }
 
     /// All plugins of this server, those that are over among them.

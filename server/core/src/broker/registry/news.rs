@@ -4,9 +4,10 @@
 //! things often.
 
 use super::changes::{Changes, News, Stamp};
+use super::link_news::LinkNews;
 use crate::broker::effect::Queued;
 use crate::broker::registry::Registry;
-use crate::broker::{Broker, ConnId, Effect, Expose, Told};
+use crate::broker::{Broker, ConnId, Effect, Expose, LinkChange, Told};
 use crate::control::{Announced, Message, Plugins, Withdrawn};
 use crate::directory::{Change, ChangeKind, Changed, Entry, EntryId};
 use crate::key::Key;
@@ -33,6 +34,8 @@ pub(crate) struct Announcements {
     all: Changes<EntryId, ConnId>,
     /// The plugins here, for linked servers; those of a host, for its server.
     own: Changes<Name, ConnId>,
+    /// The links of this server, for hosts.
+    pub(super) links: LinkNews,
     /// What the plugins of this process have not been told.
     untold: BTreeMap<(Key, Name), Untold>,
     /// Hosts that have still to be told of all that there was when they linked.
@@ -56,9 +59,9 @@ struct Untold {
 
 impl Default for Announcements {
     fn default() -> Self {
-        let (own, untold, greeted_at, waiting, due, last) = Default::default();
+        let (own, links, untold, greeted_at, waiting, due, last) = Default::default();
         let all = Changes::of_places();
-        Announcements { all, own, untold, greeted_at, waiting, due, last }
+        Announcements { all, own, links, untold, greeted_at, waiting, due, last }
     }
 }
 
@@ -95,13 +98,26 @@ impl Announcements {
     pub(crate) fn ignore(&mut self, id: ConnId) {
         self.all.ignore(id);
         self.own.ignore(id);
+        self.links.ignore(id);
         self.waiting.remove(&id);
         self.greeted_at.remove(&id);
+    }
+
+    /// A link came up, or went down.
+    pub(crate) fn note_link(&mut self, change: &LinkChange) {
+        self.links.note(change);
+        self.due = true;
     }
 
     /// A peer is told of the plugins here, from the first on.
     pub(crate) fn listen_to_own(&mut self, id: ConnId) {
         self.own.listen(id);
+        self.due = true;
+    }
+
+    /// A peer may see more of the plugins here by now: it is told of all of them once more.
+    pub(crate) fn listen_to_own_again(&mut self, id: ConnId) {
+        self.own.listen_anew(id);
         self.due = true;
     }
 
@@ -117,11 +133,6 @@ impl Announcements {
         left
     }
 
-    /// Whether a host has been told all that there was when it linked.
-    pub(crate) fn is_greeted(&self, id: ConnId) -> bool {
-        !self.greeted_at.contains_key(&id)
-    }
-
     /// Whether a peer has been told of the last change of a plugin here.
     pub(crate) fn has_told_own(&self, id: ConnId, name: &Name) -> bool {
         self.own.is_told(id, name)
@@ -134,7 +145,7 @@ impl Announcements {
 
     /// What is remembered of plugins that are gone.
     pub(crate) fn remembered(&self) -> usize {
-        self.all.remembered() + self.own.remembered()
+        self.all.remembered() + self.own.remembered() + self.links.remembered()
     }
 
     /// What hosts have still to be told of plugins that are gone.
@@ -219,6 +230,9 @@ impl Broker {
 
     /// Tells a listener as much as one message holds: how many bytes, about.
     fn tell_some(&mut self, id: ConnId) -> usize {
+        if self.registry.announcements.links.is_behind(id) {
+            return self.tell_some_links(id);
+        }
         let (mut plugins, mut withdrawn, mut own) = (Vec::new(), BTreeMap::new(), Vec::new());
         let mut bytes = 0;
         while bytes < BYTES_PER_MESSAGE
@@ -333,6 +347,7 @@ impl Broker {
         let news = &mut self.registry.announcements;
         if news.greeted_at.get(&id).is_some_and(|at| news.all.has_heard(id, *at)) {
             news.greeted_at.remove(&id);
+            news.links.listen(id);
             self.tell_links(id);
         }
     }
@@ -340,7 +355,7 @@ impl Broker {
 
 impl Announcements {
     fn is_behind(&self, id: ConnId) -> bool {
-        self.all.is_behind(id) || self.own.is_behind(id)
+        self.all.is_behind(id) || self.own.is_behind(id) || self.links.is_behind(id)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why two plugins are, or are not, connected: each rule that is looked at, what it says of these
 //! two, what was tried last, and what would have to change.
 
-use super::failures::Failure;
+use super::failures::{Failure, Teller};
 use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
@@ -77,24 +77,38 @@ struct Subject {
 }
 
 impl Broker {
-    /// Remembers that a channel or a route did not work; the oldest such memory goes. A host tells
-    /// its server.
+    /// Remembers that a channel or a route did not work. A host tells its server.
     pub(crate) fn note_failure(&mut self, info: &ChannelInfo, route: Route, reason: Reason) {
+        self.note_told_failure(None, info, route, reason);
+    }
+
+    fn note_told_failure(
+        &mut self,
+        teller: Teller,
+        info: &ChannelInfo,
+        route: Route,
+        reason: Reason,
+    ) {
         let (from, to) = (info.from.clone(), info.to.clone());
         log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
-        if let Some(uplink) = self.uplink() {
+        // Where much waits to be read, it is not worth more of it.
+        if let Some(uplink) = self.uplink().filter(|uplink| self.switch.takes_more(*uplink)) {
             let (from, (to, server)) = (from.0.clone(), to.clone());
             let tried = Tried { from, to, server, route, reason: reason.clone() };
             self.send(uplink, &Message::Tried(tried));
         }
-        self.failures.add(Failure { from, to, route, reason, at: self.now });
+        self.failures.add(teller, Failure { from, to, route, reason, at: self.now });
     }
 
     /// A host tells what its plugins tried in vain.
-    pub(crate) fn host_tried(&mut self, tried: Tried) {
+    pub(crate) fn host_tried(&mut self, id: ConnId, tried: Tried) {
         let Tried { from, to, server, route, reason } = tried;
+        let its_own = self.registry.named(from.as_str()).and_then(|p| self.registry.plugin(p));
+        if its_own.is_none_or(|plugin| plugin.runs != Runs::At(id)) {
+            return;
+        }
         let (from, to) = ((from, self.neighbours.home_key()), (to, server));
-        self.note_failure(&ChannelInfo { from, to, route }, route, reason);
+        self.note_told_failure(Some(id), &ChannelInfo { from, to, route }, route, reason);
     }
 
     /// A channel of this host goes over a connection of its own, or has ended: its server does not

@@ -42,6 +42,13 @@ impl Switch {
         }
     }
 
+    /// Whether a peer reads what it is told so fast that more may be added for others.
+    pub(crate) fn takes_more(&self, id: ConnId) -> bool {
+        let most = self.limits.outbox / 2;
+        let line = self.lines.get(&id);
+        line.is_some_and(|line| line.link.control_waiting() <= most && !line.faulted)
+    }
+
     /// Whether a peer reads its control messages, as far as can be seen.
     pub(crate) fn has_control_room(&self, id: ConnId) -> bool {
         let line = self.lines.get(&id);
