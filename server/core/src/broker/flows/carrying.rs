@@ -4,7 +4,7 @@
 use crate::broker::effect::{Effects, Queued};
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::switch::streams::{Answered, Arrived};
-use crate::broker::switch::{Event, Switch, reading::Received};
+use crate::broker::switch::{Event, Switch, reading::Due};
 use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told};
 use crate::bymux::StreamId;
 use crate::control::{Answer, Preface};
@@ -18,12 +18,15 @@ impl Broker {
     /// Takes bytes that a connection brought. Call it until it answers [`Step::Done`]. If they ask
     /// for more work than the connection may cause in a turn, the rest waits for the next turn.
     pub fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Step<'a> {
-        let Received { event, due } = self.switch.receive(id, input);
-        // While a connection is half-open, only the deadline of its handshake counts.
-        if let Some(due) = due
-            && !self.neighbours.is_young(id)
-        {
-            self.timers.set(TimerKey::Link(id), due);
+        let Some((line, now)) = self.switch.readable(id, input) else {
+            self.settle();
+            return Step::Done;
+        };
+        let before = line.before(input);
+        let event = line.receive(now, input);
+        let due = line.after(before, input, matches!(event, Ok(None)));
+        if let Some(due) = due {
+            self.link_is_due(id, &due);
         }
         let step = match event {
             Ok(None) => Step::Done,
@@ -37,12 +40,24 @@ impl Broker {
                 Step::More
             }
             Err(fault) => {
+                *input = &[];
                 self.end_by_fault(id, &fault);
                 Step::More
             }
         };
         self.settle();
         step
+    }
+
+    /// While a connection is half-open, only the deadline of its handshake counts.
+    #[inline(never)]
+    fn link_is_due(&mut self, id: ConnId, due: &Due) {
+        if !self.neighbours.is_young(id) {
+            self.timers.set(TimerKey::Link(id), due.at);
+        }
+        if due.round_is_over {
+            self.switch.round_is_over(id);
+        }
     }
 
     /// What a link says beside the bytes of streams, which `receive` has taken out.

@@ -105,7 +105,7 @@ impl Switch {
     }
 
     /// A round trip is over: notes whose windows were short for it.
-    pub(super) fn round_is_over(&mut self, conn: ConnId) {
+    pub(crate) fn round_is_over(&mut self, conn: ConnId) {
         let Some(line) = self.lines.get_mut(&conn) else { return };
         for (id, count) in core::mem::take(&mut line.in_round) {
             let short = count >= self.window(id) / 2;

@@ -7,24 +7,78 @@ use crate::broker::effect::Effects;
 use crate::bymux::{MuxRole, StreamId};
 use crate::control::Announced;
 use crate::ids::{ConnId, EndId};
-use crate::link::{Event as LinkEvent, Fault, Link, NO_TAG};
+use crate::link::{Event as LinkEvent, Fault, Link, NO_TAG, Round};
 use crate::reason::Reason;
 use crate::wire::{Wire, WireEvent};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// What came of some input of a connection.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Received<'a> {
-    /// What the link says of it; nothing when the input is used up or has to wait.
-    pub(crate) event: Result<Option<LinkEvent<'a>>, Fault>,
-    /// When the link has to be looked at again, if that has changed.
-    pub(crate) due: Option<Duration>,
+/// Where a line was before its link took a part of what came.
+pub(crate) struct Before {
+    unread: usize,
+    round: Round,
 }
 
-impl<'a> Received<'a> {
-    const NOTHING: Received<'a> = Received { event: Ok(None), due: None };
+/// A link has to be looked at again.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Due {
+    /// When, if nothing comes before that.
+    pub(crate) at: Duration,
+    /// A round trip is over.
+    pub(crate) round_is_over: bool,
+}
+
+/// A line takes what came in three steps, so that the link's event, which is large, is not moved.
+impl Line {
+    /// Before [`receive`](Line::receive).
+    #[inline]
+    pub(crate) fn before(&self, input: &[u8]) -> Before {
+        Before { unread: input.len(), round: self.link.round() }
+    }
+
+    /// Takes the next part of what came.
+    #[inline(always)]
+    pub(crate) fn receive<'a>(
+        &mut self,
+        now: Duration,
+        input: &mut &'a [u8],
+    ) -> Result<Option<LinkEvent<'a>>, Fault> {
+        self.link.receive(now, input)
+    }
+
+    /// After it, with what it left: when the link is due, if that has changed.
+    #[inline]
+    pub(crate) fn after(&mut self, before: Before, input: &[u8], done: bool) -> Option<Due> {
+        if matches!(self.wire, Wire::Plain) {
+            self.bytes_in += (before.unread - input.len()) as u64;
+        }
+        let round = self.link.round();
+        let changed = round != before.round;
+        let is_due = changed || (done && self.link.has_incomplete_first_frame());
+        if !is_due {
+            return None;
+        }
+        // With a pong, a ping is due before the peer would have been dead.
+        let round_is_over = changed && !round.is_measured();
+        Some(Due { at: self.link.deadline(), round_is_over })
+    }
+
+    /// Keeps the rest of what the peer says for the next turn. Whether it is the first that is
+    /// kept.
+    #[cold]
+    fn put_off(&mut self, input: &mut &[u8]) -> bool {
+        let rest = core::mem::take(input);
+        if rest.is_empty() && !self.link.has_messages() {
+            return false;
+        }
+        if let Some(unread) = &mut self.unread {
+            unread.extend_from_slice(rest);
+            return false;
+        }
+        self.unread = Some(rest.to_vec());
+        true
+    }
 }
 
 impl Switch {
@@ -73,57 +127,27 @@ impl Switch {
         self.lines.remove(&id);
     }
 
-    /// Takes bytes that a connection brought. If they ask for more work than the connection may
-    /// cause in a turn, the rest waits for the next turn. `None` if nothing more is read from it.
-    #[inline(always)]
-    pub(crate) fn receive<'a>(&mut self, id: ConnId, input: &mut &'a [u8]) -> Received<'a> {
-        let now = self.now;
+    /// The line of a connection that brought bytes, which takes them with [`Line::receive`], and
+    /// the time. `None` if nothing more is read from it, or if the bytes ask for more work than it
+    /// may cause in a turn: then the rest waits for the next one.
+    #[inline]
+    pub(crate) fn readable(
+        &mut self,
+        id: ConnId,
+        input: &mut &[u8],
+    ) -> Option<(&mut Line, Duration)> {
         let line = self.lines.touch(id, &mut self.touched);
         let Some(line) = line.filter(|line| !line.ended) else {
             *input = &[];
-            return Received::NOTHING;
+            return None;
         };
         if self.turn.is_used_up(&line.used) {
-            self.put_off(id, input);
-            return Received::NOTHING;
-        }
-        let (before, round, mut over) = (input.len(), line.link.round(), false);
-        let event = line.link.receive(now, input);
-        let mut due = None;
-        if line.link.round() != round {
-            // With a pong, a ping is due before the peer would have been dead.
-            due = Some(line.link.deadline());
-            over = !line.link.round().is_measured();
-        } else if matches!(event, Ok(None)) && line.link.has_incomplete_first_frame() {
-            due = Some(line.link.deadline());
-        }
-        if matches!(line.wire, Wire::Plain) {
-            line.bytes_in += (before - input.len()) as u64;
-        }
-        if over {
-            self.round_is_over(id);
-        }
-        if event.is_err() {
-            *input = &[];
-        }
-        Received { event, due }
-    }
-
-    /// Keeps the rest of what a connection says for the next turn.
-    #[cold]
-    fn put_off(&mut self, id: ConnId, input: &mut &[u8]) {
-        let rest = core::mem::take(input);
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        if rest.is_empty() && !line.link.has_messages() {
-            return;
-        }
-        match &mut line.unread {
-            Some(unread) => unread.extend_from_slice(rest),
-            None => {
-                line.unread = Some(rest.to_vec());
+            if line.put_off(input) {
                 self.behind.push(id);
             }
+            return None;
         }
+        Some((line, self.now))
     }
 
     /// Connections that have said more than the last turn had room for, with the rest of it.

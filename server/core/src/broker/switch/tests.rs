@@ -1,7 +1,6 @@
 //! The switch alone, without a broker: channels within a process, over a link, and what others hear
 //! of.
 
-use super::reading::Received;
 use super::streams::Arrived;
 use super::{Event, Switch};
 use crate::broker::effect::{Effect, Effects, Queued, Told};
@@ -56,6 +55,11 @@ fn written(switch: &mut Switch, id: ConnId, effects: &mut Effects) -> Vec<u8> {
     bytes
 }
 
+fn receive<'a>(switch: &mut Switch, id: ConnId, input: &mut &'a [u8]) -> Option<LinkEvent<'a>> {
+    let (line, now) = switch.readable(id, input)?;
+    line.receive(now, input).expect("no rule is broken")
+}
+
 #[test]
 fn a_channel_within_a_process_needs_nobody_but_the_switch() {
     let (mut switch, mut effects) = (Switch::new(&Limits::default()), Effects::default());
@@ -92,7 +96,7 @@ fn two_switches_carry_a_channel_over_a_link() {
 
     let bytes = written(&mut here, to_there, &mut effects);
     let mut input = &bytes[..];
-    let event = there.receive(to_here, &mut input).event.expect("no rule is broken");
+    let event = receive(&mut there, to_here, &mut input);
     let Some(LinkEvent::Preface { stream, used, rest, .. }) = event else {
         panic!("the stream says first what it is for, not {event:?}")
     };
@@ -104,9 +108,7 @@ fn two_switches_carry_a_channel_over_a_link() {
     there.accept(ASKED, far, &mut effects).expect("it was asked");
     let mut early = there.take_inbox(ASKED, far);
     effects = Effects::default();
-    while let Received { event: Ok(Some(LinkEvent::Write { bytes, .. })), .. } =
-        there.receive(to_here, &mut input)
-    {
+    while let Some(LinkEvent::Write { bytes, .. }) = receive(&mut there, to_here, &mut input) {
         match there.stream_writes(end, bytes, &mut effects) {
             Arrived::ForPlugin(ASKED, channel, bytes) if channel == far => early.extend(bytes),
             other => panic!("an accepted channel is told at once, not {other:?}"),
