@@ -218,7 +218,7 @@ mod tests {
             PLUGIN  VERSION  STATE    PLACEMENT  SERVER    CHANNELS  CALLS        REASON\n\
             echo    1        running  inline     here      2         0 out, 3 in\n\
             ping    10       failed   remote     BBBBBBBB  0                      panicked\n\n\
-            LINK  ROLE  STATE  ADDRESS  STREAMS  IN  OUT  RTT  REASON\n\
+            LINK  ROLE  STATE  ADDRESS  PLUGINS  STREAMS  IN  OUT  RTT  REASON\n\
             none\n\n\
             CHANNEL  FROM           TO             ROUTE  IN    OUT\n\
             7        ping@BBBBBBBB  echo@AAAAAAAA  link   64 B  1.5 MiB\n";
