@@ -23,12 +23,8 @@ fn server(folder: &Folder, table: &str) -> Server {
 
 /// The seconds in the log lines about `harms`.
 fn reported(lines: &[String]) -> Vec<f64> {
-    let blocks = lines.iter().filter(|line| {
-        line.contains(
-            "plugin harms has blocked its loop for \
-                                                           ",
-        )
-    });
+    let blocks =
+        lines.iter().filter(|line| line.contains("plugin harms has blocked its loop for "));
     let seconds = |line: &String| line.split(" for ").nth(1)?.split(' ').next()?.parse().ok();
     blocks.filter_map(seconds).collect()
 }
@@ -44,11 +40,8 @@ fn a_blocking_plugin_is_reported_each_time_its_duration_doubles() {
         assert_eq!(peer.ask(chan, "count"), "1");
         let mark = alpha.log().mark();
         assert_eq!(peer.ask(chan, "block 1000"), "went on");
-        let line = alpha.log().wait_for(
-            mark,
-            "plugin harms has returned after blocking its loop \
-                                               after ",
-        );
+        let returned = "plugin harms has returned after blocking its loop for ";
+        let line = alpha.log().wait_for(mark, returned);
         let lines = alpha.log().since(mark);
         let times = reported(&lines);
         println!("{place}: reported at {times:?} s; {line}");
@@ -76,7 +69,7 @@ fn the_watchdog_blames_the_callee_not_the_caller() {
     assert_eq!(peer.ask(chan, "call callee 10 block 1000"), "now answered went on");
     alpha.log().wait_for(mark, "plugin callee has blocked its loop for ");
     let blamed = alpha.log().since(mark);
-    let blamed = blamed.iter().find(|line| line.contains("plugin caller blocks"));
+    let blamed = blamed.iter().find(|line| line.contains("plugin caller has blocked"));
     assert_eq!(blamed, None, "the caller only waits");
 
     // It blocks while it is dropped, which is part of the call.
