@@ -115,7 +115,7 @@ fn a_live_servers_socket_is_kept_and_a_dead_ones_replaced() {
 
     folder.write("alpha.sock", "not a socket");
     let (code, said) = run_to_its_end(&folder, &setup);
-    assert!(code == 1 && said.contains("no socket"), "{said}");
+    assert!(code == 1 && said.contains("not a socket"), "{said}");
     let kept = std::fs::read_to_string(folder.path().join("alpha.sock"));
     assert_eq!(kept.ok().as_deref(), Some("not a socket"), "another program's file was touched");
 }
