@@ -4,12 +4,32 @@
 use rustix::time::{ClockId, clock_gettime};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use trunkline_tests::sim::hostile::{self, ALL, Bounds, Plan, Reading};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Counts the lines of the log, and drops them.
+struct Lines(AtomicU64);
+
+static LINES: Lines = Lines(AtomicU64::new(0));
+
+impl log::Log for Lines {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Info
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
 
 /// What is counted is counted for the whole program, so that one test runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -30,6 +50,7 @@ const BOUNDS: Bounds = Bounds {
     effects: 4.0,
     sent: 1 << 20,
     longest: Duration::from_secs(3),
+    lines: 4.0,
 };
 
 fn reading() -> Reading {
@@ -39,7 +60,17 @@ fn reading() -> Reading {
         live: stats.bytes_allocated as i64 - stats.bytes_deallocated as i64,
         allocations: (stats.allocations + stats.reallocations) as i64,
         cpu: Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32),
+        lines: LINES.0.load(Ordering::Relaxed),
     }
+}
+
+/// One test at a time, with a log that is counted.
+fn alone() -> MutexGuard<'static, ()> {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // All tests but the first find it set.
+    let _ = log::set_logger(&LINES);
+    log::set_max_level(log::LevelFilter::Info);
+    alone
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -54,7 +85,7 @@ fn plan(name: &str) -> &'static Plan {
 
 /// Runs attacks at the same time, and compares what they cost with what they may.
 fn survives(names: &[&str]) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let plans: Vec<&Plan> = names.iter().map(|name| plan(name)).collect();
     match hostile::together(reading, BOUNDS, &plans) {
         Ok(cost) => eprintln!("{names:?}: {cost:?}"),
@@ -63,7 +94,7 @@ fn survives(names: &[&str]) {
 }
 
 fn mixtures(plans: &[Plan]) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let run = |seed| {
         let cost = hostile::mixture(reading, BOUNDS, seed, plans);
         let again = "to see it again: SEED=";
@@ -146,6 +177,11 @@ fn credit_a_byte_at_a_time_harms_no_other_peer() {
 #[test]
 fn a_peer_that_never_reads_harms_no_other() {
     survives(&["never reading"]);
+}
+
+#[test]
+fn a_peer_that_links_over_and_over_fills_no_log() {
+    survives(&["linking anew"]);
 }
 
 #[test]

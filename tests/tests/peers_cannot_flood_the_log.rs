@@ -7,7 +7,7 @@ use trunkline_core::control::{Announced, Hello, Message, Plugins, Role};
 use trunkline_core::key::Key;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, hello};
+use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, hello, wait_until};
 
 /// A host that is made by hand.
 fn raw_host(server: &Server) -> Peer {
@@ -45,13 +45,46 @@ fn refused_names_of_a_host_are_counted_and_logged_once_a_second() {
     }
     let seconds = begun.elapsed().as_secs() as usize;
     drop(host);
-    let last = alpha.log().wait_for(0, "more log lines about refused plugin names");
-    let lines = alpha.log().since(0);
     let about = "a host's plugin echo is not taken: name-taken";
-    let logged: Vec<&String> = lines.iter().filter(|line| line.contains(about)).collect();
-    // One at once, and one for each second that has begun since.
-    assert!((1..=seconds + 2).contains(&logged.len()), "{} lines in {seconds} s", logged.len());
-    let told: usize = logged.iter().map(|line| number_before(line, " more like this")).sum();
-    let at_the_end = number_before(&last, " more log lines");
-    assert_eq!(logged.len() + told + at_the_end, REFUSED, "each refusal is counted: {logged:?}");
+    let count = || {
+        let lines = alpha.log().since(0);
+        let logged: Vec<String> = lines.into_iter().filter(|line| line.contains(about)).collect();
+        let told: usize = logged.iter().map(|line| number_before(line, " more like this")).sum();
+        (logged.len(), logged.len() + told)
+    };
+    // The latest line comes when its second is over, although no refusal follows.
+    wait_until("each refusal is counted", || count().1 >= REFUSED);
+    let (lines, all) = count();
+    assert_eq!(all, REFUSED, "each refusal is counted once");
+    // One at once, one for each second that has begun since, and one behind them.
+    assert!((2..=seconds + 3).contains(&lines), "{lines} lines in {seconds} s");
+}
+
+#[test]
+fn a_peer_that_links_over_and_over_is_logged_once_a_second() {
+    const TIMES: usize = 200;
+    let folder = Folder::new();
+    let alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
+    let begun = Instant::now();
+    for _ in 0..TIMES {
+        drop(Peer::link(Socket::unix(&alpha), 51));
+    }
+    let seconds = begun.elapsed().as_secs() as usize;
+    let lines = |about: &str| {
+        let lines = alpha.log().since(0);
+        let is = |line: &String| line.contains("link to ") && line.contains(about);
+        lines.into_iter().filter(is).collect::<Vec<_>>()
+    };
+    let count = || {
+        let logged = lines(" ended: ");
+        let told: usize = logged.iter().map(|line| number_before(line, " more like this")).sum();
+        logged.len() + told
+    };
+    wait_until("each end is counted", || count() >= TIMES);
+    assert_eq!(count(), TIMES, "each end is counted once");
+    // A link may come before the end of the one before it is seen, and takes its place.
+    for about in [" ended: ", " is up"] {
+        let lines = lines(about).len();
+        assert!((1..=seconds + 3).contains(&lines), "{about}: {lines} lines in {seconds} s");
+    }
 }

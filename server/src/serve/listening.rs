@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Transform, Transport};
-use trunkline_core::broker::{Grants, Opened};
+use trunkline_core::broker::{Grants, LogKind, Opened};
 
 /// The pause after a failed `accept`, for example for want of descriptors. Without it the loop
 /// would spin.
@@ -54,6 +54,15 @@ pub(super) struct Accepted {
     pub(super) peer: Option<SocketAddr>,
     /// The peer's process, over a unix socket.
     pub(super) process: Option<Pid>,
+}
+
+/// What came of looking at the listeners.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// A connection.
+    Accepted(Accepted),
+    /// One that is not for us, or none: what the log says of it.
+    Refused(LogKind, String),
 }
 
 impl Listening {
@@ -137,7 +146,7 @@ impl Listening {
         &mut self,
         now: Duration,
         admits: impl Fn(Grants) -> bool,
-    ) -> Option<Accepted> {
+    ) -> Option<Incoming> {
         if self.paused_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -145,15 +154,15 @@ impl Listening {
         for bound in self.listeners.iter_mut().filter(|bound| bound.ready && admits(bound.grants()))
         {
             match accept_from(bound) {
-                Ok(Some(accepted)) => return Some(accepted),
+                Ok(Some(incoming)) => return Some(incoming),
                 Ok(None) => bound.ready = false,
                 Err(error) => {
-                    log::warn!(
+                    let why = format!(
                         "cannot accept on {}: {error}; trying again after a pause",
                         bound.endpoint
                     );
                     self.paused_until = Some(now + PAUSE);
-                    return None;
+                    return Some(Incoming::Refused(LogKind::NotAccepted, why));
                 }
             }
         }
@@ -178,33 +187,34 @@ impl Drop for Listening {
     }
 }
 
-fn accept_from(bound: &BoundListener) -> io::Result<Option<Accepted>> {
-    loop {
-        let (stream, peer) = match bound.listener.accept() {
-            Ok(accepted) => accepted,
+fn accept_from(bound: &BoundListener) -> io::Result<Option<Incoming>> {
+    let (stream, peer) = loop {
+        match bound.listener.accept() {
+            Ok(accepted) => break accepted,
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(None),
                 // The peer closed the connection before it was accepted.
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => continue,
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                 _ => return Err(error),
             },
-        };
-        let other = match &stream {
-            Stream::Unix(stream) => OtherSide::of(stream).map(Some),
-            Stream::Tcp(_) => Ok(None),
-        };
-        let (grants, transform, how) = (bound.grants(), bound.endpoint.transform, bound.how);
-        let accepted = |process| Accepted { stream, grants, transform, how, peer, process };
-        match other {
-            Ok(None) => return Ok(Some(accepted(None))),
-            Ok(Some(other)) if other.is_trusted().is_ok() => {
-                return Ok(Some(accepted(Some(other.process))));
-            }
-            Ok(Some(_)) | Err(_) => {
-                log::warn!("{}: another user's connection was refused", bound.endpoint);
-            }
         }
-    }
+    };
+    let other = match &stream {
+        Stream::Unix(stream) => OtherSide::of(stream).map(Some),
+        Stream::Tcp(_) => Ok(None),
+    };
+    let (grants, transform, how) = (bound.grants(), bound.endpoint.transform, bound.how);
+    let accepted = |process| Accepted { stream, grants, transform, how, peer, process };
+    Ok(Some(match other {
+        Ok(None) => Incoming::Accepted(accepted(None)),
+        Ok(Some(other)) if other.is_trusted().is_ok() => {
+            Incoming::Accepted(accepted(Some(other.process)))
+        }
+        Ok(Some(_)) | Err(_) => {
+            let text = format!("{}: another user's connection was refused", bound.endpoint);
+            Incoming::Refused(LogKind::OtherUser, text)
+        }
+    }))
 }
 
 /// The address to listen on. Names are resolved while the server starts, when it may still block.

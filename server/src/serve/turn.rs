@@ -5,7 +5,7 @@ use super::connections::ReadResult;
 use super::dialling::{DialFor, DialOutcome, DialRequest};
 use super::direct;
 use super::event_loop::{Loop, SIGCHLD};
-use super::listening::Accepted;
+use super::listening::{Accepted, Incoming};
 use super::socket::Stream;
 use super::token::Ready;
 use super::watch::readiness;
@@ -150,8 +150,14 @@ impl Loop {
         for _ in 0..ACCEPTS_PER_TURN {
             self.read_before_evicting();
             let admits = |grants| self.shared.broker.borrow().accepts(grants);
-            let accepted = self.listening.accept(self.now, admits);
-            let Some(accepted) = accepted else { return };
+            let accepted = match self.listening.accept(self.now, admits) {
+                None => return,
+                Some(Incoming::Accepted(accepted)) => accepted,
+                Some(Incoming::Refused(kind, text)) => {
+                    self.shared.broker.borrow_mut().log_stranger(kind, format_args!("{text}"));
+                    continue;
+                }
+            };
             let process = self.children.classify_peer(&accepted);
             let Accepted { stream, grants, transform, how, peer, .. } = accepted;
             let address = match peer {

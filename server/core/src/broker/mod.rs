@@ -30,6 +30,7 @@ mod report;
 mod switch;
 
 pub use crate::ids::{CallId, ChildId, ConnId, DirectId, Handle, PeerId, PluginId};
+pub use crate::log_limiter::LogKind;
 pub use crate::rights::{Advertise, Expose, Granted, Names, Permission, Rights};
 pub use crate::wire::Security;
 pub use calls::{Called, Callee, CalleePlace, Outcome, Returned};
@@ -49,6 +50,7 @@ use crate::control::Role;
 use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Counters, Limit, Limits};
+use crate::log_limiter::LogLimiter;
 use crate::reason::{Code, Reason};
 use crate::timers::Timers;
 use alloc::string::String;
@@ -111,6 +113,7 @@ enum TimerKey {
     Call(CallId),
     IdleCalls(EndId),
     Tickets,
+    Log,
     Plugin(PluginId, u64),
 }
 
@@ -127,6 +130,7 @@ pub struct Broker {
     calls: Calls,
     failures: Failures,
     directs: Directs,
+    log_limiter: LogLimiter,
     counters: Counters,
     timers: Timers<TimerKey>,
     effects: Effects,
@@ -149,6 +153,7 @@ impl Broker {
             calls: Calls::default(),
             failures: Failures::default(),
             directs: Directs::default(),
+            log_limiter: LogLimiter::default(),
             counters: Counters::default(),
             timers: Timers::new(),
             effects: Effects::default(),
@@ -185,6 +190,7 @@ impl Broker {
                 TimerKey::Call(call) => self.call_timer(call),
                 TimerKey::IdleCalls(end) => self.close_idle_calls(end),
                 TimerKey::Tickets => self.expire_tickets(),
+                TimerKey::Log => self.catch_up_log(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }
             self.settle();
@@ -228,6 +234,7 @@ impl Broker {
         for conn in self.switch.lines().keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }
+        self.log_limiter.catch_up(Duration::MAX);
     }
 
     fn tell(&mut self, plugin: PluginId, told: Told) {

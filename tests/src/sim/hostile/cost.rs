@@ -11,6 +11,8 @@ pub struct Reading {
     pub allocations: i64,
     /// CPU time of this thread.
     pub cpu: Duration,
+    /// Lines that were logged, debug messages not counted.
+    pub lines: u64,
 }
 
 /// Reads the counters.
@@ -27,6 +29,8 @@ pub(super) struct Turn {
     pub(super) effects: i64,
     /// Bytes that were written to innocent peers.
     pub(super) sent: i64,
+    /// Lines that were logged.
+    pub(super) lines: u64,
 }
 
 /// The cost of attackers so far.
@@ -56,6 +60,8 @@ pub struct Cost {
     pub sent: i64,
     /// The longest turn of the victim's loop, in CPU time.
     pub longest: Duration,
+    /// Lines in the victim's log for each attacker and second that has begun.
+    pub lines: f64,
     /// Sums of all turns.
     total: Turn,
 }
@@ -77,6 +83,12 @@ impl Cost {
         self.effects = self.effects.max(total.effects as f64 / received);
         self.sent = self.sent.max(turn.sent);
         self.longest = self.longest.max(turn.cpu);
+        total.lines += turn.lines;
+    }
+
+    /// Notes how long the attackers have been there by now, all of them together.
+    pub(super) fn note_attackers(&mut self, seconds: u64) {
+        self.lines = self.lines.max(self.total.lines as f64 / seconds as f64);
     }
 
     /// Compares the costs that are known during the attack with their bounds.
@@ -93,6 +105,7 @@ impl Cost {
             ("effects for each byte", self.effects, bounds.effects),
             ("bytes written to others in one turn", self.sent as f64, bounds.sent as f64),
             ("seconds of the longest turn", longest, most),
+            ("lines of the log for each attacker and second", self.lines, bounds.lines),
         ])
     }
 
@@ -143,4 +156,6 @@ pub struct Bounds {
     pub sent: i64,
     /// The longest turn, in CPU time.
     pub longest: Duration,
+    /// Lines of the log for each attacker and second that has begun.
+    pub lines: f64,
 }

@@ -52,6 +52,8 @@ struct Attacker {
     rogue: Rogue,
     attack: Box<dyn Attack>,
     plan: Plan,
+    /// The turn in which it connected.
+    since: u64,
     /// The turn in which it was disconnected for good.
     disconnected: Option<u64>,
 }
@@ -177,7 +179,7 @@ impl Stage {
 
     /// Connects attackers. Returns their numbers.
     pub fn attack(&mut self, plan: &Plan, random: &mut Random) -> Vec<usize> {
-        let first = self.attackers.len();
+        let (first, since) = (self.attackers.len(), self.log.turn);
         for _ in 0..plan.peers {
             let pair = self.new_pair();
             self.victim.wait_for_accept(pair, plan.grants);
@@ -186,7 +188,7 @@ impl Stage {
             let mut rogue = Rogue::new(pair, key, plan.role);
             let mut attack = (plan.make)(random);
             attack.begin(&mut rogue);
-            self.attackers.push(Attacker { rogue, attack, plan: *plan, disconnected: None });
+            self.attackers.push(Attacker { rogue, attack, plan: *plan, since, disconnected: None });
         }
         (first..self.attackers.len()).collect()
     }
@@ -276,6 +278,7 @@ impl Stage {
             cpu: after.cpu.saturating_sub(before.cpu),
             effects: self.victim.effects - effects,
             sent: self.sent() - sent,
+            lines: after.lines - before.lines,
         });
         let peers = self.attackers.iter().filter(|a| a.is_charged(self.log.turn)).count() as i64;
         if let Some((quiet, _)) = self.baseline
@@ -283,8 +286,22 @@ impl Stage {
         {
             self.cost.kept = self.cost.kept.max((self.live - quiet) / peers);
         }
+        self.note_lines();
         self.log.note_late();
         (self.cost.latency, self.cost.opening) = (self.log.latency, self.log.opened_after);
+    }
+
+    /// Seconds of all attackers: each second that has begun, and one for what it is told behind.
+    fn note_lines(&mut self) {
+        let seconds = |attacker: &Attacker| {
+            let last = attacker.disconnected.unwrap_or(self.log.turn);
+            let turns = u128::from(last - attacker.since);
+            2 + u64::try_from(turns * TURN.as_millis() / 1000).unwrap_or(u64::MAX)
+        };
+        let all: u64 = self.attackers.iter().map(seconds).sum();
+        if all > 0 {
+            self.cost.note_attackers(all);
+        }
     }
 
     fn received(&self) -> i64 {

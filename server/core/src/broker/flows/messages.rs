@@ -4,6 +4,7 @@ use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::{Broker, ConnId};
 use crate::bymux::StreamId;
 use crate::control::{Closing, Goodbye, Message, Role, Unknown, Wanted};
+use crate::log_limiter::LogKind;
 use crate::reason::{Code, Reason};
 
 impl Broker {
@@ -50,7 +51,8 @@ impl Broker {
             (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
             (_, Message::Expect(expect)) => {
                 if let Err(reason) = self.expects(expect) {
-                    log::warn!("a direct connection is not expected: {reason}");
+                    let text = format_args!("a direct connection is not expected: {reason}");
+                    self.log_about(id, LogKind::RefusedDirect, text);
                 }
             }
             (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),

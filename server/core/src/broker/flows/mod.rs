@@ -2,5 +2,6 @@
 
 pub(crate) mod carrying;
 pub(crate) mod commands;
+pub(crate) mod log_lines;
 pub(crate) mod messages;
 pub(crate) mod turns;

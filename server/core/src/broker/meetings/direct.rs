@@ -13,6 +13,7 @@ use crate::control::{
 };
 use crate::ids::EndId;
 use crate::key::Key;
+use crate::log_limiter::LogKind;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
@@ -184,7 +185,8 @@ impl Broker {
         });
         self.switch.frame_used(end, used);
         if let Err(reason) = asked {
-            log::info!("a direct connection was refused: {reason}");
+            let text = format_args!("a direct connection was refused: {reason}");
+            self.log_about(id, LogKind::RefusedDirect, text);
             self.switch.reply(end, &Answer::Refuse(reason), &[]);
         }
     }

@@ -48,9 +48,8 @@ impl Broker {
                 }
             }
             Err(reason) => {
-                if let Some(more) = self.may_log(id, LogKind::RefusedStream) {
-                    log::info!("a stream was refused: {reason}{more}");
-                }
+                let text = format_args!("a stream was refused: {reason}");
+                self.log_about(id, LogKind::RefusedStream, text);
                 self.switch.reply(end, &Answer::Refuse(reason), &[]);
             }
         }

@@ -5,6 +5,7 @@ use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::peers::pause;
 use crate::broker::{Broker, ConnId, Effect, Rights, TimerKey};
 use crate::ids::ChildId;
+use crate::log_limiter::{LogKind, LogSource};
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use core::time::Duration;
@@ -121,10 +122,12 @@ impl Broker {
         if child.config.restart == Restart::OnFailure && !stopping {
             let pause = pause(child.failures, least, most, random);
             child.failures = child.failures.saturating_add(1);
-            log::warn!("the host of {name} ended: {why}; it is started again");
             self.timers.set(TimerKey::Restart(id), now + pause);
+            let text = format_args!("the host of {name} ended: {why}; it is started again");
+            self.log(LogSource::Child(id), LogKind::HostEnded, text);
         } else if !stopping {
-            log::warn!("the host of {name} ended: {why}");
+            let text = format_args!("the host of {name} ended: {why}");
+            self.log(LogSource::Child(id), LogKind::HostEnded, text);
         }
     }
 

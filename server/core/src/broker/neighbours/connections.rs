@@ -7,7 +7,6 @@ use crate::broker::{
 use crate::bymux::MuxRole;
 use crate::control::{Message, Role};
 use crate::key::Key;
-use crate::log_limiter::{LogKind, LogLimiter, Suppressed};
 use crate::reason::{Code, Reason};
 use crate::wire::Wire;
 use alloc::format;
@@ -108,8 +107,6 @@ pub(crate) struct Conn {
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
-    /// Log lines that the peer has caused.
-    pub(crate) log_limiter: LogLimiter,
 }
 
 /// Links of one server, dialled by the same side, each of which took the place of one that was up.
@@ -199,7 +196,6 @@ impl Broker {
             hello: None,
             successions: Successions::default(),
             wanted: Wants::default(),
-            log_limiter: LogLimiter::default(),
         };
         self.make_room(&conn);
         self.switch.open_line(id, role, self.stream_key(id), wire, conn.is_direct());
@@ -255,12 +251,6 @@ impl Broker {
         for plugin in self.registry.live_plugins() {
             self.tell(plugin, Told::Link(change.clone()));
         }
-    }
-
-    /// Whether a log line that the peer of a connection causes may be written now.
-    pub(crate) fn may_log(&mut self, id: ConnId, kind: LogKind) -> Option<Suppressed> {
-        let now = self.now;
-        self.neighbours.conn_mut(id)?.log_limiter.admit(kind, now)
     }
 
     /// Says something on a link, which does not end because of it.

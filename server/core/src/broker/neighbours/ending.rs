@@ -6,6 +6,7 @@ use crate::broker::{Broker, ConnId, Effect, LinkChange, Opened, TimerKey};
 use crate::control::{Goodbye, Message, Role};
 use crate::limits::Limit;
 use crate::link::Fault;
+use crate::log_limiter::LogKind;
 use crate::reason::{Code, Reason};
 use alloc::format;
 
@@ -109,10 +110,10 @@ impl Broker {
         match (commands, conn.is_direct()) {
             (true, _) => log::debug!("the command line is done: {reason}"),
             (_, true) => log::debug!("direct connection {label} ended: {reason}"),
-            _ => log::info!("link to {label} ended: {reason}"),
-        }
-        for (kind, count) in conn.log_limiter.finish() {
-            log::warn!("{label}: {count} more log lines about {kind} were suppressed");
+            _ => {
+                let text = format_args!("link to {label} ended: {reason}");
+                self.log_about(id, LogKind::LinkEnded, text);
+            }
         }
         self.timers.cancel(TimerKey::Link(id));
         self.timers.cancel(TimerKey::Useless(id));

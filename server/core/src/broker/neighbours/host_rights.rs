@@ -110,13 +110,12 @@ impl Broker {
         }
         let Some(name) = self.registry.note_asks_too_much(plugin) else { return };
         let label = self.neighbours.conn(host).map(|conn| conn.label()).unwrap_or_default();
-        if let Some(more) = self.may_log(host, LogKind::WithheldRights) {
-            let words = words.join(", ");
-            log::warn!(
-                "the host {label} asks for more {words} of its plugin {name} than the file of this \
-                 server grants, and does not get it{more}"
-            );
-        }
+        let words = words.join(", ");
+        let text = format_args!(
+            "the host {label} asks for more {words} of its plugin {name} than the file of this \
+             server grants, and does not get it"
+        );
+        self.log_about(host, LogKind::WithheldRights, text);
     }
 }
 

@@ -5,6 +5,8 @@ use crate::broker::neighbours::connections::Conn;
 use crate::broker::{Broker, ConnId, LinkChange, Opened};
 use crate::control::Announced;
 use crate::key::Key;
+use crate::log_limiter::LogKind;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// A server that loses its link and dials again does so once; this often, there are two.
@@ -19,27 +21,19 @@ impl Neighbours {
 
     /// A link takes the place of one that is up, and that the same side had dialled. Once, the
     /// other server may have lost it; again and again, or from two machines, there are two servers.
-    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
-        let (Some(before), Some(conn)) = (self.conn(old), self.conn(new)) else {
-            return;
-        };
+    /// It returns the addresses of the two, the first time.
+    fn note_succession(&mut self, old: ConnId, new: ConnId) -> Option<[String; 2]> {
+        let (before, conn) = (self.conn(old)?, self.conn(new)?);
         let machine = |conn: &Conn| conn.hello.as_ref().map(|peer| peer.machine);
         let two = machine(before) != machine(conn);
         let same_side = before.how == conn.how;
         let mut successions = before.successions;
         successions.count = successions.count.saturating_add(u32::from(same_side));
-        if same_side && (two || successions.count >= SUCCESSIONS) && !successions.warned {
-            successions.warned = true;
-            log::warn!(
-                "two servers use the key {key}, one at {}, one at {}: give one of them a key of \
-                 its own",
-                before.address,
-                conn.address
-            );
-        }
-        if let Some(conn) = self.conn_mut(new) {
-            conn.successions = successions;
-        }
+        let shared = same_side && (two || successions.count >= SUCCESSIONS) && !successions.warned;
+        successions.warned |= shared;
+        let addresses = [before.address.clone(), conn.address.clone()];
+        self.conn_mut(new)?.successions = successions;
+        shared.then_some(addresses)
     }
 }
 
@@ -62,7 +56,7 @@ impl Broker {
             return;
         }
         if let Some(old) = old {
-            self.neighbours.note_succession(old, id, key);
+            self.note_succession(old, id, key);
         }
         self.neighbours.servers.insert(key, id);
         self.registry.link_serves(id);
@@ -73,8 +67,9 @@ impl Broker {
         } else {
             let name =
                 self.neighbours.conn(id).and_then(|conn| conn.peer_name()).unwrap_or_default();
-            log::info!("link to {name} ({}) is up", key.short());
-            let name = name.into();
+            let name = String::from(name);
+            let text = format_args!("link to {name} ({}) is up", key.short());
+            self.log_about(id, LogKind::LinkUp, text);
             self.tell_link(LinkChange { server: key, name, down: None });
         }
         self.peer_linked(key);
@@ -82,6 +77,16 @@ impl Broker {
         self.peer_plugins(id, plugins);
         if self.neighbours.conn(id).is_some_and(|conn| conn.proved.is_none()) {
             self.tell_of_keyed(id, key);
+        }
+    }
+
+    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
+        if let Some([one, other]) = self.neighbours.note_succession(old, new) {
+            let text = format_args!(
+                "two servers use the key {key}, one at {one}, one at {other}: give one of them a \
+                 key of its own"
+            );
+            self.log_about(new, LogKind::SharedKey, text);
         }
     }
 }

@@ -156,6 +156,16 @@ impl Neighbours {
         self.peers.get(&id)
     }
 
+    /// Whether the configuration lists a peer: no plugin asked for it.
+    pub(crate) fn is_configured(&self, id: PeerId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.wanted_by.is_empty())
+    }
+
+    /// The peer that the configuration lists with a key, or that turned out to have it.
+    pub(crate) fn configured(&self, key: Key) -> Option<PeerId> {
+        self.peers_by_key.of(&key).copied().find(|id| self.is_configured(*id))
+    }
+
     /// All peers.
     pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()

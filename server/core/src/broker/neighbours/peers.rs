@@ -6,6 +6,7 @@ use crate::broker::{Broker, ConnId, Dial, Effect, PluginId, Rights, TimerKey};
 use crate::control::Role;
 use crate::ids::PeerId;
 use crate::key::Key;
+use crate::log_limiter::{LogKind, LogSource};
 use crate::reason::{Code, Reason};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -157,10 +158,11 @@ impl Broker {
             self.forget_wanted(id, Reason::server(Code::TransportLost, text));
             return;
         }
-        if peer.failures == 0 {
-            log::warn!("cannot reach a peer: {text}; dialling again until it answers");
-        }
         peer.reason = Some(Reason::server(Code::TransportLost, text));
+        if peer.failures == 0 {
+            let text = format_args!("cannot reach a peer: {text}; dialling again until it answers");
+            self.log(LogSource::Peer(id), LogKind::Unreachable, text);
+        }
         self.redial(id);
     }
 

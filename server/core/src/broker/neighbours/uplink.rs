@@ -11,7 +11,7 @@ use crate::control::{
 };
 
 use crate::key::Key;
-
+use crate::log_limiter::LogKind;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use alloc::collections::BTreeMap;
@@ -71,7 +71,8 @@ impl Broker {
         name: String,
         plugins: Vec<Announced>,
     ) {
-        log::info!("linked to the server {name} ({})", key.short());
+        let text = format_args!("linked to the server {name} ({})", key.short());
+        self.log_about(id, LogKind::LinkUp, text);
         self.neighbours.home.link = Some(id);
         self.neighbours.home.key = key;
         self.neighbours.home.name = name;

@@ -63,10 +63,9 @@ impl Broker {
         self.update_link_need(id);
         if ignored > 0 {
             self.counters.count(Limit::Announced);
-            if let Some(more) = self.may_log(id, LogKind::TooManyPlugins) {
-                let key = key.short();
-                log::warn!("{key} announced {ignored} plugins over the limit of {limit}{more}");
-            }
+            let key = key.short();
+            let text = format_args!("{key} announced {ignored} plugins over the limit of {limit}");
+            self.log_about(id, LogKind::TooManyPlugins, text);
         }
     }
 

@@ -39,7 +39,7 @@ impl Broker {
             self.send(id, &Message::Withdrawn(Withdrawn { names: names.to_vec(), server: None }));
         }
         let label = self.neighbours.conn(id).map(|conn| conn.label()).unwrap_or_default();
-        log::info!("host {label} is linked");
+        self.log_about(id, LogKind::LinkUp, format_args!("host {label} is linked"));
         let plugins = self.first_part(id, plugins);
         self.host_registers(id, plugins);
     }
@@ -60,9 +60,8 @@ impl Broker {
         for announced in plugins {
             let name = announced.name.clone();
             if let Err(reason) = self.host_registers_one(id, announced) {
-                if let Some(more) = self.may_log(id, LogKind::RefusedName) {
-                    log::warn!("a host's plugin {name} is not taken: {reason}{more}");
-                }
+                let text = format_args!("a host's plugin {name} is not taken: {reason}");
+                self.log_about(id, LogKind::RefusedName, text);
                 self.send(id, &Message::Rejected(Rejected { name, reason }));
             }
         }
@@ -157,9 +156,8 @@ impl Broker {
             return;
         };
         let Err(reason) = self.do_open_link(plugin, &address) else { return };
-        if let Some(more) = self.may_log(id, LogKind::RefusedLink) {
-            log::warn!("the plugin {name} wanted a link to {address}: {reason}{more}");
-        }
+        let text = format_args!("the plugin {name} wanted a link to {address}: {reason}");
+        self.log_about(id, LogKind::RefusedLink, text);
         // The host has judged the address, and told its plugin which key to expect.
         if let Some(key) = crate::broker::neighbours::peer_links::key_of(&address) {
             self.tell_not_linked(plugin, key, reason);

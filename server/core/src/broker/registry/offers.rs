@@ -231,10 +231,9 @@ impl Broker {
             return;
         }
         let theirs = Caller { name, version, server };
-        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs)
-            && let Some(more) = self.may_log(id, LogKind::RefusedOffer)
-        {
-            log::info!("{ours} cannot be connected to {}: {reason}{more}", theirs.name);
+        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs) {
+            let text = format_args!("{ours} cannot be connected to {}: {reason}", theirs.name);
+            self.log_about(id, LogKind::RefusedOffer, text);
         }
     }
 

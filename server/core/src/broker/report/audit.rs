@@ -193,7 +193,8 @@ impl Broker {
                 crate::broker::TimerKey::Link(_) => 0,
                 crate::broker::TimerKey::Redial(_)
                 | crate::broker::TimerKey::Restart(_)
-                | crate::broker::TimerKey::Tickets => 1,
+                | crate::broker::TimerKey::Tickets
+                | crate::broker::TimerKey::Log => 1,
                 crate::broker::TimerKey::Attempt(_) => 2,
                 crate::broker::TimerKey::Plugin(..)
                 | crate::broker::TimerKey::Call(_)

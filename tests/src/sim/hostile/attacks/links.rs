@@ -1,7 +1,7 @@
-//! Attacks on a link: invitations in answer to offers, credit for a byte at a time, and a peer that
-//! never reads.
+//! Attacks on a link: invitations in answer to offers, credit for a byte at a time, a peer that
+//! never reads, and one that links over and over.
 
-use super::{Attack, Plan, SLOWLY, of_server};
+use super::{Attack, Plan, SLOWLY, TURNS, of_server};
 use crate::sim::hostile::rogue::{Reads, Rogue, RogueEvent, name};
 use std::collections::VecDeque;
 use trunkline_core::bymux::StreamId;
@@ -114,5 +114,22 @@ impl Attack for NeverReading {
             rogue.ping();
             rogue.send_message(&Message::Other(99));
         }
+    }
+}
+
+/// Says hello, opens a channel to a plugin that does not exist and disconnects, repeatedly.
+pub(super) const LINKING_ANEW: Plan =
+    Plan { peers: 3, turns: 4 * TURNS, ..of_server("linking anew", |_| Box::new(LinkingAnew)) };
+
+struct LinkingAnew;
+
+impl Attack for LinkingAnew {
+    fn begin(&mut self, rogue: &mut Rogue) {
+        rogue.send_hello(Vec::new());
+        rogue.open("nobody", |_| ());
+    }
+
+    fn send_more(&mut self, rogue: &mut Rogue) {
+        rogue.closes = true;
     }
 }

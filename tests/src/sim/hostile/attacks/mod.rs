@@ -88,6 +88,7 @@ pub const ALL: &[Plan] = &[
     links::INVITATIONS_TO_OFFERS,
     links::ONE_BYTE_CREDITS,
     links::NEVER_READING,
+    links::LINKING_ANEW,
     hosts::REGISTERS_AND_WITHDRAWS,
     hosts::REGISTERS_WITHOUT_RIGHTS,
     hosts::GONE_WHILE_GREETED,
