@@ -88,6 +88,7 @@ impl Broker {
     /// any more.
     pub(crate) fn uplink_lost(&mut self, reason: &Reason) {
         self.neighbours.home.link = None;
+        self.directs.owe_nothing();
         self.forget_all_servers();
         for (server, name) in core::mem::take(&mut self.neighbours.home.links) {
             self.tell_link(LinkChange { server, name, down: Some(reason.clone()) });

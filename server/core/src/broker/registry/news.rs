@@ -188,6 +188,9 @@ impl Broker {
     /// Tells those who listen and have room what they have not heard: all of them when something
     /// has changed, else those that have been heard of in this turn.
     pub(crate) fn tell_news(&mut self) {
+        if self.directs.is_owing() {
+            self.tell_owed_directs();
+        }
         if self.registry.has_leaving() {
             self.clear_some_plugins();
             self.let_some_leave();

@@ -1,5 +1,9 @@
-//! Channels of hosts that do not pass through this server, as their hosts tell of them.
+//! Channels of hosts that do not pass through their server: each host tells of its own, as fast as
+//! the server reads.
 
+use crate::broker::Broker;
+use crate::control::{DirectChannel, Message};
+use crate::ends::ChannelInfo;
 use crate::ids::ConnId;
 use crate::key::Key;
 use crate::name::Name;
@@ -9,14 +13,20 @@ use alloc::collections::BTreeMap;
 /// From which plugin of the host, to which plugin of which server, and how.
 pub(crate) type DirectPair = (Name, Name, Key, Route);
 
-/// How many such channels each host has, by the plugins that they are between.
+/// These channels, by the plugins that they are between.
 #[derive(Debug, Default)]
-pub(crate) struct Directs(BTreeMap<ConnId, BTreeMap<DirectPair, usize>>);
+pub(crate) struct Directs {
+    /// How many each host has, as it tells.
+    of_hosts: BTreeMap<ConnId, BTreeMap<DirectPair, usize>>,
+    /// How many more, or fewer, this host has than its server has been told. These are no more
+    /// pairs than have channels now or had some when the server was told last.
+    owed: BTreeMap<DirectPair, i64>,
+}
 
 impl Directs {
     /// A host has one more channel; of more than `most` pairs, nothing is noted.
     pub(crate) fn begin(&mut self, host: ConnId, pair: DirectPair, most: usize) {
-        let pairs = self.0.entry(host).or_default();
+        let pairs = self.of_hosts.entry(host).or_default();
         if pairs.len() < most || pairs.contains_key(&pair) {
             let count = pairs.entry(pair).or_default();
             *count = count.saturating_add(1);
@@ -25,7 +35,7 @@ impl Directs {
 
     /// A host has one channel less.
     pub(crate) fn end(&mut self, host: ConnId, pair: &DirectPair) {
-        let Some(pairs) = self.0.get_mut(&host) else { return };
+        let Some(pairs) = self.of_hosts.get_mut(&host) else { return };
         let Some(count) = pairs.get_mut(pair) else { return };
         *count -= 1;
         if *count == 0 {
@@ -35,19 +45,83 @@ impl Directs {
 
     /// A host is gone.
     pub(crate) fn forget(&mut self, host: ConnId) {
-        self.0.remove(&host);
+        self.of_hosts.remove(&host);
     }
 
     /// Each channel of all hosts.
     pub(crate) fn channels(&self) -> impl Iterator<Item = &DirectPair> {
-        let pairs = self.0.values().flatten();
+        let pairs = self.of_hosts.values().flatten();
         pairs.flat_map(|(pair, count)| core::iter::repeat_n(pair, *count))
+    }
+
+    /// The server of this host has still to be told of one channel more, or of the end of one.
+    fn owe(&mut self, pair: DirectPair, ended: bool) {
+        let change = if ended { -1 } else { 1 };
+        let owed = self.owed.get(&pair).copied().unwrap_or(0) + change;
+        match owed {
+            0 => self.owed.remove(&pair),
+            _ => self.owed.insert(pair, owed),
+        };
+    }
+
+    /// Takes one thing that the server of this host has still to be told: between whom a channel
+    /// has begun, or has ended.
+    fn next_owed(&mut self) -> Option<(DirectPair, bool)> {
+        let (pair, owed) = self.owed.first_key_value()?;
+        let (pair, ended) = (pair.clone(), *owed < 0);
+        self.owe(pair.clone(), !ended);
+        Some((pair, ended))
+    }
+
+    /// Whether the server of this host has still to be told something.
+    #[inline]
+    pub(crate) fn is_owing(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// The server of this host is gone, with all that it was told.
+    pub(crate) fn owe_nothing(&mut self) {
+        self.owed.clear();
+    }
+}
+
+impl Broker {
+    /// A channel of this host goes over a connection of its own, or has ended: its server does not
+    /// see it otherwise.
+    pub(crate) fn tell_direct(&mut self, info: &ChannelInfo, ended: bool) {
+        if self.uplink().is_some() && info.route.is_direct() {
+            let (to, server) = info.to.clone();
+            self.directs.owe((info.from.0.clone(), to, server, info.route), ended);
+            self.tell_owed_directs();
+        }
+    }
+
+    /// Tells the server of this host what it has not heard, as far as there is room.
+    pub(crate) fn tell_owed_directs(&mut self) {
+        let Some(uplink) = self.uplink() else { return };
+        while self.switch.takes_more(uplink)
+            && let Some(((from, to, server, route), ended)) = self.directs.next_owed()
+        {
+            let direct = DirectChannel { from, to, server, route, ended };
+            self.send(uplink, &Message::DirectChannel(direct));
+        }
+    }
+
+    /// A host tells of a channel that does not pass through this server.
+    pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: DirectChannel) {
+        let DirectChannel { from, to, server, route, ended } = direct;
+        let pair = (from, to, server, route);
+        match ended {
+            true => self.directs.end(id, &pair),
+            false => self.directs.begin(id, pair, self.settings.limits.channels),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn pair(name: &str) -> DirectPair {
         let name: Name = name.parse().expect("a name");
@@ -66,5 +140,23 @@ mod tests {
         assert_eq!(directs.channels().count(), 1);
         directs.forget(host);
         assert_eq!(directs.channels().count(), 0);
+    }
+
+    #[test]
+    fn what_the_server_has_not_been_told_is_kept_as_counts() {
+        let mut directs = Directs::default();
+        for _ in 0..1_000 {
+            directs.owe(pair("a"), false);
+            directs.owe(pair("a"), true);
+            directs.owe(pair("b"), false);
+            directs.owe(pair("b"), true);
+        }
+        assert_eq!(directs.owed.len(), 0, "what has begun and ended is not worth a word");
+        directs.owe(pair("a"), true);
+        directs.owe(pair("b"), false);
+        directs.owe(pair("b"), false);
+        let told = core::iter::from_fn(|| directs.next_owed()).collect::<Vec<_>>();
+        assert_eq!(told, [(pair("a"), true), (pair("b"), false), (pair("b"), false)]);
+        assert_eq!(directs.owed.len(), 0);
     }
 }

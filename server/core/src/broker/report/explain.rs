@@ -6,7 +6,7 @@ use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, Expose, PluginId, PluginState};
-use crate::control::{DirectChannel, Message, Tried};
+use crate::control::{Message, Tried};
 use crate::directory::Wanted;
 use crate::ends::ChannelInfo;
 use crate::key::Key;
@@ -109,30 +109,6 @@ impl Broker {
         }
         let (from, to) = ((from, self.neighbours.home_key()), (to, server));
         self.note_told_failure(Some(id), &ChannelInfo { from, to, route }, route, reason);
-    }
-
-    /// A channel of this host goes over a connection of its own, or has ended: its server does not
-    /// see it otherwise.
-    pub(crate) fn tell_direct(&mut self, info: &ChannelInfo, ended: bool) {
-        if let Some(uplink) = self.uplink()
-            && info.route.is_direct()
-        {
-            let (from, (to, server), route) = (info.from.0.clone(), info.to.clone(), info.route);
-            self.send(
-                uplink,
-                &Message::DirectChannel(DirectChannel { from, to, server, route, ended }),
-            );
-        }
-    }
-
-    /// A host tells of a channel that does not pass through this server.
-    pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: DirectChannel) {
-        let DirectChannel { from, to, server, route, ended } = direct;
-        let pair = (from, to, server, route);
-        match ended {
-            true => self.directs.end(id, &pair),
-            false => self.directs.begin(id, pair, self.settings.limits.channels),
-        }
     }
 
     /// The routes of the channels between two plugins that do not pass through this server.
