@@ -1,11 +1,12 @@
 //! Dialling without blocking: one address after the other, until one is connected.
 
+use super::lookups::{Lookups, NamedBy, NamedPlace};
 use super::socket::Stream;
 use super::token::Ready;
 use super::wake::Mailbox;
 use crate::other_side::check_listener;
 use mio::{Interest, Registry};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -20,6 +21,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How long one address may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Addresses of one name that are dialled: as many as one message may name.
+const NAMED_MAX: usize = 8;
+
 /// The outcome of a dial.
 #[derive(Debug)]
 pub(super) enum DialOutcome {
@@ -30,7 +34,7 @@ pub(super) enum DialOutcome {
 }
 
 /// The purpose of a dial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DialFor {
     /// A peer, for a link.
     Peer(PeerId),
@@ -64,6 +68,10 @@ struct Attempt {
     addrs: Vec<SocketAddr>,
     stream: Option<Stream>,
     deadline: Duration,
+    /// When it times out or is dialled again, as in `due` of [`Dialling`].
+    due: Duration,
+    /// The name that is being resolved for it.
+    looks_up: Option<NamedPlace>,
     failure: String,
 }
 
@@ -72,14 +80,20 @@ struct Attempt {
 pub(super) struct Dialling {
     registry: Registry,
     mailbox: Arc<Mailbox>,
+    lookups: Lookups,
     next: u64,
     attempts: BTreeMap<u64, Attempt>,
+    /// When each of them times out or is dialled again.
+    due: BTreeSet<(Duration, u64)>,
+    /// The number of each attempt.
+    numbers: BTreeMap<DialFor, u64>,
     done: Vec<DialOutcome>,
 }
 
 impl Dialling {
     pub(super) fn new(registry: Registry, mailbox: Arc<Mailbox>) -> Dialling {
-        Dialling { registry, mailbox, next: 0, attempts: BTreeMap::new(), done: Vec::new() }
+        let (lookups, attempts, due, numbers, done) = Default::default();
+        Dialling { registry, mailbox, lookups, next: 0, attempts, due, numbers, done }
     }
 
     /// Begins to dial.
@@ -98,15 +112,43 @@ impl Dialling {
             addrs: Vec::new(),
             stream: None,
             deadline: now + CONNECT_TIMEOUT,
+            due: now + CONNECT_TIMEOUT,
+            looks_up: None,
             failure: String::new(),
         };
+        self.give_up(purpose);
+        self.due.insert((attempt.due, number));
+        self.numbers.insert(purpose, number);
         self.attempts.insert(number, attempt);
         self.begin_endpoint(now, number);
+        self.schedule(number);
     }
 
     /// Cancels a dial.
     pub(super) fn give_up(&mut self, purpose: DialFor) {
-        self.attempts.retain(|_, attempt| attempt.purpose != purpose);
+        if let Some(number) = self.numbers.get(&purpose).copied() {
+            self.remove(number);
+            self.look_up_next();
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Attempt> {
+        let attempt = self.attempts.remove(&number)?;
+        self.due.remove(&(attempt.due, number));
+        self.numbers.remove(&attempt.purpose);
+        if let Some(place) = &attempt.looks_up {
+            self.lookups.give_up(number, place);
+        }
+        Some(attempt)
+    }
+
+    /// Notes when an attempt times out or is dialled again.
+    fn schedule(&mut self, number: u64) {
+        let Some(attempt) = self.attempts.get_mut(&number) else { return };
+        let due = attempt.again.unwrap_or(attempt.deadline);
+        self.due.remove(&(attempt.due, number));
+        attempt.due = due;
+        self.due.insert((due, number));
     }
 
     /// Dials the same endpoint again, from the same port.
@@ -127,25 +169,30 @@ impl Dialling {
 
     /// When the next endpoint times out or is dialled again.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let due = |attempt: &Attempt| attempt.again.unwrap_or(attempt.deadline);
-        self.attempts.values().map(due).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Dials endpoints again that are due, and gives up those that have timed out.
     pub(super) fn tick(&mut self, now: Duration) {
-        let again = self.attempts.iter().filter(|(_, a)| a.again.is_some_and(|at| at <= now));
-        for number in again.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.dial_again(now, number);
+        let due = self.due.range(..=(now, u64::MAX)).map(|(_, number)| *number);
+        for number in due.collect::<Vec<_>>() {
+            match self.attempts.get(&number).map(|attempt| attempt.deadline) {
+                Some(deadline) if now < deadline => self.dial_again(now, number),
+                _ => self.endpoint_failed(now, number, "no answer in time"),
+            }
+            self.schedule(number);
         }
-        let late = self.attempts.iter().filter(|(_, attempt)| attempt.deadline <= now);
-        let late: Vec<u64> = late.map(|(number, _)| *number).collect();
-        for number in late {
-            self.endpoint_failed(now, number, "no answer in time");
-        }
+        self.look_up_next();
     }
 
     /// The socket of a dial is connected, or has failed.
     pub(super) fn ready(&mut self, now: Duration, number: u64) {
+        self.check_socket(now, number);
+        self.schedule(number);
+        self.look_up_next();
+    }
+
+    fn check_socket(&mut self, now: Duration, number: u64) {
         let Some(stream) = self.attempts.get(&number).and_then(|a| a.stream.as_ref()) else {
             return;
         };
@@ -163,19 +210,35 @@ impl Dialling {
     pub(super) fn looked_up(
         &mut self,
         now: Duration,
-        number: u64,
-        found: io::Result<Vec<SocketAddr>>,
+        place: &NamedPlace,
+        found: &io::Result<Vec<SocketAddr>>,
     ) {
+        for number in self.lookups.done(place) {
+            self.use_name(now, number, found);
+            self.schedule(number);
+        }
+        self.look_up_next();
+    }
+
+    fn use_name(&mut self, now: Duration, number: u64, found: &io::Result<Vec<SocketAddr>>) {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
+        attempt.looks_up = None;
         match found {
-            Ok(mut addrs) => {
+            Ok(addrs) => {
                 let (purpose, transform) = (attempt.purpose, attempt.current.transform);
-                addrs.retain(|addr| may_be_named(addr.ip(), purpose, transform));
-                addrs.reverse();
-                attempt.addrs = addrs;
+                let usable = addrs.iter().filter(|a| may_be_named(a.ip(), purpose, transform));
+                attempt.addrs = usable.copied().take(NAMED_MAX).collect();
+                attempt.addrs.reverse();
                 self.next_addr(now, number, "the name has no address that may be dialled");
             }
             Err(error) => self.endpoint_failed(now, number, &error.to_string()),
+        }
+    }
+
+    /// Resolves the names for which there are threads.
+    fn look_up_next(&mut self) {
+        while let Some(place) = self.lookups.next() {
+            self.mailbox.look_up(place);
         }
     }
 
@@ -197,7 +260,14 @@ impl Dialling {
             }
             // The resolver also handles IPv6 addresses with an interface.
             Transport::Net { host, port } => {
-                self.mailbox.look_up(number, host.to_string(), *port);
+                let place = (host.to_string(), *port);
+                let by = match attempt.purpose {
+                    DialFor::Peer(_) => NamedBy::Us,
+                    DialFor::Process(_) | DialFor::Caller(_) => NamedBy::Others,
+                };
+                attempt.looks_up = Some(place.clone());
+                self.lookups.want(number, place, by);
+                self.look_up_next();
             }
         }
     }
@@ -225,7 +295,7 @@ impl Dialling {
                     attempt.stream = Some(stream);
                 }
                 // A unix socket connects at once.
-                self.ready(now, number);
+                self.check_socket(now, number);
             }
             Err(error) => self.endpoint_failed(now, number, &error.to_string()),
         }
@@ -233,7 +303,10 @@ impl Dialling {
 
     fn endpoint_failed(&mut self, now: Duration, number: u64, why: &str) {
         let Some(attempt) = self.attempts.get_mut(&number) else { return };
-        attempt.stream = None;
+        (attempt.stream, attempt.again) = (None, None);
+        if let Some(place) = attempt.looks_up.take() {
+            self.lookups.give_up(number, &place);
+        }
         if !why.is_empty() {
             attempt.failure = format!("{}: {why}", attempt.current);
         }
@@ -245,7 +318,7 @@ impl Dialling {
         } else if let Some(next) = attempt.left.pop() {
             attempt.current = next;
             self.begin_endpoint(now, number);
-        } else if let Some(attempt) = self.attempts.remove(&number) {
+        } else if let Some(attempt) = self.remove(number) {
             self.done.push(DialOutcome::Failed(attempt.purpose, attempt.failure));
         }
     }
@@ -263,7 +336,7 @@ impl Dialling {
     }
 
     fn succeed(&mut self, number: u64) {
-        let Some(attempt) = self.attempts.remove(&number) else { return };
+        let Some(attempt) = self.remove(number) else { return };
         let Some(mut stream) = attempt.stream else { return };
         // `Connections` registers the socket with another token.
         let done = match self.registry.deregister(&mut stream) {

@@ -13,6 +13,7 @@ mod event_loop;
 mod explain_json;
 mod lineage;
 mod listening;
+mod lookups;
 mod machine;
 mod plugin_host;
 mod plugins;

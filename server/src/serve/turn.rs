@@ -403,8 +403,8 @@ impl Loop {
                 self.shared.broker.borrow_mut().child_ended(child, &why);
             }
         }
-        for (dial, found) in messages.lookups {
-            self.dialling.looked_up(self.now, dial, found);
+        for (place, found) in messages.lookups {
+            self.dialling.looked_up(self.now, &place, &found);
         }
     }
 

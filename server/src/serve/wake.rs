@@ -1,5 +1,6 @@
 //! Messages from other threads to the loop: plugins to wake, resolved names, hosts that have ended.
 
+use super::lookups::NamedPlace;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -12,8 +13,8 @@ use trunkline_core::broker::{ChildId, PluginId};
 pub(super) struct Messages {
     /// Plugins whose wakers were used, each once.
     pub(super) plugins: BTreeSet<PluginId>,
-    /// Resolved names, with the number of the dial that waits for each.
-    pub(super) lookups: Vec<(u64, io::Result<Vec<SocketAddr>>)>,
+    /// Resolved names.
+    pub(super) lookups: Vec<(NamedPlace, io::Result<Vec<SocketAddr>>)>,
     /// Hosts on threads that have ended, with the reason.
     pub(super) children: Vec<(ChildId, String)>,
 }
@@ -53,15 +54,15 @@ impl Mailbox {
     }
 
     /// Resolves a name on a thread of its own, because the system's resolver blocks.
-    pub(super) fn look_up(self: &Arc<Mailbox>, dial: u64, host: String, port: u16) {
-        let mailbox = self.clone();
+    pub(super) fn look_up(self: &Arc<Mailbox>, place: NamedPlace) {
+        let (mailbox, wanted) = (self.clone(), place.clone());
         let look = move || {
-            let found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
-            mailbox.post(|messages| messages.lookups.push((dial, found.map(Iterator::collect))));
+            let found = std::net::ToSocketAddrs::to_socket_addrs(&(wanted.0.as_str(), wanted.1));
+            mailbox.post(|messages| messages.lookups.push((wanted, found.map(Iterator::collect))));
         };
         let spawned = std::thread::Builder::new().name("lookup".into()).spawn(look);
         if let Err(error) = spawned {
-            self.post(|messages| messages.lookups.push((dial, Err(error))));
+            self.post(|messages| messages.lookups.push((place, Err(error))));
         }
     }
 }
