@@ -26,9 +26,14 @@ impl<K: Ord + Copy> Shares<K> {
         if !leaves_a_share(self.most.saturating_sub(self.taken), held, holders) {
             return false;
         }
+        self.take_always(who);
+        true
+    }
+
+    /// Takes a place for a holder that is never refused one, even if none is free.
+    pub(crate) fn take_always(&mut self, who: K) {
         self.taken += 1;
         *self.holders.entry(who).or_default() += 1;
-        true
     }
 
     /// Frees a place of a holder.
@@ -83,6 +88,15 @@ mod tests {
         assert!(!shares.take(7), "one each");
         shares.release(7);
         assert!(shares.take(201));
+    }
+
+    #[test]
+    fn places_that_are_never_refused_count_as_taken() {
+        let mut shares = Shares::new(8);
+        (0..6).for_each(|_| shares.take_always(1));
+        assert_eq!(fill(&mut shares, 2), 1, "half of what is left");
+        (0..6).for_each(|_| shares.take_always(1));
+        assert!(!shares.take(3), "none is left");
     }
 
     #[test]

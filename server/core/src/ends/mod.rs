@@ -15,8 +15,11 @@ pub(crate) use inbox::Inbox;
 pub(crate) use pairs::Pairs;
 
 use crate::ids::{EndId, Handle, PluginId};
+use crate::key::Key;
 use crate::pages::Pages;
+use crate::shares::leaves_a_share;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use end::Held;
 
@@ -72,6 +75,8 @@ pub(crate) struct Ends {
     through: BTreeSet<(PluginId, EndId)>,
     /// How many ends each plugin answers for: its own, and those that it has joined.
     counts: BTreeMap<PluginId, usize>,
+    /// How many of these are of channels that plugins of each server have opened.
+    callers: BTreeMap<PluginId, BTreeMap<Key, usize>>,
 }
 
 impl Ends {
@@ -91,7 +96,8 @@ impl Ends {
                 self.chain(behind, |before, _| *before = Some(id));
             }
         }
-        end.plugins().for_each(|plugin| self.count(plugin, 1));
+        let caller = caller_of(end.info.as_ref());
+        end.plugins().for_each(|plugin| self.count(plugin, caller, 1));
         match self.slots.get_mut(id.index()) {
             Some(slot) => {
                 if let Slot::Free { generation, next } = *slot {
@@ -122,7 +128,8 @@ impl Ends {
             self.through.remove(&(plugin, id));
         }
         let Slot::Taken(end) = slot else { return None };
-        end.plugins().for_each(|plugin| self.count(plugin, -1));
+        let caller = caller_of(end.info.as_ref());
+        end.plugins().for_each(|plugin| self.count(plugin, caller, -1));
         if let Some(peer) = end.peer.filter(|peer| *peer != id)
             && let Some(peer) = self.get_mut(peer)
             && peer.peer == Some(id)
@@ -177,22 +184,68 @@ impl Ends {
     /// A plugin has joined an end to another one, and answers for it from now on.
     pub(crate) fn set_through(&mut self, id: EndId, plugin: PluginId) {
         if let Some(end) = self.get_mut(id) {
+            let caller = caller_of(end.info.as_ref());
             let before = end.change(|rare| rare.through.replace(plugin));
             if let Some(before) = before {
                 self.through.remove(&(before, id));
-                self.count(before, -1);
+                self.count(before, caller, -1);
             }
             self.through.insert((plugin, id));
-            self.count(plugin, 1);
+            self.count(plugin, caller, 1);
         }
     }
 
-    fn count(&mut self, plugin: PluginId, change: isize) {
+    /// Counts an end for a plugin that answers for it, and there for the server of the caller.
+    fn count(&mut self, plugin: PluginId, caller: Option<Key>, change: isize) {
         let count = self.counts.entry(plugin).or_default();
         *count = count.saturating_add_signed(change);
         if *count == 0 {
             self.counts.remove(&plugin);
         }
+        self.count_caller(plugin, caller, change);
+    }
+
+    fn count_caller(&mut self, plugin: PluginId, caller: Option<Key>, change: isize) {
+        let Some(server) = caller else { return };
+        let callers = self.callers.entry(plugin).or_default();
+        let count = callers.entry(server).or_default();
+        *count = count.saturating_add_signed(change);
+        if *count == 0 {
+            callers.remove(&server);
+        }
+        if callers.is_empty() {
+            self.callers.remove(&plugin);
+        }
+    }
+
+    /// Notes between whom the channel of an end is; gives what was noted before.
+    pub(crate) fn replace_info(
+        &mut self,
+        id: EndId,
+        info: Option<Arc<ChannelInfo>>,
+    ) -> Option<Arc<ChannelInfo>> {
+        let end = self.get_mut(id)?;
+        let (plugins, now) = (end.plugins(), caller_of(info.as_ref()));
+        let replaced = core::mem::replace(&mut end.info, info);
+        let before = caller_of(replaced.as_ref());
+        for plugin in plugins.filter(|_| before != now) {
+            self.count_caller(plugin, before, -1);
+            self.count_caller(plugin, now, 1);
+        }
+        replaced
+    }
+
+    /// How many ends each plugin answers for whose channels were opened by plugins of each server.
+    pub(crate) fn callers(&self) -> &BTreeMap<PluginId, BTreeMap<Key, usize>> {
+        &self.callers
+    }
+
+    /// Whether plugins of a server may have one more channel to a plugin that may have so many.
+    pub(crate) fn has_share(&self, plugin: PluginId, caller: Key, most: usize) -> bool {
+        let callers = self.callers.get(&plugin);
+        let held = callers.and_then(|callers| callers.get(&caller)).copied().unwrap_or(0);
+        let holders = callers.map_or(0, BTreeMap::len) + usize::from(held == 0);
+        leaves_a_share(most.saturating_sub(self.count_of(plugin)), held, holders)
     }
 
     /// How many ends a plugin answers for: its own, and those that it has joined to others.
@@ -240,5 +293,51 @@ impl Ends {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.live == 0
+    }
+}
+
+/// The server whose plugin opened a channel.
+fn caller_of(info: Option<&Arc<ChannelInfo>>) -> Option<Key> {
+    info.map(|info| info.from.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bymux::StreamId;
+    use crate::ids::ConnId;
+    use crate::name::Name;
+    use crate::route::Route;
+
+    const PLUGIN: PluginId = PluginId(1);
+    const CALLER: Key = Key([1; 32]);
+
+    fn asked() -> Option<Arc<ChannelInfo>> {
+        let name = || "echo".parse::<Name>().expect("a name");
+        let (from, to) = ((name(), CALLER), (name(), Key([2; 32])));
+        Some(Arc::new(ChannelInfo { from, to, route: Route::Link }))
+    }
+
+    fn counted(ends: &Ends) -> usize {
+        ends.callers().get(&PLUGIN).and_then(|callers| callers.get(&CALLER)).copied().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_channel_counts_for_its_caller_also_when_the_plugin_has_joined_it_to_another() {
+        let mut ends = Ends::default();
+        let mut end = End::new(Owner::Plugin(PLUGIN), Phase::Open);
+        end.info = asked();
+        let near = ends.add(end).expect("there is room");
+        let stream = Owner::Stream(ConnId(1), StreamId::CONTROL);
+        let far = ends.add(End::new(stream, Phase::Open)).expect("there is room");
+        assert_eq!(counted(&ends), 1);
+        let info = ends.replace_info(near, None);
+        ends.remove(near);
+        assert_eq!(counted(&ends), 0);
+        ends.replace_info(far, info);
+        ends.set_through(far, PLUGIN);
+        assert_eq!((counted(&ends), ends.count_of(PLUGIN)), (1, 1));
+        ends.remove(far);
+        assert!(ends.callers().is_empty());
     }
 }

@@ -154,6 +154,13 @@ impl Broker {
             return;
         }
         let proved = conn.proved;
+        // The ticket stays good for another route.
+        if let Some(caller) = self.meetings.tickets.caller(&presented.ticket)
+            && let Err(reason) = self.take_place(id, caller)
+        {
+            self.goodbye(id, reason);
+            return;
+        }
         let taken = self.meetings.tickets.redeem(presented.ticket, self.now).and_then(|redeemed| {
             match proved.is_none_or(|key| key == redeemed.process) {
                 true => Ok(redeemed),

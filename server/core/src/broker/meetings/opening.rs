@@ -7,6 +7,7 @@ use crate::control::{Origin, Preface, Purpose, Request};
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::Handle;
+use crate::key::Key;
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use crate::route::{Route, routes};
@@ -43,6 +44,19 @@ impl Broker {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether plugins of a server may have one more channel to a plugin: those of other servers
+    /// leave room for others.
+    pub(crate) fn has_room_for(&mut self, plugin: PluginId, caller: Key) -> Result<(), Reason> {
+        self.has_room(plugin)?;
+        let most = self.settings.limits.channels;
+        let shared = caller != self.neighbours.home_key();
+        if shared && !self.switch.ends().has_share(plugin, caller, most) {
+            let text = "plugins of that server have as many channels to it as they may have";
+            return Err(self.limit_reached(Limit::Channels, text));
+        }
+        Ok(())
     }
 
     /// A plugin of this server, as those that it opens channels to see it.

@@ -243,7 +243,7 @@ impl Broker {
         route: Route,
         purpose: Purpose,
     ) -> Result<EndId, Reason> {
-        self.has_room(plugin)?;
+        self.has_room_for(plugin, caller.server)?;
         let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
         let record = self.registry.plugin(plugin).ok_or_else(gone)?;
         let to = (record.config.name.clone(), self.neighbours.home_key());

@@ -148,6 +148,11 @@ impl Tickets {
         self.known.contains_key(ticket) || self.relayed.contains(ticket)
     }
 
+    /// The server whose plugin calls with a ticket.
+    pub(crate) fn caller(&self, ticket: &Ticket) -> Option<Key> {
+        self.known.get(ticket).map(|known| known.good_for.caller.server)
+    }
+
     /// Uses a ticket up, and says what it was good for.
     pub(crate) fn redeem(&mut self, ticket: Ticket, now: Duration) -> Result<Ticketed, Reason> {
         let bad = |text| Err(Reason::server(Code::BadTicket, text));

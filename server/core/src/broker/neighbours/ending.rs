@@ -75,6 +75,7 @@ impl Broker {
             // What came of its end is heard while it is known whose connection it was.
             self.settle();
         }
+        self.neighbours.places.release(id);
         self.neighbours.conns.remove(&id);
         self.switch.close_line(id);
         self.meetings.conn_gone(id);

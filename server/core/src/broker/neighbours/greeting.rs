@@ -92,7 +92,11 @@ impl Neighbours {
 
 impl Broker {
     pub(crate) fn hello(&mut self, id: ConnId, hello: Hello) {
-        if let Err(reason) = self.neighbours.judge(id, &hello) {
+        let judged = self.neighbours.judge(id, &hello).and_then(|()| match hello.role {
+            Role::Server | Role::Host => self.take_place(id, hello.key),
+            Role::Command => Ok(()),
+        });
+        if let Err(reason) = judged {
             self.goodbye(id, reason);
             return;
         }

@@ -8,6 +8,7 @@ pub(crate) mod host_rights;
 pub(crate) mod linking;
 pub(crate) mod peer_links;
 pub(crate) mod peers;
+pub(crate) mod places;
 pub(crate) mod proving;
 pub(crate) mod uplink;
 pub(crate) mod usefulness;
@@ -23,6 +24,7 @@ use alloc::string::String;
 use children::Child;
 use connections::{Conn, ConnPhase, PeerInfo};
 use peers::Peer;
+use places::Places;
 use uplink::Home;
 
 /// Who this process is linked to, or may be.
@@ -48,6 +50,7 @@ pub(crate) struct Neighbours {
     conns: BTreeMap<ConnId, Box<Conn>>,
     /// Connections whose peers may have to say yet who they are; some have said it since.
     young: BTreeSet<ConnId>,
+    places: Places,
 }
 
 impl Neighbours {
@@ -69,6 +72,7 @@ impl Neighbours {
             children,
             conns,
             young,
+            places: Places::new(settings.limits.links),
         }
     }
 
@@ -164,6 +168,11 @@ impl Neighbours {
     /// The peer that the configuration lists with a key, or that turned out to have it.
     pub(crate) fn configured(&self, key: Key) -> Option<PeerId> {
         self.peers_by_key.of(&key).copied().find(|id| self.is_configured(*id))
+    }
+
+    /// The connections that hold a place of their server's or host's share.
+    pub(crate) fn places(&self) -> impl Iterator<Item = ConnId> {
+        self.places.held()
     }
 
     /// All peers.

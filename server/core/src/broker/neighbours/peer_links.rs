@@ -8,6 +8,8 @@ use crate::broker::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId
 use crate::control::{Message, Role, Server, Unlinked};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
+use crate::shares::leaves_a_share;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -28,6 +30,16 @@ impl Neighbours {
         }
         true
     }
+
+    /// Whether a plugin may wait for one more link, of `most` for all: each has a share of these.
+    fn may_want_link(&self, plugin: PluginId, most: usize) -> bool {
+        let wanted = self.peers.values().filter_map(|peer| peer.wanted_by.first());
+        let mut holders: BTreeMap<PluginId, usize> = BTreeMap::new();
+        wanted.for_each(|wants| *holders.entry(*wants).or_default() += 1);
+        let free = most.saturating_sub(holders.values().sum());
+        let held = holders.get(&plugin).copied().unwrap_or(0);
+        leaves_a_share(free, held, holders.len() + usize::from(held == 0))
+    }
 }
 
 impl Broker {
@@ -46,9 +58,8 @@ impl Broker {
         if self.neighbours.servers.contains_key(&key) || self.neighbours.wants_too(plugin, key) {
             return Ok(key);
         }
-        let wanted = self.neighbours.peers.values().filter(|peer| !peer.wanted_by.is_empty());
-        if wanted.count() >= self.settings.limits.links {
-            let text = format!("{} links are wanted already", self.settings.limits.links);
+        if !self.neighbours.may_want_link(plugin, self.settings.limits.links) {
+            let text = "plugins wait for as many links already as this one may add to";
             return Err(Reason::server(Code::LimitReached, text));
         }
         let (role, keep, rights) = (Role::Server, Keep::WhileUseful, Rights::none());

@@ -293,7 +293,7 @@ impl Broker {
     }
 
     fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
-        self.has_room(plugin)?;
+        self.has_room_for(plugin, info.from.1)?;
         self.switch.add_plugin_end(plugin, Phase::Asked, Some(info), Purpose::Channel)
     }
 }

@@ -101,6 +101,10 @@ impl Broker {
     }
 
     fn audit_counts(&self) -> Result<(), String> {
+        let gone = |id: &ConnId| self.neighbours.conn(*id).is_none();
+        if let Some(id) = self.neighbours.places().find(gone) {
+            return Err(format!("{id:?} is gone and holds a place"));
+        }
         self.audit_records()?;
         self.audit_peers()
     }

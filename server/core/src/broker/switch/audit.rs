@@ -4,6 +4,7 @@ use super::Switch;
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
 use crate::ends::{End, Flag, Owner, Phase};
 use crate::ids::{ConnId, EndId, PluginId};
+use crate::key::Key;
 use crate::link::NO_TAG;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -124,9 +125,13 @@ impl Switch {
 
     fn audit_counts(&self) -> Result<(), String> {
         let mut counted: BTreeMap<PluginId, usize> = BTreeMap::new();
+        let mut callers: BTreeMap<PluginId, BTreeMap<Key, usize>> = BTreeMap::new();
         for (_, end) in self.ends.iter() {
             for plugin in end.plugins() {
                 *counted.entry(plugin).or_default() += 1;
+                if let Some(info) = &end.info {
+                    *callers.entry(plugin).or_default().entry(info.from.1).or_default() += 1;
+                }
             }
         }
         for (id, found) in counted {
@@ -135,6 +140,9 @@ impl Switch {
                 return Err(format!("{id:?} has {found} ends, {counts} are counted"));
             }
         }
-        Ok(())
+        match callers == *self.ends.callers() {
+            true => Ok(()),
+            false => Err(format!("the callers are {callers:?}, counted {:?}", self.ends.callers())),
+        }
     }
 }

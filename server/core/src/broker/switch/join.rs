@@ -102,8 +102,9 @@ impl Switch {
         room: u64,
         effects: &mut Effects,
     ) {
+        let info = self.ends.replace_info(old, None);
         let Some(end) = self.ends.get_mut(old) else { return };
-        let (info, waiting, flags) = (end.info.take(), end.inbox.take(), end.flags);
+        let (waiting, flags) = (end.inbox.take(), end.flags);
         self.drop_end(old);
         match (source, info) {
             (Some(source), info) => self.join_to_sink(plugin, source, sink, info),
@@ -156,9 +157,12 @@ impl Switch {
     ) {
         let Some(end) = self.ends.get_mut(source) else { return };
         end.peer = sink;
-        end.info = end.info.take().or(info);
+        let (has_info, has_relay) = (end.info.is_some(), end.through().is_some());
+        if let Some(info) = info.filter(|_| !has_info) {
+            self.ends.replace_info(source, Some(info));
+        }
         // Of several relays in a row, the nearest one answers for each end.
-        if end.through().is_none() {
+        if !has_relay {
             self.ends.set_through(source, plugin);
         }
     }

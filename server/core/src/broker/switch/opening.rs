@@ -84,9 +84,8 @@ impl Switch {
 
     /// Notes between whom the channel of an end is.
     pub(crate) fn set_info(&mut self, id: EndId, info: ChannelInfo) {
-        if let Some(end) = self.ends.get_mut(id) {
-            end.info = Some(self.pairs.share(info));
-        }
+        let info = self.pairs.share(info);
+        self.ends.replace_info(id, Some(info));
     }
 
     /// Notes how the channel of an end travels, if the end knows between whom it is.
