@@ -1,7 +1,7 @@
 //! One end of a channel: its owner, the end to which it is joined, and its accounts.
 
-use super::Inbox;
 use super::flags::{Flag, Flags};
+use super::{Inbox, Table};
 use crate::bymux::StreamId;
 use crate::control::Purpose;
 use crate::ids::{ConnId, EndId, Handle, PluginId};
@@ -234,5 +234,11 @@ impl End {
     /// The plugins that answer for this end.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = PluginId> + use<> {
         [self.plugin(), self.through()].into_iter().flatten()
+    }
+
+    /// The tables in which this end takes a place.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Table> + use<> {
+        let link = self.conn().map(Table::Link);
+        self.plugins().map(Table::Plugin).chain(link)
     }
 }

@@ -4,11 +4,13 @@
 //! module holds the table and each end's accounts. Joining, writing and delivering are in the
 //! broker.
 
+mod callers;
 mod end;
 mod flags;
 mod inbox;
 mod pairs;
 
+pub(crate) use callers::{Callers, Table};
 pub(crate) use end::{ChannelInfo, End, Owner, Phase};
 pub(crate) use flags::Flag;
 pub(crate) use inbox::Inbox;
@@ -17,7 +19,6 @@ pub(crate) use pairs::Pairs;
 use crate::ids::{EndId, Handle, PluginId};
 use crate::key::Key;
 use crate::pages::Pages;
-use crate::shares::leaves_a_share;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -75,8 +76,7 @@ pub(crate) struct Ends {
     through: BTreeSet<(PluginId, EndId)>,
     /// How many ends each plugin answers for: its own, and those that it has joined.
     counts: BTreeMap<PluginId, usize>,
-    /// How many of these are of channels that plugins of each server have opened.
-    callers: BTreeMap<PluginId, BTreeMap<Key, usize>>,
+    callers: Callers,
 }
 
 impl Ends {
@@ -97,7 +97,7 @@ impl Ends {
             }
         }
         let caller = caller_of(end.info.as_ref());
-        end.plugins().for_each(|plugin| self.count(plugin, caller, 1));
+        end.tables().for_each(|table| self.count(table, caller, 1));
         match self.slots.get_mut(id.index()) {
             Some(slot) => {
                 if let Slot::Free { generation, next } = *slot {
@@ -129,7 +129,7 @@ impl Ends {
         }
         let Slot::Taken(end) = slot else { return None };
         let caller = caller_of(end.info.as_ref());
-        end.plugins().for_each(|plugin| self.count(plugin, caller, -1));
+        end.tables().for_each(|table| self.count(table, caller, -1));
         if let Some(peer) = end.peer.filter(|peer| *peer != id)
             && let Some(peer) = self.get_mut(peer)
             && peer.peer == Some(id)
@@ -188,33 +188,24 @@ impl Ends {
             let before = end.change(|rare| rare.through.replace(plugin));
             if let Some(before) = before {
                 self.through.remove(&(before, id));
-                self.count(before, caller, -1);
+                self.count(Table::Plugin(before), caller, -1);
             }
             self.through.insert((plugin, id));
-            self.count(plugin, caller, 1);
+            self.count(Table::Plugin(plugin), caller, 1);
         }
     }
 
-    /// Counts an end for a plugin that answers for it, and there for the server of the caller.
-    fn count(&mut self, plugin: PluginId, caller: Option<Key>, change: isize) {
-        let count = self.counts.entry(plugin).or_default();
-        *count = count.saturating_add_signed(change);
-        if *count == 0 {
-            self.counts.remove(&plugin);
+    /// Counts an end in a table, and there for the server of the caller.
+    fn count(&mut self, table: Table, caller: Option<Key>, change: isize) {
+        if let Table::Plugin(plugin) = table {
+            let count = self.counts.entry(plugin).or_default();
+            *count = count.saturating_add_signed(change);
+            if *count == 0 {
+                self.counts.remove(&plugin);
+            }
         }
-        self.count_caller(plugin, caller, change);
-    }
-
-    fn count_caller(&mut self, plugin: PluginId, caller: Option<Key>, change: isize) {
-        let Some(server) = caller else { return };
-        let callers = self.callers.entry(plugin).or_default();
-        let count = callers.entry(server).or_default();
-        *count = count.saturating_add_signed(change);
-        if *count == 0 {
-            callers.remove(&server);
-        }
-        if callers.is_empty() {
-            self.callers.remove(&plugin);
+        if let Some(server) = caller {
+            self.callers.count(table, server, change);
         }
     }
 
@@ -225,27 +216,19 @@ impl Ends {
         info: Option<Arc<ChannelInfo>>,
     ) -> Option<Arc<ChannelInfo>> {
         let end = self.get_mut(id)?;
-        let (plugins, now) = (end.plugins(), caller_of(info.as_ref()));
+        let (tables, now) = (end.tables(), caller_of(info.as_ref()));
         let replaced = core::mem::replace(&mut end.info, info);
         let before = caller_of(replaced.as_ref());
-        for plugin in plugins.filter(|_| before != now) {
-            self.count_caller(plugin, before, -1);
-            self.count_caller(plugin, now, 1);
+        for table in tables.filter(|_| before != now) {
+            before.into_iter().for_each(|server| self.callers.count(table, server, -1));
+            now.into_iter().for_each(|server| self.callers.count(table, server, 1));
         }
         replaced
     }
 
-    /// How many ends each plugin answers for whose channels were opened by plugins of each server.
-    pub(crate) fn callers(&self) -> &BTreeMap<PluginId, BTreeMap<Key, usize>> {
+    /// How many channels of each table were opened by plugins of each server.
+    pub(crate) fn callers(&self) -> &Callers {
         &self.callers
-    }
-
-    /// Whether plugins of a server may have one more channel to a plugin that may have so many.
-    pub(crate) fn has_share(&self, plugin: PluginId, caller: Key, most: usize) -> bool {
-        let callers = self.callers.get(&plugin);
-        let held = callers.and_then(|callers| callers.get(&caller)).copied().unwrap_or(0);
-        let holders = callers.map_or(0, BTreeMap::len) + usize::from(held == 0);
-        leaves_a_share(most.saturating_sub(self.count_of(plugin)), held, holders)
     }
 
     /// How many ends a plugin answers for: its own, and those that it has joined to others.
@@ -319,7 +302,7 @@ mod tests {
     }
 
     fn counted(ends: &Ends) -> usize {
-        ends.callers().get(&PLUGIN).and_then(|callers| callers.get(&CALLER)).copied().unwrap_or(0)
+        ends.callers().of(Table::Plugin(PLUGIN), CALLER)
     }
 
     #[test]

@@ -4,13 +4,13 @@ use super::raw_link::{Arrived, HERE, RawLink, UNANSWERED, turn, turns};
 use std::num::NonZeroU64;
 use std::time::Duration;
 use trunkline_core::broker::{
-    Accept, Broker, Direct, Expose, Grants, Keep, PeerConfig, Permission, PluginConfig, PluginId,
-    Rights, Settings,
+    Accept, Broker, Direct, Effect, Expose, Grants, Keep, PeerConfig, Permission, PluginConfig,
+    PluginId, Rights, Settings, Told,
 };
 use trunkline_core::bymux::StreamId;
 use trunkline_core::control::{
-    Announced, At, Message, Origin, Plugins, Preface, Registration, Request, Role, SocketName,
-    Ticket,
+    Announced, Answer, At, Message, Origin, Plugins, Preface, Registration, Request, Role,
+    SocketName, Ticket,
 };
 use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::{Limit, Limits, WINDOW};
@@ -47,10 +47,12 @@ pub(crate) const ROWS: &[(&str, Tried)] = &[
     ("packets without credit that wait, beside messages within credit", Here(pongs_that_wait)),
     ("control message", Here(control_message)),
     ("open streams of a link", Here(streams)),
+    ("open streams of a host's link", Here(streams_of_a_host)),
     ("open channels of a plugin", Here(channels)),
     ("a channel's window at first", Here(window)),
     ("a channel's window", Here(windows_that_grow)),
     ("growth of all windows of a link", Here(windows_that_grow)),
+    ("growth of all windows of relayed channels of a link", Here(relayed_windows)),
     ("channels that wait for an answer", Here(unanswered_channels)),
     ("incomplete prefaces and answers", Here(incomplete_prefaces)),
     ("time of one from its first byte", Here(time_of_a_preface)),
@@ -88,6 +90,7 @@ pub(crate) const ROWS: &[(&str, Tried)] = &[
             "a_plugin_that_never_reads_stops_the_writer_and_fills_no_server",
         ),
     ),
+    ("bytes that a plugin writes before it accepts", Here(bytes_before_the_answer)),
     (
         "names that a plugin uses, that it invites, keys that see it",
         By(
@@ -359,6 +362,34 @@ fn streams() {
     assert_eq!(accepted(&opened(&mut other, &mut broker, 1, &request("inline"))), 1);
 }
 
+/// A host with a plugin that every server may see, and how it may be reached.
+fn host(broker: &mut Broker, socket: Option<SocketName>) -> RawLink {
+    let mut host = RawLink::greeted(broker, 60, Role::Host);
+    let registration = Some(Registration { peers: true, socket, ..Registration::default() });
+    let hosted = Announced { registration, ..Announced::new(name("hosted"), 1) };
+    announce(&mut host, broker, vec![hosted]);
+    host
+}
+
+fn streams_of_a_host() {
+    let (mut broker, _) = broker(Limits { streams: 16, ..limits() });
+    let (mut hog, mut other) = peers(&mut broker);
+    let mut host = host(&mut broker, None);
+    // A link of its own never has so many that the link itself is full.
+    let mut refusals = Vec::new();
+    for _ in 0..12 {
+        refusals.extend(opened(&mut hog, &mut broker, 1, &request("hosted")));
+    }
+    assert_eq!(refused(&refusals, Code::LimitReached), 4, "half of the streams are left");
+    let refusals = opened(&mut other, &mut broker, 12, &request("hosted"));
+    assert_eq!(refused(&refusals, Code::LimitReached), 8, "half of the other half");
+    let is = |arrived: &&Arrived| matches!(arrived, Arrived::Opened(..));
+    assert_eq!(host.exchange(&mut broker).iter().filter(is).count(), 12);
+    broker.disconnected(hog.conn, "gone");
+    turns(&mut broker, &[]);
+    assert_eq!(broker.audit(), Ok(()));
+}
+
 fn channels() {
     let (mut broker, _) = broker(Limits { channels: 16, ..limits() });
     let (mut hog, mut other) = peers(&mut broker);
@@ -409,6 +440,59 @@ fn windows_that_grow() {
     let others = grow(&mut other, &mut broker, 4);
     let grown = 4 * WINDOW + 1..=4 * (256 << 10);
     assert!(grown.contains(&others), "four channels of another link grow to {others}");
+}
+
+fn relayed_windows() {
+    let (mut broker, _) =
+        broker(Limits { window_max: 256 << 10, link_window: 1 << 20, ..limits() });
+    let (mut hog, mut other) = peers(&mut broker);
+    let mut host = host(&mut broker, None);
+    let mut open = |link: &mut RawLink, broker: &mut Broker| -> Vec<StreamId> {
+        let streams = (0..12).map(|_| link.open(&Preface::channel(request("hosted"))).1).collect();
+        link.exchange(broker);
+        streams
+    };
+    let (streams, others) = (open(&mut hog, &mut broker), open(&mut other, &mut broker));
+    // The host lets each of them write 1 MiB, and then it reads nothing.
+    for arrived in host.exchange(&mut broker) {
+        let Arrived::Opened(stream, _) = arrived else { continue };
+        host.link.mux().write(stream, &Answer::Accept(None).frame());
+        host.link.mux().credit(stream, (1 << 20).try_into().expect("not zero"));
+    }
+    host.flush(&mut broker);
+    let mut all = 0;
+    for (link, streams) in [(&mut hog, &streams), (&mut other, &others)] {
+        assert_eq!(accepted(&link.exchange(&mut broker)), 12);
+        all += streams.iter().map(|stream| link.link.mux().writable(*stream)).sum::<u64>();
+    }
+    assert!(all > 24 * WINDOW, "no window has grown: {all}");
+    assert!(all <= 24 * WINDOW + (1 << 20), "they grow beyond the bound of the host's link: {all}");
+    assert_eq!(broker.audit(), Ok(()));
+    assert!(reached(&broker, Limit::LinkWindow) > 0);
+    broker.disconnected(host.conn, "gone");
+    turns(&mut broker, &[]);
+    assert_eq!(broker.audit(), Ok(()));
+    assert_eq!(broker.windows_grown(), 0);
+}
+
+fn bytes_before_the_answer() {
+    let (mut broker, inline) = broker(limits());
+    let (mut hog, _) = peers(&mut broker);
+    let (_, stream) = hog.open(&Preface::channel(request("inline")));
+    hog.link.mux().credit(stream, (1 << 20).try_into().expect("not zero"));
+    let bytes = hog.bytes();
+    let asked = turn(&mut broker, Duration::ZERO, &[(hog.conn, bytes)]);
+    let channel = asked.iter().find_map(|effect| match effect {
+        Effect::Tell(_, Told::Open(channel, _)) => Some(*channel),
+        _ => None,
+    });
+    let channel = channel.expect("the plugin is asked");
+    assert_eq!(broker.room(inline, channel), WINDOW);
+    assert_eq!(broker.write(inline, channel, &[7; 200_000]), Ok(65_536));
+    assert_eq!(broker.room(inline, channel), 0);
+    broker.accept(inline, channel).expect("it asks for an answer");
+    assert_eq!(accepted(&hog.exchange(&mut broker)), 1);
+    assert!(broker.room(inline, channel) > WINDOW, "the peer lets it write more");
 }
 
 fn unanswered_channels() {
@@ -499,11 +583,7 @@ fn tickets() {
 
 fn tickets_of_a_host() {
     let (mut broker, _) = broker(Limits { tickets: 16, ..limits() });
-    let mut host = RawLink::greeted(&mut broker, 60, Role::Host);
-    let socket = Some(SocketName::new([7; 16]));
-    let registration = Some(Registration { peers: true, socket, ..Registration::default() });
-    let hosted = Announced { registration, ..Announced::new(name("hosted"), 1) };
-    announce(&mut host, &mut broker, vec![hosted]);
+    let _host = host(&mut broker, Some(SocketName::new([7; 16])));
     let (mut hog, mut other) = peers(&mut broker);
     assert_eq!(invited(&opened(&mut hog, &mut broker, 40, &near("hosted"))), 8);
     assert_eq!(invited(&opened(&mut other, &mut broker, 40, &near("hosted"))), 4);

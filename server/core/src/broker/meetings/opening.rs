@@ -5,7 +5,7 @@ use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, Caller, ConnId, PluginId, Target, Told};
 use crate::control::{Origin, Preface, Purpose, Request};
 use crate::directory::Entry;
-use crate::ends::{ChannelInfo, Phase};
+use crate::ends::{ChannelInfo, Phase, Table};
 use crate::ids::Handle;
 use crate::key::Key;
 use crate::limits::Limit;
@@ -50,9 +50,10 @@ impl Broker {
     /// leave room for others.
     pub(crate) fn has_room_for(&mut self, plugin: PluginId, caller: Key) -> Result<(), Reason> {
         self.has_room(plugin)?;
-        let most = self.settings.limits.channels;
+        let ends = self.switch.ends();
+        let free = self.settings.limits.channels.saturating_sub(ends.count_of(plugin));
         let shared = caller != self.neighbours.home_key();
-        if shared && !self.switch.ends().has_share(plugin, caller, most) {
+        if shared && !ends.callers().leave_a_share(Table::Plugin(plugin), caller, free) {
             let text = "plugins of that server have as many channels to it as they may have";
             return Err(self.limit_reached(Limit::Channels, text));
         }

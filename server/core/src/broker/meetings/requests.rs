@@ -205,6 +205,9 @@ impl Broker {
             to: (to.clone(), self.neighbours.home_key()),
             route,
         };
+        if caller.server != self.neighbours.home_key() {
+            self.switch.has_stream_for(host, caller.server)?;
+        }
         let server = Some(caller.server);
         let from = Origin { name: caller.name, version: caller.version, server };
         let request = Request::new(to, least, from);

@@ -264,6 +264,7 @@ impl Broker {
         let near = match runs {
             Runs::Here => self.guest_end(plugin, info)?,
             Runs::At(conn) => {
+                self.switch.has_stream_for(conn, host.server)?;
                 let near = self.switch.new_stream(conn)?;
                 let server = Some(host.server);
                 let from = Origin { name: host.name.clone(), version: host.version, server };

@@ -2,9 +2,8 @@
 
 use super::Switch;
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
-use crate::ends::{End, Flag, Owner, Phase};
+use crate::ends::{Callers, End, Flag, Owner, Phase};
 use crate::ids::{ConnId, EndId, PluginId};
-use crate::key::Key;
 use crate::link::NO_TAG;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -111,12 +110,11 @@ impl Switch {
             let counted = line.unanswered;
             return Err(format!("{asking} streams wait for an answer, {counted} are counted"));
         }
-        let comes_from = |end: &&End| {
-            let source = end.peer.and_then(|peer| self.ends.get(peer));
-            source.is_some_and(|source| source.conn() == Some(id))
+        let is_charged = |(end, peer): (EndId, Option<EndId>)| {
+            peer.and_then(|peer| self.grows_on(end, peer)) == Some(id)
         };
-        let ends = self.ends.iter().map(|(_, end)| end);
-        let grown: u64 = ends.filter(comes_from).map(|end| end.rare().grown).sum();
+        let ends = self.ends.iter().filter(|(end, found)| is_charged((*end, found.peer)));
+        let grown: u64 = ends.map(|(_, end)| end.rare().grown).sum();
         match grown == line.grown {
             true => Ok(()),
             false => Err(format!("windows grew by {grown}, {} are on its account", line.grown)),
@@ -125,13 +123,13 @@ impl Switch {
 
     fn audit_counts(&self) -> Result<(), String> {
         let mut counted: BTreeMap<PluginId, usize> = BTreeMap::new();
-        let mut callers: BTreeMap<PluginId, BTreeMap<Key, usize>> = BTreeMap::new();
+        let mut callers = Callers::default();
         for (_, end) in self.ends.iter() {
             for plugin in end.plugins() {
                 *counted.entry(plugin).or_default() += 1;
-                if let Some(info) = &end.info {
-                    *callers.entry(plugin).or_default().entry(info.from.1).or_default() += 1;
-                }
+            }
+            if let Some(info) = &end.info {
+                end.tables().for_each(|table| callers.count(table, info.from.1, 1));
             }
         }
         for (id, found) in counted {

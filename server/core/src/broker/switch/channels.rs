@@ -249,7 +249,8 @@ impl Switch {
         taken
     }
 
-    /// What a plugin writes before it accepts a channel waits in the stream's inbox.
+    /// What a plugin writes before it accepts a channel waits in the stream's inbox: no more than a
+    /// window, whatever the other side lets it write.
     fn keep_behind_answer(
         &mut self,
         conn: ConnId,
@@ -259,7 +260,7 @@ impl Switch {
     ) -> usize {
         let writable = self.link_of(conn).map_or(0, |link| link.mux().writable(stream));
         let Some(end) = self.ends.get_mut(id) else { return 0 };
-        let room = writable.saturating_sub(end.inbox.len() as u64);
+        let room = writable.min(WINDOW).saturating_sub(end.inbox.len() as u64);
         let taken = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
         end.inbox.push(&bytes[..taken]);
         taken
@@ -303,18 +304,21 @@ impl Switch {
     pub(crate) fn room(&mut self, plugin: PluginId, handle: Handle) -> u64 {
         let Ok(Some(id)) = self.end_of(plugin, handle) else { return 0 };
         let Some(end) = self.ends.get(id) else { return 0 };
-        let (allowance, peer, asking) = (end.allowance, end.peer, end.phase == Phase::Asking);
-        match peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.owner()) {
-            Some(Owner::Stream(conn, stream)) => {
-                let room = self.link_of(conn).map_or(0, |link| link.mux().writable(stream));
-                match asking {
-                    true => room.min(self.early_room(id)),
-                    false => room,
-                }
-            }
-            Some(Owner::Plugin(_)) => allowance,
-            None if end.flags.has(Flag::Seeking) => self.early_room(id),
-            None => 0,
+        let (allowance, phase, peer) = (end.allowance, end.phase, end.peer);
+        let Some(sink) = peer.and_then(|peer| self.ends.get(peer)) else {
+            return match end.flags.has(Flag::Seeking) {
+                true => self.early_room(id),
+                false => 0,
+            };
+        };
+        let (waiting, owner) = (sink.inbox.len() as u64, sink.owner());
+        let Owner::Stream(conn, stream) = owner else { return allowance };
+        let room = self.link_of(conn).map_or(0, |link| link.mux().writable(stream));
+        match phase {
+            Phase::Asking => room.min(self.early_room(id)),
+            Phase::Asked => room.min(WINDOW).saturating_sub(waiting),
+            Phase::Open if waiting > 0 => 0,
+            Phase::Open => room,
         }
     }
 

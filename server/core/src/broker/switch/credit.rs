@@ -3,9 +3,9 @@
 use super::{Event, Switch};
 use crate::broker::effect::Effects;
 use crate::broker::misuse::Misuse;
-use crate::ends::{Flag, Owner};
+use crate::ends::{End, Flag, Owner};
 use crate::ids::{ConnId, EndId, Handle, PluginId};
-use crate::limits::Limit;
+use crate::limits::{Limit, WINDOW};
 
 /// Credit is given back at the latest when so many bytes are owed: a plugin that gives credit
 /// itself may let others write more than any window has.
@@ -151,9 +151,41 @@ impl Switch {
         more
     }
 
-    /// Takes the growth of an end's window off the account of the link that its bytes come from.
+    /// How much more may wait for a relayed stream than `held` bytes, of `more` bytes for which its
+    /// peer has given credit. What is beyond the first window is charged to the link of the stream:
+    /// it waits here when that peer does not read what it has let us write.
+    pub(super) fn relayed_growth(
+        &mut self,
+        conn: ConnId,
+        sink: EndId,
+        held: u64,
+        more: u64,
+    ) -> u64 {
+        let Some(line) = self.lines.get_mut(&conn) else { return 0 };
+        let Some(end) = self.ends.get_mut(sink) else { return 0 };
+        let (before, wanted) = (end.rare().grown, (held + more).saturating_sub(WINDOW));
+        let others = line.grown.saturating_sub(before);
+        let grown = wanted.min(self.limits.link_window.saturating_sub(others));
+        line.grown = others + grown;
+        if grown != before {
+            end.change(|rare| rare.grown = grown);
+        }
+        if grown < wanted {
+            self.happens(Event::Reached(Limit::LinkWindow));
+        }
+        more.saturating_sub(wanted - grown)
+    }
+
+    /// The link that an end's growth is charged to: that of a relayed stream itself, and for a
+    /// plugin's end the one that its bytes come from.
+    pub(super) fn grows_on(&self, id: EndId, source: EndId) -> Option<ConnId> {
+        let conn = |id| self.ends.get(id).and_then(|end: &End| end.conn());
+        conn(id).or_else(|| conn(source))
+    }
+
+    /// Takes the growth of an end's window off the account of its link.
     pub(crate) fn forget_growth(&mut self, id: EndId, source: EndId) {
-        let conn = self.ends.get(source).and_then(|source| source.conn());
+        let conn = self.grows_on(id, source);
         let Some(end) = self.ends.get_mut(id) else { return };
         let grown = end.rare().grown;
         if grown > 0 {

@@ -5,8 +5,9 @@ use super::{Event, Switch};
 use crate::broker::effect::Effects;
 use crate::bymux::StreamId;
 use crate::control::{Preface, Purpose, Request};
-use crate::ends::{ChannelInfo, End, Flag, Owner, Phase};
+use crate::ends::{ChannelInfo, End, Flag, Owner, Phase, Table};
 use crate::ids::{ConnId, EndId, Handle, PluginId};
+use crate::key::Key;
 use crate::limits::{Limit, WINDOW};
 use crate::reason::{Code, Reason};
 use crate::route::Route;
@@ -120,6 +121,19 @@ impl Switch {
         self.join_ends(near, far);
         self.grant(far, window, effects);
         Ok(far)
+    }
+
+    /// Whether plugins of a server may have one more stream of a host's link, which they share with
+    /// those of other servers.
+    pub(crate) fn has_stream_for(&mut self, host: ConnId, caller: Key) -> Result<(), Reason> {
+        let used = self.lines.get(&host).map_or(0, |line| line.link.streams());
+        let free = self.limits.streams.saturating_sub(used);
+        if self.ends.callers().leave_a_share(Table::Link(host), caller, free) {
+            return Ok(());
+        }
+        self.happens(Event::Reached(Limit::Streams));
+        let text = "plugins of that server have as many channels to its host as they may have";
+        Err(Reason::server(Code::LimitReached, text))
     }
 
     /// Opens a stream that is joined to nothing.

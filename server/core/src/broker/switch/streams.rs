@@ -360,10 +360,14 @@ impl Switch {
         let waiting = end.inbox.len() as u64;
         let writable = self.lines.get_mut(&conn).map_or(0, |line| line.link.mux().writable(stream));
         let Some(end) = self.ends.get(source) else { return };
+        let allowance = end.allowance;
         let bound = self.limits.window_max.min(writable.saturating_sub(waiting));
-        let more = bound.saturating_sub(end.allowance);
-        if more >= end.allowance.max(1) {
-            self.grant(source, more, effects);
+        let more = bound.saturating_sub(allowance);
+        if more >= allowance.max(1) {
+            let more = self.relayed_growth(conn, sink, waiting + allowance, more);
+            if more >= allowance.max(1) {
+                self.grant(source, more, effects);
+            }
         }
     }
 
