@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The `trunkline` binary, built by cargo with the profile and in the target folder of this test.
+/// The `trunkline` binary, built by cargo with the profile and in the target folder of this test; or
+/// the one of an earlier release in the folder that `TRUNKLINE_PROGRAMS` names, which shows that a
+/// test of a mended fault finds the fault there.
 ///
 /// # Panics
 ///
 /// When it cannot be built.
 pub fn trunkline() -> PathBuf {
-    built().join("trunkline")
+    let earlier = std::env::var_os("TRUNKLINE_PROGRAMS").map(PathBuf::from);
+    earlier.as_deref().unwrap_or_else(|| built()).join("trunkline")
 }
 
 /// The shared object of a sample plugin, such as `echo`, built in the same way.

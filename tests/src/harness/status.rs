@@ -41,7 +41,8 @@ pub struct ServerInfo {
     pub addresses: Vec<String>,
     /// How long it has run, in microseconds.
     pub uptime_us: u64,
-    /// The longest turn of its loop so far, in microseconds.
+    /// The longest turn of its loop so far, in microseconds; 0 in what an earlier release says.
+    #[serde(default)]
     pub longest_turn_us: u64,
     /// The release of its software.
     pub version: String,
