@@ -3,8 +3,9 @@
 
 use crate::broker::{
     Broker, CallId, Called, Callee, ChildId, ConnId, Direct, DirectId, Handle, Misuse, Opening,
-    PeerId, PluginId, Target,
+    PeerId, PluginConfig, PluginId, PluginState, Target, TimerKey,
 };
+use crate::directory::Entry;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::Reason;
@@ -12,29 +13,63 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Broker {
+    /// What the plugin is doing.
+    pub fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
+        self.registry.plugin_state(plugin)
+    }
+
+    /// Whether the plugin may still be told anything.
+    pub fn is_live(&self, plugin: PluginId) -> bool {
+        self.registry.is_live(plugin)
+    }
+
+    /// Every plugin that the directory knows.
+    pub fn directory(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.registry.directory().entries()
+    }
+
+    /// Adds a plugin that is about to start. A name that is taken is refused.
+    pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
+        let added = self.do_add_plugin(config);
+        self.settle();
+        added
+    }
+
+    /// Sets a timer of a plugin; it fires once, `after` from now.
+    pub fn set_timer(&mut self, plugin: PluginId, after: Duration) -> u64 {
+        let Some(timer) = self.registry.next_timer(plugin) else { return 0 };
+        self.timers.set(TimerKey::Plugin(plugin, timer), self.now.saturating_add(after));
+        timer
+    }
+
+    /// Cancels a timer of a plugin. One that has fired is no error.
+    pub fn cancel_timer(&mut self, plugin: PluginId, timer: u64) {
+        self.timers.cancel(TimerKey::Plugin(plugin, timer));
+    }
+
     /// The plugin runs: it appears in the directory, here and at the peers that may see it.
     pub fn plugin_started(&mut self, plugin: PluginId) {
-        self.do_plugin_started(plugin);
+        self.registry.plugin_started(plugin, &mut self.effects);
         self.settle();
     }
 
     /// A plugin says that it opens channels to plugins of a name.
     pub fn uses(&mut self, plugin: PluginId, name: Name, least: Version) -> Result<(), Reason> {
-        let said = self.do_uses(plugin, name, least);
+        let said = self.registry.uses(plugin, name, least, &mut self.effects);
         self.settle();
         said
     }
 
     /// A plugin says that plugins of a name should connect to it.
     pub fn invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
-        let said = self.do_invites(plugin, name);
+        let said = self.registry.invites(plugin, name, &mut self.effects);
         self.settle();
         said
     }
 
     /// Where this process takes direct connections for a plugin.
     pub fn set_direct(&mut self, plugin: PluginId, direct: Direct) {
-        self.do_set_direct(plugin, direct);
+        self.registry.set_direct(plugin, direct);
         self.settle();
     }
 

@@ -141,15 +141,16 @@ pub struct Broker {
 impl Broker {
     /// A broker without plugins, connections and peers, at time zero.
     pub fn new(settings: Settings) -> Broker {
+        let key = Key(*settings.identity.public());
         Broker {
             random: settings.seed,
-            key: Key(*settings.identity.public()),
+            key,
             neighbours: Neighbours::new(&settings),
             meetings: Meetings::new(settings.limits.tickets),
             switch: Switch::new(&settings.limits),
+            registry: Registry::new(key, settings.role == Role::Host, &settings.limits),
             settings,
             now: Duration::ZERO,
-            registry: Registry::default(),
             calls: Calls::default(),
             failures: Failures::default(),
             directs: Directs::default(),
@@ -220,10 +221,7 @@ impl Broker {
 
     /// The servers that are linked to the one that this process belongs to, with their names.
     pub fn servers(&self) -> impl Iterator<Item = (Key, &str)> {
-        let name = |conn: ConnId| self.neighbours.conn(conn).and_then(|conn| conn.peer_name());
-        let linked = self.neighbours.links().map(move |(key, conn)| (key, name(conn)));
-        let linked = linked.map(|(key, name)| (key, name.unwrap_or_default()));
-        linked.chain(self.neighbours.links_of_home())
+        self.neighbours.linked_servers()
     }
 
     pub(crate) fn do_stop(&mut self, reason: &Reason) {

@@ -94,7 +94,7 @@ pub(crate) const ROWS: &[(&str, Tried)] = &[
     (
         "names that a plugin uses, that it invites, keys that see it",
         By(
-            "server/core/src/broker/registry/hosts.rs",
+            "server/core/src/broker/registry/descriptions.rs",
             "a_registration_is_kept_as_far_as_its_lists_may_be_long",
         ),
     ),

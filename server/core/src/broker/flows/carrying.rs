@@ -1,11 +1,11 @@
 //! What connections bring and take: from a link's event to the owner that it concerns, and from
-//! what happened in the switch to those who have to hear of it.
+//! what happened in an owner to those who have to hear of it.
 
 use crate::broker::effect::{Effects, Queued};
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::switch::streams::{Answered, Arrived};
-use crate::broker::switch::{Event, Switch, reading::Due};
-use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told};
+use crate::broker::switch::{self, Switch, reading::Due};
+use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told, registry};
 use crate::bymux::StreamId;
 use crate::control::{Answer, Preface};
 use crate::ids::EndId;
@@ -199,33 +199,64 @@ impl Broker {
         self.switch.flushed(id, count, &mut self.effects);
     }
 
-    /// Hands on what happened in the switch, and ends the links whose peers broke a rule. It is the
+    /// Hands on what happened in the owners, and ends the links whose peers broke a rule. It is the
     /// last step of all that the shell asks for, so that nothing finds the world changed under it.
     #[inline]
     pub(crate) fn settle(&mut self) {
-        if !self.switch.is_settled() {
+        if !self.is_settled() {
             self.hand_on();
         }
     }
 
+    /// Whether no owner has anything to pass on.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.registry.is_settled() && self.switch.is_settled()
+    }
+
+    /// The owners are asked in this order, again from the first one after each event: the switch
+    /// is the last, so that a link ends when all others have had their say.
     #[cold]
     fn hand_on(&mut self) {
-        while let Some(event) = self.switch.next_event() {
-            match event {
-                Event::GivenUp(near) => self.drop_attempts(near),
-                Event::CandidateLost { far, near, conn, reason } => {
-                    self.candidate_lost(far, near, conn, reason);
-                }
-                Event::Failed(info, reason) => self.note_failure(&info, info.route, reason),
-                Event::DirectOver(plugins, info) => {
-                    if plugins.iter().any(|plugin| self.opened_by(*plugin, &info)) {
-                        self.tell_direct(&info, true);
-                    }
-                }
-                Event::TicketOver(channel) => self.meetings.channel_over(channel),
-                Event::Reached(limit) => self.counters.count(limit),
-                Event::Faulted(conn, fault) => self.end_by_fault(conn, &fault),
+        loop {
+            if let Some(event) = self.registry.next_event() {
+                self.registry_event(event);
+            } else if let Some(event) = self.switch.next_event() {
+                self.switch_event(event);
+            } else {
+                return;
             }
+        }
+    }
+
+    fn registry_event(&mut self, event: registry::Event) {
+        match event {
+            registry::Event::Pair(pair) => self.connect_pair(&pair),
+            registry::Event::InCommon(link) => self.update_link_need(link),
+            registry::Event::PluginsChanged => self.wake_peers(),
+            registry::Event::PluginState(plugin) => self.weigh_calls(plugin),
+            registry::Event::Reached(limit) => self.counters.count(limit),
+            registry::Event::Log(conn, kind, text) => {
+                self.log_about(conn, kind, format_args!("{text}"));
+            }
+        }
+    }
+
+    fn switch_event(&mut self, event: switch::Event) {
+        match event {
+            switch::Event::GivenUp(near) => self.drop_attempts(near),
+            switch::Event::CandidateLost { far, near, conn, reason } => {
+                self.candidate_lost(far, near, conn, reason);
+            }
+            switch::Event::Failed(info, reason) => self.note_failure(&info, info.route, reason),
+            switch::Event::DirectOver(plugins, info) => {
+                if plugins.iter().any(|plugin| self.opened_by(*plugin, &info)) {
+                    self.tell_direct(&info, true);
+                }
+            }
+            switch::Event::TicketOver(channel) => self.meetings.channel_over(channel),
+            switch::Event::Reached(limit) => self.counters.count(limit),
+            switch::Event::Faulted(conn, fault) => self.end_by_fault(conn, &fault),
         }
     }
 
@@ -245,7 +276,7 @@ impl Broker {
         loop {
             match self.effects.pop_front()? {
                 Queued::News(server, name) => {
-                    let told = self.news_of(server, name);
+                    let told = self.registry.news_of(server, name);
                     self.effects.push_front_all(told);
                 }
                 Queued::Effect(Effect::Tell(plugin, told)) => {

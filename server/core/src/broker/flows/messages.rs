@@ -72,8 +72,12 @@ impl Broker {
             (Message::Withdrawn(told), _) if uplink => self.uplink_withdraws(&told),
             (Message::Plugins(told), Some(Role::Host)) => self.host_registers(id, told.plugins),
             (Message::Withdrawn(told), Some(Role::Host)) => self.host_withdraws(id, &told.names),
-            (Message::Plugins(told), _) => self.peer_plugins(id, told.plugins),
-            (Message::Withdrawn(told), _) => self.peer_withdraws(id, &told.names),
+            (Message::Plugins(told), _) => {
+                self.registry.peer_plugins(id, told.plugins, &mut self.effects);
+            }
+            (Message::Withdrawn(told), _) => {
+                self.registry.peer_withdraws(id, &told.names, &mut self.effects);
+            }
             _ => {}
         }
     }

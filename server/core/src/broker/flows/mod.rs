@@ -2,6 +2,10 @@
 
 pub(crate) mod carrying;
 pub(crate) mod commands;
+pub(crate) mod hosts;
 pub(crate) mod log_lines;
 pub(crate) mod messages;
+pub(crate) mod pairing;
+pub(crate) mod plugins;
+pub(crate) mod telling;
 pub(crate) mod turns;

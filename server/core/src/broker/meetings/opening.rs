@@ -24,7 +24,7 @@ impl Broker {
 
     /// The directory's entry that serves who wants `target`.
     pub(crate) fn find(&self, target: &Target) -> Result<Entry, Reason> {
-        let wanted = self.wanted(target.server.as_deref())?;
+        let wanted = self.registry.wanted(target.server.as_deref(), self.home())?;
         self.registry.directory().find(
             &target.name,
             target.least,

@@ -1,9 +1,7 @@
 //! Connections, as far as it matters who is at the other end: how they open, and what is said to
 //! their peers.
 
-use crate::broker::{
-    Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, TimerKey, Told,
-};
+use crate::broker::{Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, TimerKey};
 use crate::bymux::MuxRole;
 use crate::control::{Message, Role};
 use crate::key::Key;
@@ -152,6 +150,11 @@ impl Conn {
         self.hello.as_ref().map(|hello| hello.role)
     }
 
+    /// Who the peer is: as it says, as it has proved, or as we dialled it.
+    pub(crate) fn known_key(&self) -> Option<Key> {
+        self.hello.as_ref().map(|peer| peer.key).or(self.proved).or(self.expected)
+    }
+
     /// Name or address, for logs.
     pub(crate) fn label(&self) -> String {
         match &self.hello {
@@ -243,14 +246,7 @@ impl Broker {
     }
 
     pub(crate) fn tell_link(&mut self, change: LinkChange) {
-        match change.down {
-            None => self.registry.add_server(&change.name, change.server),
-            Some(_) => self.registry.remove_server(&change.name, change.server),
-        }
-        self.registry.note_link(&change);
-        for plugin in self.registry.live_plugins() {
-            self.tell(plugin, Told::Link(change.clone()));
-        }
+        self.registry.tell_link(&change, &mut self.effects);
     }
 
     /// Says something on a link, which does not end because of it.

@@ -126,9 +126,8 @@ impl Broker {
             false => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
         };
         self.switch.lose_streams(id, &lost, &mut self.effects);
-        self.offers_over(id);
+        self.registry.link_serves_no_more(id);
         if host {
-            self.registry.remove_host(id);
             self.meetings.forget_host(id);
             self.directs.forget(id);
             self.host_lost(id, &reason);
@@ -140,7 +139,7 @@ impl Broker {
             && self.neighbours.servers.get(&key) == Some(&id)
         {
             self.neighbours.servers.remove(&key);
-            self.forget_server(key);
+            self.registry.forget_server(key, &mut self.effects);
             self.tell_link(LinkChange { server: key, name, down: Some(reason.clone()) });
             self.redial_server(key, &reason);
         }

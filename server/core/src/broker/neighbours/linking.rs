@@ -59,9 +59,12 @@ impl Broker {
             self.note_succession(old, id, key);
         }
         self.neighbours.servers.insert(key, id);
-        self.registry.link_serves(id);
+        if let Some(conn) = self.neighbours.conn(id) {
+            let name = conn.peer_name().unwrap_or_default();
+            self.registry.link_serves(id, key, name, conn.how == Opened::Accepted);
+        }
         let named = plugins.iter().map(|plugin| &plugin.name).collect();
-        self.forget_all_but(key, &named);
+        self.registry.forget_all_but(key, &named, &mut self.effects);
         if let Some(old) = old {
             self.drain(old);
         } else {
@@ -74,9 +77,9 @@ impl Broker {
         }
         self.peer_linked(key);
         let plugins = self.first_part(id, plugins);
-        self.peer_plugins(id, plugins);
+        self.registry.peer_plugins(id, plugins, &mut self.effects);
         if self.neighbours.conn(id).is_some_and(|conn| conn.proved.is_none()) {
-            self.tell_of_keyed(id, key);
+            self.registry.tell_of_keyed(id, key);
         }
     }
 

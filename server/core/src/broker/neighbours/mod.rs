@@ -13,6 +13,7 @@ pub(crate) mod proving;
 pub(crate) mod uplink;
 pub(crate) mod usefulness;
 
+use crate::address::{Endpoint, Scope};
 use crate::broker::registry::partners::Index;
 use crate::broker::{Accept, Settings};
 use crate::control::Role;
@@ -117,6 +118,18 @@ impl Neighbours {
     /// The servers that are linked, each with the connection that serves it.
     pub(crate) fn links(&self) -> impl Iterator<Item = (Key, ConnId)> {
         self.servers.iter().map(|(key, id)| (*key, *id))
+    }
+
+    /// The servers that are linked to the one that this process belongs to, with their names.
+    pub(crate) fn linked_servers(&self) -> impl Iterator<Item = (Key, &str)> {
+        let name = |conn: ConnId| self.conn(conn).and_then(|conn| conn.peer_name());
+        let linked = self.links().map(move |(key, conn)| (key, name(conn).unwrap_or_default()));
+        linked.chain(self.links_of_home())
+    }
+
+    /// The addresses of the server of this process that reach at least so far.
+    pub(crate) fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
+        self.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
     }
 
     /// A connection.

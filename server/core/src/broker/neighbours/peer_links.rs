@@ -88,7 +88,7 @@ impl Broker {
 
     /// The addresses of this server that reach at least so far.
     pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
-        self.neighbours.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
+        self.neighbours.addresses(least)
     }
 
     /// A link that a plugin wanted did not come about, or is over: it is not dialled again.

@@ -3,11 +3,9 @@
 
 use crate::address::Endpoint;
 use crate::broker::neighbours::connections::Opened;
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId, Effect, Expose, LinkChange, PluginId, Settings, Told};
+use crate::broker::{Broker, ConnId, Effect, LinkChange, PluginId, Settings, Told};
 use crate::control::{
-    Addresses, Announced, CloseLink, Linked, Message, OpenLink, Registration, Rejected, Role,
-    Unlinked, Use, Withdrawn,
+    Announced, CloseLink, Linked, Message, OpenLink, Rejected, Role, Unlinked, Withdrawn,
 };
 
 use crate::key::Key;
@@ -15,7 +13,7 @@ use crate::log_limiter::LogKind;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The server that a process belongs to: a server to itself.
@@ -89,49 +87,24 @@ impl Broker {
     pub(crate) fn uplink_lost(&mut self, reason: &Reason) {
         self.neighbours.home.link = None;
         self.directs.owe_nothing();
-        self.forget_all_servers();
+        self.registry.forget_all_servers(&mut self.effects);
         for (server, name) in core::mem::take(&mut self.neighbours.home.links) {
             self.tell_link(LinkChange { server, name, down: Some(reason.clone()) });
         }
-    }
-
-    /// What a host asks its server to know of a plugin.
-    pub(crate) fn registration(&self, plugin: PluginId) -> Option<Announced> {
-        let record = self.registry.plugin(plugin).filter(|record| record.runs == Runs::Here)?;
-        let config = &record.config;
-        let registration = Registration {
-            peers: config.expose == Expose::Peers,
-            keys: match &config.expose {
-                Expose::Keys(keys) => keys.clone(),
-                Expose::Local | Expose::Peers => Vec::new(),
-            },
-            uses: config
-                .uses
-                .iter()
-                .map(|(name, least)| Use { name: name.clone(), least: *least })
-                .collect(),
-            invites: config.invites.clone(),
-            allow: config.allow.iter().map(|what| what.as_str().to_string()).collect(),
-            socket: record.direct.socket.clone(),
-            net: Some(Addresses(record.direct.net.clone())),
-            loopback: record.direct.loopback,
-        };
-        let announced = Announced::new(config.name.clone(), config.version);
-        Some(Announced { registration: Some(registration), ..announced })
     }
 
     /// The server tells of plugins: its own, and those of servers that are linked to it.
     pub(crate) fn uplink_announces(&mut self, plugins: Vec<Announced>) {
         for Announced { name, version, server, .. } in plugins {
             let server = server.unwrap_or(self.neighbours.home.key);
-            self.enter(server, &name, version);
+            self.registry.enter(server, &name, version, &mut self.effects);
         }
     }
 
     /// The server tells of plugins that left.
     pub(crate) fn uplink_withdraws(&mut self, withdrawn: &Withdrawn) {
         let server = withdrawn.server.unwrap_or(self.neighbours.home.key);
-        self.withdraw_all(server, &withdrawn.names);
+        self.registry.withdraw_all(server, &withdrawn.names, &mut self.effects);
     }
 
     /// The server tells of links; the first time, that it has told all.

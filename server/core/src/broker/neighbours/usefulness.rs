@@ -4,11 +4,9 @@
 use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::neighbours::peers::Keep;
-use crate::broker::registry::partners::partners_of;
-use crate::broker::{Broker, ConnId, PluginConfig, TimerKey};
+use crate::broker::{Broker, ConnId, TimerKey};
 use crate::control::{Message, Wanted};
 use crate::key::Key;
-use crate::name::Name;
 use crate::reason::{Code, Reason};
 
 impl Neighbours {
@@ -70,24 +68,5 @@ impl Broker {
         self.neighbours.serving(id).is_some()
             && up.is_some_and(|conn| !conn.wanted.ours && !conn.wanted.theirs)
             && self.switch.line(id).is_some_and(|line| line.link().streams_in_use() == 0)
-    }
-
-    /// Notes whether a name still connects this server with the one at the other end of a link.
-    pub(crate) fn update_common(&mut self, id: ConnId, name: &Name) {
-        if let Some(key) = self.neighbours.serving(id) {
-            self.registry.update_common(id, key, name);
-        }
-    }
-
-    /// A plugin of this server, or what it wants, has changed: notes which names connect this
-    /// server with others, as far as they concern the plugin.
-    pub(crate) fn update_links_of(&mut self, config: &PluginConfig) {
-        for id in self.links_concerned(config) {
-            self.update_common(id, &config.name);
-            for name in partners_of(config) {
-                self.update_common(id, name);
-            }
-            self.update_link_need(id);
-        }
     }
 }

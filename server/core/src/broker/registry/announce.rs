@@ -1,145 +1,133 @@
-//! Who is told of which plugins: hello, and changes of the directory.
+//! What servers, hosts and plugins of this process say of plugins: how it comes into the directory,
+//! and how it leaves. Each change is noted for those who have to be told.
 
-use crate::broker::{Broker, ConnId, Expose, PluginRecord};
-use crate::control::{Announced, Hello, Message, PROTOCOL};
+use super::{Event, Registry};
+use crate::broker::effect::Effects;
+use crate::control::Announced;
+use crate::ids::ConnId;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::vec::Vec;
 
 /// Plugins of lost servers that leave in one turn.
 const LEAVING_PER_TURN: usize = 256;
 
-impl Broker {
-    /// Says hello. Where the peer is not known yet, plugins that only some keys may see follow
-    /// it.
-    pub(crate) fn say_hello(&mut self, id: ConnId) {
-        self.registry.announcements.listen_to_own(id);
-        let plugins = self.first_plugins(id);
-        let hello = Hello {
-            protocol: PROTOCOL,
-            role: self.settings.role,
-            key: self.key,
-            name: self.settings.name.clone(),
-            machine: self.settings.machine,
-            plugins,
-            software: Some(self.settings.software.clone()),
-            seen: self.seen(id),
-        };
-        self.send(id, &Message::Hello(hello));
-    }
-
-    /// Who proved its key was told in hello of the plugins that only some keys may see; others are
-    /// told of them when they have said who they are.
-    pub(crate) fn tell_of_keyed(&mut self, id: ConnId, key: Key) {
-        let for_key = |record: &&PluginRecord| match &record.config.expose {
-            Expose::Keys(keys) => keys.contains(&key),
-            Expose::Local | Expose::Peers => false,
-        };
-        if self.registry.plugins.values().any(|record| for_key(&record)) {
-            self.registry.announcements.listen_to_own_again(id);
-        }
-    }
-
-    /// A peer announced plugins that appeared or changed.
-    pub(crate) fn peer_plugins(&mut self, id: ConnId, plugins: Vec<Announced>) {
-        let Some(key) = self.neighbours.serving(id) else { return };
-        let limit = self.settings.limits.announced;
+impl Registry {
+    /// A linked server announced plugins that appeared or changed.
+    pub(crate) fn peer_plugins(
+        &mut self,
+        id: ConnId,
+        plugins: Vec<Announced>,
+        effects: &mut Effects,
+    ) {
+        let Some(key) = self.served_by(id) else { return };
+        let limit = self.limits.announced;
         let mut ignored = 0usize;
         for announced in plugins {
-            let (name, version) = (announced.name.clone(), announced.version);
-            if self.registry.directory.count(key) >= limit
-                && self.registry.directory.version(key, &name).is_none()
-            {
+            let name = &announced.name;
+            if self.directory.count(key) >= limit && self.directory.version(key, name).is_none() {
                 ignored += 1;
                 continue;
             }
-            self.enter(key, &name, version);
+            self.enter(key, name, announced.version, effects);
             self.offered(id, &announced);
-            self.update_common(id, &name);
+            self.update_common(id, name);
         }
-        self.update_link_need(id);
+        self.happens(Event::InCommon(id));
         if ignored > 0 {
-            self.counters.count(Limit::Announced);
+            self.happens(Event::Reached(Limit::Announced));
             let key = key.short();
-            let text = format_args!("{key} announced {ignored} plugins over the limit of {limit}");
-            self.log_about(id, LogKind::TooManyPlugins, text);
+            let text = format!("{key} announced {ignored} plugins over the limit of {limit}");
+            self.happens(Event::Log(id, LogKind::TooManyPlugins, text));
         }
     }
 
-    /// A peer's plugins left.
-    pub(crate) fn peer_withdraws(&mut self, id: ConnId, names: &[Name]) {
-        if let Some(key) = self.neighbours.serving(id) {
-            self.withdraw_all(key, names);
-            self.offers_end(id, names);
-            for name in names {
-                self.update_common(id, name);
-            }
-            self.update_link_need(id);
+    /// A linked server's plugins left.
+    pub(crate) fn peer_withdraws(&mut self, id: ConnId, names: &[Name], effects: &mut Effects) {
+        let Some(key) = self.served_by(id) else { return };
+        self.withdraw_all(key, names, effects);
+        self.offers_end(id, names);
+        for name in names {
+            self.update_common(id, name);
         }
+        self.happens(Event::InCommon(id));
     }
 
     /// Notes a plugin in the directory.
-    pub(crate) fn enter(&mut self, server: Key, name: &Name, version: Version) {
-        if let Some(left) = self.registry.directory.leaves(server, name) {
-            self.tell_change(&left, Some(left.change.entry.version));
+    pub(crate) fn enter(
+        &mut self,
+        server: Key,
+        name: &Name,
+        version: Version,
+        effects: &mut Effects,
+    ) {
+        if let Some(left) = self.directory.leaves(server, name) {
+            self.note_change(&left, Some(left.change.entry.version), effects);
         }
-        let before = self.registry.directory.version(server, name);
-        if let Some(change) = self.registry.directory.announce(server, name, version) {
-            self.tell_change(&change, before);
+        let before = self.directory.version(server, name);
+        if let Some(change) = self.directory.announce(server, name, version) {
+            self.note_change(&change, before, effects);
         }
     }
 
-    pub(crate) fn withdraw_all(&mut self, key: Key, names: &[Name]) {
+    /// Plugins of a server are gone.
+    pub(crate) fn withdraw_all(&mut self, server: Key, names: &[Name], effects: &mut Effects) {
         for name in names {
-            if let Some(left) = self.registry.directory.withdraw(key, name) {
-                self.tell_change(&left, Some(left.change.entry.version));
+            if let Some(left) = self.directory.withdraw(server, name) {
+                self.note_change(&left, Some(left.change.entry.version), effects);
             }
         }
     }
 
     /// A server is linked no more: its plugins are not found any more, and leave in this turn and
     /// those that follow.
-    pub(crate) fn forget_server(&mut self, key: Key) {
-        self.registry.directory.forget(key);
-        self.let_some_leave();
+    pub(crate) fn forget_server(&mut self, key: Key, effects: &mut Effects) {
+        self.directory.forget(key);
+        self.let_some_leave(effects);
     }
 
     /// A server that links anew says which plugins it has; others that it had leave.
-    pub(crate) fn forget_all_but(&mut self, key: Key, named: &BTreeSet<&Name>) {
-        self.registry.directory.forget_all_but(key, named);
-        self.let_some_leave();
+    pub(crate) fn forget_all_but(
+        &mut self,
+        key: Key,
+        named: &BTreeSet<&Name>,
+        effects: &mut Effects,
+    ) {
+        self.directory.forget_all_but(key, named);
+        self.let_some_leave(effects);
     }
 
     /// Nothing is known any more.
-    pub(crate) fn forget_all_servers(&mut self) {
-        self.registry.directory.forget_all();
-        self.let_some_leave();
+    pub(crate) fn forget_all_servers(&mut self, effects: &mut Effects) {
+        self.directory.forget_all();
+        self.let_some_leave(effects);
     }
 
-    /// Tells of plugins whose servers are linked no more, as many as a turn has room for.
-    pub(crate) fn let_some_leave(&mut self) {
+    /// Lets plugins leave whose servers are linked no more, as many as a turn has room for.
+    pub(crate) fn let_some_leave(&mut self, effects: &mut Effects) {
         for _ in 0..LEAVING_PER_TURN {
-            let Some(left) = self.registry.directory.next_leaving() else { return };
-            self.tell_change(&left, Some(left.change.entry.version));
+            let Some(left) = self.directory.next_leaving() else { return };
+            self.note_change(&left, Some(left.change.entry.version), effects);
         }
     }
 
     /// A plugin of this process, or of a host, runs or has changed: who may know is told.
-    pub(crate) fn announce_local(&mut self, name: &Name, version: Version) {
-        if !self.is_host() {
-            self.enter(self.key, name, version);
+    pub(crate) fn announce_local(&mut self, name: &Name, version: Version, effects: &mut Effects) {
+        if !self.is_host {
+            self.enter(self.own_key, name, version, effects);
         }
-        self.registry.announcements.set_own(name);
+        self.announcements.set_own(name);
     }
 
     /// A plugin of this process, or of a host, is gone.
-    pub(crate) fn withdraw_local(&mut self, name: &Name) {
-        if !self.is_host() {
-            self.withdraw_all(self.key, core::slice::from_ref(name));
+    pub(crate) fn withdraw_local(&mut self, name: &Name, effects: &mut Effects) {
+        if !self.is_host {
+            self.withdraw_all(self.own_key, core::slice::from_ref(name), effects);
         }
-        self.registry.announcements.remove_own(name);
+        self.announcements.remove_own(name);
     }
 }

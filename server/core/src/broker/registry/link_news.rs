@@ -1,8 +1,10 @@
 //! Which links of its server each host has been told of: by cursor, as of plugins.
 
 use super::changes::{Changes, News};
-use crate::broker::{Broker, ConnId, LinkChange};
+use super::news::Telling;
+use crate::broker::LinkChange;
 use crate::control::{Linked, Message, Server, Unlinked};
+use crate::ids::ConnId;
 use crate::key::Key;
 use crate::reason::{Code, Reason};
 use alloc::collections::BTreeMap;
@@ -60,37 +62,37 @@ impl LinkNews {
         self.changes.remembered()
     }
 
-    fn why(&self, server: Key) -> (String, Reason) {
-        let unknown = || (String::new(), Reason::server(Code::LinkLost, "the link is over"));
-        self.over.get(&server).cloned().unwrap_or_else(unknown)
-    }
-}
-
-impl Broker {
-    /// Tells a host of links, as much as one message holds: how many bytes, about.
-    pub(crate) fn tell_some_links(&mut self, id: ConnId) -> usize {
-        let (mut servers, mut bytes) = (Vec::new(), 0);
+    /// What a host is told next of links, as much as one message holds: `name_of` names those that
+    /// are up.
+    pub(super) fn next_told<'a>(
+        &mut self,
+        host: ConnId,
+        name_of: impl Fn(Key) -> Option<&'a str>,
+    ) -> Telling {
+        let (mut messages, mut servers, mut bytes) = (Vec::new(), Vec::new(), 0);
         while bytes < BYTES_PER_MESSAGE
-            && let Some((key, news)) = self.registry.announcements.links.changes.next(id)
+            && let Some((key, news)) = self.changes.next(host)
         {
             if news != News::Present {
-                let (name, reason) = self.registry.announcements.links.why(key);
+                let (name, reason) = self.why(key);
                 bytes += FIXED + name.len() + reason.code.len() + reason.text.len();
                 let server = Server { key, name };
-                self.send(id, &Message::Unlinked(Unlinked { server, reason, plugin: None }));
+                messages.push(Message::Unlinked(Unlinked { server, reason, plugin: None }));
             }
-            let link = self.neighbours.link_to(key).and_then(|link| self.neighbours.conn(link));
-            if news != News::Gone
-                && let Some(name) = link.and_then(|conn| conn.peer_name())
-            {
+            if let Some(name) = name_of(key).filter(|_| news != News::Gone) {
                 bytes += FIXED + name.len();
                 servers.push(Server { key, name: name.into() });
             }
         }
         if !servers.is_empty() {
-            self.send(id, &Message::Linked(Linked { servers, addresses: None }));
+            messages.push(Message::Linked(Linked { servers, addresses: None }));
         }
-        bytes
+        Telling { messages, bytes }
+    }
+
+    fn why(&self, server: Key) -> (String, Reason) {
+        let unknown = || (String::new(), Reason::server(Code::LinkLost, "the link is over"));
+        self.over.get(&server).cloned().unwrap_or_else(unknown)
     }
 }
 

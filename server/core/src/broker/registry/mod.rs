@@ -1,7 +1,13 @@
-//! Registry: which plugins there are, who may see them, and who has been told of them.
+//! Registry: which plugins there are, who may see them, and who has been told of them. It knows
+//! links by number only, with the server at the other end: it calls no other owner.
+//!
+//! What it does at once for whoever asks is the result of a method. What came of it for others is
+//! an [`Event`], which the broker hands on before it returns to the shell. What plugins are told
+//! goes into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod announce;
 pub(crate) mod changes;
+pub(crate) mod descriptions;
 pub(crate) mod hosts;
 pub(crate) mod link_news;
 pub(crate) mod marks;
@@ -9,15 +15,20 @@ pub(crate) mod news;
 pub(crate) mod offers;
 pub(crate) mod partners;
 pub(crate) mod plugins;
+#[cfg(test)]
+mod tests;
 
-use crate::broker::{Expose, LinkChange, PluginState};
+use crate::broker::{Caller, Expose, PluginState};
 use crate::directory::Directory;
 use crate::ids::{ConnId, PluginId};
 use crate::key::Key;
+use crate::limits::{Limit, Limits};
+use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
-use crate::reason::Reason;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
 use alloc::vec::Vec;
+use hosts::Host;
 use news::Announcements;
 use offers::Offers;
 use partners::Partners;
@@ -27,8 +38,12 @@ use plugins::{PluginRecord, Runs};
 const FIRST_OF_HOSTS: u32 = 1 << 31;
 
 /// Which plugins there are, whom they may have to do with, and who has been told of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
+    /// The key of this process, and whether it is a host.
+    own_key: Key,
+    is_host: bool,
+    limits: Limits,
     plugins: BTreeMap<PluginId, PluginRecord>,
     /// The next numbers of plugins here, and of those of hosts, which come and go without end.
     next_here: u32,
@@ -38,15 +53,51 @@ pub(crate) struct Registry {
     /// Plugins of lost hosts, which are over and have still to leave.
     lost: VecDeque<PluginId>,
     partners: Partners,
+    hosts: BTreeMap<ConnId, Host>,
     directory: Directory,
     announcements: Announcements,
-    /// What the servers at the other ends of links have in common with this one.
+    /// What the servers at the other ends of links have in common with this one, and the link that
+    /// serves each of them.
     in_common: BTreeMap<ConnId, InCommon>,
+    link_to: BTreeMap<Key, ConnId>,
+    events: VecDeque<Event>,
 }
 
-/// What connects this server with the one at the other end of a link.
-#[derive(Debug, Default)]
+/// What others have to hear of.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Event {
+    /// A channel has to be opened between two plugins, of which one invites the other.
+    Pair(Pair),
+    /// Other names than before may connect this server with the one at the end of a link.
+    InCommon(ConnId),
+    /// The plugins of this server, or what they want, are others than before.
+    PluginsChanged,
+    /// A plugin of this server starts, or runs.
+    PluginState(PluginId),
+    /// A limit was reached.
+    Reached(Limit),
+    /// A line of the log, charged to the peer of a connection.
+    Log(ConnId, LogKind, String),
+}
+
+/// A plugin of this server, and one of a linked server that invites it or is invited by it.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) link: ConnId,
+    pub(crate) plugin: PluginId,
+    pub(crate) ours: Name,
+    pub(crate) theirs: Caller,
+}
+
+/// What connects this server with the one at the other end of the link that serves it.
+#[derive(Debug)]
 struct InCommon {
+    server: Key,
+    /// The server's name.
+    name: String,
+    /// Whether this server accepted the link, or dialled it.
+    accepted: bool,
     /// Plugins of the peer that ours use or invite, and plugins of ours that the peer's invite.
     names: BTreeSet<Name>,
     /// What the peer's plugins offer to ours.
@@ -54,15 +105,46 @@ struct InCommon {
 }
 
 impl Registry {
+    /// No plugins, and nobody who is told of them.
+    pub(crate) fn new(own_key: Key, is_host: bool, limits: &Limits) -> Registry {
+        Registry {
+            own_key,
+            is_host,
+            limits: limits.clone(),
+            plugins: BTreeMap::new(),
+            next_here: 0,
+            next_of_hosts: 0,
+            names: BTreeMap::new(),
+            lost: VecDeque::new(),
+            partners: Partners::default(),
+            hosts: BTreeMap::new(),
+            directory: Directory::new(),
+            announcements: Announcements::default(),
+            in_common: BTreeMap::new(),
+            link_to: BTreeMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Whether nobody has to hear of anything.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The next thing that others have to hear of.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
     /// A plugin of this server, also one that is over.
     #[inline]
     pub(crate) fn plugin(&self, id: PluginId) -> Option<&PluginRecord> {
         self.plugins.get(&id)
-    }
-
-    /// A link came up, or went down: hosts are told.
-    pub(crate) fn note_link(&mut self, change: &LinkChange) {
-        self.announcements.note_link(change);
     }
 
     /// All plugins of this server, those that are over among them.
@@ -146,21 +228,6 @@ impl Registry {
         }
     }
 
-    /// The plugins of a lost host are over.
-    fn fail_plugins_of(&mut self, host: ConnId, reason: &Reason) {
-        for plugin in self.plugins_of(host) {
-            if let Some(record) = self.plugins.get_mut(&plugin) {
-                record.state = PluginState::Failed(reason.clone());
-                self.lost.push_back(plugin);
-            }
-        }
-    }
-
-    /// The next plugin of a lost host that has to leave.
-    fn next_lost(&mut self) -> Option<PluginId> {
-        self.lost.pop_front()
-    }
-
     /// Whether a plugin of this server uses or invites a plugin of that name and version.
     pub(crate) fn is_wanted(&self, name: &Name, version: Version) -> bool {
         let live = self.partners.wanting(name).filter(|id| self.is_live(**id));
@@ -179,19 +246,24 @@ impl Registry {
         first.then(|| record.config.name.clone())
     }
 
-    /// A server of this name is linked.
-    pub(crate) fn add_server(&mut self, name: &str, server: Key) {
-        self.partners.servers.insert(name.into(), server);
+    /// A link serves a server now, and no other one does.
+    pub(crate) fn link_serves(&mut self, conn: ConnId, server: Key, name: &str, accepted: bool) {
+        if let Some(older) = self.link_to.get(&server).copied() {
+            self.link_serves_no_more(older);
+        }
+        let (name, names, offers) = (name.into(), BTreeSet::new(), Offers::default());
+        self.in_common.insert(conn, InCommon { server, name, accepted, names, offers });
+        self.link_to.insert(server, conn);
     }
 
-    /// A server of this name is linked no more.
-    pub(crate) fn remove_server(&mut self, name: &str, server: Key) {
-        self.partners.servers.remove(&name.into(), &server);
+    /// The server that a link serves.
+    pub(crate) fn served_by(&self, conn: ConnId) -> Option<Key> {
+        self.in_common.get(&conn).map(|common| common.server)
     }
 
-    /// A link serves a server now.
-    pub(crate) fn link_serves(&mut self, conn: ConnId) {
-        self.in_common.insert(conn, InCommon::default());
+    /// The links that serve servers.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (Key, ConnId)> {
+        self.link_to.iter().map(|(server, conn)| (*server, *conn))
     }
 
     /// Whether any name connects this server with the one at the other end of a link.
@@ -199,8 +271,9 @@ impl Registry {
         self.in_common.get(&conn).is_some_and(|common| !common.names.is_empty())
     }
 
-    /// Notes whether a name still connects this server with another one, at the end of a link.
-    pub(crate) fn update_common(&mut self, conn: ConnId, server: Key, name: &Name) {
+    /// Notes whether a name still connects this server with the one at the end of a link.
+    fn update_common(&mut self, conn: ConnId, name: &Name) {
+        let Some(server) = self.served_by(conn) else { return };
         let version = self.directory.version(server, name);
         let wanted = version.is_some_and(|version| self.is_wanted(name, version));
         let here = self.has_name(name);
@@ -215,11 +288,6 @@ impl Registry {
     pub(crate) fn ignore(&mut self, conn: ConnId) {
         self.announcements.ignore(conn);
         self.release_entries();
-    }
-
-    /// A connection is that of a host no more.
-    pub(crate) fn remove_host(&mut self, conn: ConnId) {
-        self.partners.hosts.remove(&conn);
     }
 
     /// Whether a plugin of a lost host has still to leave.
@@ -250,21 +318,5 @@ impl Registry {
     /// A name that leads to no plugin, which must not be.
     pub(crate) fn name_without_plugin(&self) -> Option<PluginId> {
         self.names.values().copied().find(|id| !self.plugins.contains_key(id))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_hosts_plugins_begin_again_and_are_never_those_of_plugins_here() {
-        let last = FIRST_OF_HOSTS - 1;
-        let mut registry = Registry { next_of_hosts: last, ..Registry::default() };
-        let host = Runs::At(ConnId(1));
-        assert_eq!(registry.number(Runs::Here), PluginId(0));
-        assert_eq!(registry.number(host), PluginId(u32::MAX));
-        assert_eq!(registry.number(host), PluginId(FIRST_OF_HOSTS));
-        assert_eq!(registry.number(Runs::Here), PluginId(1));
     }
 }

@@ -3,17 +3,20 @@
 //! all of it. Each is sent what fits when it has room; nobody is sent more because others change
 //! things often.
 
+use super::Registry;
 use super::changes::{Changes, News, Stamp};
+use super::descriptions::{FIXED, weight};
 use super::link_news::LinkNews;
-use crate::broker::effect::Queued;
-use crate::broker::registry::Registry;
-use crate::broker::{Broker, ConnId, Effect, Expose, LinkChange, Told};
+use super::plugins::PluginRecord;
+use crate::broker::effect::{Effects, Queued};
+use crate::broker::{Effect, Expose, LinkChange, Told};
 use crate::control::{Announced, Message, Plugins, Withdrawn};
 use crate::directory::{Change, ChangeKind, Changed, Entry, EntryId};
+use crate::ids::ConnId;
 use crate::key::Key;
 use crate::name::{Name, Version};
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::ToString;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -22,10 +25,17 @@ const BYTES_PER_MESSAGE: usize = 40 * 1024;
 
 /// Bytes about the directory that one turn may send: some hundreds of entries, which take a
 /// millisecond. What is left goes on in the next turn.
-const BYTES_PER_TURN: usize = 2 * BYTES_PER_MESSAGE;
+pub(crate) const BYTES_PER_TURN: usize = 2 * BYTES_PER_MESSAGE;
 
 /// Bytes that the shortest message counts for.
-const BYTES_AT_LEAST: usize = 1024;
+pub(crate) const BYTES_AT_LEAST: usize = 1024;
+
+/// What a listener is told, and how many bytes that is, about.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) bytes: usize,
+}
 
 /// What has changed, and who has been told.
 #[derive(Debug)]
@@ -55,6 +65,24 @@ struct Untold {
     known: Option<Version>,
     /// It was gone meanwhile.
     left: bool,
+}
+
+impl Untold {
+    /// What plugins are told of an entry that has this version now.
+    fn changes(self, server: Key, name: &Name, now: Option<Version>) -> Vec<Arc<Change>> {
+        let change = |kind, version| {
+            let entry = Entry { name: name.clone(), version, server };
+            Arc::new(Change { kind, entry })
+        };
+        let gone = self.known.filter(|_| now.is_none() || self.left);
+        let kind = match self.known.filter(|_| !self.left) {
+            Some(_) => ChangeKind::Changed,
+            None => ChangeKind::Appeared,
+        };
+        let there = now.filter(|now| self.left || self.known != Some(*now));
+        let gone = gone.map(|version| change(ChangeKind::Left, version));
+        gone.into_iter().chain(there.map(|version| change(kind, version))).collect()
+    }
 }
 
 impl Default for Announcements {
@@ -155,6 +183,48 @@ impl Announcements {
 }
 
 impl Registry {
+    /// The directory has changed; `before` is the version of the plugin that there was.
+    pub(super) fn note_change(
+        &mut self,
+        changed: &Changed,
+        before: Option<Version>,
+        effects: &mut Effects,
+    ) {
+        if self.announcements.note(changed, before) {
+            let entry = &changed.change.entry;
+            effects.push_news(entry.server, entry.name.clone());
+        }
+        self.release_entries();
+    }
+
+    /// What the plugins of this process are told of an entry that has changed since they were told
+    /// of it last.
+    pub(crate) fn news_of(&mut self, server: Key, name: Name) -> Vec<Effect> {
+        let subject = (server, name);
+        let Some(untold) = self.announcements.untold.remove(&subject) else { return Vec::new() };
+        let (server, name) = subject;
+        let changes = untold.changes(server, &name, self.directory.version(server, &name));
+        let plugins = self.live_plugins().into_iter();
+        let told = plugins.flat_map(|plugin| {
+            changes.iter().map(move |change| Effect::Tell(plugin, Told::Directory(change.clone())))
+        });
+        told.collect()
+    }
+
+    /// Decides now what plugins will be told of the directory: a new one is not among them.
+    pub(crate) fn expand_news(&mut self, effects: &mut Effects) {
+        for queued in core::mem::take(effects) {
+            match queued {
+                Queued::Effect(effect) => effects.push_back(effect),
+                Queued::News(server, name) => {
+                    for effect in self.news_of(server, name) {
+                        effects.push_back(effect);
+                    }
+                }
+            }
+        }
+    }
+
     /// Somebody listens no more, or has been told more: frees the places of entries that have left
     /// and of which nobody has to be told any more.
     pub(crate) fn release_entries(&mut self) {
@@ -175,184 +245,128 @@ impl Registry {
     }
 }
 
-impl Broker {
-    /// The directory has changed; `before` is the version of the plugin that there was.
-    pub(crate) fn tell_change(&mut self, changed: &Changed, before: Option<Version>) {
-        if self.registry.announcements.note(changed, before) {
-            let entry = &changed.change.entry;
-            self.effects.push_news(entry.server, entry.name.clone());
+impl Registry {
+    /// A link came up, or went down: hosts and the plugins of this process are told.
+    pub(crate) fn tell_link(&mut self, change: &LinkChange, effects: &mut Effects) {
+        let (name, server) = (String::from(change.name.as_str()), change.server);
+        match change.down {
+            None => self.partners.servers.insert(name, server),
+            Some(_) => self.partners.servers.remove(&name, &server),
         }
-        self.registry.release_entries();
+        self.announcements.note_link(change);
+        for plugin in self.live_plugins() {
+            effects.tell(plugin, Told::Link(change.clone()));
+        }
     }
 
-    /// Tells those who listen and have room what they have not heard: all of them when something
-    /// has changed, else those that have been heard of in this turn.
-    pub(crate) fn tell_news(&mut self) {
-        if self.directs.is_owing() {
-            self.tell_owed_directs();
-        }
-        if self.registry.has_leaving() {
-            self.clear_some_plugins();
-            self.let_some_leave();
-        }
-        let news = &mut self.registry.announcements;
-        if !news.due && news.waiting.is_empty() {
-            return;
-        }
+    /// Whether a turn has something to tell.
+    pub(crate) fn has_to_tell(&self) -> bool {
+        self.announcements.due || !self.announcements.waiting.is_empty()
+    }
+
+    /// Those who may be told something in this turn: all who listen when something has changed, else
+    /// those who had no room and have been heard of since.
+    pub(crate) fn take_listeners(&mut self, heard_of: &[ConnId]) -> Vec<ConnId> {
+        let news = &mut self.announcements;
         if core::mem::take(&mut news.due) {
-            let first = self.registry.announcements.last.unwrap_or(ConnId(0));
-            let listeners = self.registry.announcements.all.listeners_from(first);
-            let listeners = listeners.chain(self.registry.announcements.own.listeners_from(first));
-            self.tell_listeners(listeners.collect());
+            let first = news.last.unwrap_or(ConnId(0));
+            news.all.listeners_from(first).chain(news.own.listeners_from(first)).collect()
         } else {
-            let heard =
-                self.switch.touched().iter().filter(|id| news.waiting.contains(id)).copied();
-            let heard = heard.collect();
-            self.tell_listeners(heard);
+            heard_of.iter().filter(|id| news.waiting.contains(id)).copied().collect()
         }
     }
 
-    fn tell_listeners(&mut self, listeners: Vec<ConnId>) {
-        let mut left = BYTES_PER_TURN;
-        for id in listeners {
-            while self.registry.announcements.is_behind(id) && self.switch.has_control_room(id) {
-                if left == 0 {
-                    self.registry.announcements.due = true;
-                    return;
-                }
-                left = left.saturating_sub(self.tell_some(id).max(BYTES_AT_LEAST));
-                self.registry.announcements.last = Some(id);
-            }
-            match self.registry.announcements.is_behind(id) {
-                true => self.registry.announcements.waiting.insert(id),
-                false => self.registry.announcements.waiting.remove(&id),
-            };
-            self.finish_greeting(id);
-        }
+    /// Whether a listener has still to be told something.
+    pub(crate) fn is_behind(&self, id: ConnId) -> bool {
+        self.announcements.is_behind(id)
     }
 
-    /// Tells a listener as much as one message holds: how many bytes, about.
-    fn tell_some(&mut self, id: ConnId) -> usize {
-        if self.registry.announcements.links.is_behind(id) {
-            return self.tell_some_links(id);
+    /// The turn has no room to tell more.
+    pub(crate) fn tell_later(&mut self) {
+        self.announcements.due = true;
+    }
+
+    /// A listener has been told what it has room for. Whether it is a host that has been told by now
+    /// all that there was when it linked.
+    #[must_use]
+    pub(crate) fn has_told(&mut self, id: ConnId) -> bool {
+        let news = &mut self.announcements;
+        match news.is_behind(id) {
+            true => news.waiting.insert(id),
+            false => news.waiting.remove(&id),
+        };
+        let greeted = news.greeted_at.get(&id).is_some_and(|at| news.all.has_heard(id, *at));
+        if greeted {
+            news.greeted_at.remove(&id);
+            news.links.listen(id);
         }
-        let (mut plugins, mut withdrawn, mut own) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut bytes = 0;
-        while bytes < BYTES_PER_MESSAGE
-            && let Some((server, name, news)) = self.registry.next_news(id)
-        {
-            let entry = match server {
-                Some(server) => self.entry_for_host(server, &name),
-                None => self.own_for(id, &name),
-            };
-            bytes += entry.as_ref().map_or(name.as_str().len() + FIXED, weight);
-            own.extend(server.is_none().then(|| name.clone()));
-            if news == News::Gone || news == News::Again || entry.is_none() {
-                let server = server.filter(|server| *server != self.key);
-                withdrawn.entry(server).or_insert_with(Vec::new).push(name);
-            }
-            plugins.extend(entry.filter(|_| news != News::Gone));
-        }
-        for (server, names) in withdrawn {
-            self.send(id, &Message::Withdrawn(Withdrawn { names, server }));
-        }
-        if !plugins.is_empty() {
-            self.send(id, &Message::Plugins(Plugins { plugins }));
-        }
-        for name in own {
-            self.connect_partners(id, &name);
-        }
-        bytes
+        greeted
     }
 
     /// The first plugins that hello tells a peer of; the others follow.
-    pub(crate) fn first_plugins(&mut self, id: ConnId) -> Vec<Announced> {
+    pub(crate) fn first_plugins(&mut self, id: ConnId, peer: Option<Key>) -> Vec<Announced> {
+        self.announcements.listen_to_own(id);
         let (mut plugins, mut bytes) = (Vec::new(), 0);
         while bytes < BYTES_PER_MESSAGE
-            && let Some((name, _)) = self.registry.announcements.own.next(id)
+            && let Some((name, _)) = self.announcements.own.next(id)
         {
-            let entry = self.own_for(id, &name);
+            let entry = self.own_for(&name, peer);
             bytes += entry.as_ref().map_or(0, weight);
             plugins.extend(entry);
         }
         plugins
     }
 
-    /// A plugin here as a peer is told of it, if it may see it.
-    pub(crate) fn own_for(&self, id: ConnId, name: &Name) -> Option<Announced> {
-        let plugin = self.registry.running(name)?;
-        if self.is_host() {
-            return self.registration(plugin);
+    /// Who proved its key was told in hello of the plugins that only some keys may see; others are
+    /// told of them when they have said who they are.
+    pub(crate) fn tell_of_keyed(&mut self, id: ConnId, key: Key) {
+        let for_key = |record: &PluginRecord| match &record.config.expose {
+            Expose::Keys(keys) => keys.contains(&key),
+            Expose::Local | Expose::Peers => false,
+        };
+        if self.plugins.values().any(for_key) {
+            self.announcements.listen_to_own_again(id);
         }
-        let (config, conn) =
-            (&self.registry.plugins.get(&plugin)?.config, self.neighbours.conn(id)?);
-        let key = conn.hello.as_ref().map(|peer| peer.key).or(conn.proved).or(conn.expected);
-        let shown = match &config.expose {
-            Expose::Local => false,
-            Expose::Peers => true,
-            Expose::Keys(keys) => key.is_some_and(|key| keys.contains(&key)),
-        };
-        let invites = (!config.invites.is_empty()).then(|| config.invites.clone());
-        let announced = Announced::new(config.name.clone(), config.version);
-        shown.then_some(Announced { invites, ..announced })
     }
 
-    fn entry_for_host(&self, server: Key, name: &Name) -> Option<Announced> {
-        let version = self.registry.directory.version(server, name)?;
-        let server = (server != self.key).then_some(server);
-        Some(Announced { server, ..Announced::new(name.clone(), version) })
+    /// What a listener is told next, as much as one message holds. The peer is who it has proved to
+    /// be, or says that it is.
+    pub(crate) fn next_told(&mut self, id: ConnId, peer: Option<Key>) -> Telling {
+        self.announcements.last = Some(id);
+        if !self.announcements.links.is_behind(id) {
+            return self.next_plugins(id, peer);
+        }
+        let (links, in_common) = (&self.link_to, &self.in_common);
+        let name = |server| Some(in_common.get(links.get(&server)?)?.name.as_str());
+        self.announcements.links.next_told(id, name)
     }
 
-    /// What the plugins of this process are told of an entry that has changed since they were told
-    /// of it last.
-    pub(crate) fn news_of(&mut self, server: Key, name: Name) -> Vec<Effect> {
-        let Some(untold) = self.registry.announcements.untold.remove(&(server, name.clone()))
-        else {
-            return Vec::new();
-        };
-        let now = self.registry.directory.version(server, &name);
-        let change = |kind, version| {
-            let entry = Entry { name: name.clone(), version, server };
-            Arc::new(Change { kind, entry })
-        };
-        let gone = untold.known.filter(|_| now.is_none() || untold.left);
-        let kind = match untold.known.filter(|_| !untold.left) {
-            Some(_) => ChangeKind::Changed,
-            None => ChangeKind::Appeared,
-        };
-        let there = now.filter(|now| untold.left || untold.known != Some(*now));
-        let gone = gone.map(|version| change(ChangeKind::Left, version));
-        let changes: Vec<_> = gone.into_iter().chain(there.map(|v| change(kind, v))).collect();
-        let plugins = self.registry.live_plugins().into_iter();
-        let told = plugins.flat_map(|plugin| {
-            changes.iter().map(move |change| Effect::Tell(plugin, Told::Directory(change.clone())))
-        });
-        told.collect()
-    }
-
-    /// Decides now what plugins will be told of the directory: a new one is not among them.
-    pub(crate) fn expand_news(&mut self) {
-        let waiting = core::mem::take(&mut self.effects);
-        for queued in waiting {
-            match queued {
-                Queued::Effect(effect) => self.effects.push_back(effect),
-                Queued::News(server, name) => {
-                    for effect in self.news_of(server, name) {
-                        self.effects.push_back(effect);
-                    }
-                }
+    fn next_plugins(&mut self, id: ConnId, peer: Option<Key>) -> Telling {
+        let (mut plugins, mut withdrawn, mut own) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut bytes = 0;
+        while bytes < BYTES_PER_MESSAGE
+            && let Some((server, name, news)) = self.next_news(id)
+        {
+            let entry = match server {
+                Some(server) => self.entry_for_host(server, &name),
+                None => self.own_for(&name, peer),
+            };
+            bytes += entry.as_ref().map_or(name.as_str().len() + FIXED, weight);
+            own.extend(server.is_none().then(|| name.clone()));
+            if news == News::Gone || news == News::Again || entry.is_none() {
+                let server = server.filter(|server| *server != self.own_key);
+                withdrawn.entry(server).or_insert_with(Vec::new).push(name);
             }
+            plugins.extend(entry.filter(|_| news != News::Gone));
         }
-    }
-
-    /// A host has been told all that there was when it linked.
-    fn finish_greeting(&mut self, id: ConnId) {
-        let news = &mut self.registry.announcements;
-        if news.greeted_at.get(&id).is_some_and(|at| news.all.has_heard(id, *at)) {
-            news.greeted_at.remove(&id);
-            news.links.listen(id);
-            self.tell_links(id);
+        for name in own {
+            self.connect_partners(id, &name);
         }
+        let withdrawn = withdrawn.into_iter();
+        let withdrawn =
+            withdrawn.map(|(server, names)| Message::Withdrawn(Withdrawn { names, server }));
+        let plugins = (!plugins.is_empty()).then_some(Message::Plugins(Plugins { plugins }));
+        Telling { messages: withdrawn.chain(plugins).collect(), bytes }
     }
 }
 
@@ -360,23 +374,4 @@ impl Announcements {
     fn is_behind(&self, id: ConnId) -> bool {
         self.all.is_behind(id) || self.own.is_behind(id) || self.links.is_behind(id)
     }
-}
-
-/// Version, server, and the numbers of the fields, in bytes.
-const FIXED: usize = 96;
-
-/// About as many bytes as a plugin takes in a message, and no fewer.
-fn weight(plugin: &Announced) -> usize {
-    const KEY: usize = 34;
-    let names = |names: &[Name]| names.iter().map(|name| name.as_str().len() + 2).sum::<usize>();
-    let registration = plugin.registration.as_ref().map_or(0, |registration| {
-        let uses = registration.uses.iter().map(|used| used.name.as_str().len() + 16);
-        let net = registration.net.iter().flat_map(|net| &net.0).map(|a| a.to_string().len() + 3);
-        registration.keys.len() * KEY
-            + uses.sum::<usize>()
-            + names(&registration.invites)
-            + net.sum::<usize>()
-    });
-    let invites = plugin.invites.as_deref().map_or(0, names);
-    FIXED + plugin.name.as_str().len() + registration + invites
 }

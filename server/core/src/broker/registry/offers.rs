@@ -1,18 +1,14 @@
 //! Offers: "if you have foo, it may reach my plugin bar". They travel with the announcement of bar,
-//! and the server that has foo connects the two without asking anything more.
+//! and the server that has foo connects the two without asking anything more. Here it is decided
+//! which pairs that are, and by which of the two servers each is connected.
 
-use crate::broker::neighbours::connections::Opened;
-use crate::broker::registry::partners::Index;
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, Caller, ConnId, PluginId, Told};
-use crate::control::{Announced, Origin, Purpose, Request};
-use crate::ends::{ChannelInfo, Phase};
-use crate::ids::EndId;
+use super::partners::Index;
+use super::{Event, Pair, Registry};
+use crate::broker::Caller;
+use crate::control::Announced;
+use crate::ids::{ConnId, PluginId};
 use crate::limits::Limit;
-use crate::log_limiter::LogKind;
 use crate::name::{Name, Version};
-use crate::reason::Reason;
-use crate::route::Route;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -77,6 +73,17 @@ impl Offers {
         self.inviting.count(guest) > 0
     }
 
+    /// A plugin invites others.
+    fn insert(&mut self, host: &Name, version: Version, guests: &[Name]) {
+        self.count += guests.len();
+        for guest in guests {
+            self.inviting.insert(guest.clone(), host.clone());
+        }
+        if !guests.is_empty() {
+            self.invited.insert(host.clone(), (version, guests.to_vec()));
+        }
+    }
+
     /// Forgets whom a plugin invites, and gives the names that nobody invites any more.
     fn forget(&mut self, host: &Name) -> Vec<Name> {
         let Some((_, guests)) = self.invited.remove(host) else { return Vec::new() };
@@ -88,85 +95,85 @@ impl Offers {
     }
 }
 
-impl Broker {
+impl Registry {
     /// A linked server announced a plugin, and whom it invites.
-    pub(crate) fn offered(&mut self, id: ConnId, announced: &Announced) {
-        let (name, version) = (announced.name.clone(), announced.version);
-        self.forget_offers(id, &name);
-        let most = self.settings.limits.invited;
-        let Some(common) = self.registry.in_common.get_mut(&id) else { return };
+    pub(super) fn offered(&mut self, id: ConnId, announced: &Announced) {
+        let (name, version) = (&announced.name, announced.version);
+        self.forget_offers(id, name);
+        let Some(common) = self.in_common.get_mut(&id) else { return };
         let mut guests = announced.invites.clone().unwrap_or_default();
         let asked = guests.len();
-        guests.truncate(INVITED_MAX.min(most.saturating_sub(common.offers.count)));
+        let free = self.limits.invited.saturating_sub(common.offers.count);
+        guests.truncate(INVITED_MAX.min(free));
+        common.offers.insert(name, version, &guests);
         if guests.len() < asked {
-            self.counters.count(Limit::Invited);
-        }
-        common.offers.count += guests.len();
-        for guest in &guests {
-            common.offers.inviting.insert(guest.clone(), name.clone());
-            self.registry.partners.guests.insert(guest.clone(), id);
-        }
-        if !guests.is_empty() {
-            common.offers.invited.insert(name.clone(), (version, guests.clone()));
+            self.happens(Event::Reached(Limit::Invited));
         }
         for guest in guests {
+            self.partners.guests.insert(guest.clone(), id);
             self.update_common(id, &guest);
-            if self.registry.announcements.has_told_own(id, &guest) {
-                self.connect_guest(id, &guest, Some(&name));
+            if self.announcements.has_told_own(id, &guest) {
+                self.connect_guest(id, &guest, Some(name));
             }
         }
-        let live = self.registry.partners.wanting(&name).filter(|id| self.registry.is_live(**id));
-        let wanting = live.filter_map(|id| self.registry.plugins.get(id));
-        let inviting = wanting.filter(|record| record.config.invites.contains(&name));
-        for inviting in inviting.map(|record| record.config.name.clone()).collect::<Vec<_>>() {
-            if self.registry.announcements.has_told_own(id, &inviting) {
+        for inviting in self.plugins_inviting(name) {
+            if self.announcements.has_told_own(id, &inviting) {
                 self.connect_inviting(id, &inviting);
             }
         }
     }
 
+    /// Our plugins that invite a name.
+    fn plugins_inviting(&self, name: &Name) -> Vec<Name> {
+        let live = self.partners.wanting(name).filter(|id| self.is_live(**id));
+        let wanting = live.filter_map(|id| self.plugins.get(id));
+        let inviting = wanting.filter(|record| record.config.invites.contains(name));
+        inviting.map(|record| record.config.name.clone()).collect()
+    }
+
     fn forget_offers(&mut self, id: ConnId, host: &Name) {
-        let Some(common) = self.registry.in_common.get_mut(&id) else { return };
+        let Some(common) = self.in_common.get_mut(&id) else { return };
         for guest in common.offers.forget(host) {
-            self.registry.partners.guests.remove(&guest, &id);
+            self.partners.guests.remove(&guest, &id);
             self.update_common(id, &guest);
         }
     }
 
     /// Plugins of a linked server left: when they come back, they invite anew.
-    pub(crate) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
+    pub(super) fn offers_end(&mut self, id: ConnId, names: &[Name]) {
         for name in names {
             self.forget_offers(id, name);
-            let Some(common) = self.registry.in_common.get_mut(&id) else { return };
+            let Some(common) = self.in_common.get_mut(&id) else { return };
             for ours in common.offers.connected.forget_theirs(name) {
-                self.registry.partners.paired.remove(&ours, &id);
+                self.partners.paired.remove(&ours, &id);
             }
         }
     }
 
-    /// A link is over, and its offers with it.
-    pub(crate) fn offers_over(&mut self, id: ConnId) {
-        let Some(common) = self.registry.in_common.remove(&id) else { return };
+    /// A link does not serve its server any more, and its offers are over.
+    pub(crate) fn link_serves_no_more(&mut self, id: ConnId) {
+        let Some(common) = self.in_common.remove(&id) else { return };
+        self.link_to.remove(&common.server);
         for guest in common.offers.guests() {
-            self.registry.partners.guests.remove(guest, &id);
+            self.partners.guests.remove(guest, &id);
         }
         for ours in common.offers.connected.by_ours.keys() {
-            self.registry.partners.paired.remove(ours, &id);
+            self.partners.paired.remove(ours, &id);
         }
     }
 
     /// A peer has been told all that it may know of a plugin of this server, which runs, or invites
     /// more than before: over this link it is connected to whoever invites it, and to whom it
     /// invites. Before that the peer would be asked on behalf of a plugin that it does not know.
-    pub(crate) fn connect_partners(&mut self, id: ConnId, name: &Name) {
+    pub(super) fn connect_partners(&mut self, id: ConnId, name: &Name) {
         self.connect_guest(id, name, None);
         self.connect_inviting(id, name);
     }
 
     /// A plugin of this server is over: when it comes back, it is a guest anew.
-    pub(crate) fn guest_over(&mut self, guest: &Name) {
-        for id in self.registry.partners.paired.take(guest) {
-            if let Some(common) = self.registry.in_common.get_mut(&id) {
+    pub(super) fn guest_over(&mut self, guest: &Name) {
+        for id in self.partners.paired.take(guest) {
+            if let Some(common) = self.in_common.get_mut(&id) {
                 common.offers.connected.forget_ours(guest);
             }
         }
@@ -175,16 +182,12 @@ impl Broker {
     /// Connects a plugin of this server to each plugin of a linked one that invites it, or only to
     /// one of them, unless the other server does so.
     fn connect_guest(&mut self, id: ConnId, guest: &Name, only: Option<&Name>) {
-        let (Some(plugin), Some(server)) =
-            (self.registry.running(guest), self.neighbours.serving(id))
-        else {
+        let (Some(plugin), Some(common)) = (self.running(guest), self.in_common.get(&id)) else {
             return;
         };
-        let accepted = self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Accepted);
-        if !accepted && self.registry.may_see(plugin, server) {
+        if !common.accepted && self.may_see(plugin, common.server) {
             return;
         }
-        let Some(common) = self.registry.in_common.get(&id) else { return };
         let inviting: Vec<&Name> = match only {
             Some(host) => {
                 [host].into_iter().filter(|h| common.offers.inviting.has(guest, h)).collect()
@@ -201,18 +204,15 @@ impl Broker {
     /// Of two plugins that both servers know of, the server that accepted the link connects the
     /// inviting one: it hears the other's hello first, so that nobody waits for a round trip.
     fn connect_inviting(&mut self, id: ConnId, inviting: &Name) {
-        let (Some(plugin), Some(server)) =
-            (self.registry.running(inviting), self.neighbours.serving(id))
-        else {
+        let (Some(plugin), Some(common)) = (self.running(inviting), self.in_common.get(&id)) else {
             return;
         };
-        let accepted = self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Accepted);
-        if !accepted || !self.registry.may_see(plugin, server) {
+        let server = common.server;
+        if !common.accepted || !self.may_see(plugin, server) {
             return;
         }
-        let Some(record) = self.registry.plugins.get(&plugin) else { return };
-        let known =
-            |name: &Name| Some((name.clone(), self.registry.directory.version(server, name)?));
+        let Some(record) = self.plugins.get(&plugin) else { return };
+        let known = |name: &Name| Some((name.clone(), self.directory.version(server, name)?));
         let guests: Vec<_> = record.config.invites.iter().filter_map(known).collect();
         for guest in guests {
             self.connect_new_pair(id, plugin, inviting, guest);
@@ -221,80 +221,18 @@ impl Broker {
 
     fn connect_new_pair(
         &mut self,
-        id: ConnId,
+        link: ConnId,
         plugin: PluginId,
         ours: &Name,
         (name, version): (Name, Version),
     ) {
-        let Some(server) = self.neighbours.serving(id) else { return };
-        if !self.is_new_pair(id, ours, &name) {
+        let Some(common) = self.in_common.get_mut(&link) else { return };
+        if common.offers.connected.has(ours, &name) {
             return;
         }
-        let theirs = Caller { name, version, server };
-        if let Err(reason) = self.connect_pair(id, plugin, ours, &theirs) {
-            let text = format_args!("{ours} cannot be connected to {}: {reason}", theirs.name);
-            self.log_about(id, LogKind::RefusedOffer, text);
-        }
-    }
-
-    fn is_new_pair(&mut self, id: ConnId, guest: &Name, host: &Name) -> bool {
-        let Some(common) = self.registry.in_common.get_mut(&id) else { return false };
-        let news = !common.offers.connected.has(guest, host);
-        common.offers.connected.insert(guest, host);
-        self.registry.partners.paired.insert(guest.clone(), id);
-        news
-    }
-
-    /// Opens a channel on behalf of a plugin. Both plugins are asked, each as if the other had
-    /// opened it.
-    fn connect_pair(
-        &mut self,
-        link: ConnId,
-        plugin: PluginId,
-        guest: &Name,
-        host: &Caller,
-    ) -> Result<(), Reason> {
-        let Some(record) = self.registry.plugins.get(&plugin) else { return Ok(()) };
-        let (runs, version) = (record.runs, record.config.version);
-        let info = ChannelInfo {
-            from: (host.name.clone(), host.server),
-            to: (guest.clone(), self.key),
-            route: Route::Link,
-        };
-        let near = match runs {
-            Runs::Here => self.guest_end(plugin, info)?,
-            Runs::At(conn) => {
-                self.switch.has_stream_for(conn, host.server)?;
-                let near = self.switch.new_stream(conn)?;
-                let server = Some(host.server);
-                let from = Origin { name: host.name.clone(), version: host.version, server };
-                let request = Request { stays: true, ..Request::new(guest.clone(), 0, from) };
-                self.switch.open_with(near, request);
-                self.switch.set_info(near, info);
-                near
-            }
-        };
-        let window = self.settings.limits.window;
-        let opened = self.switch.open_stream(link, near, window, &mut self.effects);
-        let far = match opened {
-            Ok(far) => far,
-            Err(reason) => {
-                self.switch.drop_end(near);
-                return Err(reason);
-            }
-        };
-        let from = Origin::new(guest.clone(), version);
-        let request = Request { stays: true, ..Request::new(host.name.clone(), 0, from) };
-        self.switch.open_with(far, request);
-        match runs {
-            Runs::Here => self.tell(plugin, Told::Open(self.switch.handle(near), host.clone())),
-            Runs::At(_) => self.switch.grant(near, window, &mut self.effects),
-        }
-        Ok(())
-    }
-
-    fn guest_end(&mut self, plugin: PluginId, info: ChannelInfo) -> Result<EndId, Reason> {
-        self.has_room_for(plugin, info.from.1)?;
-        self.switch.add_plugin_end(plugin, Phase::Asked, Some(info), Purpose::Channel)
+        common.offers.connected.insert(ours, &name);
+        self.partners.paired.insert(ours.clone(), link);
+        let theirs = Caller { name, version, server: common.server };
+        self.happens(Event::Pair(Pair { link, plugin, ours: ours.clone(), theirs }));
     }
 }

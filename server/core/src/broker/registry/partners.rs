@@ -1,8 +1,10 @@
 //! Who has to do with whom, found by name: so a change costs as much as what it concerns, and not
 //! as much as all plugins and links. Nothing here decides anything.
 
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId, PluginConfig, PluginId};
+use super::plugins::Runs;
+use super::{Event, Registry};
+use crate::broker::{PluginConfig, PluginId};
+use crate::ids::ConnId;
 use crate::key::Key;
 use crate::name::Name;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -120,8 +122,6 @@ pub(crate) struct Partners {
     pub(crate) guests: Index<Name, ConnId>,
     /// The links over which our plugins of a name were connected to those that invite them.
     pub(crate) paired: Index<Name, ConnId>,
-    /// The links of hosts.
-    pub(crate) hosts: BTreeSet<ConnId>,
     /// The linked servers of a name.
     pub(crate) servers: Index<String, Key>,
 }
@@ -149,17 +149,30 @@ impl Partners {
     }
 }
 
-impl Broker {
+impl Registry {
     /// The links that a plugin of this server may have to do with.
-    pub(crate) fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
-        let wanted = partners_of(config).flat_map(|name| self.registry.directory.holders(name));
-        let wanted = wanted.filter_map(|server| self.neighbours.link_to(server));
-        wanted.chain(self.registry.partners.guests.of(&config.name).copied()).collect()
+    fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
+        let wanted = partners_of(config).flat_map(|name| self.directory.holders(name));
+        let wanted = wanted.filter_map(|server| self.link_to.get(&server).copied());
+        wanted.chain(self.partners.guests.of(&config.name).copied()).collect()
+    }
+
+    /// A plugin of this server, or what it wants, has changed: notes which names connect this
+    /// server with others, as far as they concern the plugin.
+    pub(super) fn plugins_changed(&mut self, config: &PluginConfig) {
+        for id in self.links_concerned(config) {
+            self.update_common(id, &config.name);
+            for name in partners_of(config) {
+                self.update_common(id, name);
+            }
+            self.happens(Event::InCommon(id));
+        }
+        self.happens(Event::PluginsChanged);
     }
 }
 
 /// The names that a plugin uses or invites.
-pub(crate) fn partners_of(config: &PluginConfig) -> impl Iterator<Item = &Name> {
+fn partners_of(config: &PluginConfig) -> impl Iterator<Item = &Name> {
     config.uses.iter().map(|(name, _)| name).chain(&config.invites)
 }
 

@@ -1,9 +1,11 @@
 //! The plugins of this server: their records, and what they ask for beside channels.
 
+use super::{Event, Registry};
 use crate::address::Shareable;
-use crate::broker::{Broker, ConnId, PluginId, TimerKey};
+use crate::broker::effect::Effects;
 use crate::control::SocketName;
-use crate::directory::{Entry, Wanted};
+use crate::directory::Wanted;
+use crate::ids::{ConnId, PluginId};
 use crate::key::Key;
 use crate::name::{Name, Version};
 use crate::reason::{Code, Reason};
@@ -11,7 +13,6 @@ use crate::rights::{Expose, Permission};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 /// What the broker has to know of a plugin.
 #[derive(Clone, Debug)]
@@ -98,197 +99,155 @@ pub struct Target {
     pub server: Option<String>,
 }
 
-impl Broker {
-    /// What the plugin is doing.
-    pub fn plugin_state(&self, plugin: PluginId) -> Option<&PluginState> {
-        self.registry.plugin_state(plugin)
-    }
-
-    /// Whether the plugin may still be told anything.
-    pub fn is_live(&self, plugin: PluginId) -> bool {
-        self.registry.is_live(plugin)
-    }
-
-    /// Every plugin that the directory knows.
-    pub fn directory(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.registry.directory.entries()
+impl Registry {
+    /// A plugin that has a name, and is over: it has to be forgotten before its name is given to
+    /// another one.
+    pub(crate) fn lapsed(&self, name: &Name) -> Option<PluginId> {
+        self.names.get(name).copied().filter(|holder| !self.is_live(*holder))
     }
 
     /// Adds a plugin that is about to start. A name that is taken is refused.
-    pub fn add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
-        // The new plugin finds in the directory what the others have still to be told.
-        self.expand_news();
-        let added = self.add_record(config, Runs::Here, Direct::default());
-        self.settle();
-        added
-    }
-
     pub(crate) fn add_record(
         &mut self,
         config: PluginConfig,
         runs: Runs,
         direct: Direct,
     ) -> Result<PluginId, Reason> {
-        if let Some(holder) = self.registry.names.get(&config.name).copied() {
-            if self.registry.is_live(holder) {
-                let text =
-                    format!("the name {} is taken by {}", config.name, self.whereabouts(holder));
-                return Err(Reason::server(Code::NameTaken, text));
-            }
-            self.clear_plugin(holder);
+        if let Some(holder) = self.names.get(&config.name).copied() {
+            let text = format!("the name {} is taken by {}", config.name, self.whereabouts(holder));
+            return Err(Reason::server(Code::NameTaken, text));
         }
-        let id = self.registry.number(runs);
-        self.registry.names.insert(config.name.clone(), id);
-        self.registry.partners.insert(id, runs, &config);
+        let id = self.number(runs);
+        self.names.insert(config.name.clone(), id);
+        self.partners.insert(id, runs, &config);
         let state = PluginState::Starting;
         let record =
             PluginRecord { config, runs, direct, state, asks_too_much: false, next_timer: 0 };
-        self.registry.plugins.insert(id, record);
-        self.weigh_calls(id);
+        self.plugins.insert(id, record);
+        self.happens(Event::PluginState(id));
         Ok(id)
     }
 
     /// Where a plugin runs, for people.
     fn whereabouts(&self, plugin: PluginId) -> String {
-        match self.registry.plugins.get(&plugin).map(|record| record.runs) {
+        match self.plugins.get(&plugin).map(|record| record.runs) {
             Some(Runs::At(host)) => {
-                let label = self.neighbours.conn(host).map(|conn| conn.label());
+                let label = self.hosts.get(&host).map(|host| host.label.as_str());
                 format!("a plugin of the host {}", label.unwrap_or_default())
             }
             _ => "a plugin of this server".into(),
         }
     }
 
-    pub(crate) fn do_plugin_started(&mut self, plugin: PluginId) {
-        if let Some(record) = self.registry.plugins.get_mut(&plugin)
+    /// The plugin runs.
+    pub(crate) fn plugin_started(&mut self, plugin: PluginId, effects: &mut Effects) {
+        if let Some(record) = self.plugins.get_mut(&plugin)
             && record.state == PluginState::Starting
         {
             record.state = PluginState::Running;
             let config = record.config.clone();
-            self.weigh_calls(plugin);
-            self.announce_local(&config.name, config.version);
+            self.happens(Event::PluginState(plugin));
+            self.announce_local(&config.name, config.version, effects);
             self.plugins_changed(&config);
         }
     }
 
-    pub(crate) fn do_uses(
+    /// A plugin says that it opens channels to plugins of a name.
+    pub(crate) fn uses(
         &mut self,
         plugin: PluginId,
         name: Name,
         least: Version,
+        effects: &mut Effects,
     ) -> Result<(), Reason> {
-        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return Ok(()) };
+        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
         add_partner(&mut record.config.uses, (name, least))?;
-        self.partners_changed(plugin);
+        self.partners_changed(plugin, effects);
         Ok(())
     }
 
-    pub(crate) fn do_invites(&mut self, plugin: PluginId, name: Name) -> Result<(), Reason> {
-        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return Ok(()) };
+    /// A plugin says that plugins of a name should connect to it.
+    pub(crate) fn invites(
+        &mut self,
+        plugin: PluginId,
+        name: Name,
+        effects: &mut Effects,
+    ) -> Result<(), Reason> {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return Ok(()) };
         add_partner(&mut record.config.invites, name)?;
-        self.partners_changed(plugin);
+        self.partners_changed(plugin, effects);
         Ok(())
     }
 
     /// What a plugin of this process wants has changed.
-    fn partners_changed(&mut self, plugin: PluginId) {
-        let Some(record) = self.registry.plugins.get(&plugin) else { return };
+    fn partners_changed(&mut self, plugin: PluginId, effects: &mut Effects) {
+        let Some(record) = self.plugins.get(&plugin) else { return };
         let (config, runs) = (record.config.clone(), record.runs);
         let running = record.state == PluginState::Running;
-        if self.registry.is_live(plugin) {
-            self.registry.partners.insert(plugin, runs, &config);
+        if self.is_live(plugin) {
+            self.partners.insert(plugin, runs, &config);
         }
         if running {
-            self.announce_local(&config.name, config.version);
+            self.announce_local(&config.name, config.version, effects);
         }
         self.plugins_changed(&config);
     }
 
-    /// A plugin of this server, or what it wants, has changed.
-    pub(crate) fn plugins_changed(&mut self, config: &PluginConfig) {
-        self.update_links_of(config);
-        self.wake_peers();
-    }
-
-    pub(crate) fn do_set_direct(&mut self, plugin: PluginId, direct: Direct) {
-        let is_host = self.is_host();
-        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return };
+    /// Where this process takes direct connections for a plugin.
+    pub(crate) fn set_direct(&mut self, plugin: PluginId, direct: Direct) {
+        let Some(record) = self.plugins.get_mut(&plugin) else { return };
         record.direct = direct;
-        if record.state == PluginState::Running && is_host {
+        if record.state == PluginState::Running && self.is_host {
             let name = record.config.name.clone();
-            self.registry.announcements.set_own(&name);
+            self.announcements.set_own(&name);
         }
     }
 
-    pub(crate) fn do_plugin_failed(&mut self, plugin: PluginId, text: &str) {
-        let reason = Reason::server(Code::PluginFailed, text);
-        self.plugin_over(plugin, PluginState::Failed(reason.clone()), &reason);
-    }
-
-    pub(crate) fn do_plugin_stopped(&mut self, plugin: PluginId) {
-        let reason = Reason::server(Code::PluginStopped, "the plugin was stopped");
-        self.plugin_over(plugin, PluginState::Stopped, &reason);
-    }
-
-    pub(crate) fn plugin_over(&mut self, plugin: PluginId, state: PluginState, reason: &Reason) {
-        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return };
-        if matches!(record.state, PluginState::Stopped | PluginState::Failed(_)) {
-            return;
+    /// A plugin is over. Whether it was not before.
+    #[must_use]
+    pub(crate) fn plugin_ends(&mut self, plugin: PluginId, state: PluginState) -> bool {
+        let live = self.is_live(plugin);
+        if let Some(record) = self.plugins.get_mut(&plugin).filter(|_| live) {
+            record.state = state;
         }
-        record.state = state;
-        self.forget_plugin(plugin, reason);
+        live
     }
 
     /// Forgets what there is of a plugin that is over, but for its record.
-    fn forget_plugin(&mut self, plugin: PluginId, reason: &Reason) {
-        let Some(record) = self.registry.plugins.get(&plugin) else { return };
+    pub(crate) fn forget_plugin(&mut self, plugin: PluginId, effects: &mut Effects) {
+        let Some(record) = self.plugins.get(&plugin) else { return };
         let (config, runs) = (record.config.clone(), record.runs);
-        self.registry.partners.remove(plugin, runs, &config);
-        self.registry.names.remove(&config.name);
-        let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
-        self.timers.cancel_range(of_plugin);
-        // Calls of a host's plugin are known to its host alone.
-        if runs == Runs::Here {
-            self.plugin_calls_over(plugin, reason);
-        }
-        self.switch.abort_all_of(plugin, reason, &mut self.effects);
-        self.withdraw_local(&config.name);
+        self.partners.remove(plugin, runs, &config);
+        self.names.remove(&config.name);
+        self.withdraw_local(&config.name, effects);
         self.guest_over(&config.name);
         self.plugins_changed(&config);
     }
 
-    /// The plugin of a lost host leaves now, if it has not yet.
-    pub(crate) fn clear_plugin(&mut self, plugin: PluginId) {
-        if let Some(PluginState::Failed(reason)) = self.registry.plugin_state(plugin).cloned() {
-            self.forget_plugin(plugin, &reason);
-            self.registry.plugins.remove(&plugin);
-        }
+    /// Forgets the last word of a plugin as well.
+    pub(crate) fn remove_record(&mut self, plugin: PluginId) {
+        self.plugins.remove(&plugin);
     }
 
-    /// Sets a timer of a plugin; it fires once, `after` from now.
-    pub fn set_timer(&mut self, plugin: PluginId, after: Duration) -> u64 {
-        let Some(record) = self.registry.plugins.get_mut(&plugin) else { return 0 };
+    /// The number of a new timer of a plugin.
+    pub(crate) fn next_timer(&mut self, plugin: PluginId) -> Option<u64> {
+        let record = self.plugins.get_mut(&plugin)?;
         let timer = record.next_timer;
         record.next_timer += 1;
-        self.timers.set(TimerKey::Plugin(plugin, timer), self.now.saturating_add(after));
-        timer
+        Some(timer)
     }
 
-    /// Cancels a timer of a plugin. One that has fired is no error.
-    pub fn cancel_timer(&mut self, plugin: PluginId, timer: u64) {
-        self.timers.cancel(TimerKey::Plugin(plugin, timer));
-    }
-
-    /// Where a plugin wants its channel: the server that it names by key or by name.
-    pub(crate) fn wanted(&self, server: Option<&str>) -> Result<Wanted, Reason> {
+    /// Where a plugin wants its channel: the server that it names by key or by name. `home` is the
+    /// server of this process.
+    pub(crate) fn wanted(&self, server: Option<&str>, home: (Key, &str)) -> Result<Wanted, Reason> {
         let Some(text) = server else { return Ok(Wanted::Anywhere) };
-        if text == self.neighbours.home_name() {
-            return Ok(Wanted::At(self.neighbours.home_key()));
+        if text == home.1 {
+            return Ok(Wanted::At(home.0));
         }
         if let Ok(key) = text.parse::<Key>() {
             return Ok(Wanted::At(key));
         }
-        let mut named = self.registry.partners.servers.of(text);
+        let mut named = self.partners.servers.of(text);
         let unknown = |text: String| Err(Reason::server(Code::UnknownServer, text));
         match (named.next(), named.count()) {
             (Some(key), 0) => Ok(Wanted::At(*key)),

@@ -76,6 +76,9 @@ impl Broker {
     /// # Errors
     /// What does not hold, for people.
     pub fn audit(&self) -> Result<(), String> {
+        if !self.is_settled() {
+            return Err("an event has not been passed on".into());
+        }
         self.switch.audit(self.effects.is_empty())?;
         self.audit_owners()?;
         self.audit_calls()?;
@@ -94,9 +97,12 @@ impl Broker {
                 return Err(format!("{id:?} is {:?}, the switch knows other", conn.phase));
             }
         }
-        match self.neighbours.conns().count() == self.switch.lines().len() {
+        if self.neighbours.conns().count() != self.switch.lines().len() {
+            return Err("the switch carries a connection that nobody knows".into());
+        }
+        match self.neighbours.links().eq(self.registry.links()) {
             true => Ok(()),
-            false => Err("the switch carries a connection that nobody knows".into()),
+            false => Err("the registry knows other links of servers than there are".into()),
         }
     }
 

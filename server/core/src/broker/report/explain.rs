@@ -175,7 +175,7 @@ impl Broker {
             let text = format!("{name} is no name of a plugin");
             return fail(told, text, "name plugins as they are shown by `trunkline status`".into());
         };
-        let wanted = match self.wanted(server) {
+        let wanted = match self.registry.wanted(server, self.home()) {
             Ok(wanted) => wanted,
             Err(reason) => {
                 let (why, change) = self.why_not_linked(server.unwrap_or_default());

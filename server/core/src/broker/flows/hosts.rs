@@ -1,0 +1,107 @@
+//! What a host of this server says, and what is left of it when its link is over.
+
+use crate::broker::neighbours::peer_links::key_of;
+use crate::broker::registry::descriptions::registered;
+use crate::broker::registry::hosts::CLEARED_PER_TURN;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, ConnId};
+use crate::control::{Announced, CloseLink, Message, OpenLink, Rejected};
+use crate::key::Key;
+use crate::log_limiter::LogKind;
+use crate::name::Name;
+use crate::reason::{Code, Reason};
+use alloc::vec::Vec;
+
+impl Broker {
+    /// A host said hello: it is told all that plugins of this server may know, and its plugins are
+    /// taken in.
+    pub(crate) fn host_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        let label = self.neighbours.conn(id).map(|conn| conn.label()).unwrap_or_default();
+        for older in self.registry.add_host(id, key, label.clone()) {
+            self.goodbye(older, Reason::server(Code::DuplicateLink, "its host has linked anew"));
+        }
+        for message in self.registry.greet_host(id) {
+            self.send(id, &message);
+        }
+        self.log_about(id, LogKind::LinkUp, format_args!("host {label} is linked"));
+        let plugins = self.first_part(id, plugins);
+        self.host_registers(id, plugins);
+    }
+
+    /// A host announces plugins of its process.
+    pub(crate) fn host_registers(&mut self, id: ConnId, plugins: Vec<Announced>) {
+        for announced in plugins {
+            let name = announced.name.clone();
+            if let Err(reason) = self.host_registers_one(id, announced) {
+                let text = format_args!("a host's plugin {name} is not taken: {reason}");
+                self.log_about(id, LogKind::RefusedName, text);
+                self.send(id, &Message::Rejected(Rejected { name, reason }));
+            }
+        }
+    }
+
+    fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
+        let (mut config, mut direct) = registered(announced);
+        self.neighbours.judge_name(id, &config.name)?;
+        let withheld = self.neighbours.withhold(id, &mut config, &mut direct);
+        if let Some(plugin) = self.registry.plugin_at(id, &config.name) {
+            self.registry.register_again(plugin, config, direct, &mut self.effects);
+            self.log_withheld(id, plugin, &withheld);
+            return Ok(());
+        }
+        self.registry.may_register(id)?;
+        let name = config.name.clone();
+        let plugin = self.add_record(config, Runs::At(id), direct)?;
+        self.neighbours.settle_name(id, &name);
+        self.log_withheld(id, plugin, &withheld);
+        self.registry.plugin_started(plugin, &mut self.effects);
+        Ok(())
+    }
+
+    /// A host's plugins left its process.
+    pub(crate) fn host_withdraws(&mut self, id: ConnId, names: &[Name]) {
+        for name in names {
+            if let Some(plugin) = self.registry.plugin_at(id, name) {
+                self.do_plugin_stopped(plugin);
+                self.registry.remove_record(plugin);
+            }
+        }
+    }
+
+    /// A host is gone, and its plugins with it: they are over at once, and leave in this turn and
+    /// those that follow. Nothing is kept of them: hosts can come and go without end.
+    pub(crate) fn host_lost(&mut self, id: ConnId, reason: &Reason) {
+        self.registry.remove_host(id, reason);
+        self.clear_some_plugins();
+    }
+
+    /// Plugins of lost hosts leave, as many as a turn has room for.
+    pub(crate) fn clear_some_plugins(&mut self) {
+        for _ in 0..CLEARED_PER_TURN {
+            let Some(plugin) = self.registry.next_lost() else { return };
+            self.clear_plugin(plugin);
+        }
+    }
+
+    /// A plugin of a host wants a link.
+    pub(crate) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
+        let OpenLink { plugin: name, address } = wanted;
+        let Some(plugin) = self.registry.plugin_at(id, &name) else { return };
+        let Err(reason) = self.do_open_link(plugin, &address) else { return };
+        let text = format_args!("the plugin {name} wanted a link to {address}: {reason}");
+        self.log_about(id, LogKind::RefusedLink, text);
+        // The host has judged the address, and told its plugin which key to expect.
+        if let Some(key) = key_of(&address) {
+            self.tell_not_linked(plugin, key, reason);
+        }
+    }
+
+    /// A plugin of a host ends a link.
+    pub(crate) fn host_closes_link(&mut self, id: ConnId, wanted: &CloseLink) {
+        if let Some(plugin) = self.registry.plugin_at(id, &wanted.plugin)
+            && let Err(reason) = self.do_close_link(plugin, wanted.server)
+        {
+            log::debug!("the plugin {} closed a link: {reason}", wanted.plugin);
+        }
+    }
+}

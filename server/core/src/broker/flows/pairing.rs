@@ -1,0 +1,94 @@
+//! Channels that no plugin asked for: a server opens them between a plugin of its own and one of a
+//! linked server, of which one invites the other. Which pairs these are, the registry decides.
+
+use crate::broker::effect::Effects;
+use crate::broker::registry::Pair;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::switch::Switch;
+use crate::broker::{Broker, Told};
+use crate::control::{Origin, Purpose, Request};
+use crate::ends::{ChannelInfo, Phase};
+use crate::ids::EndId;
+use crate::log_limiter::LogKind;
+use crate::name::Version;
+use crate::reason::Reason;
+use crate::route::Route;
+
+impl Broker {
+    /// Connects two plugins, unless one of them has gone since.
+    pub(crate) fn connect_pair(&mut self, pair: &Pair) {
+        let there = self.registry.served_by(pair.link) == Some(pair.theirs.server);
+        if !there || !self.registry.is_live(pair.plugin) {
+            return;
+        }
+        if let Err(reason) = self.open_pair(pair) {
+            let (ours, theirs) = (&pair.ours, &pair.theirs.name);
+            let text = format_args!("{ours} cannot be connected to {theirs}: {reason}");
+            self.log_about(pair.link, LogKind::RefusedOffer, text);
+        }
+    }
+
+    /// Opens a channel on behalf of a plugin. Both plugins are asked, each as if the other had
+    /// opened it.
+    fn open_pair(&mut self, pair: &Pair) -> Result<(), Reason> {
+        let Some(record) = self.registry.plugin(pair.plugin) else { return Ok(()) };
+        let (runs, version) = (record.runs, record.config.version);
+        if runs == Runs::Here {
+            self.has_room_for(pair.plugin, pair.theirs.server)?;
+        }
+        let info = ChannelInfo {
+            from: (pair.theirs.name.clone(), pair.theirs.server),
+            to: (pair.ours.clone(), self.key),
+            route: Route::Link,
+        };
+        let near = near_end(&mut self.switch, pair, runs, info)?;
+        let window = self.settings.limits.window;
+        join_far_end(&mut self.switch, pair, near, version, window, &mut self.effects)?;
+        match runs {
+            Runs::Here => {
+                let open = Told::Open(self.switch.handle(near), pair.theirs.clone());
+                self.tell(pair.plugin, open);
+            }
+            Runs::At(_) => self.switch.grant(near, window, &mut self.effects),
+        }
+        Ok(())
+    }
+}
+
+/// The end of our plugin: in this process, or a stream of its host's link.
+fn near_end(
+    switch: &mut Switch,
+    pair: &Pair,
+    runs: Runs,
+    info: ChannelInfo,
+) -> Result<EndId, Reason> {
+    let Runs::At(host) = runs else {
+        return switch.add_plugin_end(pair.plugin, Phase::Asked, Some(info), Purpose::Channel);
+    };
+    switch.has_stream_for(host, pair.theirs.server)?;
+    let near = switch.new_stream(host)?;
+    let (name, version) = (pair.theirs.name.clone(), pair.theirs.version);
+    let from = Origin { name, version, server: Some(pair.theirs.server) };
+    let request = Request { stays: true, ..Request::new(pair.ours.clone(), 0, from) };
+    switch.open_with(near, request);
+    switch.set_info(near, info);
+    Ok(near)
+}
+
+/// The stream to the plugin of the other server. Without it, the end of ours is not needed.
+fn join_far_end(
+    switch: &mut Switch,
+    pair: &Pair,
+    near: EndId,
+    version: Version,
+    window: u64,
+    effects: &mut Effects,
+) -> Result<(), Reason> {
+    let far = switch.open_stream(pair.link, near, window, effects).inspect_err(|_| {
+        switch.drop_end(near);
+    })?;
+    let from = Origin::new(pair.ours.clone(), version);
+    let request = Request { stays: true, ..Request::new(pair.theirs.name.clone(), 0, from) };
+    switch.open_with(far, request);
+    Ok(())
+}

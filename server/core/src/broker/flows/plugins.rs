@@ -1,0 +1,61 @@
+//! How a plugin of this server comes and goes, as far as that concerns more than the registry: what
+//! is left of it in calls, channels and timers is over before others are told that it is gone.
+
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, Direct, PluginConfig, PluginId, PluginState, TimerKey};
+use crate::reason::{Code, Reason};
+
+impl Broker {
+    pub(crate) fn do_add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
+        // The new plugin finds in the directory what the others have still to be told.
+        self.registry.expand_news(&mut self.effects);
+        self.add_record(config, Runs::Here, Direct::default())
+    }
+
+    pub(crate) fn add_record(
+        &mut self,
+        config: PluginConfig,
+        runs: Runs,
+        direct: Direct,
+    ) -> Result<PluginId, Reason> {
+        if let Some(lapsed) = self.registry.lapsed(&config.name) {
+            self.clear_plugin(lapsed);
+        }
+        self.registry.add_record(config, runs, direct)
+    }
+
+    pub(crate) fn do_plugin_failed(&mut self, plugin: PluginId, text: &str) {
+        let reason = Reason::server(Code::PluginFailed, text);
+        if self.registry.plugin_ends(plugin, PluginState::Failed(reason.clone())) {
+            self.forget_plugin(plugin, &reason);
+        }
+    }
+
+    pub(crate) fn do_plugin_stopped(&mut self, plugin: PluginId) {
+        if self.registry.plugin_ends(plugin, PluginState::Stopped) {
+            let reason = Reason::server(Code::PluginStopped, "the plugin was stopped");
+            self.forget_plugin(plugin, &reason);
+        }
+    }
+
+    /// Forgets what there is of a plugin that is over, but for its record.
+    fn forget_plugin(&mut self, plugin: PluginId, reason: &Reason) {
+        let Some(runs) = self.registry.plugin(plugin).map(|record| record.runs) else { return };
+        let of_plugin = TimerKey::Plugin(plugin, 0)..=TimerKey::Plugin(plugin, u64::MAX);
+        self.timers.cancel_range(of_plugin);
+        // Calls of a host's plugin are known to its host alone.
+        if runs == Runs::Here {
+            self.plugin_calls_over(plugin, reason);
+        }
+        self.switch.abort_all_of(plugin, reason, &mut self.effects);
+        self.registry.forget_plugin(plugin, &mut self.effects);
+    }
+
+    /// The plugin of a lost host leaves now, if it has not yet.
+    pub(crate) fn clear_plugin(&mut self, plugin: PluginId) {
+        if let Some(PluginState::Failed(reason)) = self.registry.plugin_state(plugin).cloned() {
+            self.forget_plugin(plugin, &reason);
+            self.registry.remove_record(plugin);
+        }
+    }
+}
