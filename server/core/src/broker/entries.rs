@@ -272,7 +272,7 @@ impl Broker {
 
     /// A direct connection could not be dialled; `why` is for people.
     pub fn direct_failed(&mut self, id: DirectId, why: &str) {
-        self.do_direct_failed(id, why);
+        self.meetings.dial_failed(id, why);
         self.settle();
     }
 

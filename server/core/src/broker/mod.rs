@@ -109,10 +109,9 @@ enum TimerKey {
     Useless(ConnId),
     Redial(PeerId),
     Restart(ChildId),
-    Attempt(Handle),
     Call(CallId),
     IdleCalls(EndId),
-    Tickets,
+    Meetings,
     Log,
     Plugin(PluginId, u64),
 }
@@ -146,7 +145,7 @@ impl Broker {
             random: settings.seed,
             key,
             neighbours: Neighbours::new(&settings),
-            meetings: Meetings::new(settings.limits.tickets),
+            meetings: Meetings::new(&settings),
             switch: Switch::new(&settings.limits),
             registry: Registry::new(key, settings.role == Role::Host, &settings.limits),
             settings,
@@ -181,16 +180,16 @@ impl Broker {
         self.now = self.now.max(now);
         self.effects.release_room();
         self.switch.begin_turn(self.now);
+        self.meetings.begin_turn(self.now);
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
                 TimerKey::Useless(conn) => self.end_if_useless(conn),
                 TimerKey::Redial(peer) => self.dial(peer),
                 TimerKey::Restart(child) => self.restart_child(child),
-                TimerKey::Attempt(near) => self.next_attempt(near),
                 TimerKey::Call(call) => self.call_timer(call),
                 TimerKey::IdleCalls(end) => self.close_idle_calls(end),
-                TimerKey::Tickets => self.expire_tickets(),
+                TimerKey::Meetings => self.meetings.tick(),
                 TimerKey::Log => self.catch_up_log(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }

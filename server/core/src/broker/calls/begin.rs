@@ -1,6 +1,7 @@
 //! How a call begins: who is meant, whether it may, and whether the callee is called at once.
 
 use super::{Asked, Asker, Call, CallCounts, CallId, Called, Callee, CalleePlace, Heard, Outcome};
+use crate::broker::flows::places::caller;
 use crate::broker::registry::plugins::{PluginRecord, Runs};
 use crate::broker::{Broker, Caller, PluginId, PluginState, Told};
 use crate::calls::MESSAGE_COST;
@@ -87,7 +88,7 @@ impl Broker {
             return Ok(called);
         }
         let gone = || Reason::server(Code::PluginStopped, "the caller is gone");
-        let caller = self.caller(plugin).ok_or_else(gone)?;
+        let caller = caller(&self.registry, &self.neighbours, plugin).ok_or_else(gone)?;
         let held = self.calls.counts(plugin).held;
         self.holds(held, request.len())?;
         let call = self.queue_call(Asker::Plugin(plugin), callee, caller, request.to_vec())?;

@@ -1,13 +1,14 @@
 //! What connections bring and take: from a link's event to the owner that it concerns, and from
 //! what happened in an owner to those who have to hear of it.
 
+use super::first_frames::FirstFrame;
+use super::places::opened_by;
 use crate::broker::effect::{Effects, Queued};
-use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::switch::streams::{Answered, Arrived};
 use crate::broker::switch::{self, Switch, reading::Due};
 use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told, registry};
 use crate::bymux::StreamId;
-use crate::control::{Answer, Preface};
+use crate::control::Answer;
 use crate::ids::EndId;
 use crate::limits::Limit;
 use crate::link::{Event as LinkEvent, NO_TAG};
@@ -71,7 +72,7 @@ impl Broker {
             }
             LinkEvent::Preface { stream, preface, used, rest } => {
                 self.charge_turn(id, 0);
-                self.first_frame(id, stream, *preface, used, rest);
+                self.first_frame(FirstFrame { conn: id, stream, used, rest }, *preface);
             }
             LinkEvent::Answer { tag, answer, used, rest } => {
                 if let Some(end) = EndId::of_tag(tag) {
@@ -113,34 +114,16 @@ impl Broker {
         }
     }
 
-    /// The first frame of a stream that a peer opened says what it is for.
-    fn first_frame(
-        &mut self,
-        id: ConnId,
-        stream: StreamId,
-        preface: Preface,
-        used: u64,
-        rest: &[u8],
-    ) {
-        let conn = self.neighbours.conn(id);
-        let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
-        if let Preface::Direct(presented) = preface {
-            self.present(id, stream, presented, used, rest);
-        } else if direct {
-            let text = "a direct connection carries one channel, and a ticket opens it";
-            self.violation(id, text);
-        } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
-            self.violation(id, "a stream was opened before hello");
-        } else {
-            self.preface(id, stream, preface, used, rest);
-        }
-    }
-
     /// A stream that we opened was answered.
     fn stream_answered(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
         match self.switch.stream_answers(id, answer, used, rest, &mut self.effects) {
             Answered::Done => {}
-            Answered::OfCandidate(near, answer) => self.candidate_answers(id, near, answer, rest),
+            Answered::OfCandidate(near, answer) => {
+                let far = self.switch.handle(id);
+                if let Some(route) = self.meetings.answered(near, far, answer) {
+                    self.candidate_wins(id, near, route, rest);
+                }
+            }
             Answered::Invited(near, invitation) => self.invited(near, *invitation),
             Answered::Misplaced(conn) => {
                 self.violation(conn, "an invitation answers a stream that takes none");
@@ -211,7 +194,7 @@ impl Broker {
     /// Whether no owner has anything to pass on.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.registry.is_settled() && self.switch.is_settled()
+        self.registry.is_settled() && self.meetings.is_settled() && self.switch.is_settled()
     }
 
     /// The owners are asked in this order, again from the first one after each event: the switch
@@ -221,6 +204,8 @@ impl Broker {
         loop {
             if let Some(event) = self.registry.next_event() {
                 self.registry_event(event);
+            } else if let Some(event) = self.meetings.next_event() {
+                self.meetings_event(event);
             } else if let Some(event) = self.switch.next_event() {
                 self.switch_event(event);
             } else {
@@ -244,13 +229,14 @@ impl Broker {
 
     fn switch_event(&mut self, event: switch::Event) {
         match event {
-            switch::Event::GivenUp(near) => self.drop_attempts(near),
-            switch::Event::CandidateLost { far, near, conn, reason } => {
-                self.candidate_lost(far, near, conn, reason);
+            switch::Event::GivenUp(near) => self.meetings.give_up(near),
+            switch::Event::CandidateLost { far, near, reason } => {
+                self.meetings.candidate_lost(near, far, reason);
             }
             switch::Event::Failed(info, reason) => self.note_failure(&info, info.route, reason),
             switch::Event::DirectOver(plugins, info) => {
-                if plugins.iter().any(|plugin| self.opened_by(*plugin, &info)) {
+                let (registry, neighbours) = (&self.registry, &self.neighbours);
+                if plugins.iter().any(|plugin| opened_by(registry, neighbours, *plugin, &info)) {
                     self.tell_direct(&info, true);
                 }
             }

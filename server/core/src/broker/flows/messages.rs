@@ -50,7 +50,7 @@ impl Broker {
             (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
             (_, Message::Unlinked(unlinked)) => self.uplink_tells_end(unlinked),
             (_, Message::Expect(expect)) => {
-                if let Err(reason) = self.expects(expect) {
+                if let Err(reason) = self.meetings.expects(expect, self.neighbours.home_key()) {
                     let text = format_args!("a direct connection is not expected: {reason}");
                     self.log_about(id, LogKind::RefusedDirect, text);
                 }

@@ -2,10 +2,15 @@
 
 pub(crate) mod carrying;
 pub(crate) mod commands;
+pub(crate) mod first_frames;
 pub(crate) mod hosts;
 pub(crate) mod log_lines;
 pub(crate) mod messages;
+pub(crate) mod opening;
 pub(crate) mod pairing;
+pub(crate) mod places;
 pub(crate) mod plugins;
+pub(crate) mod requests;
 pub(crate) mod telling;
+pub(crate) mod trying;
 pub(crate) mod turns;

@@ -25,7 +25,7 @@ impl Broker {
             machine: self.settings.machine,
             plugins: self.registry.first_plugins(id, peer),
             software: Some(self.settings.software.clone()),
-            seen: self.seen(id),
+            seen: self.neighbours.seen(id),
         };
         self.send(id, &Message::Hello(hello));
     }

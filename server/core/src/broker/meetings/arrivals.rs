@@ -11,13 +11,23 @@ use alloc::vec::Vec;
 /// Bytes that are kept of a process that waits to be let in: its ticket is a tenth of them.
 const KEPT_MAX: usize = 1024;
 
+/// A ticket that a direct connection presents in the first frame of a stream, which had so many
+/// bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Presenting {
+    pub(crate) conn: ConnId,
+    pub(crate) stream: StreamId,
+    pub(crate) used: u64,
+    pub(crate) presented: Presented,
+}
+
 /// What a direct connection waits with.
 #[derive(Debug)]
 enum Waits {
     /// Its process has proved a key that holds no ticket, and has said this since.
     ToBeLetIn { key: Key, kept: Vec<u8> },
-    /// A stream of it has presented an unknown ticket, in a first frame of so many bytes.
-    WithTicket { stream: StreamId, presented: Presented, used: u64 },
+    /// It has presented an unknown ticket.
+    WithTicket(Presenting),
 }
 
 /// What becomes of bytes that a direct connection brings.
@@ -42,14 +52,8 @@ impl Arrivals {
     }
 
     /// The ticket that it presents is not known yet.
-    pub(crate) fn present(
-        &mut self,
-        conn: ConnId,
-        stream: StreamId,
-        presented: Presented,
-        used: u64,
-    ) {
-        self.0.insert(conn, Waits::WithTicket { stream, presented, used });
+    pub(crate) fn present(&mut self, presenting: Presenting) {
+        self.0.insert(presenting.conn, Waits::WithTicket(presenting));
     }
 
     /// Keeps what a process says behind its handshake, if it waits to be let in.
@@ -62,13 +66,13 @@ impl Arrivals {
                 kept.extend_from_slice(bytes);
                 Held::Kept
             }
-            Some(Waits::WithTicket { .. }) | None => Held::No,
+            Some(Waits::WithTicket(_)) | None => Held::No,
         }
     }
 
     /// Whether a connection has presented a ticket that is not known.
     pub(crate) fn has_presented(&self, conn: ConnId) -> bool {
-        matches!(self.0.get(&conn), Some(Waits::WithTicket { .. }))
+        matches!(self.0.get(&conn), Some(Waits::WithTicket(_)))
     }
 
     /// The connections of a process that wait to be let in.
@@ -86,19 +90,19 @@ impl Arrivals {
                 self.forget(conn);
                 kept
             }
-            Some(Waits::WithTicket { .. }) | None => Vec::new(),
+            Some(Waits::WithTicket(_)) | None => Vec::new(),
         }
     }
 
-    /// The connection that has presented a ticket, with the stream and what it presented.
-    pub(crate) fn take(&mut self, ticket: Ticket) -> Option<(ConnId, StreamId, Presented, u64)> {
+    /// The connection that has presented a ticket, and waits no longer.
+    pub(crate) fn take(&mut self, ticket: Ticket) -> Option<Presenting> {
         let meant = |waits: &Waits| match waits {
-            Waits::WithTicket { presented, .. } => presented.ticket == ticket,
+            Waits::WithTicket(presenting) => presenting.presented.ticket == ticket,
             Waits::ToBeLetIn { .. } => false,
         };
         let conn = *self.0.iter().find(|(_, waits)| meant(waits))?.0;
         match self.0.remove(&conn)? {
-            Waits::WithTicket { stream, presented, used } => Some((conn, stream, presented, used)),
+            Waits::WithTicket(presenting) => Some(presenting),
             Waits::ToBeLetIn { .. } => None,
         }
     }
@@ -139,11 +143,11 @@ mod tests {
         let mut arrivals = Arrivals::default();
         let (conn, ticket) = (ConnId(7), Ticket([3; 32]));
         let presented = Presented { ticket, route: crate::route::Route::Unix };
-        arrivals.present(conn, StreamId(2), presented, 40);
+        arrivals.present(Presenting { conn, stream: StreamId(2), used: 40, presented });
         assert_eq!(arrivals.hold(conn, b"more"), Held::No);
         assert!(arrivals.has_presented(conn));
         assert!(arrivals.take(Ticket([4; 32])).is_none());
-        assert_eq!(arrivals.take(ticket).map(|(conn, ..)| conn), Some(conn));
+        assert_eq!(arrivals.take(ticket).map(|taken| taken.conn), Some(conn));
         assert!(arrivals.take(ticket).is_none());
     }
 }

@@ -1,44 +1,144 @@
 //! Meetings: how a channel finds its route: tickets, attempts and direct connections.
+//!
+//! It decides which route of a channel is tried next, which stream gets the channel, and what a
+//! ticket is good for. It opens no stream and sends nothing: what others have to do is an
+//! [`Event`], which the broker performs before it returns to the shell.
 
 pub(crate) mod arrivals;
 mod attempts;
 pub(crate) mod direct;
-pub(crate) mod opening;
-pub(crate) mod requests;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tickets;
-pub(crate) mod trying;
+mod trying;
 
+use crate::broker::{Effect, Settings};
+use crate::control::Message;
 use crate::ids::{ConnId, DirectId, Handle};
 use crate::key::Key;
+use crate::limits::Limit;
+use crate::reason::Reason;
 use crate::route::Route;
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use arrivals::{Arrivals, Held};
+use arrivals::{Arrivals, Held, Presenting};
 use attempts::Attempts;
+use core::time::Duration;
 use tickets::Tickets;
 
 /// Channels that look for their route.
 #[derive(Debug)]
 pub(crate) struct Meetings {
+    now: Duration,
     /// Channels of plugins of this process whose routes are being tried, by their ends.
     attempts: BTreeMap<Handle, Attempts>,
+    /// When the next route of a channel starts.
+    due: BTreeSet<(Duration, Handle)>,
     /// For which end each direct connection is being dialled.
     dials: BTreeMap<DirectId, Handle>,
     next_direct: u64,
-    /// The routes that direct connections are, which this process dialled.
-    dialled: BTreeMap<ConnId, Route>,
     arrivals: Arrivals,
     tickets: Tickets,
-    /// How many tickets this process has made.
+    /// How many tickets this process has made, and what makes them hard to guess.
     tickets_given: u64,
+    secret: [u8; 32],
+    /// The deadline of which the broker was told.
+    announced: Option<Duration>,
+    events: VecDeque<Event>,
+}
+
+/// What others have to do.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Event {
+    /// The shell has to do this.
+    Do(Effect),
+    /// From this time on, [`tick`](Meetings::tick) has something to do.
+    Deadline(Option<Duration>),
+    /// The servers are asked to pass this channel on, which is one of its routes.
+    AskServers(Handle, Route),
+    /// A route of a channel did not work.
+    Failed(Handle, Route, Reason),
+    /// No route of this channel is left, or its plugin says no.
+    Refused(Handle, Reason),
+    /// This stream does not get the channel.
+    PassOver {
+        /// The stream's end, which may be gone.
+        far: Handle,
+        /// Its connection, if that is a direct one.
+        direct: Option<ConnId>,
+    },
+    /// A host is told something.
+    Send(ConnId, Box<Message>),
+    /// A process that waited for it may prove itself now, because it holds a ticket.
+    LetIn(ConnId, Key),
+    /// A direct connection that waited presents its ticket, which is known now.
+    Present(Presenting),
+    /// A limit was reached.
+    Reached(Limit),
 }
 
 impl Meetings {
-    /// No channel looks for a route; so many tickets may be out at a time.
-    pub(crate) fn new(tickets: usize) -> Meetings {
-        let (attempts, dials, dialled) = Default::default();
-        let (arrivals, tickets) = (Arrivals::default(), Tickets::new(tickets));
-        Meetings { attempts, dials, next_direct: 0, dialled, arrivals, tickets, tickets_given: 0 }
+    /// No channel looks for a route, at time zero.
+    pub(crate) fn new(settings: &Settings) -> Meetings {
+        let (attempts, due, dials, events) = Default::default();
+        Meetings {
+            now: Duration::ZERO,
+            attempts,
+            due,
+            dials,
+            next_direct: 0,
+            arrivals: Arrivals::default(),
+            tickets: Tickets::new(settings.limits.tickets),
+            tickets_given: 0,
+            secret: settings.secret,
+            announced: None,
+            events,
+        }
+    }
+
+    /// A turn of the loop begins.
+    pub(crate) fn begin_turn(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// The deadline has come: forgets tickets, and starts the next routes.
+    pub(crate) fn tick(&mut self) {
+        self.announced = None;
+        self.tickets.expire(self.now);
+        while let Some((at, near)) = self.due.first().copied()
+            && at <= self.now
+        {
+            self.due.pop_first();
+            self.next_route(near);
+        }
+        self.note_deadline();
+    }
+
+    /// Whether nobody has to do anything.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The next thing that others have to do.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Tells of the time of the next ticket that expires, or route that starts, if it has changed.
+    fn note_deadline(&mut self) {
+        let route = self.due.first().map(|(at, _)| *at);
+        let deadline = route.into_iter().chain(self.tickets.deadline()).min();
+        if deadline != self.announced {
+            self.announced = deadline;
+            self.happens(Event::Deadline(deadline));
+        }
     }
 
     /// Channels whose routes are being tried.
@@ -68,11 +168,6 @@ impl Meetings {
         id
     }
 
-    /// The route that a direct connection is, which this process dialled.
-    fn route_of(&self, conn: ConnId) -> Option<Route> {
-        self.dialled.get(&conn).copied()
-    }
-
     /// Whether a connection has presented a ticket that is not known.
     pub(crate) fn has_presented(&self, conn: ConnId) -> bool {
         self.arrivals.has_presented(conn)
@@ -98,11 +193,6 @@ impl Meetings {
         self.arrivals.forget(conn);
     }
 
-    /// A connection is gone.
-    pub(crate) fn conn_gone(&mut self, conn: ConnId) {
-        self.dialled.remove(&conn);
-    }
-
     /// A channel is over that was opened by a ticket of which nobody had told.
     pub(crate) fn channel_over(&mut self, channel: Handle) {
         self.tickets.channel_over(channel);
@@ -111,5 +201,6 @@ impl Meetings {
     /// Forgets of which tickets a host that is gone was told.
     pub(crate) fn forget_host(&mut self, host: ConnId) {
         self.tickets.forget_host(host);
+        self.note_deadline();
     }
 }

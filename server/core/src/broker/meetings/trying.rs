@@ -1,12 +1,11 @@
 //! The caller's side of direct connections: the routes of an invitation are tried one after the
 //! other, a little apart, and the first that is accepted gets the channel.
 
-use super::attempts::{Next, Way};
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId, DirectDial, Effect, TimerKey};
-use crate::control::{Answer, Invitation, Preface, Presented, Request};
-use crate::ends::{End, Owner, Phase};
-use crate::ids::{DirectId, EndId, Handle};
+use super::attempts::{Attempts, Candidate, Way};
+use super::{Event, Meetings};
+use crate::broker::{DirectDial, Effect};
+use crate::control::{Answer, Invitation, Presented, Request};
+use crate::ids::{ConnId, DirectId, Handle};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
@@ -15,217 +14,197 @@ use core::time::Duration;
 /// How long a route has before the next one starts beside it, as in Happy Eyeballs (RFC 8305).
 const APART: Duration = Duration::from_millis(250);
 
-impl Broker {
-    /// A plugin's channel was answered by an invitation, from the server where its target is.
-    pub(crate) fn begin_attempts(
+impl Meetings {
+    /// A plugin's channel was answered by an invitation, from the server where its target is;
+    /// `home` is the server of this process. The first route starts.
+    pub(crate) fn begin(
         &mut self,
         near: Handle,
-        server: Key,
+        (server, home): (Key, Key),
         invitation: Invitation,
         request: Request,
     ) {
-        self.meetings.begin(near, server, invitation, request);
-        self.switch.seek(near);
-        self.next_attempt(near);
+        self.attempts.insert(near, Attempts::new(server, home, invitation, request));
+        self.next_route(near);
+        self.note_deadline();
     }
 
     /// Starts the next route, if one is left; if nothing is left to wait for either, the channel is
     /// refused.
-    pub(crate) fn next_attempt(&mut self, near: Handle) {
-        self.timers.cancel(TimerKey::Attempt(near));
-        loop {
-            match self.meetings.next(near) {
-                Next::Wait => return,
-                Next::Lost(reason) => {
-                    self.drop_attempts(near);
-                    self.abort_channel(near, reason);
+    pub(super) fn next_route(&mut self, near: Handle) {
+        self.wait_no_more(near);
+        while let Some(attempts) = self.attempts.get_mut(&near) {
+            let Some(route) = attempts.left.pop_front() else {
+                if !attempts.may_come() {
+                    let reason = attempts.last.clone();
+                    self.end(near);
+                    self.happens(Event::Refused(near, reason));
+                }
+                return;
+            };
+            match attempts.way(route) {
+                Ok(way) => {
+                    let at = self.now.saturating_add(APART);
+                    attempts.next_at = Some(at);
+                    self.due.insert((at, near));
+                    self.start(near, route, way);
                     return;
                 }
-                Next::Try(route) => match self.attempt(near, route) {
-                    Ok(()) => {
-                        self.timers.set(TimerKey::Attempt(near), self.now + APART);
-                        return;
-                    }
-                    Err(reason) => self.note_attempt(near, route, reason),
-                },
+                Err(reason) => self.note_failure(near, route, reason),
             }
         }
     }
 
-    fn attempt(&mut self, near: Handle, route: Route) -> Result<(), Reason> {
-        match self.meetings.way(near, route, self.neighbours.home_key())? {
-            Way::Servers(server, request) => self.attempt_relay(near, server, *request),
+    fn start(&mut self, near: Handle, route: Route, way: Way) {
+        let event = match way {
+            Way::Servers => Event::AskServers(near, route),
             Way::Direct(place) => {
-                let id = self.meetings.dial_for(near, route);
-                self.effects.push_back(Effect::DialDirect(DirectDial { id, place }));
-                Ok(())
+                let id = self.number_dial();
+                if let Some(attempts) = self.attempts.get_mut(&near) {
+                    attempts.dials.push((id, route));
+                    self.dials.insert(id, near);
+                }
+                Event::Do(Effect::DialDirect(DirectDial { id, place }))
             }
-        }
-    }
-
-    /// The servers pass the channel on. It presents the same ticket, so that the plugin is asked
-    /// once, whichever way is faster.
-    fn attempt_relay(&mut self, near: Handle, server: Key, request: Request) -> Result<(), Reason> {
-        let host =
-            self.registry.running(&request.to).and_then(|plugin| self.registry.plugin(plugin));
-        let link = match host.map(|record| record.runs) {
-            Some(Runs::At(host)) if server == self.neighbours.home_key() => Some(host),
-            _ => self.uplink().or_else(|| self.neighbours.link_to(server)),
         };
-        let gone = || Reason::server(Code::LinkLost, "the link to its server is gone");
-        self.open_candidate(link.ok_or_else(gone)?, near, &Preface::channel(request))
+        self.happens(event);
     }
 
-    fn open_candidate(
-        &mut self,
-        conn: ConnId,
-        near: Handle,
-        preface: &Preface,
-    ) -> Result<(), Reason> {
-        let far = self.switch.open_candidate(conn, near, preface, &mut self.effects)?;
-        self.meetings.add_candidate(near, far);
-        Ok(())
-    }
-
-    /// A direct connection was dialled: its first bytes present the ticket, and go out together
-    /// with what proves our key.
-    pub(crate) fn direct_dialled(&mut self, conn: ConnId, id: DirectId) {
-        let Some((near, route, ticket)) = self.meetings.dial_up(id, conn) else {
-            self.cut_off(conn, Reason::server(Code::ChannelOver, "another route was faster"));
-            return;
-        };
-        let preface = Preface::Direct(Presented { ticket, route });
-        if let Err(reason) = self.open_candidate(conn, near, &preface) {
-            self.note_attempt(near, route, reason);
-            self.next_attempt(near);
+    /// The next route of a channel starts at no time.
+    fn wait_no_more(&mut self, near: Handle) {
+        let attempts = self.attempts.get_mut(&near);
+        if let Some(at) = attempts.and_then(|attempts| attempts.next_at.take()) {
+            self.due.remove(&(at, near));
         }
     }
 
-    pub(crate) fn do_direct_failed(&mut self, id: DirectId, why: &str) {
-        if let Some((near, route)) = self.meetings.dial_over(id) {
-            self.note_attempt(near, route, Reason::server(Code::TransportLost, why));
-            self.next_attempt(near);
+    /// Remembers why a route did not work, for the case that none does.
+    fn note_failure(&mut self, near: Handle, route: Route, reason: Reason) {
+        if let Some(attempts) = self.attempts.get_mut(&near) {
+            attempts.last = reason.clone();
+            self.happens(Event::Failed(near, route, reason));
         }
     }
 
-    /// A stream that may get the channel was answered.
-    pub(crate) fn candidate_answers(
+    /// A route of a channel did not work: the next one starts at once.
+    pub(crate) fn route_failed(&mut self, near: Handle, route: Route, reason: Reason) {
+        self.note_failure(near, route, reason);
+        self.next_route(near);
+        self.note_deadline();
+    }
+
+    /// What the servers are asked to pass on for a channel, and to the plugin of which server. It
+    /// presents the same ticket, so that the plugin is asked once, whichever way is faster.
+    pub(crate) fn asks_servers(&self, near: Handle) -> Option<(Key, Request)> {
+        let attempts = self.attempts.get(&near)?;
+        Some((attempts.server, attempts.request.clone()))
+    }
+
+    /// A direct connection is dialled no longer: for which channel, and as which route, unless
+    /// that has its route by now.
+    fn dial_over(&mut self, id: DirectId) -> Option<(Handle, Route)> {
+        let near = self.dials.remove(&id)?;
+        let dials = &mut self.attempts.get_mut(&near)?.dials;
+        let at = dials.iter().position(|(dial, _)| *dial == id)?;
+        let (_, route) = dials.remove(at);
+        Some((near, route))
+    }
+
+    /// A direct connection was dialled: for which channel, and what it presents, unless another
+    /// route was faster.
+    pub(crate) fn dial_up(&mut self, id: DirectId) -> Option<(Handle, Presented)> {
+        let (near, route) = self.dial_over(id)?;
+        let ticket = self.attempts.get(&near)?.invitation.ticket;
+        Some((near, Presented { ticket, route }))
+    }
+
+    /// A direct connection could not be dialled.
+    pub(crate) fn dial_failed(&mut self, id: DirectId, why: &str) {
+        if let Some((near, route)) = self.dial_over(id) {
+            self.route_failed(near, route, Reason::server(Code::TransportLost, why));
+        }
+    }
+
+    /// A stream waits for the answer that may give it a channel; `direct` is its connection and
+    /// route, unless the servers pass the channel on.
+    pub(crate) fn add_candidate(
         &mut self,
-        far: EndId,
         near: Handle,
-        answer: Answer,
-        rest: &[u8],
+        far: Handle,
+        direct: Option<(ConnId, Route)>,
     ) {
-        match answer {
-            Answer::Accept(told) => self.candidate_wins(far, near, told, rest),
+        if let Some(attempts) = self.attempts.get_mut(&near) {
+            attempts.candidates.push(Candidate { far, direct });
+        }
+    }
+
+    /// A stream has its answer, or is over.
+    fn remove_candidate(&mut self, near: Handle, far: Handle) -> Option<Candidate> {
+        let candidates = &mut self.attempts.get_mut(&near)?.candidates;
+        let at = candidates.iter().position(|candidate| candidate.far == far)?;
+        Some(candidates.remove(at))
+    }
+
+    /// A stream that may get a channel was answered. If it gets the channel, by which route.
+    pub(crate) fn answered(&mut self, near: Handle, far: Handle, answer: Answer) -> Option<Route> {
+        let reason = match answer {
+            Answer::Accept(told) => return self.accepted(near, far, told),
             Answer::Refuse(reason) if !reason.is(Code::BadTicket) => {
                 // The plugin itself, or its server, says no: another route changes nothing.
-                self.drop_attempts(near);
-                self.abort_channel(near, reason);
+                self.end(near);
+                self.happens(Event::Refused(near, reason));
+                self.note_deadline();
+                return None;
             }
-            Answer::Refuse(reason) => self.candidate_refused(far, near, reason),
+            Answer::Refuse(reason) => reason,
             Answer::Direct(_) => {
                 let text = "the servers did not pass on a channel that had an invitation";
-                self.candidate_refused(far, near, Reason::server(Code::Refused, text));
+                Reason::server(Code::Refused, text)
             }
+        };
+        self.candidate_lost(near, far, reason);
+        None
+    }
+
+    /// A stream gets the channel: its route is that of its direct connection, or what its answer
+    /// says.
+    fn accepted(&mut self, near: Handle, far: Handle, told: Option<Route>) -> Option<Route> {
+        let candidate = self.remove_candidate(near, far)?;
+        self.give_up(near);
+        let direct = candidate.direct.map(|(_, route)| route);
+        Some(direct.or(told).unwrap_or(Route::Link))
+    }
+
+    /// A stream that might have got the channel is over, or was refused its ticket.
+    pub(crate) fn candidate_lost(&mut self, near: Handle, far: Handle, reason: Reason) {
+        if let Some(candidate) = self.remove_candidate(near, far) {
+            let route = candidate.direct.map_or(Route::Link, |(_, route)| route);
+            self.note_failure(near, route, reason);
+            self.pass_over(candidate);
+            self.next_route(near);
+            self.note_deadline();
         }
     }
 
-    fn candidate_wins(&mut self, far: EndId, near: Handle, told: Option<Route>, rest: &[u8]) {
-        let conn = self.switch.end(far).and_then(End::conn);
-        let route = self.route_of(conn, told);
-        let winner = self.switch.handle(far);
-        self.meetings.remove_candidate(near, winner);
-        self.drop_attempts(near);
-        let Some(near) = self.switch.live(near) else { return };
-        if let Some(info) = self.switch.candidate_wins(far, near, route, rest, &mut self.effects) {
-            self.tell_direct(&info, false);
-        }
-    }
-
-    /// The route that a stream stands for: that of its direct connection, or what its answer says.
-    fn route_of(&self, conn: Option<ConnId>, told: Option<Route>) -> Route {
-        let direct = conn.and_then(|conn| self.meetings.route_of(conn));
-        direct.or(told).unwrap_or(Route::Link)
-    }
-
-    fn candidate_refused(&mut self, far: EndId, near: Handle, reason: Reason) {
-        let far = self.switch.handle(far);
-        let conn = self.switch.pass_over(far);
-        self.candidate_lost(far, near, conn, reason);
-    }
-
-    /// A stream that might have got the channel is over.
-    pub(crate) fn candidate_lost(
-        &mut self,
-        far: Handle,
-        near: Handle,
-        conn: Option<ConnId>,
-        reason: Reason,
-    ) {
-        let route = self.route_of(conn, None);
-        if !self.meetings.remove_candidate(near, far) {
-            return;
-        }
-        self.note_attempt(near, route, reason);
-        self.give_up_candidate(far, conn);
-        self.next_attempt(near);
+    fn pass_over(&mut self, Candidate { far, direct }: Candidate) {
+        self.happens(Event::PassOver { far, direct: direct.map(|(conn, _)| conn) });
     }
 
     /// The channel is decided, or nobody wants it any more.
-    pub(crate) fn drop_attempts(&mut self, near: Handle) {
-        let Some(attempts) = self.meetings.end(near) else { return };
-        self.timers.cancel(TimerKey::Attempt(near));
-        self.switch.seek_no_more(near);
+    pub(crate) fn give_up(&mut self, near: Handle) {
+        self.end(near);
+        self.note_deadline();
+    }
+
+    fn end(&mut self, near: Handle) {
+        self.wait_no_more(near);
+        let Some(attempts) = self.attempts.remove(&near) else { return };
         for (id, _) in attempts.dials {
-            self.effects.push_back(Effect::DropDial(id));
+            self.dials.remove(&id);
+            self.happens(Event::Do(Effect::DropDial(id)));
         }
-        for far in attempts.candidates {
-            let conn = self.switch.pass_over(far);
-            self.give_up_candidate(far, conn);
-        }
-    }
-
-    /// A direct connection that lost is hung up; a stream of a link is ended.
-    fn give_up_candidate(&mut self, far: Handle, conn: Option<ConnId>) {
-        let reason = Reason::server(Code::ChannelOver, "another route was faster");
-        let Some(conn) = conn else { return };
-        match self.meetings.route_of(conn) {
-            Some(_) => self.goodbye(conn, reason),
-            None => self.abort_channel(far, reason),
-        }
-    }
-
-    /// Ends an end in both directions, if it is there.
-    fn abort_channel(&mut self, end: Handle, reason: Reason) {
-        let end = self.switch.live(end);
-        self.switch.abort_end(end, reason, &mut self.effects);
-    }
-
-    /// Remembers why a route did not work.
-    fn note_attempt(&mut self, near: Handle, route: Route, reason: Reason) {
-        let info = self.switch.live(near).and_then(|near| self.switch.end(near)?.info.clone());
-        if let Some(info) = info {
-            self.note_failure(&info, route, reason.clone());
-        }
-        self.meetings.note_last(near, reason);
-    }
-
-    /// The stream of a plugin's channel was answered by an invitation.
-    pub(crate) fn invited(&mut self, near: EndId, invitation: Invitation) {
-        let Some(end) = self.switch.end(near) else { return };
-        let purpose = end.purpose();
-        let (Owner::Plugin(plugin), Phase::Asking, Some(info)) =
-            (end.owner(), end.phase, &end.info)
-        else {
-            let text = "an invitation answered a channel that waits for none";
-            let reason = Reason::server(Code::Refused, text);
-            self.switch.abort_end(Some(near), reason, &mut self.effects);
-            return;
-        };
-        let (to, server) = info.to.clone();
-        if let Some(request) = self.request_of(plugin, to, server, purpose) {
-            self.begin_attempts(self.switch.handle(near), server, invitation, request);
+        for candidate in attempts.candidates {
+            self.pass_over(candidate);
         }
     }
 }

@@ -78,7 +78,6 @@ impl Broker {
         self.neighbours.places.release(id);
         self.neighbours.conns.remove(&id);
         self.switch.close_line(id);
-        self.meetings.conn_gone(id);
     }
 
     /// Forgets all that went over a link, and asks the shell to hang up.

@@ -10,6 +10,7 @@ pub(crate) mod peer_links;
 pub(crate) mod peers;
 pub(crate) mod places;
 pub(crate) mod proving;
+mod reach;
 pub(crate) mod uplink;
 pub(crate) mod usefulness;
 
@@ -31,8 +32,9 @@ use uplink::Home;
 /// Who this process is linked to, or may be.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
-    /// The key of this process, whether it is a host, and who may link with it.
+    /// The key and the machine of this process, whether it is a host, and who may link with it.
     own_key: Key,
+    own_machine: Key,
     is_host: bool,
     accept: Accept,
     /// The server that this process belongs to: itself, or that of a host.
@@ -61,6 +63,7 @@ impl Neighbours {
         let (home, peers_by_key) = (Home::of(settings), Index::default());
         Neighbours {
             own_key: home.key,
+            own_machine: settings.machine,
             is_host: settings.role == Role::Host,
             accept: settings.accept,
             home,
@@ -108,6 +111,11 @@ impl Neighbours {
     /// The servers that are linked to the server of this host, with their names.
     pub(crate) fn links_of_home(&self) -> impl Iterator<Item = (Key, &str)> {
         self.home.links.iter().map(|(key, name)| (*key, name.as_str()))
+    }
+
+    /// Whether this process runs plugins for a server, and is none.
+    pub(crate) fn is_host(&self) -> bool {
+        self.is_host
     }
 
     /// The link that serves a server.

@@ -1,6 +1,7 @@
 //! A host's side of the link to its server, which stands for a directory of its own: what the host
 //! registers there, and what it is told.
 
+use super::Neighbours;
 use crate::address::Endpoint;
 use crate::broker::neighbours::connections::Opened;
 use crate::broker::{Broker, ConnId, Effect, LinkChange, PluginId, Settings, Told};
@@ -42,6 +43,14 @@ impl Home {
             links: BTreeMap::new(),
             found: false,
         }
+    }
+}
+
+impl Neighbours {
+    /// A host's link to its server, while it is up.
+    #[inline]
+    pub(crate) fn uplink(&self) -> Option<ConnId> {
+        self.home.link
     }
 }
 

@@ -203,9 +203,8 @@ impl Broker {
                 crate::broker::TimerKey::Link(_) => 0,
                 crate::broker::TimerKey::Redial(_)
                 | crate::broker::TimerKey::Restart(_)
-                | crate::broker::TimerKey::Tickets
+                | crate::broker::TimerKey::Meetings
                 | crate::broker::TimerKey::Log => 1,
-                crate::broker::TimerKey::Attempt(_) => 2,
                 crate::broker::TimerKey::Plugin(..)
                 | crate::broker::TimerKey::Call(_)
                 | crate::broker::TimerKey::IdleCalls(_) => 2,

@@ -2,6 +2,7 @@
 //! two, what was tried last, and what would have to change.
 
 use super::failures::{Failure, Teller};
+use crate::broker::flows::places::place;
 use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
@@ -188,7 +189,10 @@ impl Broker {
             Ok(entry) => {
                 let here = entry.server == self.neighbours.home_key();
                 let plugin = self.registry.running(&parsed).filter(|_| here);
-                let place = plugin.map_or_else(|| self.far_place(entry.server), |p| self.place(p));
+                let place = plugin.map_or_else(
+                    || self.far_place(entry.server),
+                    |p| place(&self.registry, &self.neighbours, p),
+                );
                 let at = self.server_name(entry.server);
                 let runs = plugin.map_or_else(String::new, |p| format!(", {}", self.runs_how(p)));
                 let text = format!("{name} version {} is at {at}{runs}", entry.version);

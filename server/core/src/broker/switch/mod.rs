@@ -13,6 +13,7 @@ pub(crate) mod join;
 pub(crate) mod lines;
 pub(crate) mod opening;
 pub(crate) mod reading;
+mod room;
 pub(crate) mod streams;
 #[cfg(test)]
 mod tests;
@@ -62,8 +63,6 @@ pub(crate) enum Event {
         far: Handle,
         /// The end of the plugin that waits.
         near: Handle,
-        /// The connection of the stream.
-        conn: Option<ConnId>,
         /// Why.
         reason: Reason,
     },

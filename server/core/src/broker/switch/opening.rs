@@ -5,10 +5,11 @@ use super::{Event, Switch};
 use crate::broker::effect::Effects;
 use crate::bymux::StreamId;
 use crate::control::{Preface, Purpose, Request};
-use crate::ends::{ChannelInfo, End, Flag, Owner, Phase, Table};
+use crate::ends::{ChannelInfo, End, Flag, Owner, Phase};
 use crate::ids::{ConnId, EndId, Handle, PluginId};
 use crate::key::Key;
 use crate::limits::{Limit, WINDOW};
+use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 use alloc::sync::Arc;
@@ -123,19 +124,6 @@ impl Switch {
         Ok(far)
     }
 
-    /// Whether plugins of a server may have one more stream of a host's link, which they share with
-    /// those of other servers.
-    pub(crate) fn has_stream_for(&mut self, host: ConnId, caller: Key) -> Result<(), Reason> {
-        let used = self.lines.get(&host).map_or(0, |line| line.link.streams());
-        let free = self.limits.streams.saturating_sub(used);
-        if self.ends.callers().leave_a_share(Table::Link(host), caller, free) {
-            return Ok(());
-        }
-        self.happens(Event::Reached(Limit::Streams));
-        let text = "plugins of that server have as many channels to its host as they may have";
-        Err(Reason::server(Code::LimitReached, text))
-    }
-
     /// Opens a stream that is joined to nothing.
     pub(crate) fn new_stream(&mut self, conn: ConnId) -> Result<EndId, Reason> {
         // The stream's id is known only when the link has the end's id for its tag.
@@ -166,6 +154,34 @@ impl Switch {
         self.give_frame(id, &Preface::channel(request).frame());
     }
 
+    /// Joins a stream that somebody opened to one that we open, and passes on what is asked.
+    pub(crate) fn pass_on(
+        &mut self,
+        near: EndId,
+        conn: ConnId,
+        request: Request,
+        info: ChannelInfo,
+        effects: &mut Effects,
+    ) -> Result<(), Reason> {
+        let far = self.open_stream(conn, near, WINDOW, effects)?;
+        self.set_info(far, info);
+        self.open_with(far, request);
+        Ok(())
+    }
+
+    /// Opens a stream for a plugin's end, and writes what the plugin asks for.
+    pub(crate) fn open_over(
+        &mut self,
+        conn: ConnId,
+        near: EndId,
+        request: Request,
+        effects: &mut Effects,
+    ) -> Result<(), Reason> {
+        let far = self.open_stream(conn, near, self.limits.window, effects)?;
+        self.give_frame(far, &Preface::channel(request).frame());
+        Ok(())
+    }
+
     /// The routes of a plugin's channel begin to be tried.
     pub(crate) fn seek(&mut self, near: Handle) {
         if let Some(end) = self.live(near).and_then(|near| self.ends.get_mut(near)) {
@@ -173,11 +189,27 @@ impl Switch {
         }
     }
 
-    /// The routes of a plugin's channel are tried no longer.
-    pub(crate) fn seek_no_more(&mut self, near: Handle) {
-        if let Some(end) = self.live(near).and_then(|near| self.ends.get_mut(near)) {
+    /// A plugin's channel whose routes were tried is refused.
+    pub(crate) fn refuse_seeking(&mut self, near: Handle, reason: Reason, effects: &mut Effects) {
+        let near = self.live(near);
+        if let Some(end) = near.and_then(|near| self.ends.get_mut(near)) {
             end.flags.clear(Flag::Seeking);
         }
+        self.abort_end(near, reason, effects);
+    }
+
+    /// Who waits for the answer to a channel that may be an invitation, and for which plugin.
+    pub(crate) fn awaits_invitation(
+        &self,
+        near: EndId,
+    ) -> Option<(PluginId, (Name, Key), Purpose)> {
+        let end = self.ends.get(near).filter(|end| end.phase == Phase::Asking)?;
+        Some((end.plugin()?, end.info.as_ref()?.to.clone(), end.purpose()))
+    }
+
+    /// Between whom the channel of an end is.
+    pub(crate) fn info(&self, near: Handle) -> Option<Arc<ChannelInfo>> {
+        self.ends.live(near)?.info.clone()
     }
 
     /// Opens a stream that may get the channel of `near`.
@@ -197,11 +229,11 @@ impl Switch {
         Ok(self.ends.handle(far))
     }
 
-    /// A stream does not get the channel that it might have got; the connection of the stream.
-    pub(crate) fn pass_over(&mut self, far: Handle) -> Option<ConnId> {
-        let end = self.live(far).and_then(|far| self.ends.get_mut(far))?;
-        end.change(|rare| rare.candidate_of = None);
-        end.conn()
+    /// A stream does not get the channel that it might have got.
+    pub(crate) fn pass_over(&mut self, far: Handle) {
+        if let Some(end) = self.live(far).and_then(|far| self.ends.get_mut(far)) {
+            end.change(|rare| rare.candidate_of = None);
+        }
     }
 
     /// A stream that might have got a channel is over: whoever tries its routes has to hear of it.
@@ -209,8 +241,8 @@ impl Switch {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(near) = end.rare().candidate_of else { return };
         end.change(|rare| rare.candidate_of = None);
-        let (conn, far, reason) = (end.conn(), self.ends.handle(id), reason());
-        self.happens(Event::CandidateLost { far, near, conn, reason });
+        let (far, reason) = (self.ends.handle(id), reason());
+        self.happens(Event::CandidateLost { far, near, reason });
     }
 
     /// A stream was accepted that gets the channel of `near`; the facts of the channel.
@@ -226,6 +258,9 @@ impl Switch {
             end.change(|rare| rare.candidate_of = None);
             end.allowance = end.allowance.saturating_sub(rest.len() as u64);
             end.given += rest.len() as u64;
+        }
+        if let Some(end) = self.ends.get_mut(near) {
+            end.flags.clear(Flag::Seeking);
         }
         self.join_ends(near, far);
         if self.ends.get(far).is_some_and(|end| end.flags.has(Flag::Stopped)) {

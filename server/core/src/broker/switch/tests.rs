@@ -133,8 +133,8 @@ fn whoever_tries_routes_hears_of_what_is_over_by_handles() {
     let reason = Reason::server(Code::LinkLost, "the link ended");
     switch.lose_streams(line, &reason, &mut effects);
     match switch.next_event() {
-        Some(Event::CandidateLost { far, near: of, conn, .. }) => {
-            assert_eq!((far, of, conn), (tried, near, Some(line)));
+        Some(Event::CandidateLost { far, near: of, reason: why }) => {
+            assert_eq!((far, of, why), (tried, near, reason));
         }
         other => panic!("the route is lost, not {other:?}"),
     }

@@ -1,0 +1,123 @@
+//! The first frame of a stream that a peer opened: it says what the stream is for, or presents the
+//! ticket of a direct connection.
+
+use super::requests::Asking;
+use crate::broker::meetings::arrivals::Presenting;
+use crate::broker::meetings::direct::Shown;
+use crate::broker::meetings::tickets::Ticketed;
+use crate::broker::neighbours::connections::ConnPhase;
+use crate::broker::registry::plugins::Runs;
+use crate::broker::{Broker, ConnId, PluginId, Step};
+use crate::bymux::StreamId;
+use crate::control::{Answer, Preface};
+use crate::ids::EndId;
+use crate::log_limiter::LogKind;
+use crate::reason::{Code, Reason};
+use crate::route::Route;
+use alloc::format;
+
+/// A first frame, of which the preface is taken out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FirstFrame<'a> {
+    pub(crate) conn: ConnId,
+    pub(crate) stream: StreamId,
+    /// How many bytes the frame had.
+    pub(crate) used: u64,
+    /// What came behind it.
+    pub(crate) rest: &'a [u8],
+}
+
+impl Broker {
+    /// A peer opened a stream and says what it is for.
+    pub(crate) fn first_frame(&mut self, frame: FirstFrame<'_>, preface: Preface) {
+        let FirstFrame { conn: id, stream, used, rest } = frame;
+        let conn = self.neighbours.conn(id);
+        let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
+        if let Preface::Direct(presented) = preface {
+            self.present(Presenting { conn: id, stream, used, presented }, rest);
+        } else if direct {
+            let text = "a direct connection carries one channel, and a ticket opens it";
+            self.violation(id, text);
+        } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
+            self.violation(id, "a stream was opened before hello");
+        } else {
+            self.preface(frame, preface);
+        }
+    }
+
+    /// A stream of a link is for a channel, or a command.
+    fn preface(&mut self, frame: FirstFrame<'_>, preface: Preface) {
+        let FirstFrame { conn, stream, used, rest } = frame;
+        let Some(end) = self.switch.add_asking(conn, stream) else { return };
+        let opened = match preface {
+            Preface::Channel(request) => self.incoming(end, conn, *request),
+            Preface::Command { name } => self.command(end, conn, name),
+            Preface::Direct(_) => {
+                Err(Reason::server(Code::BadTicket, "a ticket is for a connection of its own"))
+            }
+            Preface::Other(kind) => {
+                let text = format!("streams of kind {kind} are not known");
+                Err(Reason::server(Code::UnknownMessage, text))
+            }
+        };
+        match opened {
+            Ok(()) => {
+                self.switch.frame_used(end, used);
+                if let Step::Write { plugin, channel, bytes } = self.stream_brings(end, rest) {
+                    debug_assert!(false, "{plugin:?} {channel:?} {} is not asked", bytes.len());
+                }
+            }
+            Err(reason) => {
+                let text = format_args!("a stream was refused: {reason}");
+                self.log_about(conn, LogKind::RefusedStream, text);
+                self.switch.reply(end, &Answer::Refuse(reason), &[]);
+            }
+        }
+    }
+
+    /// A direct connection presents its ticket, in a stream with more bytes behind it.
+    pub(crate) fn present(&mut self, presenting: Presenting, rest: &[u8]) {
+        let Presenting { conn: id, stream, used, presented } = presenting.clone();
+        let Some(conn) = self.neighbours.conn(id) else { return };
+        let (phase, proved) = (conn.phase, conn.proved);
+        let first = phase == ConnPhase::AwaitsTicket && !self.meetings.has_presented(id);
+        if !first || !rest.is_empty() {
+            let text = "a ticket is presented first, once, and with nothing behind it";
+            self.goodbye(id, Reason::server(Code::ProtocolViolation, text));
+            return;
+        }
+        let Shown::Known(caller) = self.meetings.presents(presenting) else { return };
+        // The ticket stays good for another route.
+        if let Some(Err(reason)) = caller.map(|caller| self.take_place(id, caller)) {
+            self.goodbye(id, reason);
+            return;
+        }
+        let taken = self.meetings.redeem(presented.ticket, proved);
+        self.neighbours.is_met(id);
+        self.arm(id);
+        let Some(end) = self.switch.add_asking(id, stream) else { return };
+        let asked = taken.and_then(|taken| self.ask_ticket_holder(end, taken, presented.route));
+        self.switch.frame_used(end, used);
+        if let Err(reason) = asked {
+            let text = format_args!("a direct connection was refused: {reason}");
+            self.log_about(id, LogKind::RefusedDirect, text);
+            self.switch.reply(end, &Answer::Refuse(reason), &[]);
+        }
+    }
+
+    /// Asks the plugin for which a ticket was good.
+    fn ask_ticket_holder(
+        &mut self,
+        stream: EndId,
+        taken: Ticketed,
+        route: Route,
+    ) -> Result<(), Reason> {
+        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+        // Its name may be that of a host's plugin by now.
+        let here = |id: &PluginId| self.registry.plugin(*id).is_some_and(|r| r.runs == Runs::Here);
+        let plugin = self.registry.running(&taken.to).filter(here).ok_or_else(gone)?;
+        let Ticketed { caller, purpose, .. } = taken;
+        let asking = Asking { plugin, caller, route, purpose, ticket: None };
+        self.ask_plugin(stream, asking).map(drop)
+    }
+}
