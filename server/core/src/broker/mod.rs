@@ -62,7 +62,6 @@ use meetings::Meetings;
 use neighbours::Neighbours;
 use neighbours::peers::Peer;
 use registry::Registry;
-use registry::plugins::PluginRecord;
 use report::directs::Directs;
 use report::failures::Failures;
 use switch::Switch;

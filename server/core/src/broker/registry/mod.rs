@@ -266,6 +266,19 @@ impl Registry {
         self.link_to.iter().map(|(server, conn)| (*server, *conn))
     }
 
+    /// How many plugins are known because of a connection: those of a linked server, or of a host.
+    pub(crate) fn plugins_over(&self, id: ConnId) -> usize {
+        match self.served_by(id) {
+            Some(server) => self.directory.count(server),
+            None => self.plugins_at(Runs::At(id)),
+        }
+    }
+
+    /// Whether this process runs plugins for a server, and is none.
+    pub(crate) fn is_of_host(&self) -> bool {
+        self.is_host
+    }
+
     /// Whether any name connects this server with the one at the other end of a link.
     pub(crate) fn have_in_common(&self, conn: ConnId) -> bool {
         self.in_common.get(&conn).is_some_and(|common| !common.names.is_empty())

@@ -3,11 +3,10 @@
 use crate::broker::neighbours::children::{Child, ChildState, Placement};
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::{Direct, Runs};
-use crate::broker::{Broker, PluginState};
+use crate::broker::{Broker, Neighbours, Peer, PluginId, PluginState, Registry, Switch};
 use crate::control::Role;
 use crate::directory::Entry;
-use crate::ends::{ChannelInfo, End, Owner};
-use crate::ids::{ConnId, EndId};
+use crate::ends::{ChannelInfo, End, Ends, Owner};
 use crate::key::Key;
 use crate::limits::Counters;
 use crate::name::{Name, Version};
@@ -144,183 +143,217 @@ pub struct ChannelStatus {
 impl Broker {
     /// What this server would say of itself now.
     pub fn status(&self) -> Status {
-        let channels =
-            self.switch.ends().iter().filter_map(|(id, end)| self.channel_status(id, end));
+        let (registry, neighbours, ends) = (&self.registry, &self.neighbours, self.switch.ends());
+        let channels = ChannelCounts::of(ends);
+        let calls = |plugin| self.calls.counts(plugin).open();
+        let mut plugins = own_plugins(registry, neighbours, &channels, calls);
+        let others = other_plugins(registry, neighbours.home_key(), &channels);
+        plugins.extend(unregistered(registry, neighbours));
+        plugins.extend(others);
         Status {
-            plugins: self.plugin_status(),
-            links: self.link_status(),
-            channels: channels.collect(),
+            plugins,
+            links: link_status(neighbours, registry, &self.switch),
+            channels: channel_status(ends, registry, neighbours),
             counters: self.counters,
         }
     }
+}
 
-    fn plugin_status(&self) -> Vec<PluginStatus> {
-        let home = self.neighbours.home_key();
-        let counted = self.channels_by_plugin();
-        let channels_of = |plugin: (Name, Key)| counted.get(&plugin).copied().unwrap_or(0);
-        let own = self.registry.plugins_there().map(|(id, record)| PluginStatus {
-            name: record.config.name.clone(),
-            version: record.config.version,
-            state: record.state.clone(),
-            server: home,
-            placement: self.placement(record.runs),
-            direct: record.direct.clone(),
-            channels: match record.runs {
-                Runs::Here => self.switch.ends().count_of(id),
-                Runs::At(_) => channels_of((record.config.name.clone(), home)),
-            },
-            calls: (record.runs == Runs::Here).then(|| self.calls.counts(id).open()),
-        });
-        let own: Vec<PluginStatus> = own.collect();
-        let names: BTreeSet<Name> = own.iter().map(|plugin| plugin.name.clone()).collect();
-        // What the directory has at a server itself are its own plugins, and some that still leave.
-        let known = |entry: &Entry| {
-            entry.server == home && (!self.is_host() || names.contains(&entry.name))
-        };
-        let others = self.registry.directory().entries().filter(|entry| !known(entry));
-        let others = others.map(|entry| PluginStatus {
-            channels: channels_of((entry.name.clone(), entry.server)),
-            name: entry.name,
-            version: entry.version,
-            state: PluginState::Running,
-            server: entry.server,
-            placement: Where::Remote,
-            direct: Direct::default(),
-            calls: None,
-        });
-        let others: Vec<PluginStatus> = others.collect();
-        let silent = self.neighbours.children().filter_map(|child| self.unregistered(child));
-        let silent: Vec<PluginStatus> = silent.collect();
-        own.into_iter().chain(silent).chain(others).collect()
-    }
+/// How many channels through this process plugins have.
+struct ChannelCounts<'a> {
+    ends: &'a Ends,
+    by_name: BTreeMap<&'a (Name, Key), usize>,
+}
 
-    /// A host that this server starts, as long as its plugin has not registered.
-    fn unregistered(&self, child: &Child) -> Option<PluginStatus> {
-        let name = &child.config.name;
-        let shown = |record: &crate::broker::PluginRecord| match record.runs {
-            Runs::At(conn) => child.conn == Some(conn) || record.config.name == *name,
-            Runs::Here => false,
-        };
-        if self.registry.plugins_there().map(|(_, record)| record).any(shown) {
-            return None;
-        }
-        Some(PluginStatus {
-            name: name.clone(),
-            version: 0,
-            state: match &child.state {
-                ChildState::Ended(reason) => PluginState::Failed(reason.clone()),
-                ChildState::Starting | ChildState::Running => PluginState::Starting,
-            },
-            server: self.neighbours.home_key(),
-            placement: Where::from(child.config.placement),
-            direct: Direct::default(),
-            channels: 0,
-            calls: None,
-        })
-    }
-
-    fn placement(&self, runs: Runs) -> Where {
-        match runs {
-            Runs::Here => Where::Inline,
-            Runs::At(conn) => self.neighbours.placement_of(conn).map_or(Where::Remote, Where::from),
-        }
-    }
-
-    /// Channels through this process, by the plugins that they are between.
-    fn channels_by_plugin(&self) -> BTreeMap<(Name, Key), usize> {
-        let mut channels = BTreeMap::new();
-        for info in self.switch.ends().iter().filter_map(|(_, end)| end.info.as_ref()) {
-            *channels.entry(info.from.clone()).or_default() += 1;
+impl<'a> ChannelCounts<'a> {
+    fn of(ends: &'a Ends) -> Self {
+        let mut by_name = BTreeMap::new();
+        for info in ends.iter().filter_map(|(_, end)| end.info.as_ref()) {
+            *by_name.entry(&info.from).or_default() += 1;
             if info.to != info.from {
-                *channels.entry(info.to.clone()).or_default() += 1;
+                *by_name.entry(&info.to).or_default() += 1;
             }
         }
-        channels
+        ChannelCounts { ends, by_name }
     }
 
-    fn link_status(&self) -> Vec<LinkStatus> {
-        let live = self.neighbours.conns().filter(|(_, conn)| {
-            let hello = conn.hello.as_ref();
-            conn.phase != ConnPhase::Ending
-                && !conn.is_direct()
-                && hello.is_none_or(|h| h.role != Role::Command)
-        });
-        let live = live.filter_map(|(id, conn)| Some((id, conn, self.switch.line(id)?)));
-        let live = live.map(|(id, conn, line)| LinkStatus {
-            plugins: self.plugins_over(id),
-            peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
-            name: conn.peer_name().unwrap_or_default().into(),
-            role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
-            address: conn.address.clone(),
-            state: match conn.phase {
-                phase if phase.is_young() => LinkState::Connecting,
-                _ => LinkState::Up,
-            },
-            streams: line.link().streams(),
-            bytes_in: line.bytes().0,
-            bytes_out: line.bytes().1,
-            rtt: line.link().rtt(),
-            reason: None,
-        });
-        let linked =
-            |key: Option<Key>| key.is_some_and(|key| self.neighbours.link_to(key).is_some());
-        let dials = |peer: &&crate::broker::Peer| !peer.config.endpoints.is_empty();
-        let absent = self.neighbours.peers().filter(|p| p.conn.is_none() && !linked(p.key));
-        let absent = absent.filter(|peer| peer.config.role == Role::Server || dials(peer));
-        let absent = absent.map(|peer| LinkStatus {
-            peer: peer.key,
-            name: String::new(),
-            role: peer.config.role,
-            address: peer.config.endpoints.first().map(|e| e.to_string()).unwrap_or_default(),
-            state: if peer.dialling { LinkState::Connecting } else { LinkState::Waiting },
-            streams: 0,
-            plugins: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            rtt: None,
-            reason: peer.reason.clone(),
-        });
-        live.chain(absent).collect()
+    fn of_name(&self, name: &Name, server: Key) -> usize {
+        self.by_name.get(&(name.clone(), server)).copied().unwrap_or(0)
     }
+}
 
-    /// How many plugins are known because of a link.
-    fn plugins_over(&self, id: ConnId) -> usize {
-        match self.neighbours.serving(id) {
-            Some(server) => self.registry.directory().count(server),
-            None => self.registry.plugins_at(Runs::At(id)),
-        }
+/// The plugins of this process and of its hosts.
+fn own_plugins(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    channels: &ChannelCounts<'_>,
+    calls: impl Fn(PluginId) -> OpenCalls,
+) -> Vec<PluginStatus> {
+    let home = neighbours.home_key();
+    let own = registry.plugins_there().map(|(id, record)| PluginStatus {
+        name: record.config.name.clone(),
+        version: record.config.version,
+        state: record.state.clone(),
+        server: home,
+        placement: placement(neighbours, record.runs),
+        direct: record.direct.clone(),
+        channels: match record.runs {
+            Runs::Here => channels.ends.count_of(id),
+            Runs::At(_) => channels.of_name(&record.config.name, home),
+        },
+        calls: (record.runs == Runs::Here).then(|| calls(id)),
+    });
+    own.collect()
+}
+
+/// Plugins that the directory knows, and that are not this server's own.
+fn other_plugins(
+    registry: &Registry,
+    home: Key,
+    channels: &ChannelCounts<'_>,
+) -> Vec<PluginStatus> {
+    let own = registry.plugins_there().map(|(_, record)| &record.config.name);
+    let own: BTreeSet<&Name> = own.collect();
+    // What the directory has at a server itself are its own plugins, and some that still leave.
+    let known = |entry: &Entry| {
+        entry.server == home && (!registry.is_of_host() || own.contains(&entry.name))
+    };
+    let others = registry.directory().entries().filter(|entry| !known(entry));
+    let others = others.map(|entry| PluginStatus {
+        channels: channels.of_name(&entry.name, entry.server),
+        name: entry.name,
+        version: entry.version,
+        state: PluginState::Running,
+        server: entry.server,
+        placement: Where::Remote,
+        direct: Direct::default(),
+        calls: None,
+    });
+    others.collect()
+}
+
+/// Hosts that this server starts, as long as their plugins have not registered.
+fn unregistered(registry: &Registry, neighbours: &Neighbours) -> Vec<PluginStatus> {
+    let shown = |child: &Child| {
+        registry.plugins_there().any(|(_, record)| match record.runs {
+            Runs::At(conn) => child.conn == Some(conn) || record.config.name == child.config.name,
+            Runs::Here => false,
+        })
+    };
+    let silent = neighbours.children().filter(|child| !shown(child));
+    let silent = silent.map(|child| PluginStatus {
+        name: child.config.name.clone(),
+        version: 0,
+        state: match &child.state {
+            ChildState::Ended(reason) => PluginState::Failed(reason.clone()),
+            ChildState::Starting | ChildState::Running => PluginState::Starting,
+        },
+        server: neighbours.home_key(),
+        placement: Where::from(child.config.placement),
+        direct: Direct::default(),
+        channels: 0,
+        calls: None,
+    });
+    silent.collect()
+}
+
+fn placement(neighbours: &Neighbours, runs: Runs) -> Where {
+    match runs {
+        Runs::Here => Where::Inline,
+        Runs::At(conn) => neighbours.placement_of(conn).map_or(Where::Remote, Where::from),
     }
+}
 
-    fn channel_status(&self, id: EndId, end: &End) -> Option<ChannelStatus> {
+/// Links that there are, and then peers that are not linked.
+fn link_status(neighbours: &Neighbours, registry: &Registry, switch: &Switch) -> Vec<LinkStatus> {
+    let live = neighbours.conns().filter(|(_, conn)| {
+        let hello = conn.hello.as_ref();
+        conn.phase != ConnPhase::Ending
+            && !conn.is_direct()
+            && hello.is_none_or(|h| h.role != Role::Command)
+    });
+    let live = live.filter_map(|(id, conn)| Some((id, conn, switch.line(id)?)));
+    let live = live.map(|(id, conn, line)| LinkStatus {
+        plugins: registry.plugins_over(id),
+        peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
+        name: conn.peer_name().unwrap_or_default().into(),
+        role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
+        address: conn.address.clone(),
+        state: match conn.phase {
+            phase if phase.is_young() => LinkState::Connecting,
+            _ => LinkState::Up,
+        },
+        streams: line.link().streams(),
+        bytes_in: line.bytes().0,
+        bytes_out: line.bytes().1,
+        rtt: line.link().rtt(),
+        reason: None,
+    });
+    live.chain(absent_peers(neighbours)).collect()
+}
+
+fn absent_peers(neighbours: &Neighbours) -> impl Iterator<Item = LinkStatus> {
+    let linked = |key: Option<Key>| key.is_some_and(|key| neighbours.link_to(key).is_some());
+    let dials = |peer: &&Peer| !peer.config.endpoints.is_empty();
+    let absent = neighbours.peers().filter(move |p| p.conn.is_none() && !linked(p.key));
+    let absent = absent.filter(move |peer| peer.config.role == Role::Server || dials(peer));
+    absent.map(|peer| LinkStatus {
+        peer: peer.key,
+        name: String::new(),
+        role: peer.config.role,
+        address: peer.config.endpoints.first().map(|e| e.to_string()).unwrap_or_default(),
+        state: if peer.dialling { LinkState::Connecting } else { LinkState::Waiting },
+        streams: 0,
+        plugins: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        rtt: None,
+        reason: peer.reason.clone(),
+    })
+}
+
+/// Channels with an end in this process.
+pub(super) fn channel_status(
+    ends: &Ends,
+    registry: &Registry,
+    neighbours: &Neighbours,
+) -> Vec<ChannelStatus> {
+    let channels = ends.iter().filter_map(|(id, end)| {
         let info = end.info.as_ref()?;
-        let opener = self.faces_opener(end, info);
-        let (bytes_out, bytes_in) =
-            if opener { (end.given, end.told) } else { (end.told, end.given) };
+        let (bytes_out, bytes_in) = match faces_opener(registry, neighbours, end, info) {
+            true => (end.given, end.told),
+            false => (end.told, end.given),
+        };
         Some(ChannelStatus {
-            id: self.switch.handle(id).0,
+            id: ends.handle(id).0,
             from: info.from.clone(),
             to: info.to.clone(),
             route: info.route,
             bytes_in,
             bytes_out,
         })
-    }
+    });
+    channels.collect()
+}
 
-    /// Whether what an end is given comes from the plugin that opened the channel. An end that a
-    /// relay joined to another one can be on either side.
-    fn faces_opener(&self, end: &End, info: &ChannelInfo) -> bool {
-        let (name, server) = &info.from;
-        let opener =
-            (*server == self.neighbours.home_key()).then(|| self.registry.running(name)).flatten();
-        let runs = opener.and_then(|plugin| self.registry.plugin(plugin)).map(|record| record.runs);
-        match end.owner() {
-            Owner::Plugin(plugin) => opener == Some(plugin),
-            Owner::Stream(conn, _) => match self.neighbours.hello(conn) {
-                Some(hello) if hello.role == Role::Host => runs == Some(Runs::At(conn)),
-                Some(hello) if !self.is_host() => hello.key == *server,
-                _ => runs != Some(Runs::Here),
-            },
-        }
+/// Whether what an end is given comes from the plugin that opened the channel. An end that a
+/// relay joined to another one can be on either side.
+fn faces_opener(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    end: &End,
+    info: &ChannelInfo,
+) -> bool {
+    let (name, server) = &info.from;
+    let opener = (*server == neighbours.home_key()).then(|| registry.running(name)).flatten();
+    let runs = opener.and_then(|plugin| registry.plugin(plugin)).map(|record| record.runs);
+    match end.owner() {
+        Owner::Plugin(plugin) => opener == Some(plugin),
+        Owner::Stream(conn, _) => match neighbours.hello(conn) {
+            Some(hello) if hello.role == Role::Host => runs == Some(Runs::At(conn)),
+            Some(hello) if !registry.is_of_host() => hello.key == *server,
+            _ => runs != Some(Runs::Here),
+        },
     }
 }
 
