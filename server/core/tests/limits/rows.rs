@@ -447,7 +447,7 @@ fn relayed_windows() {
         broker(Limits { window_max: 256 << 10, link_window: 1 << 20, ..limits() });
     let (mut hog, mut other) = peers(&mut broker);
     let mut host = host(&mut broker, None);
-    let mut open = |link: &mut RawLink, broker: &mut Broker| -> Vec<StreamId> {
+    let open = |link: &mut RawLink, broker: &mut Broker| -> Vec<StreamId> {
         let streams = (0..12).map(|_| link.open(&Preface::channel(request("hosted"))).1).collect();
         link.exchange(broker);
         streams
