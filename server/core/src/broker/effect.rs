@@ -31,7 +31,7 @@ pub enum Effect {
     DialDirect(DirectDial),
     /// Take these bytes as if the connection had just brought them.
     TakeAgain(ConnId, Vec<u8>),
-    /// Nobody wants this direct connection any more; if it comes about, it is hung up.
+    /// This direct connection is not wanted any more; if it is established, it is closed.
     DropDial(DirectId),
     /// The server of this host is found, and all that it knows is known: plugins can be started.
     HomeFound,
@@ -184,9 +184,9 @@ pub enum Told {
     Timer(u64),
     /// Another plugin calls, with this request.
     Call(CallId, Caller, Vec<u8>),
-    /// Nobody waits for the outcome of a call that the plugin has to answer.
+    /// The outcome of a call that the plugin has to answer is not awaited any more.
     Cancelled(CallId),
-    /// What became of a call that the plugin made.
+    /// The outcome of a call that the plugin made.
     Reply(CallId, Outcome),
 }
 
@@ -211,7 +211,7 @@ impl Told {
     }
 }
 
-/// Who opens a channel.
+/// The plugin that opens a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The calling plugin.

@@ -1,5 +1,5 @@
 //! What the shell says to the broker, each with the same last step: links whose peers broke a rule
-//! meanwhile are ended. So nothing that is under way finds the world changed under it.
+//! meanwhile are ended. So no transition in progress finds the world changed under it.
 
 use crate::broker::{
     Broker, CallId, Called, Callee, ChildId, ConnId, Direct, DirectId, Handle, Misuse, Opening,
@@ -188,7 +188,7 @@ impl Broker {
     }
 
     /// A plugin wants a link to the server at an address, which has to name its key. The plugin is
-    /// told what becomes of it. One attempt is made.
+    /// told the outcome. One attempt is made.
     pub fn open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
         let said = self.do_open_link(plugin, address);
         self.settle();

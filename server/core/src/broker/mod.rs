@@ -67,7 +67,7 @@ use report::failures::Failures;
 use switch::Switch;
 use trunkline_shs::{Identity, NetworkId};
 
-/// Who may link, beside whoever may open our unix sockets.
+/// The servers that may link, beside those that may open our unix sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accept {
     /// The keys of the configured peers.
@@ -76,14 +76,14 @@ pub enum Accept {
     Anyone,
 }
 
-/// Who this process is and what it may hold.
+/// The identity of this process, and its limits.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// This process's key pair.
     pub identity: Identity,
     /// What all servers of one network know; only those can link over `shs`.
     pub network: NetworkId,
-    /// Who may link.
+    /// The servers that may link.
     pub accept: Accept,
     /// Its name, for people.
     pub name: String,
@@ -95,7 +95,7 @@ pub struct Settings {
     pub software: String,
     /// Every bound.
     pub limits: Limits,
-    /// Random bytes that nobody else knows; tickets are made of them.
+    /// Random bytes that no other process knows; tickets are made of them.
     pub secret: [u8; 32],
     /// Any number; it spreads redials, so that servers do not dial in step.
     pub seed: u64,
@@ -170,7 +170,7 @@ impl Broker {
         (self.neighbours.home_key(), self.neighbours.home_name())
     }
 
-    /// Who this process is.
+    /// The identity of this process, and its limits.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -100,7 +100,7 @@ impl Attempts {
         let transform = Transform::Shs(self.invitation.process);
         let mut places = Vec::new();
         for endpoint in addresses.flat_map(|address| address.endpoints()) {
-            let place = Endpoint { transform: transform.clone(), ..endpoint };
+            let place = Endpoint { transform, ..endpoint };
             if !places.contains(&place) && places.len() < PLACES_MAX {
                 places.push(place);
             }

@@ -79,11 +79,11 @@ fn a_pair_is_connected_once_and_again_when_the_inviting_plugin_comes_back() {
     for version in [1, 1, 2] {
         says(&mut registry, LINK, vec![announced("inviting", version, &["guest"])]);
     }
-    let pair = ("guest".to_string(), "inviting".to_string());
-    assert_eq!(pairs(&mut registry), [pair.clone()]);
+    let pair = [("guest".to_string(), "inviting".to_string())];
+    assert_eq!(pairs(&mut registry), pair);
     registry.peer_withdraws(LINK, &[name("inviting")], &mut Effects::default());
     says(&mut registry, LINK, vec![announced("inviting", 2, &["guest"])]);
-    assert_eq!(pairs(&mut registry), [pair]);
+    assert_eq!(pairs(&mut registry), pair);
 }
 
 #[test]

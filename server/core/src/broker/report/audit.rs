@@ -36,7 +36,7 @@ pub struct Unsettled {
     pub awaited: Vec<ConnId>,
     /// Direct channels of hosts, as these tell of them.
     pub told_of: usize,
-    /// Plugins that are gone, and of which somebody has still to be told so.
+    /// Plugins that are gone, and whose end some listener has still to be told of.
     pub leaving: usize,
 }
 
@@ -195,7 +195,7 @@ impl Broker {
         ends.filter_map(|(end, at)| Some((at.plugin()?, self.switch.handle(end)))).collect()
     }
 
-    /// Deadlines that are set: of links, of redials, of plugins, and of links that serve nobody.
+    /// Deadlines that are set: of links, of redials, of plugins, and of links that serve no pair.
     pub fn timers_set(&self) -> [usize; 4] {
         let mut counts = [0; 4];
         for key in self.timers.keys() {

@@ -96,7 +96,7 @@ impl Broker {
         }
     }
 
-    /// Tells the server of this host what it has not heard, as far as there is room.
+    /// Tells the server of this host what it does not know yet, as far as there is room.
     pub(crate) fn tell_owed_directs(&mut self) {
         let Some(uplink) = self.uplink() else { return };
         while self.switch.takes_more(uplink)

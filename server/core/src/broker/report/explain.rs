@@ -67,7 +67,7 @@ impl Verdict {
     }
 }
 
-/// A plugin that somebody asks about.
+/// A plugin that is asked about.
 struct Subject {
     name: Name,
     server: Key,
@@ -101,7 +101,7 @@ impl Broker {
         self.failures.add(teller, Failure { from, to, route, reason, at: self.now });
     }
 
-    /// A host tells what its plugins tried in vain.
+    /// A host tells what its plugins tried without success.
     pub(crate) fn host_tried(&mut self, id: ConnId, tried: Tried) {
         let Tried { from, to, server, route, reason } = tried;
         let its_own = self.registry.named(from.as_str()).and_then(|p| self.registry.plugin(p));
@@ -333,7 +333,7 @@ impl Broker {
         }
     }
 
-    /// Route by route: in use, possible, not possible, and what became of it last.
+    /// Route by route: in use, possible, not possible, and its last outcome.
     fn rule_routes(&self, told: &mut Explanation, a: &Subject, b: &Subject) {
         let possible = routes(&a.place, &b.place);
         for route in Route::ALL {
@@ -361,7 +361,7 @@ impl Broker {
         }
     }
 
-    /// What became of the last channel, where it was no route that failed.
+    /// The outcome of the last channel, where it was no route that failed.
     fn rule_accepted(
         &self,
         told: &mut Explanation,

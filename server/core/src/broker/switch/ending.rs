@@ -94,7 +94,7 @@ impl Switch {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(other) = end.rare().join_to else { return };
         end.change(|rare| rare.join_to = None);
-        // It was given up by being joined: nothing but the last word is heard of it.
+        // It was given up by being joined: the plugin is told nothing of it but the last word.
         end.flags.set(Flag::Muted);
         let Lookup::Live(other) = self.ends.lookup(other) else { return };
         if other != id {

@@ -71,7 +71,7 @@ impl Switch {
         let of = |id| self.ends.get(id).map_or((None, 0), |end: &End| (end.peer, end.allowance));
         let ((x, room_x), (y, room_y)) = (of(a), of(b));
         if x == Some(b) || (x == Some(a) && y == Some(b)) {
-            // A ring, with nobody behind it.
+            // A ring, with no end behind it.
             self.drop_end(a);
             self.drop_end(b);
             return;

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// A connection as far as it carries bytes. Who is at its other end is for the neighbours to know.
+/// A connection as far as it carries bytes. The neighbours know the peer at its other end.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(super) link: Link,
@@ -18,7 +18,7 @@ pub(crate) struct Line {
     touched: bool,
     /// Nothing more is read from it: it ends as soon as its outbox is written.
     pub(super) ended: bool,
-    /// Its peer broke a rule, and nobody has heard of that yet.
+    /// Its peer broke a rule, and the event that says so is still queued.
     pub(super) faulted: bool,
     /// Its peer is not to be told what plugins of this server say when they fail.
     pub(super) foreign: bool,

@@ -1,9 +1,8 @@
 //! Switch: the ends of channels, how they are joined, their credit, and the links that carry
 //! them. It knows numbers only: it looks up no name, and calls no other owner.
 //!
-//! What it does at once for whoever asks is the result of a method. What came of it for others is
-//! an [`Event`], which the broker hands on before it returns to the shell. What plugins are told
-//! goes into the queue of effects, because its order among all effects counts.
+//! The direct outcome of a method is its result. What follows from it for other owners is an
+//! [`Event`], which the broker hands on before it returns to the shell. What plugins are told goes into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod audit;
 pub(crate) mod channels;
@@ -42,7 +41,7 @@ pub(crate) struct Switch {
     lines: Lines,
     /// Connections that may have something to write.
     touched: Vec<ConnId>,
-    /// A buffer for whoever seals next.
+    /// A buffer for the connection that encrypts next.
     spare: Vec<u8>,
     /// What is left of this turn, and connections that have said more than it had room for.
     turn: TurnBudget,
@@ -51,7 +50,7 @@ pub(crate) struct Switch {
 }
 
 /// What others have to hear of. Ends are named by handles, because a place in the table may have
-/// been taken again by the time that the event is heard.
+/// been taken again by the time that the event is handled.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Event {
@@ -101,7 +100,7 @@ impl Switch {
         self.turn.begin_turn();
     }
 
-    /// Whether nobody has to hear of anything.
+    /// Whether no event is queued.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.events.is_empty()

@@ -58,7 +58,7 @@ impl Switch {
         purpose: Purpose,
     ) -> Result<EndId, Reason> {
         let near = self.add_plugin_end(plugin, Phase::Asked, Some(info), purpose)?;
-        // Who opens a stream begins with less credit than a window may have.
+        // The opener of a stream begins with less credit than a window may have.
         let owed = self.window(near).saturating_sub(WINDOW);
         if let Some(end) = self.ends.get_mut(near) {
             end.owe(owed);
@@ -154,7 +154,7 @@ impl Switch {
         self.give_frame(id, &Preface::channel(request).frame());
     }
 
-    /// Joins a stream that somebody opened to one that we open, and passes on what is asked.
+    /// Joins a stream that a peer opened to one that we open, and passes on what is asked.
     pub(crate) fn pass_on(
         &mut self,
         near: EndId,
@@ -198,7 +198,8 @@ impl Switch {
         self.abort_end(near, reason, effects);
     }
 
-    /// Who waits for the answer to a channel that may be an invitation, and for which plugin.
+    /// The plugin of an end that waits for an answer, which may be an invitation; the plugin that it
+    /// asks for, and the purpose.
     pub(crate) fn awaits_invitation(
         &self,
         near: EndId,
@@ -236,7 +237,7 @@ impl Switch {
         }
     }
 
-    /// A stream that might have got a channel is over: whoever tries its routes has to hear of it.
+    /// A stream that might have got a channel is over: the meetings, which try its routes, are told.
     pub(super) fn lose_candidate(&mut self, id: EndId, reason: impl FnOnce() -> Reason) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(near) = end.rare().candidate_of else { return };

@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
-/// What becomes of bytes that came on a stream.
+/// Where bytes go that came on a stream.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Arrived<'a> {
@@ -145,7 +145,7 @@ impl Switch {
         end.allowance = end.allowance.saturating_sub(count);
         end.given += count;
         let Some(sink) = end.peer else { return Arrived::Kept };
-        // What effects that are waiting will do to the end must not come between it and its bytes.
+        // Effects that are waiting must not change the end before its bytes are delivered.
         let nothing_waits = effects.is_empty();
         let Some(end) = self.ends.get_mut(sink) else { return Arrived::Kept };
         match end.owner() {
@@ -178,7 +178,7 @@ impl Switch {
     pub(crate) fn stream_stops(&mut self, id: EndId, effects: &mut Effects) {
         let Some(end) = self.ends.get_mut(id) else { return };
         end.inbox.clear();
-        // StopRead may overtake the answer: whoever gets the channel is told then.
+        // StopRead may overtake the answer: the end that gets the channel is told then.
         let candidate = end.rare().candidate_of.is_some();
         end.flags.note(Flag::Stopped, candidate);
         let peer = end.peer;
@@ -223,7 +223,7 @@ impl Switch {
     }
 
     /// An invitation came on a stream, which carries nothing any more: what waits for its credit
-    /// would wait for ever.
+    /// would wait forever.
     fn stream_invites(
         &mut self,
         id: EndId,

@@ -61,7 +61,7 @@ fn receive<'a>(switch: &mut Switch, id: ConnId, input: &mut &'a [u8]) -> Option<
 }
 
 #[test]
-fn a_channel_within_a_process_needs_nobody_but_the_switch() {
+fn a_channel_within_a_process_needs_only_the_switch() {
     let (mut switch, mut effects) = (Switch::new(&Limits::default()), Effects::default());
     let opened = switch.open_local((OPENER, ASKED), info(Route::Local), Purpose::Channel);
     let (near, far) = opened.expect("there is room");
@@ -119,7 +119,7 @@ fn two_switches_carry_a_channel_over_a_link() {
 }
 
 #[test]
-fn whoever_tries_routes_hears_of_what_is_over_by_handles() {
+fn streams_that_lose_are_reported_by_handles() {
     let (mut switch, line) = with_line(&Limits::default(), MuxRole::Dialler);
     let mut effects = Effects::default();
     let end = switch

@@ -30,8 +30,8 @@ impl Switch {
         }
     }
 
-    /// Says something on a link. It never ends the link: a peer that does not read what it is told
-    /// is noted, and pays for it when all that is under way is done.
+    /// Says something on a link. It never ends the link: that a peer does not read what it is told
+    /// is noted, and its link ends when the transition in progress is done.
     pub(crate) fn send(&mut self, id: ConnId, message: &Message) {
         if let Some(line) = self.lines.touch(id, &mut self.touched)
             && !line.faulted
