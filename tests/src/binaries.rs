@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The `trunkline` binary, built by cargo with the profile and in the target folder of this test; or
-/// the one of an earlier release in the folder that `TRUNKLINE_PROGRAMS` names, which shows that a
-/// test of a mended fault finds the fault there.
+/// The `trunkline` binary, built by cargo with the profile and in the target folder of this test;
+/// or the one of an earlier release in the folder that `TRUNKLINE_PROGRAMS` names, which shows that
+/// a test of a mended fault finds the fault there.
 ///
 /// # Panics
 ///

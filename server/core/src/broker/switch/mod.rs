@@ -2,7 +2,8 @@
 //! them. It knows numbers only: it looks up no name, and calls no other owner.
 //!
 //! The direct outcome of a method is its result. What follows from it for other owners is an
-//! [`Event`], which the broker hands on before it returns to the shell. What plugins are told goes into the queue of effects, because its order among all effects counts.
+//! [`Event`], which the broker hands on before it returns to the shell. What plugins are told goes
+//! into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod audit;
 pub(crate) mod channels;

@@ -198,8 +198,8 @@ impl Switch {
         self.abort_end(near, reason, effects);
     }
 
-    /// The plugin of an end that waits for an answer, which may be an invitation; the plugin that it
-    /// asks for, and the purpose.
+    /// The plugin of an end that waits for an answer, which may be an invitation; the plugin that
+    /// it asks for, and the purpose.
     pub(crate) fn awaits_invitation(
         &self,
         near: EndId,
@@ -237,7 +237,7 @@ impl Switch {
         }
     }
 
-    /// A stream that might have got a channel is over: the meetings, which try its routes, are told.
+    /// A stream that might have got a channel is over: the meetings, which try routes, are told.
     pub(super) fn lose_candidate(&mut self, id: EndId, reason: impl FnOnce() -> Reason) {
         let Some(end) = self.ends.get_mut(id) else { return };
         let Some(near) = end.rare().candidate_of else { return };

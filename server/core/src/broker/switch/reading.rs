@@ -198,8 +198,8 @@ impl Switch {
         self.touch(id);
     }
 
-    /// Opens what a connection brought, up to what the neighbours have to decide. A refused peer that
-    /// goes on asking is ignored.
+    /// Opens what a connection brought, up to what the neighbours have to decide. A refused peer
+    /// that goes on asking is ignored.
     pub(crate) fn open_wire(
         &mut self,
         id: ConnId,
