@@ -122,6 +122,15 @@ impl Reason {
         Reason { by: By::Plugin, code: cut(code, CODE_MAX), text: cut(text, TEXT_MAX) }
     }
 
+    /// The reason as other servers may know it: what a plugin says when it fails, with the place in
+    /// its source, is not for them.
+    pub(crate) fn for_other_servers(self) -> Reason {
+        match self.is(Code::PluginFailed) {
+            true => Reason::server(Code::PluginFailed, "the log of its server says why"),
+            false => self,
+        }
+    }
+
     /// Whether a server gave this reason with this code.
     pub fn is(&self, code: Code) -> bool {
         self.by == By::Server && self.code == code.as_str()

@@ -2,8 +2,8 @@
 //! meanwhile are ended. So no transition in progress finds the world changed under it.
 
 use crate::broker::{
-    Broker, CallId, Called, Callee, ChildId, ConnId, Direct, DirectId, Handle, Misuse, Opening,
-    PeerId, PluginConfig, PluginId, PluginState, Target, TimerKey,
+    Broker, CallId, ChildId, ConnId, Direct, DirectId, Handle, Misuse, Opening, PeerId,
+    PluginConfig, PluginId, PluginState, Target, TimerKey,
 };
 use crate::directory::Entry;
 use crate::key::Key;
@@ -49,6 +49,7 @@ impl Broker {
 
     /// The plugin runs: it appears in the directory, here and at the peers that may see it.
     pub fn plugin_started(&mut self, plugin: PluginId) {
+        self.calls.plugin_runs(plugin);
         self.registry.plugin_started(plugin, &mut self.effects);
         self.settle();
     }
@@ -203,32 +204,6 @@ impl Broker {
         said
     }
 
-    /// A plugin calls another one, and waits for the outcome for so long. A callee of this process
-    /// that is not on the stack is called at once.
-    pub fn call(
-        &mut self,
-        plugin: PluginId,
-        callee: &Callee<'_>,
-        request: &[u8],
-        deadline: Duration,
-    ) -> Called {
-        let said = self.do_call(plugin, callee, request, deadline);
-        self.settle();
-        said
-    }
-
-    /// A plugin answers a call. It may be over already, which is no error.
-    pub fn answer_call(
-        &mut self,
-        plugin: PluginId,
-        call: CallId,
-        answer: &[u8],
-    ) -> Result<(), Misuse> {
-        let said = self.do_answer_call(plugin, call, answer);
-        self.settle();
-        said
-    }
-
     /// A plugin refuses a call. It may be over already, which is no error.
     pub fn refuse_call(
         &mut self,
@@ -236,7 +211,7 @@ impl Broker {
         call: CallId,
         reason: Reason,
     ) -> Result<(), Misuse> {
-        let said = self.do_refuse_call(plugin, call, reason);
+        let said = self.calls.refuse(plugin, call, reason, &mut self.effects);
         self.settle();
         said
     }
@@ -244,7 +219,7 @@ impl Broker {
     /// A plugin waits for the outcome of a call no longer; it is told that it was cancelled. The
     /// call may be over already, which is no error.
     pub fn cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
-        let said = self.do_cancel_call(plugin, call);
+        let said = self.calls.cancel(plugin, call, &mut self.effects);
         self.settle();
         said
     }

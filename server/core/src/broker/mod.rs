@@ -47,7 +47,6 @@ pub use report::status::{
 };
 
 use crate::control::Role;
-use crate::ids::EndId;
 use crate::key::Key;
 use crate::limits::{Counters, Limit, Limits};
 use crate::log_limiter::LogLimiter;
@@ -55,7 +54,7 @@ use crate::reason::{Code, Reason};
 use crate::timers::Timers;
 use alloc::string::String;
 use alloc::vec::Vec;
-use calls::Calls;
+use calls::{CallTimer, Calls};
 use core::time::Duration;
 use effect::Effects;
 use meetings::Meetings;
@@ -108,8 +107,7 @@ enum TimerKey {
     Useless(ConnId),
     Redial(PeerId),
     Restart(ChildId),
-    Call(CallId),
-    IdleCalls(EndId),
+    Calls(CallTimer),
     Meetings,
     Log,
     Plugin(PluginId, u64),
@@ -146,10 +144,10 @@ impl Broker {
             neighbours: Neighbours::new(&settings),
             meetings: Meetings::new(&settings),
             switch: Switch::new(&settings.limits),
+            calls: Calls::new(&settings.limits),
             registry: Registry::new(key, settings.role == Role::Host, &settings.limits),
             settings,
             now: Duration::ZERO,
-            calls: Calls::default(),
             failures: Failures::default(),
             directs: Directs::default(),
             log_limiter: LogLimiter::default(),
@@ -180,14 +178,14 @@ impl Broker {
         self.effects.release_room();
         self.switch.begin_turn(self.now);
         self.meetings.begin_turn(self.now);
+        self.calls.begin_turn(self.now);
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
                 TimerKey::Useless(conn) => self.end_if_useless(conn),
                 TimerKey::Redial(peer) => self.dial(peer),
                 TimerKey::Restart(child) => self.restart_child(child),
-                TimerKey::Call(call) => self.call_timer(call),
-                TimerKey::IdleCalls(end) => self.close_idle_calls(end),
+                TimerKey::Calls(timer) => self.call_timer(timer),
                 TimerKey::Meetings => self.meetings.tick(),
                 TimerKey::Log => self.catch_up_log(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
@@ -224,9 +222,7 @@ impl Broker {
 
     pub(crate) fn do_stop(&mut self, reason: &Reason) {
         self.stopping = true;
-        for plugin in self.registry.plugins().map(|(id, _)| id).collect::<Vec<_>>() {
-            self.weigh_calls(plugin);
-        }
+        self.calls.stop();
         for conn in self.switch.lines().keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }

@@ -1,68 +1,109 @@
-//! What streams of calls take up: bytes that wait, on the account of their link, and calls that a
-//! callee has to answer, of which each stream leaves a share to others.
+//! What calls take up: bytes that wait, on the account of their link or of their plugin, and calls
+//! that a callee has to answer, of which each stream leaves a share to others.
 
-use super::Calls;
-use crate::broker::{Broker, ConnId, PluginId};
-use crate::ids::EndId;
+use super::{Asked, Asker, CallCounts, Calls, Event};
+use crate::calls::MESSAGE_COST;
+use crate::ids::{ConnId, EndId, PluginId};
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
 use alloc::format;
+use alloc::string::String;
 
-impl Broker {
-    /// Of the calls that a callee may have to answer, a stream leaves as many free as it has
-    /// itself, so that one caller cannot use them up, however many it makes.
-    pub(crate) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
-        let Some(record) = self.registry.plugin(callee) else { return Ok(()) };
-        let asked = self.calls.counts(callee).asked;
-        let most = self.settings.limits.calls;
-        let free = most.saturating_sub(asked);
-        let taken = self.calls.streams.get(&end).map_or(0, |stream| stream.numbers.len());
-        if taken <= free {
+impl Calls {
+    /// Whether a request or an answer is not longer than one may be.
+    pub(super) fn fits(&mut self, length: usize, what: &str) -> Result<(), Reason> {
+        let most = self.limits.call_size;
+        if length <= most {
             return Ok(());
         }
-        let name = &record.config.name;
-        let text =
-            format!("{name} has {taken} of these calls to answer, and {free} are for others");
-        self.counters.count(Limit::Calls);
+        let text = format!("the {what} has {length} bytes, at most {most} are taken");
+        Err(self.limit_reached(Limit::CallSize, text))
+    }
+
+    /// Whether so many bytes may be kept beside those that are.
+    pub(super) fn holds(&mut self, held: u64, length: usize) -> Result<(), Reason> {
+        let most = self.limits.link_window;
+        if held + length as u64 + MESSAGE_COST <= most {
+            return Ok(());
+        }
+        self.happens(Event::Reached(Limit::LinkWindow));
+        let text = format!("requests and answers that wait may have {most} bytes together");
         Err(Reason::server(Code::TooManyCalls, text))
     }
 
-    /// What is on the account on which a stream's messages are charged.
-    pub(crate) fn charged(&self, end: EndId) -> u64 {
-        let conn = self.conn_behind(end);
-        let Some(plugin) = self.calls.streams.get(&end).map(|stream| stream.plugin) else {
-            return 0;
+    /// Counts a call for the plugins that have to do with it, if they have room for it.
+    pub(super) fn count_call(&mut self, asker: Asker, asked: Asked) -> Result<(), Reason> {
+        let (caller, callee) = (asker.plugin(), asked.plugin());
+        let most = self.parties.most();
+        let full = |plugin: Option<PluginId>, count: fn(CallCounts) -> usize| {
+            plugin.filter(|plugin| count(self.parties.counts(*plugin)) >= most)
         };
-        self.calls.held(conn, plugin)
+        if let Some(caller) = full(caller, |counts| counts.made) {
+            let name = self.parties.label(caller);
+            let text = format!("{name} waits for {most} calls, as many as a plugin may");
+            return Err(self.too_many(text));
+        }
+        if let Some(callee) = full(callee, |counts| counts.asked) {
+            let name = self.parties.label(callee);
+            let text = format!("{name} has {most} calls to answer, as many as a plugin may have");
+            return Err(self.too_many(text));
+        }
+        self.change_counts(caller, |counts| counts.made += 1);
+        self.change_counts(callee, |counts| counts.asked += 1);
+        Ok(())
     }
 
-    /// The connection over which a plugin's end is joined to another one.
-    pub(crate) fn conn_behind(&self, end: EndId) -> Option<ConnId> {
-        let peer = self.switch.end(end)?.peer?;
-        self.switch.end(peer)?.conn()
+    fn too_many(&mut self, text: String) -> Reason {
+        self.happens(Event::Reached(Limit::Calls));
+        Reason::server(Code::TooManyCalls, text)
     }
 
-    /// Brings the account up to what a stream's messages cost now.
-    pub(crate) fn charge_calls(&mut self, end: EndId) {
-        let conn = self.conn_behind(end);
-        let Some(stream) = self.calls.streams.get_mut(&end) else { return };
+    /// Of the calls that a callee may have to answer, a stream leaves as many free as it has
+    /// itself, so that one caller cannot use them up, however many it makes.
+    pub(super) fn leaves_a_share(&mut self, callee: PluginId, end: EndId) -> Result<(), Reason> {
+        let asked = self.parties.counts(callee).asked;
+        let free = self.parties.most().saturating_sub(asked);
+        let taken = self.streams.get(&end).map_or(0, |stream| stream.calls());
+        if taken <= free {
+            return Ok(());
+        }
+        let name = self.parties.label(callee);
+        let text =
+            format!("{name} has {taken} of these calls to answer, and {free} are for others");
+        Err(self.too_many(text))
+    }
+
+    /// Changes what the plugin of a call's side has to do with calls, if it is one.
+    pub(super) fn change_counts(
+        &mut self,
+        plugin: Option<PluginId>,
+        change: impl FnOnce(&mut CallCounts),
+    ) {
+        if let Some(plugin) = plugin {
+            self.parties.change(plugin, change);
+        }
+    }
+
+    /// Brings the account up to what a stream's messages cost now, and to the connection that
+    /// carries them now.
+    pub(crate) fn charge_stream(&mut self, end: EndId, conn: Option<ConnId>) {
+        let Some(stream) = self.streams.get_mut(&end) else { return };
         let plugin = stream.plugin;
         let new = (conn, stream.held());
         let old = core::mem::replace(&mut stream.charged, new);
         if old == new {
             return;
         }
-        self.calls.release(old, plugin);
-        self.calls.charge(new, plugin);
+        self.release(old, plugin);
+        self.charge(new, plugin);
     }
-}
 
-impl Calls {
-    /// What messages cost that wait on streams of a connection, or of a plugin within this process.
-    pub(crate) fn held(&self, conn: Option<ConnId>, plugin: PluginId) -> u64 {
-        match conn {
+    /// What is on the account on which a stream's messages are charged.
+    pub(super) fn charged(&self, end: EndId) -> u64 {
+        let Some(stream) = self.streams.get(&end) else { return 0 };
+        match stream.charged.0 {
             Some(conn) => self.held_by_conn.get(&conn).copied().unwrap_or(0),
-            None => self.counts(plugin).held,
+            None => self.parties.counts(stream.plugin).held,
         }
     }
 
@@ -70,14 +111,16 @@ impl Calls {
         match conn {
             Some(conn) if amount > 0 => *self.held_by_conn.entry(conn).or_default() += amount,
             Some(_) => {}
-            None => self.change_counts(plugin, |counts| counts.held += amount),
+            None => self.parties.change(plugin, |counts| counts.held += amount),
         }
     }
 
     pub(super) fn release(&mut self, (conn, amount): (Option<ConnId>, u64), plugin: PluginId) {
         let Some(conn) = conn else {
-            self.change_counts(plugin, |counts| counts.held = counts.held.saturating_sub(amount));
-            return;
+            let release = |counts: &mut CallCounts| {
+                counts.held = counts.held.saturating_sub(amount);
+            };
+            return self.parties.change(plugin, release);
         };
         if let Some(held) = self.held_by_conn.get_mut(&conn) {
             *held = held.saturating_sub(amount);

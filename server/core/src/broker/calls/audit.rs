@@ -1,93 +1,74 @@
 //! What must always hold of calls, checked for tests.
 
-use super::{Asked, Asker, CallCounts, Heard};
-use crate::broker::{Broker, ConnId, Effect, PluginId, TimerKey, Told};
+use super::{Asked, Asker, Call, CallCounts, CallTimer, Calls, Heard};
+use crate::broker::effect::{Effect, Effects, Told};
 use crate::calls::MESSAGE_COST;
-use crate::ends::{End, Flag};
-use crate::ids::{EndId, Handle};
+use crate::ids::{CallId, ConnId, EndId, PluginId};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
-impl Broker {
-    /// The handles of the ends on which a plugin's calls travel, of which it is not told.
-    pub fn call_channels(&self, plugin: PluginId) -> Vec<Handle> {
-        self.calls.call_streams_of(plugin).into_iter().map(|end| self.switch.handle(end)).collect()
-    }
-
-    /// Each call has its two sides, and the sums agree.
-    pub(crate) fn audit_calls(&self) -> Result<(), String> {
+impl Calls {
+    /// Each call has its two sides, and the sums agree with what waits to be told.
+    pub(crate) fn audit(&self, effects: &Effects) -> Result<(), String> {
         let mut counts: BTreeMap<PluginId, CallCounts> = BTreeMap::new();
         let mut numbers: BTreeMap<EndId, usize> = BTreeMap::new();
-        let timed = self.calls.table.values().filter(|call| call.timed).count();
-        let timers = self.timers.keys().filter(|key| matches!(key, TimerKey::Call(_))).count();
-        if timed != timers {
-            return Err(format!("{timers} timers run for {timed} calls with a deadline"));
-        }
-        let astray = |key: &&TimerKey| match key {
-            TimerKey::IdleCalls(end) => !self.calls.streams.contains_key(end),
-            _ => false,
-        };
-        if let Some(key) = self.timers.keys().find(astray) {
-            return Err(format!("{key:?} is of a stream that is over"));
-        }
-        for (id, call) in self.calls.table.iter() {
-            if let Asker::Plugin(plugin) = call.asker {
-                let counts = counts.entry(plugin).or_default();
-                counts.made += 1;
-                if let Asked::Plugin(_, Heard::Queued(length)) = call.asked {
-                    counts.held += u64::from(length) + MESSAGE_COST;
-                }
-            }
-            if let Asked::Plugin(plugin, heard) = call.asked {
-                let counts = counts.entry(plugin).or_default();
-                counts.asked += 1;
-                counts.queued += usize::from(heard != Heard::Told);
-            }
-            let of_stream = match (call.asker, call.asked) {
-                (Asker::Stream(..), Asked::Stream(..)) => {
-                    return Err(format!("{id:?} is of two streams"));
-                }
-                (Asker::Stream(end, number), _) | (_, Asked::Stream(end, number)) => {
-                    *numbers.entry(end).or_default() += 1;
-                    Some((end, number))
-                }
-                (Asker::Plugin(_), Asked::Plugin(..)) => None,
-            };
-            if let Some((end, number)) = of_stream
-                && self.calls.streams.get(&end).and_then(|s| s.numbers.get(&number)) != Some(id)
-            {
-                return Err(format!("{id:?} is not number {number} of {end}"));
+        for (id, call) in &self.table {
+            count_sides(call, &mut counts);
+            if let Some(end) = self.audit_stream_of(*id, call)? {
+                *numbers.entry(end).or_default() += 1;
             }
         }
-        for effect in self.effects.iter() {
+        for effect in effects.iter() {
             if let Effect::Tell(plugin, Told::Reply(_, outcome)) = effect {
                 counts.entry(*plugin).or_default().held += outcome.cost();
             }
         }
-        self.audit_call_streams(&numbers, &mut counts)?;
+        self.audit_streams(&numbers, &mut counts)?;
         counts.retain(|_, counts| *counts != CallCounts::default());
-        if counts != self.calls.counts {
-            return Err(format!("plugins have {counts:?}, counted are {:?}", self.calls.counts));
+        let counted: BTreeMap<PluginId, CallCounts> = self.parties.counted().collect();
+        if counts != counted {
+            return Err(format!("plugins have {counts:?}, counted are {counted:?}"));
         }
-        Ok(())
+        match (self.frames.is_empty(), self.is_settled()) {
+            (true, true) => Ok(()),
+            (false, _) => Err("a call is running between two turns".into()),
+            (_, false) => Err(format!("{:?} are not handed on", self.events)),
+        }
     }
 
-    /// Each stream has an end, its numbers name calls, and it is charged with what it costs.
-    fn audit_call_streams(
+    /// All for which a timer has to run.
+    pub(crate) fn timers(&self) -> impl Iterator<Item = CallTimer> {
+        let calls = self.table.iter().filter(|(_, call)| call.timed);
+        let streams = self.streams.iter().filter(|(_, stream)| stream.is_timed());
+        let calls = calls.map(|(call, _)| CallTimer::Deadline(*call));
+        calls.chain(streams.map(|(end, _)| CallTimer::Idle(*end)))
+    }
+
+    /// A call has at most one side that is a stream, which knows it by its number.
+    fn audit_stream_of(&self, id: CallId, call: &Call) -> Result<Option<EndId>, String> {
+        let (end, number) = match (call.asker, call.asked) {
+            (Asker::Stream(..), Asked::Stream(..)) => {
+                return Err(format!("{id:?} is of two streams"));
+            }
+            (Asker::Stream(end, number), _) | (_, Asked::Stream(end, number)) => (end, number),
+            (Asker::Plugin(_), Asked::Plugin(..)) => return Ok(None),
+        };
+        match self.streams.get(&end).and_then(|stream| stream.numbers.get(&number)) == Some(&id) {
+            true => Ok(Some(end)),
+            false => Err(format!("{id:?} is not number {number} of {end}")),
+        }
+    }
+
+    /// The numbers of each stream name calls, and it is charged with what it costs.
+    fn audit_streams(
         &self,
         numbers: &BTreeMap<EndId, usize>,
         counts: &mut BTreeMap<PluginId, CallCounts>,
     ) -> Result<(), String> {
         let mut accounts: BTreeMap<ConnId, u64> = BTreeMap::new();
-        for (end, stream) in &self.calls.streams {
-            let ours =
-                |end: &&End| end.flags.has(Flag::Calls) && end.plugin() == Some(stream.plugin);
-            if self.switch.end(*end).filter(ours).is_none() {
-                return Err(format!("a stream of calls has no end {end}"));
-            }
-            if numbers.get(end).copied().unwrap_or(0) != stream.numbers.len() {
+        for (end, stream) in &self.streams {
+            if numbers.get(end).copied().unwrap_or(0) != stream.calls() {
                 return Err(format!("numbers of {end} name calls that are over"));
             }
             if let Some(number) = stream.misplaced() {
@@ -102,13 +83,28 @@ impl Broker {
             }
         }
         accounts.retain(|_, held| *held > 0);
-        if accounts != self.calls.held_by_conn {
-            let counted = &self.calls.held_by_conn;
-            return Err(format!("calls hold {accounts:?} bytes, counted are {counted:?}"));
-        }
-        match self.calls.frames.is_empty() {
+        match accounts == self.held_by_conn {
             true => Ok(()),
-            false => Err("a call is running between two turns".into()),
+            false => {
+                let counted = &self.held_by_conn;
+                Err(format!("calls hold {accounts:?} bytes, counted are {counted:?}"))
+            }
         }
+    }
+}
+
+/// Counts a call for the plugins that have to do with it.
+fn count_sides(call: &Call, counts: &mut BTreeMap<PluginId, CallCounts>) {
+    if let Asker::Plugin(plugin) = call.asker {
+        let counts = counts.entry(plugin).or_default();
+        counts.made += 1;
+        if let Asked::Plugin(_, Heard::Queued(length)) = call.asked {
+            counts.held += u64::from(length) + MESSAGE_COST;
+        }
+    }
+    if let Asked::Plugin(plugin, heard) = call.asked {
+        let counts = counts.entry(plugin).or_default();
+        counts.asked += 1;
+        counts.queued += usize::from(heard != Heard::Told);
     }
 }

@@ -3,27 +3,40 @@
 //!
 //! A call has two sides in each process: who asks (`Asker`) and who is asked (`Asked`). Each is a
 //! plugin of the process or a call of a stream, on which all calls of a pair of plugins travel. The
-//! stream is a channel like any other whose ends belong to the broker (`streams.rs`), so that it
-//! has the same routes, the same limits and the same backpressure. A plugin that is not on the
-//! stack and runs in the same process is called at once (`now.rs`): such a call is a frame of a
-//! stack, and becomes one of the table only if its callee returns without an answer.
+//! stream is a channel like any other whose ends belong to the broker, so that it has the same
+//! routes, the same limits and the same backpressure. Here is what it says (`streams.rs`,
+//! `reading.rs`); what carries it is in `flows/call_streams.rs`. A plugin that is not on the stack
+//! and runs in the same process is called at once (`now.rs`): such a call is a frame of a stack,
+//! and becomes one of the table only if its callee returns without an answer.
+//!
+//! `Calls` knows numbers only, and calls no other owner. What plugins are told goes into the queue
+//! of effects, because its order among all effects counts. All else that has to be done elsewhere
+//! is an [`Event`], which the broker hands on before it returns to the shell.
 
 mod account;
 mod audit;
 mod begin;
 mod now;
 mod over;
-mod streams;
+mod parties;
+pub(crate) mod reading;
+pub(crate) mod streams;
+#[cfg(test)]
+mod tests;
 
-use crate::broker::{Broker, Misuse, OpenCalls, PluginId};
-use crate::ids::{CallId, ConnId, EndId};
-use crate::name::Version;
-use crate::reason::Reason;
-use alloc::collections::BTreeMap;
+use crate::broker::effect::Effects;
+use crate::broker::misuse::Misuse;
+use crate::ids::{CallId, ConnId, EndId, PluginId};
+use crate::limits::{Limit, Limits};
+use crate::name::{Name, Version};
+use crate::reason::{Code, Reason};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
+use now::Frames;
 pub use now::Returned;
-use now::{Frames, Quick};
-pub(crate) use streams::{CallStream, PairKey};
+use parties::{CallCounts, Parties};
+use streams::{CallStream, PairKey};
 
 /// Which plugin a call is for.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +78,10 @@ pub enum Outcome {
     Lost(Reason),
 }
 
-/// What a call has come to when [`Broker::call`] returns.
+/// What a call has come to when [`Broker::call`](super::Broker::call) returns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Called {
-    /// Call this plugin now, then say [`returned`](Broker::returned).
+    /// Call this plugin now, then say [`returned`](super::Broker::returned).
     Run(PluginId, CallId),
     /// The outcome is told later.
     Pending(CallId),
@@ -127,45 +140,171 @@ struct Call {
 }
 
 /// All calls of a process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Calls {
+    limits: Limits,
+    now: Duration,
     table: BTreeMap<CallId, Call>,
     next: u64,
     /// Those whose callee is on the stack.
     frames: Frames,
-    /// What decides whether a plugin is called at once, by the plugin's number.
-    quick: Vec<Quick>,
-    /// What each plugin of this process has to do with calls.
-    counts: BTreeMap<PluginId, CallCounts>,
+    parties: Parties,
     /// What messages of calls cost that wait here for their rest, or for the peer.
     held_by_conn: BTreeMap<ConnId, u64>,
     streams: BTreeMap<EndId, CallStream>,
     /// The stream of each pair of plugins whose caller is here.
     pairs: BTreeMap<PairKey, EndId>,
+    events: VecDeque<Event>,
 }
 
-/// What a plugin has to do with calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CallCounts {
-    /// Calls that it made.
-    made: usize,
-    /// Calls that it has to answer.
-    asked: usize,
-    /// Those of them of which it has not been told.
-    queued: usize,
-    /// Bytes of requests that wait to be told to plugins of this process, which it made, and of
-    /// answers that wait to be told to it.
-    held: u64,
+/// What others have to do.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Event {
+    /// Say [`time_is_over`](Calls::time_is_over) or [`look_at_idle`](Calls::look_at_idle) then.
+    Wait(CallTimer, Duration),
+    /// That need not be said.
+    WaitNoLonger(CallTimer),
+    /// A stream has something to write.
+    Write(EndId),
+    /// A stream is not needed, and is closed behind what it has to write.
+    Close(EndId),
+    /// A stream is ended in both directions.
+    Abort(EndId, Reason),
+    /// A limit was reached.
+    Reached(Limit),
 }
 
-impl CallCounts {
-    /// What is shown of it.
-    pub(crate) fn open(self) -> OpenCalls {
-        OpenCalls { made: self.made, to_answer: self.asked }
-    }
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CallTimer {
+    /// The deadline of a call.
+    Deadline(CallId),
+    /// The time after which a stream without calls is idle.
+    Idle(EndId),
 }
 
 impl Calls {
+    /// No calls and no plugins, at time zero.
+    pub(crate) fn new(limits: &Limits) -> Calls {
+        Calls {
+            limits: limits.clone(),
+            now: Duration::ZERO,
+            table: BTreeMap::new(),
+            next: 0,
+            frames: Frames::default(),
+            parties: Parties::new(limits.calls),
+            held_by_conn: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A turn of the loop begins.
+    pub(crate) fn begin_turn(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// Whether nothing is to be done by others.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The next thing that others have to do.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// A plugin of this process starts.
+    pub(crate) fn plugin_starts(&mut self, plugin: PluginId, name: Name, version: Version) {
+        self.parties.starts(plugin, name, version);
+    }
+
+    /// A plugin has started. Those of other processes are not known here.
+    pub(crate) fn plugin_runs(&mut self, plugin: PluginId) {
+        self.parties.runs(plugin);
+    }
+
+    /// This process begins to stop: no call begins.
+    pub(crate) fn stop(&mut self) {
+        self.parties.stop();
+    }
+
+    /// What a plugin has to do with calls.
+    pub(crate) fn counts(&self, plugin: PluginId) -> CallCounts {
+        self.parties.counts(plugin)
+    }
+
+    /// Calls without an outcome that this process knows of.
+    pub(crate) fn open(&self) -> usize {
+        self.table.len()
+    }
+
+    /// A plugin answers a call that may run. It may be over already, which is no error.
+    pub(crate) fn answer(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        answer: &[u8],
+        effects: &mut Effects,
+    ) -> Result<(), Misuse> {
+        if self.is_asked(plugin, call)? {
+            let outcome = match self.fits(answer.len(), "answer") {
+                Ok(()) => Outcome::Answered(answer.to_vec()),
+                Err(reason) => Outcome::Lost(reason),
+            };
+            self.answered(call, outcome, effects);
+        } else {
+            log::debug!("an answer of plugin {} came when its call was over", plugin.0);
+        }
+        Ok(())
+    }
+
+    /// A plugin refuses a call. It may be over already, which is no error.
+    pub(crate) fn refuse(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        reason: Reason,
+        effects: &mut Effects,
+    ) -> Result<(), Misuse> {
+        if self.is_asked(plugin, call)? {
+            self.answered(call, Outcome::Refused(reason), effects);
+        }
+        Ok(())
+    }
+
+    /// A plugin waits for the outcome of a call no longer.
+    pub(crate) fn cancel(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        effects: &mut Effects,
+    ) -> Result<(), Misuse> {
+        match self.table.get(&call) {
+            Some(Call { asker, .. }) if *asker == Asker::Plugin(plugin) => {
+                self.given_up(call, Outcome::Cancelled, effects);
+                Ok(())
+            }
+            None if self.was(call) => Ok(()),
+            Some(_) | None => Err(Misuse::NoSuchCall),
+        }
+    }
+
+    /// The deadline of a call has passed.
+    pub(crate) fn time_is_over(&mut self, call: CallId, effects: &mut Effects) {
+        if let Some(found) = self.table.get_mut(&call) {
+            found.timed = false;
+        }
+        self.given_up(call, Outcome::Deadline, effects);
+    }
+
     /// Whether a plugin is asked; not when the call is over.
     fn is_asked(&self, plugin: PluginId, call: CallId) -> Result<bool, Misuse> {
         match self.table.get(&call) {
@@ -175,83 +314,6 @@ impl Calls {
             None if self.frames.is_asked(plugin, call) => Ok(true),
             None if self.was(call) => Ok(false),
             Some(_) | None => Err(Misuse::NoSuchCall),
-        }
-    }
-}
-
-impl Broker {
-    pub(crate) fn do_answer_call(
-        &mut self,
-        plugin: PluginId,
-        call: CallId,
-        answer: &[u8],
-    ) -> Result<(), Misuse> {
-        if answer.len() <= self.settings.limits.call_size
-            && self.calls.frames.answer(plugin, call, answer)
-        {
-            return Ok(());
-        }
-        if self.calls.is_asked(plugin, call)? {
-            let outcome = match self.fits(answer.len(), "answer") {
-                Ok(()) => Outcome::Answered(answer.to_vec()),
-                Err(reason) => Outcome::Lost(reason),
-            };
-            self.call_answered(call, outcome);
-        } else {
-            log::debug!("an answer of plugin {} came when its call was over", plugin.0);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn do_refuse_call(
-        &mut self,
-        plugin: PluginId,
-        call: CallId,
-        reason: Reason,
-    ) -> Result<(), Misuse> {
-        if self.calls.is_asked(plugin, call)? {
-            self.call_answered(call, Outcome::Refused(reason));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn do_cancel_call(&mut self, plugin: PluginId, call: CallId) -> Result<(), Misuse> {
-        match self.calls.table.get(&call) {
-            Some(Call { asker, .. }) if *asker == Asker::Plugin(plugin) => {
-                self.call_given_up(call, Outcome::Cancelled);
-                Ok(())
-            }
-            None if self.calls.was(call) => Ok(()),
-            Some(_) | None => Err(Misuse::NoSuchCall),
-        }
-    }
-
-    /// The time of a call is over.
-    pub(crate) fn call_timer(&mut self, call: CallId) {
-        if let Some(found) = self.calls.table.get_mut(&call) {
-            found.timed = false;
-        }
-        self.call_given_up(call, Outcome::Deadline);
-    }
-
-    /// Calls without an outcome that this process knows of.
-    pub fn open_calls(&self) -> usize {
-        self.calls.table.len()
-    }
-}
-
-impl Calls {
-    /// What a plugin has to do with calls.
-    pub(crate) fn counts(&self, plugin: PluginId) -> CallCounts {
-        self.counts.get(&plugin).copied().unwrap_or_default()
-    }
-
-    /// Changes what a plugin has to do with calls. Nothing is kept of one that has none.
-    fn change_counts(&mut self, plugin: PluginId, change: impl FnOnce(&mut CallCounts)) {
-        let counts = self.counts.entry(plugin).or_default();
-        change(counts);
-        if *counts == CallCounts::default() {
-            self.counts.remove(&plugin);
         }
     }
 
@@ -265,5 +327,11 @@ impl Calls {
     /// Whether this has ever been a call.
     fn was(&self, call: CallId) -> bool {
         (1..=self.next).contains(&call.0)
+    }
+
+    /// Counts that a limit was reached, and says so.
+    fn limit_reached(&mut self, limit: Limit, text: impl AsRef<str>) -> Reason {
+        self.happens(Event::Reached(limit));
+        Reason::server(Code::LimitReached, text)
     }
 }

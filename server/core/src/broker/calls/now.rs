@@ -1,10 +1,9 @@
 //! Calls to plugins of the same process, which run within the call of their caller. The way of such
-//! a call is short: what decides whether it may is kept ready, one entry for each plugin.
+//! a call is short: `parties.rs` keeps ready what decides whether it may.
 
 use super::{Asked, Asker, Call, CallId, Called, Callee, CalleePlace, Calls, Heard, Outcome};
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, PluginId, PluginState, Told};
-use crate::name::Version;
+use crate::broker::effect::{Effects, Told};
+use crate::ids::PluginId;
 use crate::reason::Reason;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,21 +15,10 @@ const DEPTH_MAX: usize = 32;
 /// A larger buffer is not kept for the next answer, in bytes.
 const WORTH_KEEPING: usize = 64 * 1024;
 
-/// What decides whether a plugin may call, and be called, at once.
-#[derive(Debug, Default)]
-pub(crate) struct Quick {
-    name: Box<[u8]>,
-    version: Version,
-    /// It runs here, nobody waits to call it, and it has not too many calls to answer.
-    callable: bool,
-    /// It runs here, and does not wait for too many calls.
-    calls: bool,
-}
-
 /// What came of a call by the time that its callee has returned.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// The answer is [`answer_now`](Broker::answer_now).
+    /// The answer is [`answer_now`](crate::broker::Broker::answer_now).
     Answered,
     /// It is over without an answer.
     Over(Outcome),
@@ -69,8 +57,14 @@ impl Frames {
         &mut self.frames[..self.depth]
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether no callee is on the stack.
+    pub(super) fn is_empty(&self) -> bool {
         self.depth == 0
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.depth >= DEPTH_MAX
     }
 
     /// Whether a plugin is on the stack of calls.
@@ -97,7 +91,7 @@ impl Frames {
 
     /// Takes an answer, if it is for the innermost call; the first one counts.
     #[inline]
-    pub(crate) fn answer(&mut self, plugin: PluginId, call: CallId, answer: &[u8]) -> bool {
+    pub(super) fn answer(&mut self, plugin: PluginId, call: CallId, answer: &[u8]) -> bool {
         let last = self.depth.checked_sub(1).and_then(|last| self.frames.get_mut(last));
         let Some(frame) = last.filter(|last| last.call == call && last.callee == plugin) else {
             return false;
@@ -111,14 +105,14 @@ impl Frames {
     }
 
     /// Whether a plugin has to answer a call that runs.
-    pub(crate) fn is_asked(&self, plugin: PluginId, call: CallId) -> bool {
+    pub(super) fn is_asked(&self, plugin: PluginId, call: CallId) -> bool {
         let mut running = self.frames[..self.depth].iter();
         let asked = |frame: &Frame| frame.call == call && frame.callee == plugin;
         running.any(|frame| asked(frame) && matches!(frame.state, State::Open))
     }
 
     /// Ends a call that runs, if there is such a one.
-    pub(crate) fn end(&mut self, call: CallId, outcome: Outcome) {
+    pub(super) fn end(&mut self, call: CallId, outcome: Outcome) {
         let mut running = self.running().iter_mut();
         if let Some(frame) = running.find(|frame| frame.call == call)
             && matches!(frame.state, State::Open)
@@ -128,7 +122,7 @@ impl Frames {
     }
 
     /// Ends the calls that a plugin would have answered.
-    pub(crate) fn callee_over(&mut self, plugin: PluginId, reason: &Reason) {
+    pub(super) fn callee_over(&mut self, plugin: PluginId, reason: &Reason) {
         for frame in self.running().iter_mut().filter(|frame| frame.callee == plugin) {
             if matches!(frame.state, State::Open) {
                 frame.state = State::Over(Box::new(Outcome::Lost(reason.clone())));
@@ -139,37 +133,33 @@ impl Frames {
 
 impl Calls {
     /// Begins a call whose callee may run now; `None` where that is not so, or not known.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn call_now(
         &mut self,
         plugin: PluginId,
         callee: &Callee<'_>,
-        request: &[u8],
-        longest: usize,
+        length: usize,
         deadline: Duration,
     ) -> Option<Called> {
         let id = callee.hint?;
-        let quick = self.quick.get(id.0 as usize)?;
-        let fits = quick.callable && quick.version >= callee.least && *quick.name == *callee.name;
-        let may = self.quick.get(plugin.0 as usize)?.calls;
         let here = !matches!(callee.place, CalleePlace::Server(_));
-        let short = request.len() <= longest && !deadline.is_zero();
-        match fits && may && here && short {
+        let short = length <= self.limits.call_size && !deadline.is_zero();
+        let meant = self.parties.is_meant(id, callee.name, callee.least);
+        match here && short && meant && self.parties.may_call(plugin) {
             true => self.run_now(plugin, id, deadline),
             false => None,
         }
     }
 
-    /// Begins a call to a plugin that is not on the stack, and may be called.
+    /// Begins a call to a plugin that may be called, unless it is on the stack.
     #[inline]
-    pub(crate) fn run_now(
+    pub(super) fn run_now(
         &mut self,
         plugin: PluginId,
         callee: PluginId,
         deadline: Duration,
     ) -> Option<Called> {
-        let frames = &self.frames;
-        if callee == plugin || frames.depth >= DEPTH_MAX || frames.holds(callee) {
+        if callee == plugin || self.frames.is_full() || self.frames.holds(callee) {
             return None;
         }
         let call = self.next_id();
@@ -177,18 +167,16 @@ impl Calls {
         Some(Called::Run(callee, call))
     }
 
-    /// Whether a plugin may call another one at once, but for who is on the stack.
-    pub(crate) fn may_call_now(&self, plugin: PluginId, callee: PluginId) -> bool {
-        let quick = |plugin: PluginId| self.quick.get(plugin.0 as usize);
-        quick(plugin).is_some_and(|quick| quick.calls) && quick(callee).is_some_and(|q| q.callable)
+    /// Takes an answer to the innermost of the calls that run; whether it was one.
+    #[inline]
+    pub(crate) fn answer_at_once(&mut self, plugin: PluginId, call: CallId, answer: &[u8]) -> bool {
+        answer.len() <= self.limits.call_size && self.frames.answer(plugin, call, answer)
     }
-}
 
-impl Broker {
     /// The callee has returned from a call that was made at once.
     #[inline]
-    pub fn returned(&mut self, call: CallId) -> Returned {
-        let frames = &mut self.calls.frames;
+    pub(crate) fn returned(&mut self, call: CallId, effects: &mut Effects) -> Returned {
+        let frames = &mut self.frames;
         frames.depth = frames.depth.saturating_sub(1);
         let Some(frame) = frames.frames.get_mut(frames.depth) else {
             return Returned::Pending(call);
@@ -198,22 +186,22 @@ impl Broker {
             State::Over(outcome) => Returned::Over(*outcome),
             State::Open => {
                 let (caller, callee, deadline) = (frame.caller, frame.callee, frame.deadline);
-                self.answered_later(call, caller, callee, deadline)
+                self.answered_later(call, (caller, callee), deadline, effects)
             }
         }
     }
 
     /// The answer of the call that has returned last.
     #[inline]
-    pub fn answer_now(&self) -> &[u8] {
-        let Frames { frames, depth } = &self.calls.frames;
+    pub(crate) fn last_answer(&self) -> &[u8] {
+        let Frames { frames, depth } = &self.frames;
         frames.get(*depth).map_or(&[], |frame| &frame.answer)
     }
 
     /// The caller has the answer of the call that has returned last.
     #[inline]
-    pub fn answer_taken(&mut self) {
-        let Frames { frames, depth } = &mut self.calls.frames;
+    pub(crate) fn answer_taken(&mut self) {
+        let Frames { frames, depth } = &mut self.frames;
         if let Some(frame) = frames.get_mut(*depth)
             && frame.answer.capacity() > WORTH_KEEPING
         {
@@ -227,40 +215,17 @@ impl Broker {
     fn answered_later(
         &mut self,
         call: CallId,
-        caller: PluginId,
-        callee: PluginId,
+        (caller, callee): (PluginId, PluginId),
         deadline: Duration,
+        effects: &mut Effects,
     ) -> Returned {
         let (asker, asked) = (Asker::Plugin(caller), Asked::Plugin(callee, Heard::Told));
         if let Err(reason) = self.count_call(asker, asked) {
-            self.tell(callee, Told::Cancelled(call));
+            effects.tell(callee, Told::Cancelled(call));
             return Returned::Over(Outcome::Lost(reason));
         }
-        self.calls.table.insert(call, Call { asker, asked, timed: false });
-        self.watch_call(call, deadline);
+        self.table.insert(call, Call { asker, asked, timed: false });
+        self.watch(call, deadline);
         Returned::Pending(call)
-    }
-
-    /// Keeps ready what decides whether a plugin may call, and be called, at once.
-    pub(crate) fn weigh_calls(&mut self, plugin: PluginId) {
-        let here =
-            |record: &&crate::broker::registry::plugins::PluginRecord| record.runs == Runs::Here;
-        let Some(record) = self.registry.plugin(plugin).filter(here) else { return };
-        let at = plugin.0 as usize;
-        if self.calls.quick.len() <= at {
-            self.calls.quick.resize_with(at + 1, Quick::default);
-        }
-        let (counts, most) = (self.calls.counts(plugin), self.settings.limits.calls);
-        let Some(quick) = self.calls.quick.get_mut(at) else { return };
-        let runs = record.state == PluginState::Running && !self.stopping;
-        let starts = record.state == PluginState::Starting && !self.stopping;
-        if !runs {
-            quick.name = Box::default();
-        } else if quick.name.is_empty() {
-            quick.name = record.config.name.as_str().as_bytes().into();
-        }
-        quick.version = record.config.version;
-        quick.callable = runs && counts.queued == 0 && counts.asked < most;
-        quick.calls = (runs || starts) && counts.made < most;
     }
 }

@@ -1,8 +1,9 @@
 //! How a call ends, whoever ends it: the one side is told the outcome, the other that it is over.
 
-use super::{Asked, Asker, Call, CallId, Calls, Heard, Outcome};
-use crate::broker::{Broker, PluginId, TimerKey, Told};
+use super::{Asked, Asker, Call, CallId, CallTimer, Calls, Event, Heard, Outcome};
+use crate::broker::effect::{Effects, Told};
 use crate::calls::{Kind, MESSAGE_COST};
+use crate::ids::{EndId, PluginId};
 use crate::reason::{Code, Reason};
 use alloc::vec::Vec;
 
@@ -11,26 +12,24 @@ impl Calls {
     pub(crate) fn reply_told(&mut self, plugin: PluginId, outcome: &Outcome) {
         self.release((None, outcome.cost()), plugin);
     }
-}
 
-impl Broker {
     /// The asked side says what came of a call.
-    pub(crate) fn call_answered(&mut self, call: CallId, outcome: Outcome) {
-        if !self.calls.table.contains_key(&call) {
-            self.calls.frames.end(call, outcome);
+    pub(super) fn answered(&mut self, call: CallId, outcome: Outcome, effects: &mut Effects) {
+        if !self.table.contains_key(&call) {
+            self.frames.end(call, outcome);
         } else if let Some(Call { asker, asked, .. }) = self.take_call(call) {
             let outcome = match (asker, asked) {
                 (Asker::Plugin(asker), Asked::Plugin(..)) => self.fitting(asker, outcome),
                 _ => outcome,
             };
-            self.tell_asker(call, asker, outcome);
+            self.tell_asker(call, asker, outcome, effects);
         }
     }
 
     /// What a plugin is told of a call to another one of this process: the answer only if there is
     /// room to keep it until then. One that comes over a link has been kept all the time.
     fn fitting(&mut self, asker: PluginId, outcome: Outcome) -> Outcome {
-        let held = self.calls.counts(asker).held;
+        let held = self.parties.counts(asker).held;
         match outcome {
             Outcome::Answered(answer) => match self.holds(held, answer.len()) {
                 Ok(()) => Outcome::Answered(answer),
@@ -41,52 +40,69 @@ impl Broker {
     }
 
     /// The asking side, or its time, gives a call up.
-    pub(crate) fn call_given_up(&mut self, call: CallId, outcome: Outcome) {
+    pub(super) fn given_up(&mut self, call: CallId, outcome: Outcome, effects: &mut Effects) {
         if let Some(Call { asker, asked, .. }) = self.take_call(call) {
-            self.tell_asked(call, asked);
-            self.tell_asker(call, asker, outcome);
+            self.tell_asked(call, asked, effects);
+            self.tell_asker(call, asker, outcome, effects);
         }
     }
 
     /// The asking side is gone: nobody waits for the outcome.
-    pub(crate) fn call_abandoned(&mut self, call: CallId) {
+    pub(super) fn abandoned(&mut self, call: CallId, effects: &mut Effects) {
         if let Some(Call { asked, .. }) = self.take_call(call) {
-            self.tell_asked(call, asked);
+            self.tell_asked(call, asked, effects);
         }
     }
 
-    /// A plugin is over, and so is all that it had to do with calls.
-    pub(crate) fn plugin_calls_over(&mut self, plugin: PluginId, reason: &Reason) {
-        self.weigh_calls(plugin);
-        self.calls.frames.callee_over(plugin, reason);
-        let calls = self.calls.table.iter();
-        let of_plugin = calls.filter_map(|(id, call)| {
-            let asks = call.asker == Asker::Plugin(plugin);
-            let is_asked = matches!(call.asked, Asked::Plugin(asked, _) if asked == plugin);
-            (asks || is_asked).then_some((*id, is_asked))
-        });
-        for (call, is_asked) in of_plugin.collect::<Vec<_>>() {
-            match is_asked {
-                true => self.call_answered(call, Outcome::Lost(reason.clone())),
-                false => self.call_abandoned(call),
-            }
+    /// A plugin is over. The calls that it has to do with are to be ended one by one with
+    /// [`end_call_of`](Calls::end_call_of), so that what is said of one is written before the next
+    /// one ends; then the streams, with [`end_streams_of`](Calls::end_streams_of).
+    pub(crate) fn plugin_over(&mut self, plugin: PluginId, reason: &Reason) -> Vec<CallId> {
+        self.parties.is_over(plugin);
+        self.frames.callee_over(plugin, reason);
+        let of_plugin = |call: &Call| {
+            call.asker.plugin() == Some(plugin) || call.asked.plugin() == Some(plugin)
+        };
+        let calls = self.table.iter().filter(|(_, call)| of_plugin(call));
+        calls.map(|(id, _)| *id).collect()
+    }
+
+    /// Ends a call of a plugin that is over.
+    pub(crate) fn end_call_of(
+        &mut self,
+        plugin: PluginId,
+        call: CallId,
+        reason: &Reason,
+        effects: &mut Effects,
+    ) {
+        match self.table.get(&call).map(|call| call.asked.plugin() == Some(plugin)) {
+            Some(true) => self.answered(call, Outcome::Lost(reason.clone()), effects),
+            Some(false) => self.abandoned(call, effects),
+            None => {}
         }
-        for end in self.calls.call_streams_of(plugin) {
-            let stream = self.forget_call_stream(end);
+    }
+
+    /// Forgets the streams of a plugin that is over. Those that are given back have said all, and
+    /// are closed so that it arrives; the others end with the plugin's channels.
+    pub(crate) fn end_streams_of(&mut self, plugin: PluginId) -> Vec<EndId> {
+        let mut in_order = Vec::new();
+        for end in self.streams_of(plugin) {
+            let stream = self.forget_stream(end);
             if stream.is_some_and(|stream| stream.has_said_all()) {
-                self.switch.leave_in_order(end, &mut self.effects);
+                in_order.push(end);
             }
         }
+        in_order
     }
 
     /// Forgets a call, and that anybody has to do with it.
     fn take_call(&mut self, id: CallId) -> Option<Call> {
-        let call = self.calls.table.remove(&id)?;
+        let call = self.table.remove(&id)?;
         if call.timed {
-            self.timers.cancel(TimerKey::Call(id));
+            self.happens(Event::WaitNoLonger(CallTimer::Deadline(id)));
         }
-        self.count_calls_of(call.asker.plugin(), |counts| counts.made -= 1);
-        self.count_calls_of(call.asked.plugin(), |counts| counts.asked -= 1);
+        self.change_counts(call.asker.plugin(), |counts| counts.made -= 1);
+        self.change_counts(call.asked.plugin(), |counts| counts.asked -= 1);
         if let Asker::Stream(stream, number) = call.asker {
             self.forget_number(stream, number);
         }
@@ -100,19 +116,19 @@ impl Broker {
         Some(call)
     }
 
-    fn tell_asker(&mut self, call: CallId, asker: Asker, outcome: Outcome) {
+    fn tell_asker(&mut self, call: CallId, asker: Asker, outcome: Outcome, effects: &mut Effects) {
         match asker {
             Asker::Stream(stream, number) => self.send_outcome(stream, number, outcome),
             Asker::Plugin(plugin) => {
-                self.calls.charge((None, outcome.cost()), plugin);
-                self.tell(plugin, Told::Reply(call, outcome));
+                self.charge((None, outcome.cost()), plugin);
+                effects.tell(plugin, Told::Reply(call, outcome));
             }
         }
     }
 
-    fn tell_asked(&mut self, call: CallId, asked: Asked) {
+    fn tell_asked(&mut self, call: CallId, asked: Asked, effects: &mut Effects) {
         match asked {
-            Asked::Plugin(plugin, Heard::Told) => self.tell(plugin, Told::Cancelled(call)),
+            Asked::Plugin(plugin, Heard::Told) => effects.tell(plugin, Told::Cancelled(call)),
             Asked::Plugin(_, Heard::Queued(_)) => {}
             Asked::Stream(stream, number) => self.withdraw_request(stream, number),
         }
@@ -121,7 +137,7 @@ impl Broker {
 
 impl Outcome {
     /// What it costs to keep it until it is told.
-    pub(crate) fn cost(&self) -> u64 {
+    pub(super) fn cost(&self) -> u64 {
         match self {
             Outcome::Answered(answer) => answer.len() as u64 + MESSAGE_COST,
             _ => 0,
@@ -129,7 +145,7 @@ impl Outcome {
     }
 
     /// What is said of an outcome on a stream of calls.
-    pub(crate) fn into_message(self) -> Option<(Kind, Vec<u8>)> {
+    pub(super) fn into_message(self) -> Option<(Kind, Vec<u8>)> {
         match self {
             Outcome::Answered(bytes) => Some((Kind::Answer, bytes)),
             Outcome::Refused(reason) => Some((Kind::Refused, minicbor::to_vec(reason).ok()?)),
@@ -139,7 +155,7 @@ impl Outcome {
     }
 
     /// What a message on a stream of calls says of an outcome.
-    pub(crate) fn of_message(kind: Kind, bytes: Vec<u8>) -> Outcome {
+    pub(super) fn of_message(kind: Kind, bytes: Vec<u8>) -> Outcome {
         let unreadable = |_| Reason::server(Code::ProtocolViolation, "the reason cannot be read");
         match kind {
             Kind::Answer => Outcome::Answered(bytes),

@@ -107,8 +107,8 @@ impl Broker {
         match self.switch.stream_writes(end, bytes, &mut self.effects) {
             Arrived::Kept => Step::More,
             Arrived::ForPlugin(plugin, channel, bytes) => Step::Write { plugin, channel, bytes },
-            Arrived::OfCalls(plugin, end, bytes) => {
-                self.calls_bytes(plugin, end, bytes);
+            Arrived::OfCalls(end, bytes) => {
+                self.calls_bytes(end, bytes);
                 Step::More
             }
         }
@@ -194,7 +194,10 @@ impl Broker {
     /// Whether no owner has anything to pass on.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.registry.is_settled() && self.meetings.is_settled() && self.switch.is_settled()
+        self.registry.is_settled()
+            && self.meetings.is_settled()
+            && self.calls.is_settled()
+            && self.switch.is_settled()
     }
 
     /// The owners are asked in this order, again from the first one after each event: the switch
@@ -206,6 +209,8 @@ impl Broker {
                 self.registry_event(event);
             } else if let Some(event) = self.meetings.next_event() {
                 self.meetings_event(event);
+            } else if let Some(event) = self.calls.next_event() {
+                self.calls_event(event);
             } else if let Some(event) = self.switch.next_event() {
                 self.switch_event(event);
             } else {
@@ -219,7 +224,6 @@ impl Broker {
             registry::Event::Pair(pair) => self.connect_pair(&pair),
             registry::Event::InCommon(link) => self.update_link_need(link),
             registry::Event::PluginsChanged => self.wake_peers(),
-            registry::Event::PluginState(plugin) => self.weigh_calls(plugin),
             registry::Event::Reached(limit) => self.counters.count(limit),
             registry::Event::Log(conn, kind, text) => {
                 self.log_about(conn, kind, format_args!("{text}"));
@@ -266,7 +270,8 @@ impl Broker {
                     self.effects.push_front_all(told);
                 }
                 Queued::Effect(Effect::Tell(plugin, told)) => {
-                    let of_calls = told.channel().is_some_and(|told| self.carries_calls(told));
+                    let of_calls =
+                        told.channel().is_some_and(|told| self.switch.carries_calls(told));
                     match self.still_true(plugin, told) {
                         Some(told) if of_calls => self.calls_told(plugin, told),
                         Some(told) => return Some(Effect::Tell(plugin, told)),
@@ -293,7 +298,7 @@ impl Broker {
             | Told::Deliver(handle)
             | Told::Close(handle)
             | Told::StopRead(handle) => (live && self.switch.is_heard(*handle)).then_some(told),
-            Told::Call(call, ..) => (self.call_told(*call) && live).then_some(told),
+            Told::Call(call, ..) => (self.calls.call_told(*call) && live).then_some(told),
             Told::Reply(_, outcome) => {
                 self.calls.reply_told(plugin, outcome);
                 live.then_some(told)

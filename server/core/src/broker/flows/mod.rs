@@ -1,5 +1,7 @@
 //! Messages that are told to the parts of the broker that they concern.
 
+mod call_streams;
+pub(crate) mod calling;
 pub(crate) mod carrying;
 pub(crate) mod commands;
 pub(crate) mod first_frames;

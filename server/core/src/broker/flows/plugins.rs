@@ -9,7 +9,10 @@ impl Broker {
     pub(crate) fn do_add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
         // The new plugin finds in the directory what the others have still to be told.
         self.registry.expand_news(&mut self.effects);
-        self.add_record(config, Runs::Here, Direct::default())
+        let (name, version) = (config.name.clone(), config.version);
+        let plugin = self.add_record(config, Runs::Here, Direct::default())?;
+        self.calls.plugin_starts(plugin, name, version);
+        Ok(plugin)
     }
 
     pub(crate) fn add_record(

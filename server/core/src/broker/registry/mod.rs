@@ -73,8 +73,6 @@ pub(crate) enum Event {
     InCommon(ConnId),
     /// The plugins of this server, or what they want, are others than before.
     PluginsChanged,
-    /// A plugin of this server starts, or runs.
-    PluginState(PluginId),
     /// A limit was reached.
     Reached(Limit),
     /// A line of the log, charged to the peer of a connection.

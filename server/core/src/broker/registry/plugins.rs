@@ -1,6 +1,6 @@
 //! The plugins of this server: their records, and what they ask for beside channels.
 
-use super::{Event, Registry};
+use super::Registry;
 use crate::address::Shareable;
 use crate::broker::effect::Effects;
 use crate::control::SocketName;
@@ -124,7 +124,6 @@ impl Registry {
         let record =
             PluginRecord { config, runs, direct, state, asks_too_much: false, next_timer: 0 };
         self.plugins.insert(id, record);
-        self.happens(Event::PluginState(id));
         Ok(id)
     }
 
@@ -146,7 +145,6 @@ impl Registry {
         {
             record.state = PluginState::Running;
             let config = record.config.clone();
-            self.happens(Event::PluginState(plugin));
             self.announce_local(&config.name, config.version, effects);
             self.plugins_changed(&config);
         }

@@ -1,14 +1,17 @@
 //! What must always hold inside a broker, checked for tests; nothing here decides anything.
 
+use crate::broker::calls::{CallTimer, Calls};
 use crate::broker::neighbours::connections::{ConnPhase, Opened};
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId, PluginId};
+use crate::broker::switch::Switch;
+use crate::broker::{Broker, ConnId, PluginId, TimerKey};
 use crate::bymux::StreamId;
 use crate::ends::{End, Flag};
-use crate::ids::Handle;
+use crate::ids::{EndId, Handle};
 use crate::key::Key;
 use crate::name::Name;
 use crate::route::Route;
+use crate::timers::Timers;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -81,7 +84,9 @@ impl Broker {
         }
         self.switch.audit(self.effects.is_empty())?;
         self.audit_owners()?;
-        self.audit_calls()?;
+        self.calls.audit(&self.effects)?;
+        audit_call_streams(&self.calls, &self.switch)?;
+        audit_call_timers(&self.calls, &self.timers)?;
         self.audit_counts()
     }
 
@@ -200,17 +205,40 @@ impl Broker {
         let mut counts = [0; 4];
         for key in self.timers.keys() {
             counts[match key {
-                crate::broker::TimerKey::Link(_) => 0,
-                crate::broker::TimerKey::Redial(_)
-                | crate::broker::TimerKey::Restart(_)
-                | crate::broker::TimerKey::Meetings
-                | crate::broker::TimerKey::Log => 1,
-                crate::broker::TimerKey::Plugin(..)
-                | crate::broker::TimerKey::Call(_)
-                | crate::broker::TimerKey::IdleCalls(_) => 2,
-                crate::broker::TimerKey::Useless(_) => 3,
+                TimerKey::Link(_) => 0,
+                TimerKey::Redial(_) | TimerKey::Restart(_) | TimerKey::Meetings | TimerKey::Log => {
+                    1
+                }
+                TimerKey::Plugin(..) | TimerKey::Calls(_) => 2,
+                TimerKey::Useless(_) => 3,
             }] += 1;
         }
         counts
+    }
+}
+
+/// Each stream of calls has an end of its plugin.
+fn audit_call_streams(calls: &Calls, switch: &Switch) -> Result<(), String> {
+    let is_there = |(end, plugin): &(EndId, PluginId)| {
+        let end = switch.end(*end);
+        end.is_some_and(|end| end.flags.has(Flag::Calls) && end.plugin() == Some(*plugin))
+    };
+    match calls.streams().find(|stream| !is_there(stream)) {
+        Some((end, _)) => Err(format!("a stream of calls has no end {end}")),
+        None => Ok(()),
+    }
+}
+
+/// The timers of calls run that should, and no others.
+fn audit_call_timers(calls: &Calls, timers: &Timers<TimerKey>) -> Result<(), String> {
+    let due: BTreeSet<CallTimer> = calls.timers().collect();
+    let set = timers.keys().filter_map(|key| match key {
+        TimerKey::Calls(timer) => Some(*timer),
+        _ => None,
+    });
+    let set: BTreeSet<CallTimer> = set.collect();
+    match due == set {
+        true => Ok(()),
+        false => Err(format!("timers run for {set:?}, and calls wait for {due:?}")),
     }
 }

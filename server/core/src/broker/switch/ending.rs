@@ -5,7 +5,7 @@ use super::{Event, Switch};
 use crate::broker::effect::{Effects, Told};
 use crate::ends::{ChannelInfo, End, Flag, Lookup, Owner, Phase};
 use crate::ids::{ConnId, EndId, Handle, PluginId};
-use crate::reason::{By, Code, Reason};
+use crate::reason::{Code, Reason};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -219,12 +219,11 @@ impl Switch {
         self.ends.live(channel).is_some_and(hears)
     }
 
-    /// A reason as the peer of a connection may know it: what a plugin says when it fails, with the
-    /// place in its source, is not for other servers. A direct connection may lead to one.
+    /// A reason as the peer of a connection may know it. A direct connection may lead to another
+    /// server.
     pub(crate) fn discreet(&self, id: ConnId, reason: Reason) -> Reason {
-        let foreign = self.lines.get(&id).is_some_and(|line| line.foreign);
-        match foreign && reason.by == By::Server && reason.is(Code::PluginFailed) {
-            true => Reason::server(Code::PluginFailed, "the log of its server says why"),
+        match self.is_foreign(id) {
+            true => reason.for_other_servers(),
             false => reason,
         }
     }

@@ -6,6 +6,7 @@
 //! into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod audit;
+mod calls;
 pub(crate) mod channels;
 pub(crate) mod credit;
 pub(crate) mod ending;

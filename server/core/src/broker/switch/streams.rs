@@ -19,8 +19,8 @@ pub(crate) enum Arrived<'a> {
     Kept,
     /// A plugin is told them now.
     ForPlugin(PluginId, Handle, &'a [u8]),
-    /// They belong to the calls of a plugin.
-    OfCalls(PluginId, EndId, &'a [u8]),
+    /// They belong to calls.
+    OfCalls(EndId, &'a [u8]),
 }
 
 /// What an answer means beyond the channel that it opens or refuses.
@@ -156,7 +156,7 @@ impl Switch {
                     if !end.flags.has(Flag::Calls) {
                         return Arrived::ForPlugin(plugin, self.ends.handle(sink), bytes);
                     }
-                    return Arrived::OfCalls(plugin, sink, bytes);
+                    return Arrived::OfCalls(sink, bytes);
                 }
                 self.keep_for_plugin(sink, bytes, effects);
             }
