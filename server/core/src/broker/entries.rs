@@ -1,9 +1,10 @@
 //! What the shell says to the broker, each with the same last step: links whose peers broke a rule
 //! meanwhile are ended. So no transition in progress finds the world changed under it.
 
+use crate::address::{Endpoint, Scope};
 use crate::broker::{
-    Broker, CallId, ChildId, ConnId, Direct, DirectId, Handle, Misuse, Opening, PeerId,
-    PluginConfig, PluginId, PluginState, Target, TimerKey,
+    Broker, CallId, ChildConfig, ChildId, ConnId, Direct, DirectId, Grants, Handle, Misuse,
+    Opening, PeerConfig, PeerId, PluginConfig, PluginId, PluginState, Target, TimerKey,
 };
 use crate::directory::Entry;
 use crate::key::Key;
@@ -241,7 +242,7 @@ impl Broker {
 
     /// No address of a peer could be reached; `text` says why.
     pub fn dial_failed(&mut self, id: PeerId, text: &str) {
-        self.do_dial_failed(id, text);
+        self.neighbours.dial_failed(id, text);
         self.settle();
     }
 
@@ -254,7 +255,7 @@ impl Broker {
     /// A host has ended, or could not be started; `why` is for people. It is called once for each
     /// [`Effect::StartChild`](super::Effect::StartChild).
     pub fn child_ended(&mut self, id: ChildId, why: &str) {
-        self.do_child_ended(id, why);
+        self.neighbours.child_ended(id, why);
         self.settle();
     }
 
@@ -275,5 +276,49 @@ impl Broker {
     pub fn stop(&mut self, reason: &Reason) {
         self.do_stop(reason);
         self.settle();
+    }
+
+    /// Adds a peer, and dials it if its address is known.
+    pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
+        self.neighbours.add_peer(Vec::new(), config, &mut self.effects)
+    }
+
+    /// Adds a host, and asks the shell to start it.
+    pub fn add_child(&mut self, config: ChildConfig) -> ChildId {
+        self.neighbours.add_child(config, &mut self.effects)
+    }
+
+    /// Where this server can be reached, as the shell found out; the best place first.
+    pub fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
+        self.neighbours.set_addresses(addresses);
+    }
+
+    /// The addresses of this server that reach at least so far.
+    pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
+        self.neighbours.addresses(least)
+    }
+
+    /// A host's connection to its server, while the link is up.
+    pub fn uplink_conn(&self) -> Option<ConnId> {
+        self.neighbours.uplink()
+    }
+
+    /// Whether one more connection with these grants may be accepted now. If not, it waits in the
+    /// listener's queue. Whoever may open our unix sockets is let in although strangers crowd us;
+    /// and of strangers, those that have said nothing make room for others.
+    pub fn accepts(&self, grants: Grants) -> bool {
+        self.neighbours.accepts(grants, |id| self.switch.has_spoken(id))
+    }
+
+    /// Who makes room for the next stranger: of those that have proved nothing, where there are as
+    /// many as may be, the oldest that has said nothing. What it said may have come unread, so
+    /// whoever accepts connections reads it first.
+    pub fn first_to_go(&self) -> Option<ConnId> {
+        self.neighbours.first_to_go(|id| self.switch.has_spoken(id))
+    }
+
+    /// Whether a connection only waits for its outbox to be written.
+    pub fn is_ending(&self, id: ConnId) -> bool {
+        self.switch.is_ending(id)
     }
 }

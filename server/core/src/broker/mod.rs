@@ -130,7 +130,6 @@ pub struct Broker {
     counters: Counters,
     timers: Timers<TimerKey>,
     effects: Effects,
-    random: u64,
     stopping: bool,
 }
 
@@ -139,7 +138,6 @@ impl Broker {
     pub fn new(settings: Settings) -> Broker {
         let key = Key(*settings.identity.public());
         Broker {
-            random: settings.seed,
             key,
             neighbours: Neighbours::new(&settings),
             meetings: Meetings::new(&settings),
@@ -177,13 +175,14 @@ impl Broker {
         self.now = self.now.max(now);
         self.effects.release_room();
         self.switch.begin_turn(self.now);
+        self.neighbours.begin_turn(self.now);
         self.meetings.begin_turn(self.now);
         self.calls.begin_turn(self.now);
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
                 TimerKey::Useless(conn) => self.end_if_useless(conn),
-                TimerKey::Redial(peer) => self.dial(peer),
+                TimerKey::Redial(peer) => self.neighbours.dial(peer, &mut self.effects),
                 TimerKey::Restart(child) => self.restart_child(child),
                 TimerKey::Calls(timer) => self.call_timer(timer),
                 TimerKey::Meetings => self.meetings.tick(),
@@ -223,6 +222,7 @@ impl Broker {
     pub(crate) fn do_stop(&mut self, reason: &Reason) {
         self.stopping = true;
         self.calls.stop();
+        self.neighbours.stop();
         for conn in self.switch.lines().keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }
@@ -237,13 +237,5 @@ impl Broker {
     fn limit_reached(&mut self, limit: Limit, text: impl AsRef<str>) -> Reason {
         self.counters.count(limit);
         Reason::server(Code::LimitReached, text)
-    }
-
-    /// The next number of a small generator (xorshift64*), which need not be hard to guess.
-    fn next_random(&mut self) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 }

@@ -4,6 +4,7 @@
 use super::first_frames::FirstFrame;
 use super::places::opened_by;
 use crate::broker::effect::{Effects, Queued};
+use crate::broker::neighbours;
 use crate::broker::switch::streams::{Answered, Arrived};
 use crate::broker::switch::{self, Switch, reading::Due};
 use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told, registry};
@@ -195,6 +196,7 @@ impl Broker {
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.registry.is_settled()
+            && self.neighbours.is_settled()
             && self.meetings.is_settled()
             && self.calls.is_settled()
             && self.switch.is_settled()
@@ -207,6 +209,8 @@ impl Broker {
         loop {
             if let Some(event) = self.registry.next_event() {
                 self.registry_event(event);
+            } else if let Some(event) = self.neighbours.next_event() {
+                self.neighbours_event(event);
             } else if let Some(event) = self.meetings.next_event() {
                 self.meetings_event(event);
             } else if let Some(event) = self.calls.next_event() {
@@ -223,10 +227,26 @@ impl Broker {
         match event {
             registry::Event::Pair(pair) => self.connect_pair(&pair),
             registry::Event::InCommon(link) => self.update_link_need(link),
-            registry::Event::PluginsChanged => self.wake_peers(),
+            registry::Event::PluginsChanged => self.neighbours.wake_peers(&mut self.effects),
             registry::Event::Reached(limit) => self.counters.count(limit),
             registry::Event::Log(conn, kind, text) => {
                 self.log_about(conn, kind, format_args!("{text}"));
+            }
+        }
+    }
+
+    fn neighbours_event(&mut self, event: neighbours::Event) {
+        match event {
+            neighbours::Event::Arm(key, at) => self.timers.set(key, at),
+            neighbours::Event::Disarm(key) => {
+                self.timers.cancel(key);
+            }
+            neighbours::Event::Line(source, kind, text) => {
+                self.log(source, kind, format_args!("{text}"));
+            }
+            neighbours::Event::Reached(limit) => self.counters.count(limit),
+            neighbours::Event::NotLinked { plugin, server, reason } => {
+                self.tell_not_linked(plugin, server, reason);
             }
         }
     }

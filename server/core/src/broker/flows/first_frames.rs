@@ -88,7 +88,7 @@ impl Broker {
         }
         let Shown::Known(caller) = self.meetings.presents(presenting) else { return };
         // The ticket stays good for another route.
-        if let Some(Err(reason)) = caller.map(|caller| self.take_place(id, caller)) {
+        if let Some(Err(reason)) = caller.map(|caller| self.neighbours.take_place(id, caller)) {
             self.goodbye(id, reason);
             return;
         }

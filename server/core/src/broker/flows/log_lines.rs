@@ -1,7 +1,6 @@
 //! Lines of the log that a peer, a host or a stranger can cause, each charged to whoever does.
 
-use crate::broker::neighbours::connections::Opened;
-use crate::broker::{Broker, ConnId, TimerKey};
+use crate::broker::{Broker, ConnId, PluginId, TimerKey};
 use crate::log_limiter::{LogKind, LogSource};
 use core::fmt::Arguments;
 
@@ -13,7 +12,7 @@ impl Broker {
 
     /// Logs what the peer of a connection causes, or counts it.
     pub(crate) fn log_about(&mut self, id: ConnId, kind: LogKind, text: Arguments<'_>) {
-        let source = self.log_source(id);
+        let source = self.neighbours.log_source(id);
         self.log(source, kind, text);
     }
 
@@ -37,19 +36,12 @@ impl Broker {
         }
     }
 
-    fn log_source(&self, id: ConnId) -> LogSource {
-        let Some(conn) = self.neighbours.conn(id) else { return LogSource::Others };
-        let key = conn.hello.as_ref().map(|hello| hello.key).or(conn.proved);
-        match (conn.how, key) {
-            (Opened::Child(child), _) => LogSource::Child(child),
-            (Opened::Dialled(peer), _) if self.neighbours.is_configured(peer) => {
-                LogSource::Peer(peer)
-            }
-            (_, Some(key)) => {
-                let listed = self.neighbours.configured(key);
-                listed.map_or(LogSource::Key(key), LogSource::Peer)
-            }
-            (_, None) => conn.from.map_or(LogSource::Others, |from| LogSource::Address(from.ip())),
+    /// The log says once for each plugin that its host asks for more than it is granted.
+    pub(crate) fn log_withheld(&mut self, host: ConnId, plugin: PluginId, words: &[&str]) {
+        if !words.is_empty()
+            && let Some(name) = self.registry.note_asks_too_much(plugin)
+        {
+            self.neighbours.log_withheld(host, &name, words);
         }
     }
 }

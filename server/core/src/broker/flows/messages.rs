@@ -24,7 +24,10 @@ impl Broker {
                 let Closing { stream, reason } = closing;
                 self.switch.peer_aborts(id, StreamId(stream), reason, &mut self.effects);
             }
-            (_, Message::Wanted(Wanted { wanted })) => self.peer_wants(id, wanted),
+            (_, Message::Wanted(Wanted { wanted })) => {
+                self.neighbours.peer_wants(id, wanted);
+                self.neighbours.rest_if_useless(id, self.switch.is_idle(id));
+            }
             (
                 _,
                 Message::OpenLink(_)

@@ -1,13 +1,15 @@
 //! The hosts that this server starts itself, on threads and in processes: when to start them, and
 //! when to start them again.
 
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::peers::pause;
-use crate::broker::{Broker, ConnId, Effect, Rights, TimerKey};
+use super::peers::pause;
+use super::{Event, Neighbours};
+use crate::broker::effect::Effects;
+use crate::broker::{ConnId, Effect, Rights, TimerKey};
 use crate::ids::ChildId;
 use crate::log_limiter::{LogKind, LogSource};
 use crate::name::Name;
 use crate::reason::{Code, Reason};
+use alloc::format;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -82,34 +84,33 @@ impl Neighbours {
             child.conn = Some(conn);
         }
     }
-}
 
-impl Broker {
-    /// Adds a host, and asks the shell to start it.
-    pub fn add_child(&mut self, config: ChildConfig) -> ChildId {
-        let id = ChildId(self.neighbours.children.len() as u32);
+    /// Adds a host, which the shell starts.
+    pub(crate) fn add_child(&mut self, config: ChildConfig, effects: &mut Effects) -> ChildId {
+        let id = ChildId(self.children.len() as u32);
         let (state, conn, started) = (ChildState::Starting, None, self.now);
-        self.neighbours.children.insert(id, Child { config, state, conn, started, failures: 0 });
-        self.effects.push_back(Effect::StartChild(id));
+        self.children.insert(id, Child { config, state, conn, started, failures: 0 });
+        effects.push_back(Effect::StartChild(id));
         id
     }
 
     /// The link of a host is gone: the host ends, or has ended.
-    pub(crate) fn child_unlinked(&mut self, id: ChildId, reason: Reason) {
-        if let Some(child) = self.neighbours.children.get_mut(&id) {
+    pub(crate) fn child_unlinked(&mut self, id: ChildId, reason: Reason, effects: &mut Effects) {
+        if let Some(child) = self.children.get_mut(&id) {
             child.conn = None;
             if !matches!(child.state, ChildState::Ended(_)) {
                 child.state = ChildState::Ended(reason);
             }
-            self.effects.push_back(Effect::EndChild(id));
+            effects.push_back(Effect::EndChild(id));
         }
     }
 
-    pub(crate) fn do_child_ended(&mut self, id: ChildId, why: &str) {
+    /// A host has ended, or could not be started: when it is started again, if ever.
+    pub(crate) fn child_ended(&mut self, id: ChildId, why: &str) {
         let random = self.next_random();
-        let (least, most) = (self.settings.limits.redial_min, self.settings.limits.redial_max);
+        let (least, most) = (self.limits.redial_min, self.limits.redial_max);
         let (now, stopping) = (self.now, self.stopping);
-        let Some(child) = self.neighbours.children.get_mut(&id) else { return };
+        let Some(child) = self.children.get_mut(&id) else { return };
         // Why a plugin failed says more than how its process ended.
         if !matches!(&child.state, ChildState::Ended(reason) if reason.is(Code::PluginFailed)) {
             child.state = ChildState::Ended(Reason::server(Code::HostLost, why));
@@ -118,30 +119,31 @@ impl Broker {
         if now.saturating_sub(child.started) > most {
             child.failures = 0;
         }
-        let name = child.config.name.clone();
-        if child.config.restart == Restart::OnFailure && !stopping {
+        if stopping {
+            return;
+        }
+        let mut text = format!("the host of {} ended: {why}", child.config.name);
+        if child.config.restart == Restart::OnFailure {
             let pause = pause(child.failures, least, most, random);
             child.failures = child.failures.saturating_add(1);
-            self.timers.set(TimerKey::Restart(id), now + pause);
-            let text = format_args!("the host of {name} ended: {why}; it is started again");
-            self.log(LogSource::Child(id), LogKind::HostEnded, text);
-        } else if !stopping {
-            let text = format_args!("the host of {name} ended: {why}");
-            self.log(LogSource::Child(id), LogKind::HostEnded, text);
+            self.happens(Event::Arm(TimerKey::Restart(id), now + pause));
+            text.push_str("; it is started again");
         }
+        self.happens(Event::Line(LogSource::Child(id), LogKind::HostEnded, text));
     }
 
-    /// The time to start a host again has come.
-    pub(crate) fn restart_child(&mut self, id: ChildId) {
+    /// The link of a host that is to be started: somebody may hold it although the host is gone.
+    pub(crate) fn link_of_child(&self, id: ChildId) -> Option<ConnId> {
+        self.children.get(&id)?.conn
+    }
+
+    /// Starts a host again.
+    pub(crate) fn start_child(&mut self, id: ChildId, effects: &mut Effects) {
         let (now, stopping) = (self.now, self.stopping);
-        // Somebody may hold the link of a host that is gone, and with it the names of its plugins.
-        if let Some(conn) = self.neighbours.children.get(&id).and_then(|child| child.conn) {
-            self.cut_off(conn, Reason::server(Code::HostLost, "it is started again"));
-        }
-        if let Some(child) = self.neighbours.children.get_mut(&id).filter(|_| !stopping) {
+        if let Some(child) = self.children.get_mut(&id).filter(|_| !stopping) {
             child.state = ChildState::Starting;
             child.started = now;
-            self.effects.push_back(Effect::StartChild(id));
+            effects.push_back(Effect::StartChild(id));
         }
     }
 }

@@ -1,14 +1,15 @@
-//! Connections, as far as it matters who is at the other end: how they open, and what is said to
-//! their peers.
+//! Connections, as far as it matters who is at the other end: how they came to be, how far they have
+//! come, and to whom what they cause is charged.
 
-use crate::broker::{Broker, ChildId, ConnId, DirectId, LinkChange, PeerId, Security, TimerKey};
+use super::Neighbours;
+use crate::broker::{ChildId, ConnId, DirectId, PeerId, Security};
 use crate::bymux::MuxRole;
-use crate::control::{Message, Role};
+use crate::control::Role;
 use crate::key::Key;
-use crate::reason::{Code, Reason};
-use crate::wire::Wire;
+use crate::log_limiter::LogSource;
+use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::net::SocketAddr;
 use trunkline_shs::keyed_hash;
 
@@ -105,6 +106,8 @@ pub(crate) struct Conn {
     /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
+    /// Neither side has a use for the link, which has some time left.
+    pub(super) rests: bool,
 }
 
 /// Links of one server, dialled by the same side, each of which took the place of one that was up.
@@ -131,6 +134,32 @@ pub(crate) struct PeerInfo {
 }
 
 impl Conn {
+    /// A connection whose peer has proved nothing.
+    pub(crate) fn new(opening: &Opening) -> Conn {
+        Conn {
+            how: opening.how,
+            grants: opening.grants,
+            process: opening.process,
+            address: opening.address.clone(),
+            expected: match &opening.security {
+                Security::Shs { expected, .. } => *expected,
+                Security::NoAuth => None,
+            },
+            proved: None,
+            from: opening.from,
+            phase: ConnPhase::Shaking,
+            hello: None,
+            successions: Successions::default(),
+            wanted: Wants::default(),
+            rests: false,
+        }
+    }
+
+    /// Who the peer is: as it says, as it has proved, or as we dialled it.
+    pub(crate) fn known_key(&self) -> Option<Key> {
+        self.hello.as_ref().map(|peer| peer.key).or(self.proved).or(self.expected)
+    }
+
     pub(crate) fn peer_name(&self) -> Option<&str> {
         self.hello.as_ref().map(|hello| hello.name.as_str())
     }
@@ -150,11 +179,6 @@ impl Conn {
         self.hello.as_ref().map(|hello| hello.role)
     }
 
-    /// Who the peer is: as it says, as it has proved, or as we dialled it.
-    pub(crate) fn known_key(&self) -> Option<Key> {
-        self.hello.as_ref().map(|peer| peer.key).or(self.proved).or(self.expected)
-    }
-
     /// Name or address, for logs.
     pub(crate) fn label(&self) -> String {
         match &self.hello {
@@ -164,99 +188,59 @@ impl Conn {
     }
 }
 
-impl Broker {
-    pub(crate) fn do_connected(&mut self, opening: Opening) -> ConnId {
-        let Opening { how, grants, address, security, from, process } = opening;
-        let role = match how {
-            Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Dialler,
-            Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Acceptor,
-        };
-        let id = self.switch.number();
-        match how {
-            Opened::Dialled(peer) => self.neighbours.peer_connected(peer, id),
-            Opened::Child(child) => self.neighbours.child_connected(child, id),
+impl Neighbours {
+    /// A connection is open, whose peer has proved its key, or need not. The connection that it
+    /// takes the place of is returned, which ends.
+    #[must_use]
+    pub(crate) fn connected(
+        &mut self,
+        id: ConnId,
+        mut conn: Conn,
+        proved: bool,
+        has_spoken: impl Fn(ConnId) -> bool,
+    ) -> Option<ConnId> {
+        if proved {
+            conn.phase = first_phase(conn.how);
+        }
+        match conn.how {
+            Opened::Dialled(peer) => self.peer_connected(peer, id),
+            Opened::Child(child) => self.child_connected(child, id),
             _ => {}
         }
-        let expected = match &security {
-            Security::Shs { expected, .. } => *expected,
-            Security::NoAuth => None,
-        };
-        let wire = Wire::new(security, &self.settings.identity, &self.settings.network);
-        let (wire, failure) = match wire {
-            Ok(wire) => (wire, None),
-            Err(error) => (Wire::Plain, Some(error.to_string())),
-        };
-        let proved = wire.is_proved();
-        let conn = Conn {
-            how,
-            grants,
-            process,
-            address,
-            expected,
-            proved: None,
-            from,
-            phase: if proved { first_phase(how) } else { ConnPhase::Shaking },
-            hello: None,
-            successions: Successions::default(),
-            wanted: Wants::default(),
-        };
-        self.make_room(&conn);
-        self.switch.open_line(id, role, self.stream_key(id), wire, conn.is_direct());
-        self.neighbours.add_conn(id, conn);
-        self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
-        if let Some(why) = failure {
-            self.end_link(id, Reason::server(Code::HandshakeFailed, why));
-        } else {
-            self.begin_talk(id, how, proved);
-        }
-        if self.stopping {
-            self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
-        }
-        id
+        let evicted = self.make_room(&conn, has_spoken);
+        self.conns.insert(id, Box::new(conn));
+        self.young.insert(id);
+        evicted
     }
 
-    /// What scatters the streams of a connection, which its peer must not know.
-    fn stream_key(&self, id: ConnId) -> u64 {
-        let mut message = *b"streams\0    ";
-        message[8..].copy_from_slice(&id.0.to_be_bytes());
-        let hash = keyed_hash(&self.settings.secret, &message);
-        hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
+    /// How far a connection has come.
+    pub(crate) fn phase(&self, id: ConnId) -> Option<ConnPhase> {
+        self.conn(id).map(|conn| conn.phase)
     }
 
-    /// The first that we say on a connection, as soon as we may show who we are.
-    fn begin_talk(&mut self, id: ConnId, how: Opened, proved: bool) {
-        match how {
-            Opened::DirectDial(direct) => {
-                if proved {
-                    self.arm(id);
-                }
-                self.direct_dialled(id, direct);
+    /// To whom a line of the log about a connection is charged.
+    pub(crate) fn log_source(&self, id: ConnId) -> LogSource {
+        let Some(conn) = self.conn(id) else { return LogSource::Others };
+        let key = conn.hello.as_ref().map(|hello| hello.key).or(conn.proved);
+        match (conn.how, key) {
+            (Opened::Child(child), _) => LogSource::Child(child),
+            (Opened::Dialled(peer), _) if self.is_configured(peer) => LogSource::Peer(peer),
+            (_, Some(key)) => {
+                let listed = self.configured(key);
+                listed.map_or(LogSource::Key(key), LogSource::Peer)
             }
-            Opened::Direct => {}
-            Opened::Accepted if !proved => {}
-            _ => self.say_hello(id),
+            (_, None) => conn.from.map_or(LogSource::Others, |from| LogSource::Address(from.ip())),
         }
     }
+}
 
-    pub(crate) fn arm(&mut self, id: ConnId) {
-        if let Some(deadline) = self.switch.deadline(id) {
-            self.timers.set(TimerKey::Link(id), deadline);
+impl Opened {
+    /// Which side of the multiplexer this process is.
+    pub(crate) fn side(self) -> MuxRole {
+        match self {
+            Opened::Dialled(_) | Opened::Inherited | Opened::DirectDial(_) => MuxRole::Dialler,
+            Opened::Accepted | Opened::Child(_) | Opened::Direct => MuxRole::Acceptor,
         }
-        self.switch.touch(id);
-    }
-
-    pub(crate) fn tell_link(&mut self, change: LinkChange) {
-        self.registry.tell_link(&change, &mut self.effects);
-    }
-
-    /// Says something on a link, which does not end because of it.
-    pub(crate) fn send(&mut self, id: ConnId, message: &Message) {
-        self.switch.send(id, message);
-    }
-
-    /// Whether a connection only waits for its outbox to be written.
-    pub fn is_ending(&self, id: ConnId) -> bool {
-        self.switch.is_ending(id)
     }
 }
 
@@ -274,4 +258,12 @@ pub(crate) fn first_phase(how: Opened) -> ConnPhase {
         Opened::Direct => ConnPhase::AwaitsTicket,
         _ => ConnPhase::AwaitsHello,
     }
+}
+
+/// What scatters the streams of a connection, which its peer must not know.
+pub(crate) fn stream_key(secret: &[u8; 32], id: ConnId) -> u64 {
+    let mut message = *b"streams\0    ";
+    message[8..].copy_from_slice(&id.0.to_be_bytes());
+    let hash = keyed_hash(secret, &message);
+    hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
 }

@@ -1,8 +1,8 @@
 //! Hello: who a peer says that it is, and whether it may stay.
 
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::connections::{Conn, ConnPhase, PeerInfo};
-use crate::broker::{Broker, ConnId, Grants, Opened, PeerProcess};
+use super::Neighbours;
+use super::connections::{Conn, ConnPhase, PeerInfo};
+use crate::broker::{ConnId, Grants, Opened, PeerProcess};
 use crate::control::{Hello, PROTOCOL, Role};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
@@ -10,6 +10,24 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 impl Neighbours {
+    /// A peer said hello: it is up, unless it may not stay.
+    pub(crate) fn greet(&mut self, id: ConnId, hello: &Hello) -> Result<(), Reason> {
+        self.judge(id, hello)?;
+        let Hello { key, role, machine, .. } = *hello;
+        let name = match role {
+            Role::Server => self.name_of(key, hello.name.clone()),
+            Role::Host | Role::Command => hello.name.clone(),
+        };
+        if role != Role::Command {
+            self.take_place(id, key)?;
+        }
+        if let Some(conn) = self.conn_mut(id) {
+            conn.phase = ConnPhase::Up;
+            conn.hello = Some(PeerInfo { key, name, role, machine });
+        }
+        Ok(())
+    }
+
     /// Whether a peer that says this hello may stay.
     fn judge(&self, id: ConnId, hello: &Hello) -> Result<(), Reason> {
         let Some(conn) = self.conn(id) else { return Ok(()) };
@@ -86,41 +104,6 @@ impl Neighbours {
                 Err(Reason::server(Code::NotAllowed, text))
             }
             _ => Ok(()),
-        }
-    }
-}
-
-impl Broker {
-    pub(crate) fn hello(&mut self, id: ConnId, hello: Hello) {
-        let judged = self.neighbours.judge(id, &hello).and_then(|()| match hello.role {
-            Role::Server | Role::Host => self.take_place(id, hello.key),
-            Role::Command => Ok(()),
-        });
-        if let Err(reason) = judged {
-            self.goodbye(id, reason);
-            return;
-        }
-        let Hello { key, name, role, machine, plugins, .. } = hello;
-        let name = match role {
-            Role::Server => self.neighbours.name_of(key, name),
-            Role::Host | Role::Command => name,
-        };
-        let Some(conn) = self.neighbours.conn_mut(id) else { return };
-        conn.phase = ConnPhase::Up;
-        conn.hello = Some(PeerInfo { key, name: name.clone(), role, machine });
-        self.switch.ping(id);
-        if role == Role::Server && !self.is_host() {
-            self.switch.mark_foreign(id);
-        }
-        self.arm(id);
-        match role {
-            Role::Server if self.is_host() => self.uplink_linked(id, key, name, plugins),
-            Role::Server => {
-                self.server_linked(id, key, plugins);
-                self.update_link_need(id);
-            }
-            Role::Host => self.host_linked(id, key, plugins),
-            Role::Command => self.registry.ignore(id),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! What the hosts of this server may register. A registration says what a host asks for; what it
 //! gets is decided by the server's configuration.
 
+use super::children::Child;
+use super::connections::Conn;
+use super::{Event, Neighbours};
 use crate::address::{Shareable, Transport};
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::children::Child;
-use crate::broker::neighbours::connections::Conn;
 use crate::broker::{
-    Advertise, Broker, ChildId, ConnId, Direct, Grants, Names, Opened, PluginConfig, PluginId,
-    Rights,
+    Advertise, ChildId, ConnId, Direct, Grants, Names, Opened, PluginConfig, Rights,
 };
 use crate::log_limiter::LogKind;
 use crate::name::Name;
@@ -100,22 +99,16 @@ impl Neighbours {
             less.into_iter().filter(|(_, less)| *less).map(|(word, _)| word).collect()
         })
     }
-}
 
-impl Broker {
-    /// The log says once for each plugin that its host asks for more than it is granted.
-    pub(crate) fn log_withheld(&mut self, host: ConnId, plugin: PluginId, words: &[&str]) {
-        if words.is_empty() {
-            return;
-        }
-        let Some(name) = self.registry.note_asks_too_much(plugin) else { return };
-        let label = self.neighbours.conn(host).map(|conn| conn.label()).unwrap_or_default();
+    /// A host asks for more of a plugin than it is granted, of these words of the configuration.
+    pub(crate) fn log_withheld(&mut self, host: ConnId, name: &Name, words: &[&str]) {
+        let label = self.conn(host).map(|conn| conn.label()).unwrap_or_default();
         let words = words.join(", ");
-        let text = format_args!(
+        let text = format!(
             "the host {label} asks for more {words} of its plugin {name} than the file of this \
              server grants, and does not get it"
         );
-        self.log_about(host, LogKind::WithheldRights, text);
+        self.happens(Event::Line(self.log_source(host), LogKind::WithheldRights, text));
     }
 }
 

@@ -1,18 +1,73 @@
-//! Which of its links serves a server, and what is done when one comes up.
+//! Which of its links serves a server, and which of two stays.
 
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::connections::Conn;
-use crate::broker::{Broker, ConnId, LinkChange, Opened};
-use crate::control::Announced;
+use super::connections::{Conn, ConnPhase};
+use super::{Event, Neighbours};
+use crate::broker::{ConnId, Opened};
 use crate::key::Key;
 use crate::log_limiter::LogKind;
+use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 /// A server that loses its link and dials again does so once; this often, there are two.
 const SUCCESSIONS: u32 = 3;
 
+/// What becomes of a connection to a server that has said hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum ServerLink {
+    /// The server has a better link: this one ends with its last channel.
+    Loses,
+    /// It serves the server, in place of another one.
+    Replaces(ConnId),
+    /// It is the only one, and serves the server.
+    First,
+}
+
 impl Neighbours {
+    /// A server said hello. Of two links to one server, the one that is dialled by the lower key
+    /// stays; of two that the same side dialled, the newer one, for the older one must be dead.
+    pub(crate) fn server_linked(&mut self, id: ConnId, key: Key) -> ServerLink {
+        self.dialled_is(id, key);
+        let Some(old) = self.link_to(key) else {
+            self.servers.insert(key, id);
+            return ServerLink::First;
+        };
+        if self.dialler(id, key) > self.dialler(old, key) {
+            return ServerLink::Loses;
+        }
+        if let Some([one, other]) = self.note_succession(old, id) {
+            let text = format!(
+                "two servers use the key {key}, one at {one}, one at {other}: give one of them a \
+                 key of its own"
+            );
+            self.happens(Event::Line(self.log_source(id), LogKind::SharedKey, text));
+        }
+        self.servers.insert(key, id);
+        ServerLink::Replaces(old)
+    }
+
+    /// The peer at the other end of a connection is known by its key now, if we dialled it.
+    pub(super) fn dialled_is(&mut self, id: ConnId, key: Key) {
+        if let Some(Opened::Dialled(peer)) = self.conn(id).map(|conn| conn.how) {
+            self.peer_found(peer, key);
+        }
+    }
+
+    /// Of the two servers at the ends of a link, the one that dialled it.
+    fn dialler(&self, id: ConnId, peer: Key) -> Key {
+        match self.conn(id) {
+            Some(conn) if conn.how == Opened::Accepted => peer,
+            _ => self.own_key,
+        }
+    }
+
+    /// A link has lost against another one to the same server: it ends with its last stream.
+    pub(crate) fn drain(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn_mut(id) {
+            conn.phase = ConnPhase::Draining;
+        }
+    }
+
     /// The server for which a connection is the link.
     pub(crate) fn serving(&self, id: ConnId) -> Option<Key> {
         let key = self.conn(id)?.hello.as_ref()?.key;
@@ -34,62 +89,5 @@ impl Neighbours {
         let addresses = [before.address.clone(), conn.address.clone()];
         self.conn_mut(new)?.successions = successions;
         shared.then_some(addresses)
-    }
-}
-
-impl Broker {
-    /// A server said hello. Of two links to one server, the one that is dialled by the lower key
-    /// stays; of two that the same side dialled, the newer one, for the older one must be dead.
-    pub(crate) fn server_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
-        let dialler = |broker: &Broker, id: &ConnId| match broker.neighbours.conn(*id) {
-            Some(conn) if conn.how == Opened::Accepted => key,
-            _ => broker.key,
-        };
-        if let Some(Opened::Dialled(peer)) = self.neighbours.conn(id).map(|conn| conn.how) {
-            self.neighbours.peer_found(peer, key);
-        }
-        let old = self.neighbours.servers.get(&key).copied();
-        if let Some(old) = old
-            && dialler(self, &id) > dialler(self, &old)
-        {
-            self.drain(id);
-            return;
-        }
-        if let Some(old) = old {
-            self.note_succession(old, id, key);
-        }
-        self.neighbours.servers.insert(key, id);
-        if let Some(conn) = self.neighbours.conn(id) {
-            let name = conn.peer_name().unwrap_or_default();
-            self.registry.link_serves(id, key, name, conn.how == Opened::Accepted);
-        }
-        let named = plugins.iter().map(|plugin| &plugin.name).collect();
-        self.registry.forget_all_but(key, &named, &mut self.effects);
-        if let Some(old) = old {
-            self.drain(old);
-        } else {
-            let name =
-                self.neighbours.conn(id).and_then(|conn| conn.peer_name()).unwrap_or_default();
-            let name = String::from(name);
-            let text = format_args!("link to {name} ({}) is up", key.short());
-            self.log_about(id, LogKind::LinkUp, text);
-            self.tell_link(LinkChange { server: key, name, down: None });
-        }
-        self.peer_linked(key);
-        let plugins = self.first_part(id, plugins);
-        self.registry.peer_plugins(id, plugins, &mut self.effects);
-        if self.neighbours.conn(id).is_some_and(|conn| conn.proved.is_none()) {
-            self.registry.tell_of_keyed(id, key);
-        }
-    }
-
-    fn note_succession(&mut self, old: ConnId, new: ConnId, key: Key) {
-        if let Some([one, other]) = self.neighbours.note_succession(old, new) {
-            let text = format_args!(
-                "two servers use the key {key}, one at {one}, one at {other}: give one of them a \
-                 key of its own"
-            );
-            self.log_about(new, LogKind::SharedKey, text);
-        }
     }
 }

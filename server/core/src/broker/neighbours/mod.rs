@@ -1,4 +1,10 @@
-//! Neighbours: peers and the links to them, hosts, and the server of a host.
+//! Neighbours: peers and the links to them, hosts, and the server of a host. They decide who may be
+//! linked as what, which link serves a server, and when to dial or start whom.
+//!
+//! They look up no plugin, and call no other owner: what others know is asked by the broker, and
+//! comes in as plain values. What the broker needs at once is the result of a method. What follows
+//! for others is an [`Event`], which the broker hands on before it returns to the shell. What the
+//! shell has to do goes into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod children;
 pub(crate) mod connections;
@@ -11,20 +17,25 @@ pub(crate) mod peers;
 pub(crate) mod places;
 pub(crate) mod proving;
 mod reach;
+#[cfg(test)]
+mod tests;
 pub(crate) mod uplink;
 pub(crate) mod usefulness;
 
-use crate::address::{Endpoint, Scope};
 use crate::broker::registry::partners::Index;
-use crate::broker::{Accept, Settings};
+use crate::broker::{Accept, Settings, TimerKey};
 use crate::control::Role;
-use crate::ids::{ChildId, ConnId, PeerId};
+use crate::ids::{ChildId, ConnId, PeerId, PluginId};
 use crate::key::Key;
+use crate::limits::{Limit, Limits};
+use crate::log_limiter::{LogKind, LogSource};
+use crate::reason::Reason;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use children::Child;
 use connections::{Conn, ConnPhase, PeerInfo};
+use core::time::Duration;
 use peers::Peer;
 use places::Places;
 use uplink::Home;
@@ -54,6 +65,35 @@ pub(crate) struct Neighbours {
     /// Connections whose peers may have to say yet who they are; some have said it since.
     young: BTreeSet<ConnId>,
     places: Places,
+    limits: Limits,
+    now: Duration,
+    random: u64,
+    /// This process ends: nobody is dialled, and no host is started any more.
+    stopping: bool,
+    events: VecDeque<Event>,
+}
+
+/// What follows for others from what the neighbours decided, beside what the shell has to do.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Event {
+    /// A deadline is set, in place of one with the same key.
+    Arm(TimerKey, Duration),
+    /// A deadline is needed no more.
+    Disarm(TimerKey),
+    /// The log has to say something, which is charged to its cause.
+    Line(LogSource, LogKind, String),
+    /// A limit was reached.
+    Reached(Limit),
+    /// A link that a plugin wanted did not come about.
+    NotLinked {
+        /// The plugin, which is told.
+        plugin: PluginId,
+        /// The server to which the link was to be.
+        server: Key,
+        /// Why there is none.
+        reason: Reason,
+    },
 }
 
 impl Neighbours {
@@ -77,7 +117,46 @@ impl Neighbours {
             conns,
             young,
             places: Places::new(settings.limits.links),
+            limits: settings.limits.clone(),
+            now: Duration::ZERO,
+            random: settings.seed,
+            stopping: false,
+            events: VecDeque::new(),
         }
+    }
+
+    /// A turn of the loop begins.
+    pub(crate) fn begin_turn(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// This process ends.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Whether nobody has to hear of anything.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The next thing that others have to hear of.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// The next number of a small generator (xorshift64*), which need not be hard to guess: it
+    /// spreads pauses.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
     /// Only the server with a key is known by a name.
@@ -97,6 +176,12 @@ impl Neighbours {
         }
     }
 
+    /// Whether this process runs plugins for a server, and is none.
+    #[inline]
+    pub(crate) fn is_host(&self) -> bool {
+        self.is_host
+    }
+
     /// The key of the server that this process belongs to.
     #[inline]
     pub(crate) fn home_key(&self) -> Key {
@@ -111,11 +196,6 @@ impl Neighbours {
     /// The servers that are linked to the server of this host, with their names.
     pub(crate) fn links_of_home(&self) -> impl Iterator<Item = (Key, &str)> {
         self.home.links.iter().map(|(key, name)| (*key, name.as_str()))
-    }
-
-    /// Whether this process runs plugins for a server, and is none.
-    pub(crate) fn is_host(&self) -> bool {
-        self.is_host
     }
 
     /// The link that serves a server.
@@ -133,11 +213,6 @@ impl Neighbours {
         let name = |conn: ConnId| self.conn(conn).and_then(|conn| conn.peer_name());
         let linked = self.links().map(move |(key, conn)| (key, name(conn).unwrap_or_default()));
         linked.chain(self.links_of_home())
-    }
-
-    /// The addresses of the server of this process that reach at least so far.
-    pub(crate) fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
-        self.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
     }
 
     /// A connection.
@@ -162,11 +237,6 @@ impl Neighbours {
     /// Whether the peer of a connection has still to say who it is, or what it comes for.
     pub(crate) fn is_young(&self, id: ConnId) -> bool {
         self.conns.get(&id).is_some_and(|conn| conn.phase.is_young())
-    }
-
-    fn add_conn(&mut self, id: ConnId, conn: Conn) {
-        self.conns.insert(id, Box::new(conn));
-        self.young.insert(id);
     }
 
     /// A direct connection has presented a ticket that is good.

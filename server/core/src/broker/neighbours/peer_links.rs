@@ -1,12 +1,13 @@
 //! Links that plugins ask for: opening and closing them, and where this server can be reached.
 
+use super::peers::Keep;
+use super::{Event, Neighbours};
 use crate::address::{Address, Endpoint, Scope, Transform};
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::peers::Keep;
-use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, LinkChange, PeerConfig, PeerId, Permission, PluginId, Rights, Told};
-use crate::control::{Message, Role, Server, Unlinked};
+use crate::broker::effect::Effects;
+use crate::broker::{PeerConfig, PeerId, Permission, PluginConfig, PluginId, Rights};
+use crate::control::Role;
 use crate::key::Key;
+use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::shares::leaves_a_share;
 use alloc::collections::BTreeMap;
@@ -40,100 +41,74 @@ impl Neighbours {
         let held = holders.get(&plugin).copied().unwrap_or(0);
         leaves_a_share(free, held, holders.len() + usize::from(held == 0))
     }
-}
 
-impl Broker {
-    pub(crate) fn do_open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
-        self.permit(plugin, Permission::Links)?;
+    /// The server that the address of a link names, and where it can be dialled.
+    pub(crate) fn linkable(&self, address: &str) -> Result<(Key, Vec<Endpoint>), Reason> {
         let bad = |why: String| Reason::server(Code::BadAddress, format!("{address}: {why}"));
         let parsed: Address = address.parse().map_err(|error| bad(format!("{error}")))?;
         let (key, endpoints) = keyed(&parsed).map_err(|why| bad(why.into()))?;
-        if key == self.neighbours.home.key {
-            return Err(Reason::server(Code::SelfLink, "this is the key of this server"));
+        match key == self.home.key {
+            true => Err(Reason::server(Code::SelfLink, "this is the key of this server")),
+            false => Ok((key, endpoints)),
         }
-        if self.is_host() {
-            self.ask_for_link(plugin, address)?;
-            return Ok(key);
+    }
+
+    /// A plugin wants a link, which is dialled unless it is up, or under way already.
+    pub(crate) fn want_link(
+        &mut self,
+        plugin: PluginId,
+        (key, endpoints): (Key, Vec<Endpoint>),
+        effects: &mut Effects,
+    ) -> Result<(), Reason> {
+        if self.servers.contains_key(&key) || self.wants_too(plugin, key) {
+            return Ok(());
         }
-        if self.neighbours.servers.contains_key(&key) || self.neighbours.wants_too(plugin, key) {
-            return Ok(key);
-        }
-        if !self.neighbours.may_want_link(plugin, self.settings.limits.links) {
+        if !self.may_want_link(plugin, self.limits.links) {
             let text = "plugins wait for as many links already as this one may add to";
             return Err(Reason::server(Code::LimitReached, text));
         }
         let (role, keep, rights) = (Role::Server, Keep::WhileUseful, Rights::none());
         let peer = PeerConfig { key: Some(key), name: None, endpoints, role, keep, rights };
-        self.add_peer_for([plugin].to_vec(), peer);
-        Ok(key)
-    }
-
-    pub(crate) fn do_close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
-        self.permit(plugin, Permission::Links)?;
-        let unknown = || Reason::server(Code::UnknownServer, format!("no link to {server} is up"));
-        if self.neighbours.home.links.contains_key(&server) {
-            return self.ask_for_end_of_link(plugin, server);
-        }
-        let id = *self.neighbours.servers.get(&server).ok_or_else(unknown)?;
-        let name = self.registry.plugin(plugin).map(|record| record.config.name.clone());
-        let by = name.map(|name| format!("the plugin {name} closed it")).unwrap_or_default();
-        self.goodbye(id, Reason::server(Code::LinkClosed, by));
+        self.add_peer([plugin].to_vec(), peer, effects);
         Ok(())
     }
 
     /// Where this server can be reached, as the shell found out; the best place first.
-    pub fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
-        self.neighbours.home.addresses = addresses;
+    pub(crate) fn set_addresses(&mut self, addresses: Vec<Endpoint>) {
+        self.home.addresses = addresses;
     }
 
     /// The addresses of this server that reach at least so far.
-    pub fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
-        self.neighbours.addresses(least)
+    pub(crate) fn addresses(&self, least: Scope) -> impl Iterator<Item = &Endpoint> {
+        self.home.addresses.iter().filter(move |endpoint| endpoint.scope() >= least)
     }
 
-    /// A link that a plugin wanted did not come about, or is over: it is not dialled again.
-    pub(crate) fn forget_wanted(&mut self, id: PeerId, reason: Reason) {
-        let Some(peer) = self.neighbours.peers.remove(&id) else { return };
-        self.neighbours.resting.remove(&id);
+    /// A link that plugins wanted did not come about, or is over: it is not dialled again.
+    pub(super) fn forget_wanted(&mut self, id: PeerId, reason: &Reason) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        self.resting.remove(&id);
         if let Some(key) = peer.key {
-            self.neighbours.peers_by_key.remove(&key, &id);
+            self.peers_by_key.remove(&key, &id);
         }
         // Of a link that was up, all plugins have been told.
         if let (Some(server), false) = (peer.config.key, peer.was_up)
-            && !self.neighbours.servers.contains_key(&server)
+            && !self.servers.contains_key(&server)
         {
             for plugin in peer.wanted_by {
-                self.tell_not_linked(plugin, server, reason.clone());
+                self.happens(Event::NotLinked { plugin, server, reason: reason.clone() });
             }
         }
     }
+}
 
-    /// Tells a plugin that a link which it wanted did not come about.
-    pub(crate) fn tell_not_linked(&mut self, plugin: PluginId, server: Key, reason: Reason) {
-        let Some(record) = self.registry.plugin(plugin) else { return };
-        let name = String::new();
-        match record.runs {
-            Runs::Here if self.registry.is_live(plugin) => {
-                let change = LinkChange { server, name, down: Some(reason) };
-                self.tell(plugin, Told::Link(change));
-            }
-            Runs::Here => {}
-            Runs::At(host) => {
-                let plugin = Some(record.config.name.clone());
-                let server = Server { key: server, name };
-                self.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
-            }
-        }
-    }
-
-    fn permit(&self, plugin: PluginId, what: Permission) -> Result<(), Reason> {
-        match self.registry.plugin(plugin) {
-            Some(record) if record.config.allow.contains(&what) => Ok(()),
-            _ => {
-                let word = what.as_str();
-                let text = format!("the configuration does not say `allow = [\"{word}\"]`");
-                Err(Reason::server(Code::NotAllowed, text))
-            }
+/// Whether the configuration lets a plugin open and close links: the plugin's name.
+pub(crate) fn may_link(config: Option<&PluginConfig>) -> Result<&Name, Reason> {
+    let what = Permission::Links;
+    match config.filter(|config| config.allow.contains(&what)) {
+        Some(config) => Ok(&config.name),
+        None => {
+            let text = format!("the configuration does not say `allow = [\"{}\"]`", what.as_str());
+            Err(Reason::server(Code::NotAllowed, text))
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The peers, configured or dialled for a plugin: when to dial, and when to dial again.
 
+use super::{Event, Neighbours};
 use crate::address::Endpoint;
-use crate::broker::neighbours::Neighbours;
-use crate::broker::{Broker, ConnId, Dial, Effect, PluginId, Rights, TimerKey};
+use crate::broker::effect::Effects;
+use crate::broker::{ConnId, Dial, Effect, PluginId, Rights, TimerKey};
 use crate::control::Role;
 use crate::ids::PeerId;
 use crate::key::Key;
 use crate::log_limiter::{LogKind, LogSource};
 use crate::reason::{Code, Reason};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -102,20 +104,19 @@ impl Neighbours {
     pub(crate) fn peers_of(&self, key: Key) -> Vec<PeerId> {
         self.peers_by_key.of(&key).copied().collect()
     }
-}
 
-impl Broker {
-    /// Adds a peer, and dials it if its address is known.
-    pub fn add_peer(&mut self, config: PeerConfig) -> PeerId {
-        self.add_peer_for(Vec::new(), config)
-    }
-
-    pub(crate) fn add_peer_for(&mut self, wanted_by: Vec<PluginId>, config: PeerConfig) -> PeerId {
-        let id = PeerId(self.neighbours.next_peer);
-        self.neighbours.next_peer += 1;
+    /// Adds a peer, of the configuration or for plugins, and dials it if its address is known.
+    pub(crate) fn add_peer(
+        &mut self,
+        wanted_by: Vec<PluginId>,
+        config: PeerConfig,
+        effects: &mut Effects,
+    ) -> PeerId {
+        let id = PeerId(self.next_peer);
+        self.next_peer += 1;
         let key = config.key;
         if let (Some(name), Some(key)) = (&config.name, key) {
-            self.neighbours.bind_name(name, key);
+            self.bind_name(name, key);
         }
         let peer = Peer {
             config,
@@ -129,80 +130,82 @@ impl Broker {
             linked_at: Duration::ZERO,
             reason: None,
         };
-        self.neighbours.peers.insert(id, peer);
+        self.peers.insert(id, peer);
         if let Some(key) = key {
-            self.neighbours.peers_by_key.insert(key, id);
+            self.peers_by_key.insert(key, id);
         }
-        self.dial(id);
+        self.dial(id, effects);
         id
     }
 
-    pub(crate) fn dial(&mut self, id: PeerId) {
-        let resting = self.neighbours.resting.contains(&id);
-        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
-        let linked = peer.key.is_some_and(|key| self.neighbours.servers.contains_key(&key));
+    /// Dials a peer, unless it is linked, or is not to be dialled now.
+    pub(crate) fn dial(&mut self, id: PeerId, effects: &mut Effects) {
+        let resting = self.resting.contains(&id);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let linked = peer.key.is_some_and(|key| self.servers.contains_key(&key));
         if self.stopping || linked || peer.dialling || peer.conn.is_some() || resting {
             return;
         }
         let endpoints = peer.config.endpoints.clone();
         if !endpoints.is_empty() {
             peer.dialling = true;
-            self.effects.push_back(Effect::Dial(Dial { peer: id, endpoints }));
+            effects.push_back(Effect::Dial(Dial { peer: id, endpoints }));
         }
     }
 
-    pub(crate) fn do_dial_failed(&mut self, id: PeerId, text: &str) {
-        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
+    /// No address of a peer could be reached.
+    pub(crate) fn dial_failed(&mut self, id: PeerId, text: &str) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.dialling = false;
         if !peer.wanted_by.is_empty() {
-            self.forget_wanted(id, Reason::server(Code::TransportLost, text));
+            self.forget_wanted(id, &Reason::server(Code::TransportLost, text));
             return;
         }
         peer.reason = Some(Reason::server(Code::TransportLost, text));
         if peer.failures == 0 {
-            let text = format_args!("cannot reach a peer: {text}; dialling again until it answers");
-            self.log(LogSource::Peer(id), LogKind::Unreachable, text);
+            let text = format!("cannot reach a peer: {text}; dialling again until it answers");
+            self.happens(Event::Line(LogSource::Peer(id), LogKind::Unreachable, text));
         }
         self.redial(id);
     }
 
     /// A server is linked, whoever dialled.
     pub(crate) fn peer_linked(&mut self, key: Key) {
-        for id in self.neighbours.peers_by_key.of(&key) {
-            if let Some(peer) = self.neighbours.peers.get_mut(id) {
+        for id in self.peers_of(key) {
+            if let Some(peer) = self.peers.get_mut(&id) {
                 peer.failures = 0;
                 peer.linked_at = self.now;
                 peer.reason = None;
                 peer.was_up = true;
             }
-            self.neighbours.resting.remove(id);
-            self.timers.cancel(TimerKey::Redial(*id));
+            self.resting.remove(&id);
+            self.happens(Event::Disarm(TimerKey::Redial(id)));
         }
     }
 
     /// The connection that was dialled to a peer has ended.
     pub(crate) fn peer_disconnected(&mut self, id: PeerId, reason: Reason) {
-        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.conn = None;
         if !peer.wanted_by.is_empty() {
-            self.forget_wanted(id, reason);
+            self.forget_wanted(id, &reason);
             return;
         }
         if rests(&reason) {
-            self.neighbours.resting.insert(id);
+            self.resting.insert(id);
         }
-        peer.note_end(&reason, self.now, self.settings.limits.redial_max);
+        peer.note_end(&reason, self.now, self.limits.redial_max);
         peer.reason = Some(reason);
         self.redial(id);
     }
 
     /// The link to a server has ended: whoever has its address dials again.
     pub(crate) fn redial_server(&mut self, key: Key, reason: &Reason) {
-        for id in self.neighbours.peers_of(key) {
-            if let Some(peer) = self.neighbours.peers.get_mut(&id) {
+        for id in self.peers_of(key) {
+            if let Some(peer) = self.peers.get_mut(&id) {
                 peer.reason = Some(reason.clone());
                 if rests(reason) {
-                    self.neighbours.resting.insert(id);
+                    self.resting.insert(id);
                 }
             }
             self.redial(id);
@@ -211,28 +214,23 @@ impl Broker {
 
     /// The plugins of this server are others now: peers that had nothing in common with them may
     /// have by now.
-    pub(crate) fn wake_peers(&mut self) {
-        for id in core::mem::take(&mut self.neighbours.resting) {
-            self.dial(id);
+    pub(crate) fn wake_peers(&mut self, effects: &mut Effects) {
+        for id in core::mem::take(&mut self.resting) {
+            self.dial(id, effects);
         }
     }
 
     fn redial(&mut self, id: PeerId) {
         let random = self.next_random();
-        let limits = &self.settings.limits;
-        let (least, most) = (limits.redial_min, limits.redial_max);
-        let Some(peer) = self.neighbours.peers.get_mut(&id) else { return };
+        let (least, most) = (self.limits.redial_min, self.limits.redial_max);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         let waits = peer.dialling || peer.conn.is_some() || peer.config.endpoints.is_empty();
-        if self.stopping
-            || waits
-            || self.neighbours.resting.contains(&id)
-            || !peer.wanted_by.is_empty()
-        {
+        if self.stopping || waits || self.resting.contains(&id) || !peer.wanted_by.is_empty() {
             return;
         }
         let pause = pause(peer.failures.max(peer.replaced), least, most, random);
         peer.failures = peer.failures.saturating_add(1);
-        self.timers.set(TimerKey::Redial(id), self.now + pause);
+        self.happens(Event::Arm(TimerKey::Redial(id), self.now + pause));
     }
 }
 

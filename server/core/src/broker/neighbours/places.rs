@@ -1,9 +1,9 @@
 //! Whose connections hold the places of this process: each server and each host has a share of
 //! `links`, so that none can close it to others.
 
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::connections::Opened;
-use crate::broker::{Broker, ConnId};
+use super::connections::Opened;
+use super::{Event, Neighbours};
+use crate::broker::ConnId;
 use crate::key::Key;
 use crate::limits::Limit;
 use crate::reason::{Code, Reason};
@@ -41,7 +41,7 @@ impl Neighbours {
     /// It is known to whom a connection belongs, which takes a place for it, or finds that it has
     /// none. One that we dialled or started always has one; of others, nobody has more than its
     /// share.
-    fn take_place(&mut self, id: ConnId, key: Key) -> Result<(), Reason> {
+    pub(crate) fn take_place(&mut self, id: ConnId, key: Key) -> Result<(), Reason> {
         let Some(how) = self.conn(id).map(|conn| conn.how) else { return Ok(()) };
         let places = &mut self.places;
         if places.held.contains_key(&id) {
@@ -49,6 +49,7 @@ impl Neighbours {
         }
         match how {
             Opened::Accepted | Opened::Direct if !places.shares.take(key) => {
+                self.happens(Event::Reached(Limit::Links));
                 let text = format!("{} has as many connections as it may have", key.short());
                 return Err(Reason::server(Code::LimitReached, text));
             }
@@ -57,16 +58,5 @@ impl Neighbours {
         }
         places.held.insert(id, key);
         Ok(())
-    }
-}
-
-impl Broker {
-    /// Takes a place for a connection of a server or a host, unless that has its share.
-    pub(crate) fn take_place(&mut self, id: ConnId, key: Key) -> Result<(), Reason> {
-        let taken = self.neighbours.take_place(id, key);
-        if taken.is_err() {
-            self.counters.count(Limit::Links);
-        }
-        taken
     }
 }

@@ -1,10 +1,10 @@
 //! Whether a link serves anybody: it ends when no plugin of either side has to do with one of the
 //! other, and neither side keeps it.
 
-use crate::broker::neighbours::Neighbours;
-use crate::broker::neighbours::connections::ConnPhase;
-use crate::broker::neighbours::peers::Keep;
-use crate::broker::{Broker, ConnId, TimerKey};
+use super::connections::ConnPhase;
+use super::peers::Keep;
+use super::{Event, Neighbours};
+use crate::broker::{ConnId, Peer, TimerKey};
 use crate::control::{Message, Wanted};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
@@ -12,61 +12,59 @@ use crate::reason::{Code, Reason};
 impl Neighbours {
     /// Whether the configuration keeps the link to a server.
     fn keeps_link_to(&self, key: Key) -> bool {
-        let kept = |peer: &crate::broker::Peer| {
+        let kept = |peer: &Peer| {
             let named = peer.config.key == Some(key) || peer.config.key.is_none();
             named && peer.config.keep == Keep::Always
         };
         self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept)
     }
-}
 
-impl Broker {
-    /// Judges anew whether we have a use for a link, and tells the peer when that has changed. It
+    /// Judges anew whether this server has a use for a link: whether it has names in common with
+    /// the other one, or keeps the link anyway. It returns what the peer has to be told of that. It
     /// costs the same whatever the two servers have.
-    pub(crate) fn update_link_need(&mut self, id: ConnId) {
-        let Some(key) = self.neighbours.serving(id) else { return };
-        let ours = self.registry.have_in_common(id) || self.neighbours.keeps_link_to(key);
-        let Some(conn) = self.neighbours.conn_mut(id) else { return };
-        if core::mem::replace(&mut conn.wanted.ours, ours) != ours {
-            self.send(id, &Message::Wanted(Wanted { wanted: ours }));
-        }
-        self.rest_if_useless(id);
+    #[must_use]
+    pub(crate) fn update_need(&mut self, id: ConnId, in_common: bool) -> Option<Message> {
+        let key = self.serving(id)?;
+        let ours = in_common || self.keeps_link_to(key);
+        let wanted = &mut self.conn_mut(id)?.wanted.ours;
+        let changed = core::mem::replace(wanted, ours) != ours;
+        changed.then_some(Message::Wanted(Wanted { wanted: ours }))
     }
 
     /// The peer says whether it has a use for the link.
     pub(crate) fn peer_wants(&mut self, id: ConnId, wanted: bool) {
-        if let Some(conn) = self.neighbours.conn_mut(id) {
+        if let Some(conn) = self.conn_mut(id) {
             conn.wanted.theirs = wanted;
         }
-        self.rest_if_useless(id);
     }
 
-    /// Gives a link that serves nobody some time, after which it ends.
-    pub(crate) fn rest_if_useless(&mut self, id: ConnId) {
-        let timer = TimerKey::Useless(id);
-        match self.is_useless(id) {
-            true if !self.timers.is_set(&timer) => {
-                self.timers.set(timer, self.now + self.settings.limits.nothing_in_common);
+    /// Gives a link that serves nobody some time, after which it ends; `idle` is one without a
+    /// channel.
+    pub(crate) fn rest_if_useless(&mut self, id: ConnId, idle: bool) {
+        let useless = self.is_useless(id, idle);
+        let Some(conn) = self.conn_mut(id) else { return };
+        let rested = core::mem::replace(&mut conn.rests, useless);
+        match (rested, useless) {
+            (false, true) => {
+                let at = self.now + self.limits.nothing_in_common;
+                self.happens(Event::Arm(TimerKey::Useless(id), at));
             }
-            true => {}
-            false => {
-                self.timers.cancel(timer);
-            }
+            (true, false) => self.happens(Event::Disarm(TimerKey::Useless(id))),
+            (true, true) | (false, false) => {}
         }
     }
 
-    /// The time of a link that served nobody is over.
-    pub(crate) fn end_if_useless(&mut self, id: ConnId) {
-        if self.is_useless(id) {
-            let text = "no plugin of either server has to do with one of the other";
-            self.goodbye(id, Reason::server(Code::NothingInCommon, text));
-        }
+    /// The time of a link that served nobody is over: why it ends, if it still does not.
+    pub(crate) fn end_if_useless(&mut self, id: ConnId, idle: bool) -> Option<Reason> {
+        self.conn_mut(id)?.rests = false;
+        let text = "no plugin of either server has to do with one of the other";
+        let useless = self.is_useless(id, idle);
+        useless.then(|| Reason::server(Code::NothingInCommon, text))
     }
 
-    fn is_useless(&self, id: ConnId) -> bool {
-        let up = self.neighbours.conn(id).filter(|conn| conn.phase == ConnPhase::Up);
-        self.neighbours.serving(id).is_some()
-            && up.is_some_and(|conn| !conn.wanted.ours && !conn.wanted.theirs)
-            && self.switch.line(id).is_some_and(|line| line.link().streams_in_use() == 0)
+    fn is_useless(&self, id: ConnId, idle: bool) -> bool {
+        let up = self.conn(id).filter(|conn| conn.phase == ConnPhase::Up);
+        idle && up.is_some_and(|conn| !conn.wanted.ours && !conn.wanted.theirs)
+            && self.serving(id).is_some()
     }
 }

@@ -122,6 +122,11 @@ impl Switch {
         self.lines.get(&id).is_none_or(|line| line.ended)
     }
 
+    /// Whether the peer of a connection has said anything that a stranger could not.
+    pub(crate) fn has_spoken(&self, id: ConnId) -> bool {
+        self.lines.get(&id).is_some_and(Line::has_spoken)
+    }
+
     /// A connection is gone.
     pub(crate) fn close_line(&mut self, id: ConnId) {
         self.lines.remove(&id);

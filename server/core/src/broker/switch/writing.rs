@@ -55,6 +55,11 @@ impl Switch {
         line.is_some_and(|line| line.link.control_waiting() == 0 && !line.faulted)
     }
 
+    /// Whether no channel goes over a link, and none is about to.
+    pub(crate) fn is_idle(&self, id: ConnId) -> bool {
+        self.lines.get(&id).is_some_and(|line| line.link.streams_in_use() == 0)
+    }
+
     /// What to write to a connection now, in this order; all empty when there is nothing.
     #[inline(always)]
     pub(crate) fn outgoing(&mut self, id: ConnId, effects: &mut Effects) -> [&[u8]; 3] {

@@ -1,0 +1,230 @@
+//! Connections: how they open, how their peers prove who they are and say hello, and what is said to
+//! them. The neighbours decide, the switch carries the bytes.
+
+use crate::broker::meetings::arrivals::Held;
+use crate::broker::neighbours::connections::{Conn, stream_key};
+use crate::broker::neighbours::linking::ServerLink;
+use crate::broker::{Broker, ConnId, Effect, LinkChange, Opened, Opening, TimerKey};
+use crate::control::{Announced, Hello, Message, Role};
+use crate::key::Key;
+use crate::log_limiter::LogKind;
+use crate::reason::{Code, Reason};
+use crate::wire::{Wire, WireEvent};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+impl Broker {
+    pub(crate) fn do_connected(&mut self, opening: Opening) -> ConnId {
+        let (id, how, conn) = (self.switch.number(), opening.how, Conn::new(&opening));
+        let is_direct = conn.is_direct();
+        let wire = Wire::new(opening.security, &self.settings.identity, &self.settings.network);
+        let (wire, failure) = match wire {
+            Ok(wire) => (wire, None),
+            Err(error) => (Wire::Plain, Some(error.to_string())),
+        };
+        let proved = wire.is_proved();
+        let has_spoken = |id| self.switch.has_spoken(id);
+        let evicted = self.neighbours.connected(id, conn, proved, has_spoken);
+        let key = stream_key(&self.settings.secret, id);
+        self.switch.open_line(id, how.side(), key, wire, is_direct);
+        if let Some(evicted) = evicted {
+            let text = "it said nothing, and others wait for its place";
+            self.cut_off(evicted, Reason::server(Code::LimitReached, text));
+        }
+        self.timers.set(TimerKey::Link(id), self.now + self.settings.limits.handshake);
+        match failure {
+            Some(why) => self.end_link(id, Reason::server(Code::HandshakeFailed, why)),
+            None => self.begin_talk(id, how, proved),
+        }
+        if self.stopping {
+            self.goodbye(id, Reason::server(Code::ServerStopping, "the server is going down"));
+        }
+        id
+    }
+
+    /// The first that we say on a connection, as soon as we may show who we are.
+    fn begin_talk(&mut self, id: ConnId, how: Opened, proved: bool) {
+        match how {
+            Opened::DirectDial(direct) => {
+                if proved {
+                    self.arm(id);
+                }
+                self.direct_dialled(id, direct);
+            }
+            Opened::Direct => {}
+            Opened::Accepted if !proved => {}
+            _ => self.say_hello(id),
+        }
+    }
+
+    /// Sets the next deadline of a link, which the switch knows.
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        if let Some(deadline) = self.switch.deadline(id) {
+            self.timers.set(TimerKey::Link(id), deadline);
+        }
+        self.switch.touch(id);
+    }
+
+    /// Says something on a link, which does not end because of it.
+    pub(crate) fn send(&mut self, id: ConnId, message: &Message) {
+        self.switch.send(id, message);
+    }
+
+    /// Opens what a connection brought, where it is sealed: what it says to the link, which has to
+    /// be given to [`receive`](Broker::receive). `plain` is a buffer whose contents are replaced.
+    pub fn unseal<'a>(
+        &mut self,
+        id: ConnId,
+        bytes: &'a mut [u8],
+        plain: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
+        plain.clear();
+        if self.switch.is_plain(id) {
+            return bytes;
+        }
+        self.switch.count_sealed(id, bytes.len());
+        self.open_wire(id, bytes, plain);
+        self.settle();
+        plain
+    }
+
+    fn open_wire(&mut self, id: ConnId, bytes: &mut [u8], plain: &mut Vec<u8>) {
+        let mut input = bytes;
+        if self.holds_back(id, input) {
+            return;
+        }
+        loop {
+            match self.switch.open_wire(id, &mut input, plain) {
+                Ok(WireEvent::Waiting) => break,
+                Ok(WireEvent::Asks(key)) => {
+                    self.judge_caller(id, key);
+                    if self.holds_back(id, input) {
+                        break;
+                    }
+                }
+                Ok(WireEvent::Admitted) => {
+                    if self.neighbours.is_admitted(id) {
+                        self.arm(id);
+                    }
+                }
+                // The end of the transport follows; bytes that do are an error.
+                Ok(WireEvent::Goodbye) => {}
+                Err(error) => {
+                    let code = match self.neighbours.is_shaking(id) {
+                        true => Code::HandshakeFailed,
+                        false => Code::ProtocolViolation,
+                    };
+                    self.cut_off(id, Reason::server(code, error.to_string()));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The owner of a key wants to link: it is let in, or hears nothing more. A process that wants
+    /// a direct connection is let in if it holds a ticket, and waits otherwise, because it may be
+    /// faster than the servers' word that it comes.
+    fn judge_caller(&mut self, id: ConnId, key: Key) {
+        if self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Direct) {
+            match self.meetings.holds_ticket(key) {
+                true => self.admit_direct(id, key),
+                false => self.meetings.asks(id, key),
+            }
+            return;
+        }
+        match self.neighbours.grants_of(key) {
+            Ok(grants) => {
+                if self.switch.admit(id) {
+                    self.neighbours.is_let_in(id, key, grants);
+                    self.say_hello(id);
+                }
+            }
+            Err(reason) => self.cut_off(id, reason),
+        }
+    }
+
+    /// Keeps what somebody says behind its handshake who waits to be let in; whether it waits.
+    fn holds_back(&mut self, id: ConnId, bytes: &[u8]) -> bool {
+        let held = self.meetings.hold(id, bytes);
+        if held == Held::TooMuch {
+            let text = "too much was said before anything was granted";
+            self.cut_off(id, Reason::server(Code::ProtocolViolation, text));
+        }
+        held != Held::No
+    }
+
+    /// Lets a process in that holds a ticket, unless its connection has ended meanwhile.
+    pub(crate) fn admit_direct(&mut self, id: ConnId, key: Key) {
+        if self.neighbours.is_shaking(id) && self.switch.admit(id) {
+            self.neighbours.direct_is_let_in(id, key);
+            let kept = self.meetings.let_in(id);
+            if !kept.is_empty() {
+                self.effects.push_back(Effect::TakeAgain(id, kept));
+            }
+        }
+        self.switch.touch(id);
+    }
+
+    /// A peer said hello.
+    pub(crate) fn hello(&mut self, id: ConnId, hello: Hello) {
+        if let Err(reason) = self.neighbours.greet(id, &hello) {
+            self.goodbye(id, reason);
+            return;
+        }
+        let Hello { key, role, plugins, .. } = hello;
+        self.switch.ping(id);
+        if role == Role::Server && !self.is_host() {
+            self.switch.mark_foreign(id);
+        }
+        self.arm(id);
+        match role {
+            Role::Server if self.is_host() => self.uplink_linked(id, key, plugins),
+            Role::Server => {
+                self.server_linked(id, key, plugins);
+                self.update_link_need(id);
+            }
+            Role::Host => self.host_linked(id, key, plugins),
+            Role::Command => self.registry.ignore(id),
+        }
+    }
+
+    /// A server said hello: its plugins are known here if the connection serves it from now on.
+    fn server_linked(&mut self, id: ConnId, key: Key, plugins: Vec<Announced>) {
+        let link = self.neighbours.server_linked(id, key);
+        if link == ServerLink::Loses {
+            self.drain(id);
+            return;
+        }
+        if let Some(conn) = self.neighbours.conn(id) {
+            let name = conn.peer_name().unwrap_or_default();
+            self.registry.link_serves(id, key, name, conn.how == Opened::Accepted);
+        }
+        let named = plugins.iter().map(|plugin| &plugin.name).collect();
+        self.registry.forget_all_but(key, &named, &mut self.effects);
+        match link {
+            ServerLink::Replaces(old) => self.drain(old),
+            ServerLink::First | ServerLink::Loses => self.link_is_up(id, key),
+        }
+        self.neighbours.peer_linked(key);
+        let plugins = self.first_part(id, plugins);
+        self.registry.peer_plugins(id, plugins, &mut self.effects);
+        if self.neighbours.conn(id).is_some_and(|conn| conn.proved.is_none()) {
+            self.registry.tell_of_keyed(id, key);
+        }
+    }
+
+    fn link_is_up(&mut self, id: ConnId, server: Key) {
+        let name = self.neighbours.conn(id).and_then(|conn| conn.peer_name()).unwrap_or_default();
+        let name = String::from(name);
+        let text = format_args!("link to {name} ({}) is up", server.short());
+        self.log_about(id, LogKind::LinkUp, text);
+        let change = LinkChange { server, name, down: None };
+        self.registry.tell_link(&change, &mut self.effects);
+    }
+
+    /// A link lost against another one to the same server: it ends with its last stream.
+    fn drain(&mut self, id: ConnId) {
+        self.neighbours.drain(id);
+        self.end_if_drained(id);
+    }
+}
