@@ -2,6 +2,7 @@
 //! meanwhile are ended. So no transition in progress finds the world changed under it.
 
 use crate::address::{Endpoint, Scope};
+use crate::broker::flows::links::open_link;
 use crate::broker::{
     Broker, CallId, ChildConfig, ChildId, ConnId, Direct, DirectId, Grants, Handle, Misuse,
     Opening, PeerConfig, PeerId, PluginConfig, PluginId, PluginState, Target, TimerKey,
@@ -192,7 +193,13 @@ impl Broker {
     /// A plugin wants a link to the server at an address, which has to name its key. The plugin is
     /// told the outcome. One attempt is made.
     pub fn open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
-        let said = self.do_open_link(plugin, address);
+        let said = open_link(
+            (&self.registry, &mut self.neighbours),
+            &mut self.switch,
+            plugin,
+            address,
+            &mut self.effects,
+        );
         self.settle();
         said
     }

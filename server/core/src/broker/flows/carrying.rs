@@ -2,6 +2,7 @@
 //! what happened in an owner to those who have to hear of it.
 
 use super::first_frames::FirstFrame;
+use super::links::tell_not_linked;
 use super::places::opened_by;
 use crate::broker::effect::{Effects, Queued};
 use crate::broker::neighbours;
@@ -246,7 +247,8 @@ impl Broker {
             }
             neighbours::Event::Reached(limit) => self.counters.count(limit),
             neighbours::Event::NotLinked { plugin, server, reason } => {
-                self.tell_not_linked(plugin, server, reason);
+                let (registry, switch) = (&self.registry, &mut self.switch);
+                tell_not_linked(registry, switch, (plugin, server, reason), &mut self.effects);
             }
         }
     }

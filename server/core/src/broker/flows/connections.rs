@@ -1,7 +1,7 @@
-//! Connections: how they open, how their peers prove who they are and say hello, and what is said to
-//! them. The neighbours decide, the switch carries the bytes.
+//! Connections: how they open, and what follows from what their peers say of themselves. The
+//! neighbours decide, the switch carries the bytes.
 
-use crate::broker::meetings::arrivals::Held;
+use super::handshakes::{admit_direct, open_wire};
 use crate::broker::neighbours::connections::{Conn, stream_key};
 use crate::broker::neighbours::linking::ServerLink;
 use crate::broker::{Broker, ConnId, Effect, LinkChange, Opened, Opening, TimerKey};
@@ -9,7 +9,7 @@ use crate::control::{Announced, Hello, Message, Role};
 use crate::key::Key;
 use crate::log_limiter::LogKind;
 use crate::reason::{Code, Reason};
-use crate::wire::{Wire, WireEvent};
+use crate::wire::Wire;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -70,8 +70,9 @@ impl Broker {
         self.switch.send(id, message);
     }
 
-    /// Opens what a connection brought, where it is sealed: what it says to the link, which has to
-    /// be given to [`receive`](Broker::receive). `plain` is a buffer whose contents are replaced.
+    /// Decrypts what a connection brought, if it is encrypted: what it says to the link, which has
+    /// to be given to [`receive`](Broker::receive). `plain` is a buffer whose contents are
+    /// replaced.
     pub fn unseal<'a>(
         &mut self,
         id: ConnId,
@@ -83,86 +84,29 @@ impl Broker {
             return bytes;
         }
         self.switch.count_sealed(id, bytes.len());
-        self.open_wire(id, bytes, plain);
+        let (neighbours, meetings) = (&mut self.neighbours, &mut self.meetings);
+        let next = open_wire(neighbours, meetings, &mut self.switch, id, (bytes, plain));
+        if next.says_hello {
+            self.say_hello(id);
+        }
+        if next.arms {
+            self.arm(id);
+        }
+        if let Some(reason) = next.ends {
+            self.cut_off(id, reason);
+        }
         self.settle();
         plain
     }
 
-    fn open_wire(&mut self, id: ConnId, bytes: &mut [u8], plain: &mut Vec<u8>) {
-        let mut input = bytes;
-        if self.holds_back(id, input) {
-            return;
-        }
-        loop {
-            match self.switch.open_wire(id, &mut input, plain) {
-                Ok(WireEvent::Waiting) => break,
-                Ok(WireEvent::Asks(key)) => {
-                    self.judge_caller(id, key);
-                    if self.holds_back(id, input) {
-                        break;
-                    }
-                }
-                Ok(WireEvent::Admitted) => {
-                    if self.neighbours.is_admitted(id) {
-                        self.arm(id);
-                    }
-                }
-                // The end of the transport follows; bytes that do are an error.
-                Ok(WireEvent::Goodbye) => {}
-                Err(error) => {
-                    let code = match self.neighbours.is_shaking(id) {
-                        true => Code::HandshakeFailed,
-                        false => Code::ProtocolViolation,
-                    };
-                    self.cut_off(id, Reason::server(code, error.to_string()));
-                    break;
-                }
-            }
-        }
-    }
-
-    /// The owner of a key wants to link: it is let in, or hears nothing more. A process that wants
-    /// a direct connection is let in if it holds a ticket, and waits otherwise, because it may be
-    /// faster than the servers' word that it comes.
-    fn judge_caller(&mut self, id: ConnId, key: Key) {
-        if self.neighbours.conn(id).is_some_and(|conn| conn.how == Opened::Direct) {
-            match self.meetings.holds_ticket(key) {
-                true => self.admit_direct(id, key),
-                false => self.meetings.asks(id, key),
-            }
-            return;
-        }
-        match self.neighbours.grants_of(key) {
-            Ok(grants) => {
-                if self.switch.admit(id) {
-                    self.neighbours.is_let_in(id, key, grants);
-                    self.say_hello(id);
-                }
-            }
-            Err(reason) => self.cut_off(id, reason),
-        }
-    }
-
-    /// Keeps what somebody says behind its handshake who waits to be let in; whether it waits.
-    fn holds_back(&mut self, id: ConnId, bytes: &[u8]) -> bool {
-        let held = self.meetings.hold(id, bytes);
-        if held == Held::TooMuch {
-            let text = "too much was said before anything was granted";
-            self.cut_off(id, Reason::server(Code::ProtocolViolation, text));
-        }
-        held != Held::No
-    }
-
-    /// Lets a process in that holds a ticket, unless its connection has ended meanwhile.
-    pub(crate) fn admit_direct(&mut self, id: ConnId, key: Key) {
-        if self.neighbours.is_shaking(id) && self.switch.admit(id) {
-            self.neighbours.direct_is_let_in(id, key);
+    /// A process holds a ticket by now that waits to be let in.
+    pub(crate) fn let_in(&mut self, id: ConnId, key: Key) {
+        if admit_direct(&mut self.neighbours, &mut self.switch, id, key) {
             let kept = self.meetings.let_in(id);
             if !kept.is_empty() {
                 self.effects.push_back(Effect::TakeAgain(id, kept));
             }
         }
-        self.switch.touch(id);
     }
 
     /// A peer said hello.
@@ -173,12 +117,12 @@ impl Broker {
         }
         let Hello { key, role, plugins, .. } = hello;
         self.switch.ping(id);
-        if role == Role::Server && !self.is_host() {
+        if role == Role::Server && !self.neighbours.is_host() {
             self.switch.mark_foreign(id);
         }
         self.arm(id);
         match role {
-            Role::Server if self.is_host() => self.uplink_linked(id, key, plugins),
+            Role::Server if self.neighbours.is_host() => self.uplink_linked(id, key, plugins),
             Role::Server => {
                 self.server_linked(id, key, plugins);
                 self.update_link_need(id);

@@ -1,5 +1,6 @@
 //! What a host of this server says, and what is left of it when its link is over.
 
+use super::links::{open_link, tell_not_linked};
 use crate::broker::neighbours::peer_links::key_of;
 use crate::broker::registry::descriptions::registered;
 use crate::broker::registry::hosts::CLEARED_PER_TURN;
@@ -87,12 +88,20 @@ impl Broker {
     pub(crate) fn host_opens_link(&mut self, id: ConnId, wanted: OpenLink) {
         let OpenLink { plugin: name, address } = wanted;
         let Some(plugin) = self.registry.plugin_at(id, &name) else { return };
-        let Err(reason) = self.do_open_link(plugin, &address) else { return };
+        let opened = open_link(
+            (&self.registry, &mut self.neighbours),
+            &mut self.switch,
+            plugin,
+            &address,
+            &mut self.effects,
+        );
+        let Err(reason) = opened else { return };
         let text = format_args!("the plugin {name} wanted a link to {address}: {reason}");
         self.log_about(id, LogKind::RefusedLink, text);
         // The host has judged the address, and told its plugin which key to expect.
         if let Some(key) = key_of(&address) {
-            self.tell_not_linked(plugin, key, reason);
+            let (registry, switch) = (&self.registry, &mut self.switch);
+            tell_not_linked(registry, switch, (plugin, key, reason), &mut self.effects);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Links that plugins ask for, and links that have become of use, or are of use no more. The
 //! neighbours decide; the registry knows the plugins, and which names two servers have in common.
 
+use crate::broker::effect::Effects;
 use crate::broker::neighbours::Neighbours;
 use crate::broker::neighbours::peer_links::may_link;
+use crate::broker::registry::Registry;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::switch::Switch;
 use crate::broker::{Broker, ConnId, LinkChange, PluginId, Told};
@@ -13,20 +15,6 @@ use alloc::format;
 use alloc::string::String;
 
 impl Broker {
-    pub(crate) fn do_open_link(&mut self, plugin: PluginId, address: &str) -> Result<Key, Reason> {
-        let config = self.registry.plugin(plugin).map(|record| &record.config);
-        let name = may_link(config)?.clone();
-        let link = self.neighbours.linkable(address)?;
-        let key = link.0;
-        if self.is_host() {
-            let wanted = OpenLink { plugin: name, address: address.into() };
-            ask_home(&self.neighbours, &mut self.switch, &Message::OpenLink(wanted))?;
-        } else {
-            self.neighbours.want_link(plugin, link, &mut self.effects)?;
-        }
-        Ok(key)
-    }
-
     pub(crate) fn do_close_link(&mut self, plugin: PluginId, server: Key) -> Result<(), Reason> {
         let config = self.registry.plugin(plugin).map(|record| &record.config);
         let name = may_link(config)?.clone();
@@ -39,24 +27,6 @@ impl Broker {
         let by = format!("the plugin {name} closed it");
         self.goodbye(id, Reason::server(Code::LinkClosed, by));
         Ok(())
-    }
-
-    /// Tells a plugin that a link which it wanted did not come about.
-    pub(crate) fn tell_not_linked(&mut self, plugin: PluginId, server: Key, reason: Reason) {
-        let Some(record) = self.registry.plugin(plugin) else { return };
-        let name = String::new();
-        match record.runs {
-            Runs::Here if self.registry.is_live(plugin) => {
-                let change = LinkChange { server, name, down: Some(reason) };
-                self.tell(plugin, Told::Link(change));
-            }
-            Runs::Here => {}
-            Runs::At(host) => {
-                let plugin = Some(record.config.name.clone());
-                let server = Server { key: server, name };
-                self.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
-            }
-        }
     }
 
     /// Judges anew whether this server has a use for a link, and tells the peer when that has
@@ -80,4 +50,48 @@ fn ask_home(neighbours: &Neighbours, switch: &mut Switch, message: &Message) -> 
     }
     switch.send(uplink, message);
     Ok(())
+}
+
+/// A plugin wants a link to the server at an address. A host asks its server for it.
+pub(crate) fn open_link(
+    (registry, neighbours): (&Registry, &mut Neighbours),
+    switch: &mut Switch,
+    plugin: PluginId,
+    address: &str,
+    effects: &mut Effects,
+) -> Result<Key, Reason> {
+    let config = registry.plugin(plugin).map(|record| &record.config);
+    let name = may_link(config)?;
+    let link = neighbours.linkable(address)?;
+    let key = link.0;
+    if neighbours.is_host() {
+        let wanted = OpenLink { plugin: name.clone(), address: address.into() };
+        ask_home(neighbours, switch, &Message::OpenLink(wanted))?;
+    } else {
+        neighbours.want_link(plugin, link, effects)?;
+    }
+    Ok(key)
+}
+
+/// Tells a plugin, or its host, that a link which it wanted did not come about.
+pub(crate) fn tell_not_linked(
+    registry: &Registry,
+    switch: &mut Switch,
+    (plugin, server, reason): (PluginId, Key, Reason),
+    effects: &mut Effects,
+) {
+    let Some(record) = registry.plugin(plugin) else { return };
+    let name = String::new();
+    match record.runs {
+        Runs::Here if registry.is_live(plugin) => {
+            let change = LinkChange { server, name, down: Some(reason) };
+            effects.tell(plugin, Told::Link(change));
+        }
+        Runs::Here => {}
+        Runs::At(host) => {
+            let plugin = Some(record.config.name.clone());
+            let server = Server { key: server, name };
+            switch.send(host, &Message::Unlinked(Unlinked { server, reason, plugin }));
+        }
+    }
 }

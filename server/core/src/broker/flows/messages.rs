@@ -47,7 +47,7 @@ impl Broker {
                 | Message::Unlinked(_)
                 | Message::Rejected(_)
                 | Message::Expect(_),
-            ) if self.uplink() != Some(id) => {
+            ) if self.neighbours.uplink() != Some(id) => {
                 self.violation(id, "this is told to hosts, by their server");
             }
             (_, Message::Linked(linked)) => self.uplink_tells_links(linked),
@@ -58,7 +58,7 @@ impl Broker {
                     self.log_about(id, LogKind::RefusedDirect, text);
                 }
             }
-            (_, Message::Rejected(rejected)) => self.uplink_rejects(rejected),
+            (_, Message::Rejected(told)) => self.registry.rejected(told, &mut self.effects),
             (_, Message::Unknown(Unknown { kind })) => {
                 log::debug!("{} does not know message {kind}", conn.label());
             }
@@ -69,10 +69,14 @@ impl Broker {
     /// Plugins came, changed or left: those of a server, of a host, or of all that ours knows.
     fn told_of_plugins(&mut self, id: ConnId, message: Message) {
         let role = self.neighbours.hello(id).map(|h| h.role);
-        let uplink = self.uplink() == Some(id);
+        let (uplink, home) = (self.neighbours.uplink() == Some(id), self.neighbours.home_key());
         match (message, role) {
-            (Message::Plugins(told), _) if uplink => self.uplink_announces(told.plugins),
-            (Message::Withdrawn(told), _) if uplink => self.uplink_withdraws(&told),
+            (Message::Plugins(told), _) if uplink => {
+                self.registry.home_plugins(home, told.plugins, &mut self.effects);
+            }
+            (Message::Withdrawn(told), _) if uplink => {
+                self.registry.home_withdraws(home, &told, &mut self.effects);
+            }
             (Message::Plugins(told), Some(Role::Host)) => self.host_registers(id, told.plugins),
             (Message::Withdrawn(told), Some(Role::Host)) => self.host_withdraws(id, &told.names),
             (Message::Plugins(told), _) => {

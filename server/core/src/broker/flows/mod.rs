@@ -7,6 +7,7 @@ pub(crate) mod commands;
 pub(crate) mod connections;
 pub(crate) mod ending;
 pub(crate) mod first_frames;
+mod handshakes;
 pub(crate) mod hosts;
 pub(crate) mod links;
 pub(crate) mod log_lines;

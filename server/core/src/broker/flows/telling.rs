@@ -1,5 +1,5 @@
-//! Who is told what, and in which order, as far as each has room: hello, and changes of the directory
-//! and of links. What is told, the registry decides.
+//! Who is told what, and in which order, as far as each has room: hello, and changes of the
+//! directory and of links. What is told, the registry decides.
 
 use crate::address::{Address, Scope};
 use crate::broker::neighbours::Neighbours;

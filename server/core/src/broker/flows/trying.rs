@@ -30,7 +30,7 @@ impl Broker {
             }
             Event::PassOver { far, direct } => self.pass_over(far, direct),
             Event::Send(host, message) => self.send(host, &message),
-            Event::LetIn(conn, process) => self.admit_direct(conn, process),
+            Event::LetIn(conn, process) => self.let_in(conn, process),
             Event::Present(presenting) => self.present(presenting, &[]),
             Event::Reached(limit) => self.counters.count(limit),
         }

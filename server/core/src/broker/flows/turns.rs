@@ -35,7 +35,7 @@ impl Broker {
     /// the plugins of this process are told.
     pub(crate) fn charge_turn(&mut self, id: ConnId, names: usize) {
         let told = self.registry.plugins_at(Runs::Here) / PLUGINS_FOR_A_UNIT;
-        let units = match self.uplink() == Some(id) {
+        let units = match self.neighbours.uplink() == Some(id) {
             true => (1 + names) / UPLINK_NAMES_FOR_A_UNIT,
             false => 1 + names * (1 + told),
         };

@@ -1,5 +1,5 @@
-//! Connections, as far as it matters who is at the other end: how they came to be, how far they have
-//! come, and to whom what they cause is charged.
+//! Connections, as far as it matters who is at the other end: how they came to be, how far they
+//! have come, and to whom what they cause is charged.
 
 use super::Neighbours;
 use crate::broker::{ChildId, ConnId, DirectId, PeerId, Security};

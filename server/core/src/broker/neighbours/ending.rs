@@ -1,4 +1,5 @@
-//! How connections end: why one does with its last stream, and what is forgotten of one that is over.
+//! How connections end: why one does with its last stream, and what is forgotten of one that is
+//! over.
 
 use super::Neighbours;
 use super::connections::ConnPhase;

@@ -2,8 +2,9 @@
 //! and how it leaves. Each change is noted for those who have to be told.
 
 use super::{Event, Registry};
+use crate::broker::Effect;
 use crate::broker::effect::Effects;
-use crate::control::Announced;
+use crate::control::{Announced, Rejected, Withdrawn};
 use crate::ids::ConnId;
 use crate::key::Key;
 use crate::limits::Limit;
@@ -55,6 +56,31 @@ impl Registry {
             self.update_common(id, name);
         }
         self.happens(Event::InCommon(id));
+    }
+
+    /// The server of this host announced plugins: its own, and those of servers that are linked to
+    /// it.
+    pub(crate) fn home_plugins(
+        &mut self,
+        home: Key,
+        plugins: Vec<Announced>,
+        effects: &mut Effects,
+    ) {
+        for Announced { name, version, server, .. } in plugins {
+            self.enter(server.unwrap_or(home), &name, version, effects);
+        }
+    }
+
+    /// The server of this host says that plugins left.
+    pub(crate) fn home_withdraws(&mut self, home: Key, told: &Withdrawn, effects: &mut Effects) {
+        self.withdraw_all(told.server.unwrap_or(home), &told.names, effects);
+    }
+
+    /// The server of this host does not take a plugin.
+    pub(crate) fn rejected(&self, rejected: Rejected, effects: &mut Effects) {
+        if let Some(plugin) = self.running(&rejected.name) {
+            effects.push_back(Effect::Reject(plugin, rejected.reason));
+        }
     }
 
     /// Notes a plugin in the directory.

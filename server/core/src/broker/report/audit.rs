@@ -150,7 +150,7 @@ impl Broker {
 
     /// The pauses between dials begin anew with each link that comes up.
     fn audit_peers(&self) -> Result<(), String> {
-        for id in self.neighbours.links().map(|(_, id)| id).chain(self.uplink()) {
+        for id in self.neighbours.links().map(|(_, id)| id).chain(self.neighbours.uplink()) {
             let how = self.neighbours.conn(id).map(|conn| conn.how);
             if let Some(Opened::Dialled(peer)) = how
                 && let Some(failures) = self.neighbours.peer(peer).map(|peer| peer.failures)

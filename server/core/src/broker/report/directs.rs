@@ -89,7 +89,7 @@ impl Broker {
     /// A channel of this host goes over a connection of its own, or has ended: its server does not
     /// see it otherwise.
     pub(crate) fn tell_direct(&mut self, info: &ChannelInfo, ended: bool) {
-        if self.uplink().is_some() && info.route.is_direct() {
+        if self.neighbours.uplink().is_some() && info.route.is_direct() {
             let (to, server) = info.to.clone();
             self.directs.owe((info.from.0.clone(), to, server, info.route), ended);
             self.tell_owed_directs();
@@ -98,7 +98,7 @@ impl Broker {
 
     /// Tells the server of this host what it does not know yet, as far as there is room.
     pub(crate) fn tell_owed_directs(&mut self) {
-        let Some(uplink) = self.uplink() else { return };
+        let Some(uplink) = self.neighbours.uplink() else { return };
         while self.switch.takes_more(uplink)
             && let Some(((from, to, server, route), ended)) = self.directs.next_owed()
         {

@@ -93,7 +93,9 @@ impl Broker {
         let (from, to) = (info.from.clone(), info.to.clone());
         log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
         // Where much waits to be read, it is not worth more of it.
-        if let Some(uplink) = self.uplink().filter(|uplink| self.switch.takes_more(*uplink)) {
+        if let Some(uplink) =
+            self.neighbours.uplink().filter(|uplink| self.switch.takes_more(*uplink))
+        {
             let (from, (to, server)) = (from.0.clone(), to.clone());
             let tried = Tried { from, to, server, route, reason: reason.clone() };
             self.send(uplink, &Message::Tried(tried));
