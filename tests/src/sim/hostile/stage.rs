@@ -56,13 +56,15 @@ struct Attacker {
     since: u64,
     /// The turn in which it was disconnected for good.
     disconnected: Option<u64>,
+    /// The last turn in which its plugins may still have been leaving.
+    leaving: u64,
 }
 
 impl Attacker {
     /// Whether it is connected, or innocent peers may not have been notified yet that its plugins
     /// have left.
     fn is_charged(&self, turn: u64) -> bool {
-        self.disconnected.is_none_or(|at| turn < at + QUIET_TURNS)
+        self.disconnected.is_none_or(|at| turn < self.leaving.max(at) + QUIET_TURNS)
     }
 }
 
@@ -188,7 +190,14 @@ impl Stage {
             let mut rogue = Rogue::new(pair, key, plan.role);
             let mut attack = (plan.make)(random);
             attack.begin(&mut rogue);
-            self.attackers.push(Attacker { rogue, attack, plan: *plan, since, disconnected: None });
+            self.attackers.push(Attacker {
+                rogue,
+                attack,
+                plan: *plan,
+                since,
+                disconnected: None,
+                leaving: 0,
+            });
         }
         (first..self.attackers.len()).collect()
     }
@@ -280,7 +289,12 @@ impl Stage {
             sent: self.sent() - sent,
             lines: after.lines - before.lines,
         });
-        let peers = self.attackers.iter().filter(|a| a.is_charged(self.log.turn)).count() as i64;
+        let (turn, lost) = (self.log.turn, self.victim.broker.unsettled().lost);
+        let mut peers = 0;
+        for attacker in self.attackers.iter_mut().filter(|attacker| attacker.is_charged(turn)) {
+            peers += 1;
+            attacker.leaving = if lost { turn } else { attacker.leaving };
+        }
         if let Some((quiet, _)) = self.baseline
             && peers > 0
         {

@@ -41,6 +41,8 @@ pub struct Unsettled {
     pub told_of: usize,
     /// Plugins that are gone, and whose end some listener has still to be told of.
     pub leaving: usize,
+    /// Whether plugins of lost servers and hosts are still among those that are there.
+    pub lost: bool,
 }
 
 impl Broker {
@@ -51,6 +53,7 @@ impl Broker {
             tickets: self.meetings.tickets(),
             awaited: self.meetings.arrivals().collect(),
             leaving: self.registry.remembered(),
+            lost: self.registry.has_leaving(),
             told_of: self.directs.channels().count(),
         }
     }
