@@ -48,9 +48,9 @@ pub use report::status::{
 
 use crate::control::Role;
 use crate::key::Key;
-use crate::limits::{Counters, Limit, Limits};
+use crate::limits::{Counters, Limits};
 use crate::log_limiter::LogLimiter;
-use crate::reason::{Code, Reason};
+use crate::reason::Reason;
 use crate::timers::Timers;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -231,11 +231,5 @@ impl Broker {
 
     fn tell(&mut self, plugin: PluginId, told: Told) {
         self.effects.tell(plugin, told);
-    }
-
-    /// Counts that a limit was reached, and says so.
-    fn limit_reached(&mut self, limit: Limit, text: impl AsRef<str>) -> Reason {
-        self.counters.count(limit);
-        Reason::server(Code::LimitReached, text)
     }
 }

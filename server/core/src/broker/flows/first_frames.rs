@@ -6,11 +6,12 @@ use crate::broker::meetings::arrivals::Presenting;
 use crate::broker::meetings::direct::Shown;
 use crate::broker::meetings::tickets::Ticketed;
 use crate::broker::neighbours::connections::ConnPhase;
+use crate::broker::registry::Registry;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, PluginId, Step};
 use crate::bymux::StreamId;
 use crate::control::{Answer, Preface};
-use crate::ids::EndId;
+use crate::key::Key;
 use crate::log_limiter::LogKind;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
@@ -96,7 +97,10 @@ impl Broker {
         self.neighbours.is_met(id);
         self.arm(id);
         let Some(end) = self.switch.add_asking(id, stream) else { return };
-        let asked = taken.and_then(|taken| self.ask_ticket_holder(end, taken, presented.route));
+        let asked = taken.and_then(|taken| {
+            let asking = holder(&self.registry, taken, presented.route, self.neighbours.home_key());
+            asking?.ask(&mut self.switch, &mut self.effects, end).map(drop)
+        });
         self.switch.frame_used(end, used);
         if let Err(reason) = asked {
             let text = format_args!("a direct connection was refused: {reason}");
@@ -104,20 +108,14 @@ impl Broker {
             self.switch.reply(end, &Answer::Refuse(reason), &[]);
         }
     }
+}
 
-    /// Asks the plugin for which a ticket was good.
-    fn ask_ticket_holder(
-        &mut self,
-        stream: EndId,
-        taken: Ticketed,
-        route: Route,
-    ) -> Result<(), Reason> {
-        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
-        // Its name may be that of a host's plugin by now.
-        let here = |id: &PluginId| self.registry.plugin(*id).is_some_and(|r| r.runs == Runs::Here);
-        let plugin = self.registry.running(&taken.to).filter(here).ok_or_else(gone)?;
-        let Ticketed { caller, purpose, .. } = taken;
-        let asking = Asking { plugin, caller, route, purpose, ticket: None };
-        self.ask_plugin(stream, asking).map(drop)
-    }
+/// The plugin of this process for which a ticket was good, and what it is asked.
+fn holder(registry: &Registry, taken: Ticketed, route: Route, home: Key) -> Result<Asking, Reason> {
+    let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+    // Its name may be that of a host's plugin by now.
+    let here = |id: &PluginId| registry.plugin(*id).is_some_and(|r| r.runs == Runs::Here);
+    let plugin = registry.running(&taken.to).filter(here).ok_or_else(gone)?;
+    let Ticketed { to, caller, purpose, .. } = taken;
+    Ok(Asking { plugin, to: (to, home), caller, route, purpose, ticket: None })
 }

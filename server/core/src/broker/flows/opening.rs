@@ -2,6 +2,8 @@
 //! what the registry and the neighbours know; the broker then performs it.
 
 use super::places::{Calling, caller, introduction, place};
+use crate::broker::effect::Effects;
+use crate::broker::meetings::Meetings;
 use crate::broker::meetings::direct::Introduction;
 use crate::broker::neighbours::Neighbours;
 use crate::broker::registry::Registry;
@@ -13,7 +15,6 @@ use crate::directory::Entry;
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::Handle;
 use crate::key::Key;
-use crate::limits::Limit;
 use crate::name::Name;
 use crate::reason::{Code, Reason};
 use crate::route::{Route, routes};
@@ -24,9 +25,17 @@ use alloc::format;
 #[derive(Debug)]
 enum Path {
     /// To a plugin of this process.
-    Here { callee: PluginId, caller: Caller, info: ChannelInfo },
+    Here(Here),
     /// Over a link, or directly.
     Away(Box<Away>),
+}
+
+/// A channel to a plugin of this process.
+#[derive(Debug)]
+struct Here {
+    callee: PluginId,
+    caller: Caller,
+    info: ChannelInfo,
 }
 
 /// A channel to a plugin of another process.
@@ -44,12 +53,10 @@ struct Away {
 fn path(
     registry: &Registry,
     neighbours: &Neighbours,
-    plugin: PluginId,
+    (plugin, purpose): (PluginId, Purpose),
+    caller: Caller,
     (entry, target): (Entry, &Target),
-    purpose: Purpose,
 ) -> Result<Path, Reason> {
-    let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
-    let caller = caller(registry, neighbours, plugin).ok_or_else(gone)?;
     let home = neighbours.home_key();
     // A host whose plugin the server has still to refuse may have one of the name itself.
     let callee = registry.running(&entry.name).filter(|_| entry.server == home);
@@ -58,7 +65,7 @@ fn path(
     let (link, direct) = match callee.map(|(callee, record)| (callee, record.runs)) {
         Some((callee, Runs::Here)) => {
             let info = info(&caller, &entry, Route::Local);
-            return Ok(Path::Here { callee, caller, info });
+            return Ok(Path::Here(Here { callee, caller, info }));
         }
         Some((callee, Runs::At(host))) => {
             let place_of = |plugin| place(registry, neighbours, plugin);
@@ -73,6 +80,16 @@ fn path(
     let request = request(neighbours, caller, entry.name, entry.server, purpose);
     let request = Request { least: target.least, ..request };
     Ok(Path::Away(Box::new(Away { direct, link, info, request })))
+}
+
+/// A plugin of this server that opens a channel.
+fn caller_of(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    plugin: PluginId,
+) -> Result<Caller, Reason> {
+    let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
+    caller(registry, neighbours, plugin).ok_or_else(gone)
 }
 
 /// The link over which the plugins of a server are reached.
@@ -102,16 +119,85 @@ pub(crate) fn request(
     Request { server, purpose, ..Request::new(to, 0, from) }
 }
 
-/// Whether a plugin may have one more channel.
-fn has_room(registry: &Registry, switch: &mut Switch, plugin: PluginId) -> Result<(), Reason> {
-    match registry.plugin(plugin) {
-        Some(record) if switch.is_full(plugin) => {
-            let (name, most) = (&record.config.name, switch.channels_max());
-            let text = format!("{name} has {most} channels, as many as a plugin may have");
-            Err(Reason::server(Code::LimitReached, text))
-        }
-        _ => Ok(()),
+/// Whether a plugin, which has a name, may have one more channel.
+fn has_room(switch: &mut Switch, plugin: PluginId, name: &Name) -> Result<(), Reason> {
+    if !switch.is_full(plugin) {
+        return Ok(());
     }
+    let most = switch.channels_max();
+    let text = format!("{name} has {most} channels, as many as a plugin may have");
+    Err(Reason::server(Code::LimitReached, text))
+}
+
+/// Whether plugins of the server `caller` may have one more channel to a plugin of the server
+/// `home`: those of other servers leave room for others.
+pub(crate) fn has_room_for(
+    switch: &mut Switch,
+    (plugin, name): (PluginId, &Name),
+    caller: Key,
+    home: Key,
+) -> Result<(), Reason> {
+    has_room(switch, plugin, name)?;
+    if caller == home || switch.has_share(plugin, caller) {
+        return Ok(());
+    }
+    let text = "plugins of that server have as many channels to it as they may have";
+    Err(Reason::server(Code::LimitReached, text))
+}
+
+/// Makes an invitation, unless the plugin's host is slow to read what it is told.
+pub(crate) fn introduce(
+    meetings: &mut Meetings,
+    switch: &Switch,
+    introduction: Introduction,
+) -> Result<Invitation, Reason> {
+    match introduction.host {
+        Some(host) if !switch.takes_more(host) => {
+            Err(meetings.no_ticket("the plugin's host is slow to read what it is told"))
+        }
+        _ => meetings.introduce(introduction),
+    }
+}
+
+/// Opens a channel to a plugin of this process.
+fn open_here(
+    switch: &mut Switch,
+    effects: &mut Effects,
+    (plugin, purpose): (PluginId, Purpose),
+    Here { callee, caller, info }: Here,
+) -> Result<Handle, Reason> {
+    has_room(switch, callee, &info.to.0)?;
+    let (near, far) = switch.open_local((plugin, callee), info, purpose)?;
+    effects.tell(callee, Told::Open(far, caller));
+    Ok(near)
+}
+
+/// Opens a channel to a plugin of another process.
+fn open_away(
+    meetings: &mut Meetings,
+    switch: &mut Switch,
+    effects: &mut Effects,
+    (plugin, purpose): (PluginId, Purpose),
+    Away { direct, link, info, request }: Away,
+) -> Result<Handle, Reason> {
+    let servers = (info.to.1, info.from.1);
+    let near = switch.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
+    let handle = switch.handle(near);
+    let invited = direct.map(|introduction| introduce(meetings, switch, introduction));
+    let opened = match invited {
+        Some(Ok(invitation)) => {
+            switch.seek(handle);
+            meetings.begin(handle, servers, invitation, Request { least: 0, ..request });
+            Ok(())
+        }
+        Some(Err(reason)) if !reason.is(Code::LimitReached) => Err(reason),
+        // No ticket is left, or the host is slow: the channel goes over the link.
+        Some(Err(_)) | None => switch.open_over(link, near, request, effects),
+    };
+    if opened.is_err() {
+        switch.drop_end(near);
+    }
+    opened.map(|()| handle)
 }
 
 impl Broker {
@@ -130,18 +216,6 @@ impl Broker {
         self.registry.directory().find(&target.name, target.least, wanted, home)
     }
 
-    /// Whether plugins of a server may have one more channel to a plugin: those of other servers
-    /// leave room for others.
-    pub(crate) fn has_room_for(&mut self, plugin: PluginId, caller: Key) -> Result<(), Reason> {
-        has_room(&self.registry, &mut self.switch, plugin)?;
-        let shared = caller != self.neighbours.home_key();
-        if shared && !self.switch.has_share(plugin, caller) {
-            let text = "plugins of that server have as many channels to it as they may have";
-            return Err(Reason::server(Code::LimitReached, text));
-        }
-        Ok(())
-    }
-
     /// Opens a channel to an entry of the directory.
     pub(crate) fn open_to(
         &mut self,
@@ -150,53 +224,13 @@ impl Broker {
         entry: Entry,
         purpose: Purpose,
     ) -> Result<Handle, Reason> {
-        let Broker { registry, neighbours, switch, .. } = self;
-        has_room(registry, switch, plugin)?;
-        match path(registry, neighbours, plugin, (entry, target), purpose)? {
-            Path::Here { callee, caller, info } => {
-                has_room(registry, switch, callee)?;
-                let (near, far) = switch.open_local((plugin, callee), info, purpose)?;
-                self.tell(callee, Told::Open(far, caller));
-                Ok(near)
-            }
-            Path::Away(away) => self.open_away(plugin, *away, purpose),
+        let Broker { registry, neighbours, meetings, switch, effects, .. } = self;
+        let caller = caller_of(registry, neighbours, plugin)?;
+        has_room(switch, plugin, &caller.name)?;
+        let opener = (plugin, purpose);
+        match path(registry, neighbours, opener, caller, (entry, target))? {
+            Path::Here(here) => open_here(switch, effects, opener, here),
+            Path::Away(away) => open_away(meetings, switch, effects, opener, *away),
         }
-    }
-
-    /// Opens a channel to a plugin of another process.
-    fn open_away(
-        &mut self,
-        plugin: PluginId,
-        away: Away,
-        purpose: Purpose,
-    ) -> Result<Handle, Reason> {
-        let Away { direct, link, info, request } = away;
-        let server = info.to.1;
-        let near = self.switch.add_plugin_end(plugin, Phase::Asking, Some(info), purpose)?;
-        let handle = self.switch.handle(near);
-        let invited = direct.map(|introduction| self.introduce(introduction));
-        let opened = match invited {
-            Some(Ok(invitation)) => {
-                let request = Request { least: 0, ..request };
-                self.begin_attempts(handle, server, invitation, request);
-                Ok(())
-            }
-            Some(Err(reason)) if !reason.is(Code::LimitReached) => Err(reason),
-            // No ticket is left, or the host is slow: the channel goes over the link.
-            Some(Err(_)) | None => self.switch.open_over(link, near, request, &mut self.effects),
-        };
-        if opened.is_err() {
-            self.switch.drop_end(near);
-        }
-        opened.map(|()| handle)
-    }
-
-    /// Makes an invitation, unless the plugin's host is slow to read what it is told.
-    pub(crate) fn introduce(&mut self, introduction: Introduction) -> Result<Invitation, Reason> {
-        if introduction.host.is_some_and(|host| !self.switch.takes_more(host)) {
-            let text = "the plugin's host is slow to read what it is told";
-            return Err(self.limit_reached(Limit::Tickets, text));
-        }
-        self.meetings.introduce(introduction)
     }
 }

@@ -1,6 +1,7 @@
 //! Channels that no plugin asked for: a server opens them between a plugin of its own and one of a
 //! linked server, of which one invites the other. Which pairs these are, the registry decides.
 
+use super::opening::has_room_for;
 use crate::broker::effect::Effects;
 use crate::broker::registry::Pair;
 use crate::broker::registry::plugins::Runs;
@@ -34,7 +35,8 @@ impl Broker {
         let Some(record) = self.registry.plugin(pair.plugin) else { return Ok(()) };
         let (runs, version) = (record.runs, record.config.version);
         if runs == Runs::Here {
-            self.has_room_for(pair.plugin, pair.theirs.server)?;
+            let guest = (pair.plugin, &pair.ours);
+            has_room_for(&mut self.switch, guest, pair.theirs.server, self.key)?;
         }
         let info = ChannelInfo {
             from: (pair.theirs.name.clone(), pair.theirs.server),

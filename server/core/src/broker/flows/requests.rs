@@ -1,11 +1,15 @@
 //! Who may ask for a channel over a link, to which plugin, and how it is carried. That is decided
 //! from what the registry and the neighbours know; the broker then performs it.
 
+use super::opening::{has_room_for, introduce};
 use super::places::{Calling, introduction, place, place_of, where_at};
+use crate::broker::effect::Effects;
+use crate::broker::meetings::Meetings;
 use crate::broker::meetings::direct::Introduction;
 use crate::broker::neighbours::Neighbours;
 use crate::broker::registry::Registry;
 use crate::broker::registry::plugins::Runs;
+use crate::broker::switch::Switch;
 use crate::broker::{Broker, Caller, ConnId, PluginId, Told};
 use crate::control::{Origin, Purpose, Request, Role, Ticket};
 use crate::directory::{Wanted, too_low};
@@ -51,6 +55,8 @@ struct PassOn {
 #[derive(Debug)]
 pub(crate) struct Asking {
     pub(crate) plugin: PluginId,
+    /// Its name, and its server.
+    pub(crate) to: (Name, Key),
     pub(crate) caller: Caller,
     pub(crate) route: Route,
     pub(crate) purpose: Purpose,
@@ -153,10 +159,11 @@ fn asked_by_uplink(
     let unknown = || Reason::server(Code::UnknownPlugin, format!("this host has no {to}"));
     let plugin = registry.running(&to).ok_or_else(unknown)?;
     is_new_enough(registry, plugin, &to, least)?;
-    let server = from.server.unwrap_or(neighbours.home_key());
+    let home = neighbours.home_key();
+    let server = from.server.unwrap_or(home);
     let caller = Caller { name: from.name, version: from.version, server };
     let route = route.unwrap_or(Route::Link);
-    let asking = Asking { plugin, caller, route, purpose, ticket };
+    let asking = Asking { plugin, to: (to, home), caller, route, purpose, ticket };
     Ok(Verdict { direct: None, carriage: Carriage::Ask(asking) })
 }
 
@@ -188,11 +195,11 @@ fn to_plugin(
     let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
     let record = registry.plugin(plugin).ok_or_else(gone)?;
     let (Calling { caller, purpose, .. }, Wish { least, ticket, stays }) = (calling, wish);
+    let (to, home) = (record.config.name.clone(), neighbours.home_key());
     let Runs::At(host) = record.runs else {
-        let asking = Asking { plugin, caller, route, purpose, ticket };
+        let asking = Asking { plugin, to: (to, home), caller, route, purpose, ticket };
         return Ok(Verdict { direct, carriage: Carriage::Ask(asking) });
     };
-    let (to, home) = (record.config.name.clone(), neighbours.home_key());
     let sharing = Some(caller.server).filter(|server| *server != home);
     let from = (caller.name.clone(), caller.server);
     let info = ChannelInfo { from, to: (to.clone(), home), route };
@@ -201,6 +208,70 @@ fn to_plugin(
     let request = Request { route: Some(route), ticket, stays, purpose, ..request };
     let passed_on = PassOn { link: host, sharing, request, info };
     Ok(Verdict { direct, carriage: Carriage::PassOn(Box::new(passed_on)) })
+}
+
+impl Verdict {
+    /// Invites the caller of a stream, or has the channel carried.
+    fn carry_out(
+        self,
+        meetings: &mut Meetings,
+        switch: &mut Switch,
+        effects: &mut Effects,
+        stream: EndId,
+    ) -> Result<(), Reason> {
+        match self.direct.map(|introduction| introduce(meetings, switch, *introduction)) {
+            Some(Ok(invitation)) => {
+                switch.invite(stream, Box::new(invitation));
+                return Ok(());
+            }
+            // No ticket is left for its server, or the host is slow: the servers pass the channel
+            // on.
+            Some(Err(reason)) if !reason.is(Code::LimitReached) => return Err(reason),
+            Some(Err(_)) | None => {}
+        }
+        match self.carriage {
+            Carriage::Ask(asking) => ask_ticketed(meetings, switch, effects, stream, asking),
+            Carriage::PassOn(passed_on) => {
+                let PassOn { link, sharing, request, info } = *passed_on;
+                sharing.map_or(Ok(()), |server| switch.has_stream_for(link, server))?;
+                switch.pass_on(stream, link, request, info, effects)
+            }
+        }
+    }
+}
+
+/// Tells a plugin of this process that somebody wants a channel, who may have a ticket for it.
+fn ask_ticketed(
+    meetings: &mut Meetings,
+    switch: &mut Switch,
+    effects: &mut Effects,
+    stream: EndId,
+    asking: Asking,
+) -> Result<(), Reason> {
+    let ticket = asking.ticket;
+    ticket.map_or(Ok(()), |ticket| meetings.redeem_relayed(ticket, &asking.to.0))?;
+    let near = asking.ask(switch, effects, stream)?;
+    if ticket.is_some_and(|ticket| meetings.ticket_opens(ticket, switch.handle(near))) {
+        switch.keep_ticket(near);
+    }
+    Ok(())
+}
+
+impl Asking {
+    /// Tells the plugin that somebody wants a channel, and gives the plugin's end.
+    pub(crate) fn ask(
+        self,
+        switch: &mut Switch,
+        effects: &mut Effects,
+        stream: EndId,
+    ) -> Result<EndId, Reason> {
+        let Asking { plugin, to, caller, route, purpose, .. } = self;
+        has_room_for(switch, (plugin, &to.0), caller.server, to.1)?;
+        let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
+        let near = switch.ask(plugin, stream, info, purpose)?;
+        effects.tell(plugin, Told::Open(switch.handle(near), caller));
+        Ok(near)
+    }
 }
 
 impl Broker {
@@ -215,54 +286,7 @@ impl Broker {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
         }
         self.switch.link_has_room(conn)?;
-        let Verdict { direct, carriage } = decide(&self.registry, &self.neighbours, conn, request)?;
-        if let Some(introduction) = direct {
-            match self.introduce(*introduction) {
-                Ok(invitation) => {
-                    self.switch.invite(stream, Box::new(invitation));
-                    return Ok(());
-                }
-                // No ticket is left for its server, or the host is slow: the servers pass the
-                // channel on.
-                Err(reason) if reason.is(Code::LimitReached) => {}
-                Err(reason) => return Err(reason),
-            }
-        }
-        match carriage {
-            Carriage::Ask(asking) => self.ask_ticketed(stream, asking),
-            Carriage::PassOn(passed_on) => {
-                let PassOn { link, sharing, request, info } = *passed_on;
-                sharing.map_or(Ok(()), |server| self.switch.has_stream_for(link, server))?;
-                self.switch.pass_on(stream, link, request, info, &mut self.effects)
-            }
-        }
-    }
-
-    /// Tells a plugin of this process that somebody wants a channel, who may have a ticket for it.
-    fn ask_ticketed(&mut self, stream: EndId, asking: Asking) -> Result<(), Reason> {
-        let Some(ticket) = asking.ticket else {
-            return self.ask_plugin(stream, asking).map(drop);
-        };
-        if let Some(record) = self.registry.plugin(asking.plugin) {
-            self.meetings.redeem_relayed(ticket, &record.config.name)?;
-        }
-        let near = self.ask_plugin(stream, asking)?;
-        if self.meetings.ticket_opens(ticket, self.switch.handle(near)) {
-            self.switch.keep_ticket(near);
-        }
-        Ok(())
-    }
-
-    /// Tells a plugin of this process that somebody wants a channel, and gives the plugin's end.
-    pub(crate) fn ask_plugin(&mut self, stream: EndId, asking: Asking) -> Result<EndId, Reason> {
-        let Asking { plugin, caller, route, purpose, .. } = asking;
-        self.has_room_for(plugin, caller.server)?;
-        let gone = || Reason::server(Code::UnknownPlugin, "the plugin is gone");
-        let record = self.registry.plugin(plugin).ok_or_else(gone)?;
-        let to = (record.config.name.clone(), self.neighbours.home_key());
-        let info = ChannelInfo { from: (caller.name.clone(), caller.server), to, route };
-        let near = self.switch.ask(plugin, stream, info, purpose)?;
-        self.tell(plugin, Told::Open(self.switch.handle(near), caller));
-        Ok(near)
+        let verdict = decide(&self.registry, &self.neighbours, conn, request)?;
+        verdict.carry_out(&mut self.meetings, &mut self.switch, &mut self.effects, stream)
     }
 }

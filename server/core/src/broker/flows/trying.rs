@@ -6,9 +6,8 @@ use super::places::{caller, link_to_plugin};
 use crate::broker::meetings::{Event, Meetings};
 use crate::broker::switch::Switch;
 use crate::broker::{Broker, ConnId, TimerKey, effect::Effects};
-use crate::control::{Invitation, Preface, Request};
+use crate::control::{Invitation, Preface};
 use crate::ids::{DirectId, EndId, Handle};
-use crate::key::Key;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
 
@@ -46,21 +45,10 @@ impl Broker {
         };
         if let Some(caller) = caller(&self.registry, &self.neighbours, plugin) {
             let request = request(&self.neighbours, caller, to, server, purpose);
-            self.begin_attempts(self.switch.handle(near), server, invitation, request);
+            let (near, home) = (self.switch.handle(near), self.neighbours.home_key());
+            self.switch.seek(near);
+            self.meetings.begin(near, (server, home), invitation, request);
         }
-    }
-
-    /// The routes of an invitation are tried, which comes from the server of the channel's target.
-    pub(crate) fn begin_attempts(
-        &mut self,
-        near: Handle,
-        server: Key,
-        invitation: Invitation,
-        request: Request,
-    ) {
-        self.switch.seek(near);
-        let servers = (server, self.neighbours.home_key());
-        self.meetings.begin(near, servers, invitation, request);
     }
 
     /// The servers are asked to pass a channel on.

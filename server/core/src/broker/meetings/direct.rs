@@ -60,13 +60,19 @@ impl Meetings {
             None => self.expects(expect, server),
             Some(host) => self.tell_host(host, server, expect),
         };
-        if told.as_ref().is_err_and(|reason| reason.is(Code::LimitReached)) {
-            self.happens(Event::Reached(Limit::Tickets));
-        }
-        told?;
+        told.map_err(|reason| match reason.is(Code::LimitReached) {
+            true => self.no_ticket(&reason.text),
+            false => reason,
+        })?;
         let Introduction { process, routes, socket, net, seen, loopback, .. } = introduction;
         let net = Some(Addresses(net));
         Ok(Invitation { ticket, routes, process, socket, net, seen, loopback })
+    }
+
+    /// Nobody is invited, because that would take more than there is. It is counted.
+    pub(crate) fn no_ticket(&mut self, text: &str) -> Reason {
+        self.happens(Event::Reached(Limit::Tickets));
+        Reason::server(Code::LimitReached, text)
     }
 
     /// A number that nobody can guess.
