@@ -226,6 +226,8 @@ impl Broker {
         for conn in self.switch.lines().keys().copied().collect::<Vec<_>>() {
             self.goodbye(conn, reason.clone());
         }
+        // What their ends say is logged before nothing more can be.
+        self.settle();
         self.log_limiter.catch_up(Duration::MAX);
     }
 

@@ -1,4 +1,5 @@
-//! Messages that are told to the parts of the broker that they concern.
+//! What concerns several owners. Functions here name the owners that they read and write; methods
+//! of the broker ask the owners one after the other, and hand on what they return.
 
 mod call_streams;
 pub(crate) mod calling;
