@@ -38,7 +38,9 @@ impl Broker {
                 self.violation(id, "only hosts say this, to their server");
             }
             (_, Message::Tried(tried)) => self.host_tried(id, tried),
-            (_, Message::DirectChannel(direct)) => self.host_has_direct(id, direct),
+            (_, Message::DirectChannel(direct)) => {
+                self.directs.host_has_direct(id, direct, self.settings.limits.channels);
+            }
             (_, Message::OpenLink(wanted)) => self.host_opens_link(id, wanted),
             (_, Message::CloseLink(wanted)) => self.host_closes_link(id, &wanted),
             (

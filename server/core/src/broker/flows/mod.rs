@@ -17,6 +17,7 @@ pub(crate) mod opening;
 pub(crate) mod pairing;
 pub(crate) mod places;
 pub(crate) mod plugins;
+pub(crate) mod reporting;
 pub(crate) mod requests;
 pub(crate) mod telling;
 pub(crate) mod trying;

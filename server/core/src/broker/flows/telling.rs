@@ -1,6 +1,7 @@
 //! Who is told what, and in which order, as far as each has room: hello, and changes of the
 //! directory and of links. What is told, the registry decides.
 
+use super::reporting::tell_owed_directs;
 use crate::address::{Address, Scope};
 use crate::broker::neighbours::Neighbours;
 use crate::broker::registry::Registry;
@@ -33,8 +34,10 @@ impl Broker {
     /// Tells those who listen and have room what they have not heard: all of them when something
     /// has changed, else those that have been heard of in this turn.
     pub(crate) fn tell_news(&mut self) {
-        if self.directs.is_owing() {
-            self.tell_owed_directs();
+        if self.directs.is_owing()
+            && let Some(uplink) = self.neighbours.uplink()
+        {
+            tell_owed_directs(&mut self.directs, &mut self.switch, uplink);
         }
         if self.registry.has_leaving() {
             self.clear_some_plugins();

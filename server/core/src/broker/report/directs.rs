@@ -1,7 +1,6 @@
 //! Channels of hosts that do not pass through their server: each host tells of its own, as fast as
 //! the server reads.
 
-use crate::broker::Broker;
 use crate::control::{DirectChannel, Message};
 use crate::ends::ChannelInfo;
 use crate::ids::ConnId;
@@ -24,8 +23,19 @@ pub(crate) struct Directs {
 }
 
 impl Directs {
+    /// A host tells of a channel that does not pass through this server. Of more than `most` pairs of
+    /// plugins, nothing is noted.
+    pub(crate) fn host_has_direct(&mut self, host: ConnId, direct: DirectChannel, most: usize) {
+        let DirectChannel { from, to, server, route, ended } = direct;
+        let pair = (from, to, server, route);
+        match ended {
+            true => self.end(host, &pair),
+            false => self.begin(host, pair, most),
+        }
+    }
+
     /// A host has one more channel; of more than `most` pairs, nothing is noted.
-    pub(crate) fn begin(&mut self, host: ConnId, pair: DirectPair, most: usize) {
+    fn begin(&mut self, host: ConnId, pair: DirectPair, most: usize) {
         let pairs = self.of_hosts.entry(host).or_default();
         if pairs.len() < most || pairs.contains_key(&pair) {
             let count = pairs.entry(pair).or_default();
@@ -34,7 +44,7 @@ impl Directs {
     }
 
     /// A host has one channel less.
-    pub(crate) fn end(&mut self, host: ConnId, pair: &DirectPair) {
+    fn end(&mut self, host: ConnId, pair: &DirectPair) {
         let Some(pairs) = self.of_hosts.get_mut(&host) else { return };
         let Some(count) = pairs.get_mut(pair) else { return };
         *count -= 1;
@@ -54,6 +64,15 @@ impl Directs {
         pairs.flat_map(|(pair, count)| core::iter::repeat_n(pair, *count))
     }
 
+    /// A channel of this host goes over a connection of its own, or has ended: its server does not
+    /// see it otherwise, and has to be told.
+    pub(crate) fn tell_direct(&mut self, info: &ChannelInfo, ended: bool) {
+        if info.route.is_direct() {
+            let (to, server) = info.to.clone();
+            self.owe((info.from.0.clone(), to, server, info.route), ended);
+        }
+    }
+
     /// The server of this host has still to be told of one channel more, or of the end of one.
     fn owe(&mut self, pair: DirectPair, ended: bool) {
         let change = if ended { -1 } else { 1 };
@@ -62,6 +81,12 @@ impl Directs {
             0 => self.owed.remove(&pair),
             _ => self.owed.insert(pair, owed),
         };
+    }
+
+    /// What the server of this host has to be told next.
+    pub(crate) fn next_told(&mut self) -> Option<Message> {
+        let ((from, to, server, route), ended) = self.next_owed()?;
+        Some(Message::DirectChannel(DirectChannel { from, to, server, route, ended }))
     }
 
     /// Takes one thing that the server of this host has still to be told: between whom a channel
@@ -82,39 +107,6 @@ impl Directs {
     /// The server of this host is gone, with all that it was told.
     pub(crate) fn owe_nothing(&mut self) {
         self.owed.clear();
-    }
-}
-
-impl Broker {
-    /// A channel of this host goes over a connection of its own, or has ended: its server does not
-    /// see it otherwise.
-    pub(crate) fn tell_direct(&mut self, info: &ChannelInfo, ended: bool) {
-        if self.neighbours.uplink().is_some() && info.route.is_direct() {
-            let (to, server) = info.to.clone();
-            self.directs.owe((info.from.0.clone(), to, server, info.route), ended);
-            self.tell_owed_directs();
-        }
-    }
-
-    /// Tells the server of this host what it does not know yet, as far as there is room.
-    pub(crate) fn tell_owed_directs(&mut self) {
-        let Some(uplink) = self.neighbours.uplink() else { return };
-        while self.switch.takes_more(uplink)
-            && let Some(((from, to, server, route), ended)) = self.directs.next_owed()
-        {
-            let direct = DirectChannel { from, to, server, route, ended };
-            self.send(uplink, &Message::DirectChannel(direct));
-        }
-    }
-
-    /// A host tells of a channel that does not pass through this server.
-    pub(crate) fn host_has_direct(&mut self, id: ConnId, direct: DirectChannel) {
-        let DirectChannel { from, to, server, route, ended } = direct;
-        let pair = (from, to, server, route);
-        match ended {
-            true => self.directs.end(id, &pair),
-            false => self.directs.begin(id, pair, self.settings.limits.channels),
-        }
     }
 }
 

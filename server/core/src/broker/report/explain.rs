@@ -1,22 +1,22 @@
 //! Why two plugins are, or are not, connected: each rule that is looked at, what it says of these
 //! two, what was tried last, and what would have to change.
 
-use super::failures::{Failure, Teller};
+use super::directs::Directs;
+use super::failures::{Failure, Failures};
 use crate::broker::flows::places::place;
 use crate::broker::neighbours::children::ChildState;
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId, Expose, PluginId, PluginState};
-use crate::control::{Message, Tried};
+use crate::broker::{Broker, Expose, Neighbours, Peer, PluginId, PluginState, Registry};
 use crate::directory::Wanted;
-use crate::ends::ChannelInfo;
+use crate::ends::Ends;
 use crate::key::Key;
 use crate::name::{Name, Version};
-use crate::reason::Reason;
 use crate::route::{Place, Reach, Route, routes};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// All that is known of why two plugins are, or are not, connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,57 +77,13 @@ struct Subject {
     place: Place,
 }
 
+impl Subject {
+    fn is(&self, plugin: &(Name, Key)) -> bool {
+        plugin.0 == self.name && plugin.1 == self.server
+    }
+}
+
 impl Broker {
-    /// Remembers that a channel or a route did not work. A host tells its server.
-    pub(crate) fn note_failure(&mut self, info: &ChannelInfo, route: Route, reason: Reason) {
-        self.note_told_failure(None, info, route, reason);
-    }
-
-    fn note_told_failure(
-        &mut self,
-        teller: Teller,
-        info: &ChannelInfo,
-        route: Route,
-        reason: Reason,
-    ) {
-        let (from, to) = (info.from.clone(), info.to.clone());
-        log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
-        // Where much waits to be read, it is not worth more of it.
-        if let Some(uplink) =
-            self.neighbours.uplink().filter(|uplink| self.switch.takes_more(*uplink))
-        {
-            let (from, (to, server)) = (from.0.clone(), to.clone());
-            let tried = Tried { from, to, server, route, reason: reason.clone() };
-            self.send(uplink, &Message::Tried(tried));
-        }
-        self.failures.add(teller, Failure { from, to, route, reason, at: self.now });
-    }
-
-    /// A host tells what its plugins tried without success.
-    pub(crate) fn host_tried(&mut self, id: ConnId, tried: Tried) {
-        let Tried { from, to, server, route, reason } = tried;
-        let its_own = self.registry.named(from.as_str()).and_then(|p| self.registry.plugin(p));
-        if its_own.is_none_or(|plugin| plugin.runs != Runs::At(id)) {
-            return;
-        }
-        let (from, to) = ((from, self.neighbours.home_key()), (to, server));
-        self.note_told_failure(Some(id), &ChannelInfo { from, to, route }, route, reason);
-    }
-
-    /// The routes of the channels between two plugins that do not pass through this server.
-    fn direct_routes<'a>(&'a self, a: &'a Subject, b: &'a Subject) -> impl Iterator<Item = Route> {
-        let is = |from: &Name, to: &Name, server: Key, a: &Subject, b: &Subject| {
-            a.server == self.neighbours.home_key()
-                && *from == a.name
-                && *to == b.name
-                && server == b.server
-        };
-        self.directs.channels().filter_map(move |(from, to, server, route)| {
-            let pair = is(from, to, *server, a, b) || is(from, to, *server, b, a);
-            pair.then_some(*route)
-        })
-    }
-
     /// Why two plugins are, or are not, connected. Each is `name`, or `name@server` with the name
     /// or the key of a server.
     pub fn explain(&self, from: &str, to: &str) -> Explanation {
@@ -146,287 +102,308 @@ impl Broker {
 
     /// Adds rule by rule, up to the first broken one; that says what would have to change.
     fn explain_into(&self, told: &mut Explanation, from: &str, to: &str) -> Result<(), String> {
-        let a = self.subject(told, from)?;
-        told.from = self.full_name(&a.name, a.server);
-        let b = self.subject(told, to)?;
-        told.to = self.full_name(&b.name, b.server);
-        self.rule_exposed(told, &a, &b)?;
-        self.rule_version(told, &a, &b)?;
-        let status = self.status();
-        let pair = |channel: &&crate::broker::ChannelStatus| {
-            let (from, to) = (&channel.from, &channel.to);
-            let is = |end: &(Name, Key), s: &Subject| end.0 == s.name && end.1 == s.server;
-            is(from, &a) && is(to, &b) || is(from, &b) && is(to, &a)
-        };
-        let through_us = status.channels.iter().filter(pair).map(|channel| channel.route);
-        told.connected = through_us.chain(self.direct_routes(&a, &b)).collect();
-        self.rule_routes(told, &a, &b);
-        self.rule_accepted(told, &a, &b)
+        let (registry, neighbours) = (&self.registry, &self.neighbours);
+        let a = subject(registry, neighbours, told, from)?;
+        told.from = full_name(neighbours, &a.name, a.server);
+        let b = subject(registry, neighbours, told, to)?;
+        told.to = full_name(neighbours, &b.name, b.server);
+        rule_exposed(registry, neighbours, told, &a, &b)?;
+        rule_version(registry, told, &a, &b)?;
+        told.connected = routes_in_use(self.switch.ends(), &a, &b).collect();
+        let direct = direct_routes(&self.directs, neighbours.home_key(), &a, &b);
+        told.connected.extend(direct);
+        rule_routes(&self.failures, neighbours, self.now, told, [&a, &b]);
+        rule_accepted(&self.failures, registry, told, &a, &b)
     }
+}
 
-    /// A plugin by what it is called on the command line.
-    fn subject(&self, told: &mut Explanation, text: &str) -> Result<Subject, String> {
-        let (name, server) = match text.split_once('@') {
-            Some((name, server)) => (name, Some(server)),
-            None => (text, None),
+/// The routes of the channels between two plugins that pass through this process.
+fn routes_in_use(ends: &Ends, a: &Subject, b: &Subject) -> impl Iterator<Item = Route> {
+    let infos = ends.iter().filter_map(|(_, end)| end.info.as_ref());
+    let between = infos.filter(|info| {
+        a.is(&info.from) && b.is(&info.to) || b.is(&info.from) && a.is(&info.to)
+    });
+    between.map(|info| info.route)
+}
+
+/// The routes of the channels between two plugins that do not pass through this server.
+fn direct_routes(
+    directs: &Directs,
+    home: Key,
+    a: &Subject,
+    b: &Subject,
+) -> impl Iterator<Item = Route> {
+    let between = directs.channels().filter(move |(from, to, server, _)| {
+        let is = |a: &Subject, b: &Subject| {
+            a.server == home && *from == a.name && *to == b.name && *server == b.server
         };
-        let fail = |told: &mut Explanation, text: String, change: String| {
-            told.rules.push(Rule { name: "known", verdict: Verdict::Broken, text });
-            Err(change)
-        };
-        let Ok(parsed) = name.parse::<Name>() else {
-            let text = format!("{name} is no name of a plugin");
-            return fail(told, text, "name plugins as they are shown by `trunkline status`".into());
-        };
-        let wanted = match self.registry.wanted(server, self.home()) {
-            Ok(wanted) => wanted,
-            Err(reason) => {
-                let (why, change) = self.why_not_linked(server.unwrap_or_default());
-                let text = format!("{}; {why}", reason.text);
-                told.rules.push(Rule { name: "link", verdict: Verdict::Broken, text });
-                return Err(change);
-            }
-        };
-        match self.registry.directory().find(&parsed, 0, wanted, self.neighbours.home_key()) {
-            Ok(entry) => {
-                let here = entry.server == self.neighbours.home_key();
-                let plugin = self.registry.running(&parsed).filter(|_| here);
-                let place = plugin.map_or_else(
-                    || self.far_place(entry.server),
-                    |p| place(&self.registry, &self.neighbours, p),
-                );
-                let at = self.server_name(entry.server);
-                let runs = plugin.map_or_else(String::new, |p| format!(", {}", self.runs_how(p)));
-                let text = format!("{name} version {} is at {at}{runs}", entry.version);
-                told.rules.push(Rule { name: "known", verdict: Verdict::Holds, text });
-                let (server, version) = (entry.server, entry.version);
-                Ok(Subject { name: parsed, server, version, plugin, place })
-            }
-            Err(_) => {
-                let (text, change) = self.why_unknown(&parsed, wanted);
-                fail(told, text, change)
-            }
+        is(a, b) || is(b, a)
+    });
+    between.map(|(.., route)| *route)
+}
+
+/// A plugin by what it is called on the command line.
+fn subject(registry: &Registry, neighbours: &Neighbours, told: &mut Explanation, text: &str) -> Result<Subject, String> {
+    let (name, server) = match text.split_once('@') {
+        Some((name, server)) => (name, Some(server)),
+        None => (text, None),
+    };
+    let fail = |told: &mut Explanation, text: String, change: String| {
+        told.rules.push(Rule { name: "known", verdict: Verdict::Broken, text });
+        Err(change)
+    };
+    let Ok(parsed) = name.parse::<Name>() else {
+        let text = format!("{name} is no name of a plugin");
+        return fail(told, text, "name plugins as they are shown by `trunkline status`".into());
+    };
+    let home = (neighbours.home_key(), neighbours.home_name());
+    let wanted = match registry.wanted(server, home) {
+        Ok(wanted) => wanted,
+        Err(reason) => {
+            let (why, change) = why_not_linked(neighbours, server.unwrap_or_default());
+            let text = format!("{}; {why}", reason.text);
+            told.rules.push(Rule { name: "link", verdict: Verdict::Broken, text });
+            return Err(change);
+        }
+    };
+    match registry.directory().find(&parsed, 0, wanted, neighbours.home_key()) {
+        Ok(entry) => {
+            let here = entry.server == neighbours.home_key();
+            let plugin = registry.running(&parsed).filter(|_| here);
+            let place = plugin.map_or_else(
+                || far_place(neighbours, entry.server),
+                |p| place(registry, neighbours, p),
+            );
+            let at = server_name(neighbours, entry.server);
+            let runs = plugin.map_or_else(String::new, |p| format!(", {}", runs_how(registry, neighbours, p)));
+            let text = format!("{name} version {} is at {at}{runs}", entry.version);
+            told.rules.push(Rule { name: "known", verdict: Verdict::Holds, text });
+            let (server, version) = (entry.server, entry.version);
+            Ok(Subject { name: parsed, server, version, plugin, place })
+        }
+        Err(_) => {
+            let (text, change) = why_unknown(registry, neighbours, &parsed, wanted);
+            fail(told, text, change)
         }
     }
+}
 
-    /// Why a plugin is not in the directory, and what would have to change.
-    fn why_unknown(&self, name: &Name, wanted: Wanted) -> (String, String) {
-        let record = self
-            .registry
-            .plugins()
-            .map(|(_, record)| record)
-            .find(|record| record.config.name == *name);
-        if let Some(PluginState::Failed(reason)) = record.map(|record| &record.state) {
+/// Why a plugin is not in the directory, and what would have to change.
+fn why_unknown(registry: &Registry, neighbours: &Neighbours, name: &Name, wanted: Wanted) -> (String, String) {
+    let record = registry
+        .plugins()
+        .map(|(_, record)| record)
+        .find(|record| record.config.name == *name);
+    if let Some(PluginState::Failed(reason)) = record.map(|record| &record.state) {
+        let text = format!("{name} failed: {reason}");
+        return (text, format!("mend {name}, and start the server again"));
+    }
+    let child = neighbours.children().find(|child| child.config.name == *name);
+    match child.map(|child| &child.state) {
+        Some(ChildState::Ended(reason)) => {
             let text = format!("{name} failed: {reason}");
             return (text, format!("mend {name}, and start the server again"));
         }
-        let child = self.neighbours.children().find(|child| child.config.name == *name);
-        match child.map(|child| &child.state) {
-            Some(ChildState::Ended(reason)) => {
-                let text = format!("{name} failed: {reason}");
-                return (text, format!("mend {name}, and start the server again"));
-            }
-            Some(ChildState::Starting | ChildState::Running) => {
-                let text = format!("{name} is being started in its process");
-                return (text, "wait until it runs".into());
-            }
-            None => {}
+        Some(ChildState::Starting | ChildState::Running) => {
+            let text = format!("{name} is being started in its process");
+            return (text, "wait until it runs".into());
         }
-        match wanted {
-            Wanted::At(key) if key != self.neighbours.home_key() => {
-                let at = self.server_name(key);
-                let text =
-                    format!("{at} shows no {name}: it does not run there, or is not exposed");
-                (text, format!("on {at}, load {name} with `expose = \"peers\"`"))
-            }
-            _ => {
-                let text = format!("no server that is known here has {name}");
-                (text, format!("load {name} here, or link a server that exposes it"))
-            }
+        None => {}
+    }
+    match wanted {
+        Wanted::At(key) if key != neighbours.home_key() => {
+            let at = server_name(neighbours, key);
+            let text =
+                format!("{at} shows no {name}: it does not run there, or is not exposed");
+            (text, format!("on {at}, load {name} with `expose = \"peers\"`"))
+        }
+        _ => {
+            let text = format!("no server that is known here has {name}");
+            (text, format!("load {name} here, or link a server that exposes it"))
         }
     }
+}
 
-    /// Why a server is not linked, and what would have to change.
-    fn why_not_linked(&self, server: &str) -> (String, String) {
-        let key = server.parse::<Key>().ok();
-        // A name is learnt from a peer itself: any that has not been reached may be the one.
-        let may_be = |peer: &&crate::broker::Peer| match key {
-            Some(key) => peer.key == Some(key),
-            None => peer.conn.is_none(),
-        };
-        let peer = self.neighbours.peers().find(may_be);
-        let of_name = |text: String| match peer.filter(|_| key.is_none()) {
-            Some(peer) => format!("{} may be it: {text}", peer.label()),
-            None => text,
-        };
-        let mut conns = self
-            .neighbours
-            .conns()
-            .map(|(_, conn)| conn)
-            .filter(|conn| conn.phase != ConnPhase::Ending);
-        let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
-        match peer {
-            Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
-            Some(peer) => {
-                let text = match &peer.reason {
-                    Some(reason) if peer.was_up => format!("its link ended: {reason}"),
-                    Some(reason) => format!("it is not linked: {reason}"),
-                    None => "it has not been reached".into(),
-                };
-                (of_name(text), "start it, or mend its [[peer]]".into())
-            }
-            None => {
-                let change = format!("add a [[peer]] with the address of {server}");
-                ("no peer with that key or name is linked".into(), change)
-            }
-        }
-    }
-
-    /// Whether the callee may be seen where the caller is.
-    fn rule_exposed(&self, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
-        let name = &b.name;
-        let (verdict, text) = if a.server == b.server {
-            (Verdict::Holds, "both belong to one server, whose plugins see each other".to_string())
-        } else if let Some(plugin) = b.plugin {
-            let seen = self.registry.may_see(plugin, a.server);
-            let expose = self.registry.plugin(plugin).map(|record| &record.config.expose);
-            let how = match expose {
-                Some(Expose::Local) | None => "to plugins of its own server only",
-                Some(Expose::Peers) => "to all linked servers",
-                Some(Expose::Keys(_)) => "to some servers by their keys",
+/// Why a server is not linked, and what would have to change.
+fn why_not_linked(neighbours: &Neighbours, server: &str) -> (String, String) {
+    let key = server.parse::<Key>().ok();
+    // A name is learnt from a peer itself: any that has not been reached may be the one.
+    let may_be = |peer: &&Peer| match key {
+        Some(key) => peer.key == Some(key),
+        None => peer.conn.is_none(),
+    };
+    let peer = neighbours.peers().find(may_be);
+    let of_name = |text: String| match peer.filter(|_| key.is_none()) {
+        Some(peer) => format!("{} may be it: {text}", peer.label()),
+        None => text,
+    };
+    let mut conns = neighbours
+        .conns()
+        .map(|(_, conn)| conn)
+        .filter(|conn| conn.phase != ConnPhase::Ending);
+    let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
+    match peer {
+        Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
+        Some(peer) => {
+            let text = match &peer.reason {
+                Some(reason) if peer.was_up => format!("its link ended: {reason}"),
+                Some(reason) => format!("it is not linked: {reason}"),
+                None => "it has not been reached".into(),
             };
-            let verdict = if seen { Verdict::Holds } else { Verdict::Broken };
-            (verdict, format!("{name} is exposed {how}"))
-        } else {
-            (Verdict::Holds, format!("{} exposes {name} to us", self.server_name(b.server)))
+            (of_name(text), "start it, or mend its [[peer]]".into())
+        }
+        None => {
+            let change = format!("add a [[peer]] with the address of {server}");
+            ("no peer with that key or name is linked".into(), change)
+        }
+    }
+}
+
+/// Whether the callee may be seen where the caller is.
+fn rule_exposed(registry: &Registry, neighbours: &Neighbours, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
+    let name = &b.name;
+    let (verdict, text) = if a.server == b.server {
+        (Verdict::Holds, "both belong to one server, whose plugins see each other".to_string())
+    } else if let Some(plugin) = b.plugin {
+        let seen = registry.may_see(plugin, a.server);
+        let expose = registry.plugin(plugin).map(|record| &record.config.expose);
+        let how = match expose {
+            Some(Expose::Local) | None => "to plugins of its own server only",
+            Some(Expose::Peers) => "to all linked servers",
+            Some(Expose::Keys(_)) => "to some servers by their keys",
         };
-        told.rules.push(Rule { name: "exposed", verdict, text });
-        match verdict {
-            Verdict::Broken => {
-                let key = a.server;
-                Err(format!("expose {name}: `expose = \"peers\"`, or a list with {key}"))
-            }
-            _ => Ok(()),
+        let verdict = if seen { Verdict::Holds } else { Verdict::Broken };
+        (verdict, format!("{name} is exposed {how}"))
+    } else {
+        (Verdict::Holds, format!("{} exposes {name} to us", server_name(neighbours, b.server)))
+    };
+    told.rules.push(Rule { name: "exposed", verdict, text });
+    match verdict {
+        Verdict::Broken => {
+            let key = a.server;
+            Err(format!("expose {name}: `expose = \"peers\"`, or a list with {key}"))
         }
+        _ => Ok(()),
     }
+}
 
-    /// Whether the callee's version is what the caller says that it uses.
-    fn rule_version(&self, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
-        let record = a.plugin.and_then(|plugin| self.registry.plugin(plugin));
-        let uses = record.and_then(|record| {
-            record.config.uses.iter().find(|(name, _)| *name == b.name).map(|(_, least)| *least)
-        });
-        let (verdict, text) = match uses {
-            Some(least) if b.version < least => {
-                let text = format!("{} uses version {least}, this is {}", a.name, b.version);
-                (Verdict::Broken, text)
-            }
-            Some(least) => (Verdict::Holds, format!("{} uses version {least} or later", a.name)),
-            None if record.is_some() => {
-                let text = format!("{} does not say that it uses {}", a.name, b.name);
-                (Verdict::Open, text)
-            }
-            None => (Verdict::Open, format!("what {} uses is known at its server", a.name)),
-        };
-        told.rules.push(Rule { name: "version", verdict, text });
-        match verdict {
-            Verdict::Broken => Err(format!("install a newer {}", b.name)),
-            _ => Ok(()),
+/// Whether the callee's version is what the caller says that it uses.
+fn rule_version(registry: &Registry, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
+    let record = a.plugin.and_then(|plugin| registry.plugin(plugin));
+    let uses = record.and_then(|record| {
+        record.config.uses.iter().find(|(name, _)| *name == b.name).map(|(_, least)| *least)
+    });
+    let (verdict, text) = match uses {
+        Some(least) if b.version < least => {
+            let text = format!("{} uses version {least}, this is {}", a.name, b.version);
+            (Verdict::Broken, text)
         }
+        Some(least) => (Verdict::Holds, format!("{} uses version {least} or later", a.name)),
+        None if record.is_some() => {
+            let text = format!("{} does not say that it uses {}", a.name, b.name);
+            (Verdict::Open, text)
+        }
+        None => (Verdict::Open, format!("what {} uses is known at its server", a.name)),
+    };
+    told.rules.push(Rule { name: "version", verdict, text });
+    match verdict {
+        Verdict::Broken => Err(format!("install a newer {}", b.name)),
+        _ => Ok(()),
     }
+}
 
-    /// Route by route: in use, possible, not possible, and its last outcome.
-    fn rule_routes(&self, told: &mut Explanation, a: &Subject, b: &Subject) {
-        let possible = routes(&a.place, &b.place);
-        for route in Route::ALL {
-            let (from, to) = ((&a.name, a.server), (&b.name, b.server));
-            let last = self.failures.last(from, to, |failure| failure.route == route);
-            let place = possible.iter().position(|one| *one == route);
-            let far =
-                [a, b].into_iter().find(|subject| subject.server != self.neighbours.home_key());
-            let (verdict, mut text) = if told.connected.contains(&route) {
-                (Verdict::Holds, "in use".to_string())
-            } else if let (true, Some(far)) = (route.is_direct(), far) {
-                let at = self.server_name(far.server);
-                let text = format!("possible only if {} runs in a host; {at} knows", far.name);
-                (Verdict::Open, text)
-            } else if let Some(place) = place {
-                (Verdict::Holds, format!("possible, number {} to be tried", place + 1))
-            } else {
-                (Verdict::Open, format!("not possible: {}", why_not(route, &a.place, &b.place)))
-            };
-            if let Some(failure) = last {
-                let ago = self.now.saturating_sub(failure.at).as_secs();
-                text += &format!("; tried {ago} s ago: {}", failure.reason);
-            }
-            told.rules.push(Rule { name: route.as_str(), verdict, text });
-        }
-    }
-
-    /// The outcome of the last channel, where it was no route that failed.
-    fn rule_accepted(
-        &self,
-        told: &mut Explanation,
-        a: &Subject,
-        b: &Subject,
-    ) -> Result<(), String> {
-        if !told.connected.is_empty() {
-            return Ok(());
-        }
+/// Route by route: in use, possible, not possible, and its last outcome.
+fn rule_routes(failures: &Failures, neighbours: &Neighbours, now: Duration, told: &mut Explanation, [a, b]: [&Subject; 2]) {
+    let possible = routes(&a.place, &b.place);
+    for route in Route::ALL {
         let (from, to) = ((&a.name, a.server), (&b.name, b.server));
-        let last = self.failures.last(from, to, |_| true);
-        match last {
-            Some(Failure { reason, .. }) => {
-                let text = format!("the last channel did not come about: {reason}");
-                told.rules.push(Rule { name: "accepted", verdict: Verdict::Broken, text });
-                Err(format!("see what {} says", b.name))
-            }
-            None => {
-                let (from, to) = (&a.name, &b.name);
-                let here = |plugin: Option<PluginId>| {
-                    let record = plugin.and_then(|plugin| self.registry.plugin(plugin));
-                    record.is_some_and(|record| record.runs == Runs::Here)
-                };
-                let text = match here(a.plugin) && here(b.plugin) {
-                    true => format!("{from} has no channel to {to}; its calls need none here"),
-                    false => format!("{from} has opened no channel to {to}, nor called it lately"),
-                };
-                told.rules.push(Rule { name: "accepted", verdict: Verdict::Open, text });
-                Err(format!("nothing: {} may open a channel, or call, at any time", a.name))
-            }
+        let last = failures.last(from, to, |failure| failure.route == route);
+        let place = possible.iter().position(|one| *one == route);
+        let far =
+            [a, b].into_iter().find(|subject| subject.server != neighbours.home_key());
+        let (verdict, mut text) = if told.connected.contains(&route) {
+            (Verdict::Holds, "in use".to_string())
+        } else if let (true, Some(far)) = (route.is_direct(), far) {
+            let at = server_name(neighbours, far.server);
+            let text = format!("possible only if {} runs in a host; {at} knows", far.name);
+            (Verdict::Open, text)
+        } else if let Some(place) = place {
+            (Verdict::Holds, format!("possible, number {} to be tried", place + 1))
+        } else {
+            (Verdict::Open, format!("not possible: {}", why_not(route, &a.place, &b.place)))
+        };
+        if let Some(failure) = last {
+            let ago = now.saturating_sub(failure.at).as_secs();
+            text += &format!("; tried {ago} s ago: {}", failure.reason);
+        }
+        told.rules.push(Rule { name: route.as_str(), verdict, text });
+    }
+}
+
+/// The outcome of the last channel, where it was no route that failed.
+fn rule_accepted(
+    failures: &Failures,
+    registry: &Registry,
+    told: &mut Explanation,
+    a: &Subject,
+    b: &Subject,
+) -> Result<(), String> {
+    if !told.connected.is_empty() {
+        return Ok(());
+    }
+    let (from, to) = ((&a.name, a.server), (&b.name, b.server));
+    let last = failures.last(from, to, |_| true);
+    match last {
+        Some(Failure { reason, .. }) => {
+            let text = format!("the last channel did not come about: {reason}");
+            told.rules.push(Rule { name: "accepted", verdict: Verdict::Broken, text });
+            Err(format!("see what {} says", b.name))
+        }
+        None => {
+            let (from, to) = (&a.name, &b.name);
+            let here = |plugin: Option<PluginId>| {
+                let record = plugin.and_then(|plugin| registry.plugin(plugin));
+                record.is_some_and(|record| record.runs == Runs::Here)
+            };
+            let text = match here(a.plugin) && here(b.plugin) {
+                true => format!("{from} has no channel to {to}; its calls need none here"),
+                false => format!("{from} has opened no channel to {to}, nor called it lately"),
+            };
+            told.rules.push(Rule { name: "accepted", verdict: Verdict::Open, text });
+            Err(format!("nothing: {} may open a channel, or call, at any time", a.name))
         }
     }
+}
 
-    fn full_name(&self, name: &Name, server: Key) -> String {
-        format!("{name}@{}", self.server_name(server))
+fn full_name(neighbours: &Neighbours, name: &Name, server: Key) -> String {
+    format!("{name}@{}", server_name(neighbours, server))
+}
+
+/// What people call a server.
+fn server_name(neighbours: &Neighbours, server: Key) -> String {
+    if server == neighbours.home_key() {
+        return neighbours.home_name().into();
     }
+    let named = neighbours.linked_servers().find(|(key, _)| *key == server).map(|(_, name)| name);
+    named.filter(|name| !name.is_empty()).map_or_else(|| server.to_string(), Into::into)
+}
 
-    /// What people call a server.
-    fn server_name(&self, server: Key) -> String {
-        if server == self.neighbours.home_key() {
-            return self.neighbours.home_name().into();
+fn runs_how(registry: &Registry, neighbours: &Neighbours, plugin: PluginId) -> String {
+    match registry.plugin(plugin).map(|record| record.runs) {
+        Some(Runs::At(conn)) => {
+            let label = neighbours.conn(conn).map(|conn| conn.label()).unwrap_or_default();
+            format!("in the host {label}")
         }
-        let named = self.servers().find(|(key, _)| *key == server).map(|(_, name)| name);
-        named.filter(|name| !name.is_empty()).map_or_else(|| server.to_string(), Into::into)
+        _ => "inline".into(),
     }
+}
 
-    fn runs_how(&self, plugin: PluginId) -> String {
-        match self.registry.plugin(plugin).map(|record| record.runs) {
-            Some(Runs::At(conn)) => {
-                let label = self.neighbours.conn(conn).map(|conn| conn.label()).unwrap_or_default();
-                format!("in the host {label}")
-            }
-            _ => "inline".into(),
-        }
-    }
-
-    /// A plugin of another server, of which it is not known here in which process it runs.
-    fn far_place(&self, server: Key) -> Place {
-        let hello = self.neighbours.link_to(server).and_then(|id| self.neighbours.conn(id));
-        let machine = hello.and_then(|conn| conn.hello.as_ref()).map_or(server, |h| h.machine);
-        let reach = Reach::default();
-        Place { server, server_machine: machine, process: server, machine, reach }
-    }
+/// A plugin of another server, of which it is not known here in which process it runs.
+fn far_place(neighbours: &Neighbours, server: Key) -> Place {
+    let hello = neighbours.link_to(server).and_then(|id| neighbours.conn(id));
+    let machine = hello.and_then(|conn| conn.hello.as_ref()).map_or(server, |h| h.machine);
+    let reach = Reach::default();
+    Place { server, server_machine: machine, process: server, machine, reach }
 }
 
 /// Why a route is not among those that are tried.

@@ -1,5 +1,6 @@
 //! Channels and routes that did not come about lately, for those who ask why.
 
+use crate::control::{Message, Tried};
 use crate::ids::ConnId;
 use crate::key::Key;
 use crate::name::Name;
@@ -20,6 +21,15 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     /// When, since the start.
     pub(crate) at: Duration,
+}
+
+impl Failure {
+    /// What a host tells its server of a failure.
+    pub(crate) fn tried(&self) -> Message {
+        let (from, (to, server)) = (self.from.0.clone(), self.to.clone());
+        let (route, reason) = (self.route, self.reason.clone());
+        Message::Tried(Tried { from, to, server, route, reason })
+    }
 }
 
 /// The teller of a failure: a host, or this process itself.

@@ -313,11 +313,7 @@ fn absent_peers(neighbours: &Neighbours) -> impl Iterator<Item = LinkStatus> {
 }
 
 /// Channels with an end in this process.
-pub(super) fn channel_status(
-    ends: &Ends,
-    registry: &Registry,
-    neighbours: &Neighbours,
-) -> Vec<ChannelStatus> {
+fn channel_status(ends: &Ends, registry: &Registry, neighbours: &Neighbours) -> Vec<ChannelStatus> {
     let channels = ends.iter().filter_map(|(id, end)| {
         let info = end.info.as_ref()?;
         let (bytes_out, bytes_in) = match faces_opener(registry, neighbours, end, info) {
