@@ -30,7 +30,9 @@ impl Broker {
         let Failure { from, to, route, reason, .. } = &failure;
         log::debug!("{} to {}: {} did not work: {reason}", from.0, to.0, route.as_str());
         // Where much waits to be read, it is not worth more of it.
-        if let Some(uplink) = self.neighbours.uplink().filter(|uplink| self.switch.takes_more(*uplink)) {
+        if let Some(uplink) =
+            self.neighbours.uplink().filter(|uplink| self.switch.takes_more(*uplink))
+        {
             self.send(uplink, &failure.tried());
         }
         self.failures.add(teller, failure);

@@ -6,6 +6,7 @@
 //! goes into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod announce;
+mod audit;
 pub(crate) mod changes;
 pub(crate) mod descriptions;
 pub(crate) mod hosts;
@@ -301,11 +302,6 @@ impl Registry {
         self.release_entries();
     }
 
-    /// Whether a plugin of a lost host has still to leave.
-    pub(crate) fn is_leaving(&self, plugin: PluginId) -> bool {
-        self.lost.contains(&plugin) && self.plugins.contains_key(&plugin)
-    }
-
     /// Whether plugins of lost hosts and servers have still to leave.
     pub(crate) fn has_leaving(&self) -> bool {
         self.directory.has_leaving() || !self.lost.is_empty()
@@ -321,13 +317,8 @@ impl Registry {
         self.announcements.remembered()
     }
 
-    /// Places of entries that have left, and how many of them somebody has still to be told of.
-    pub(crate) fn unreleased(&self) -> (usize, usize) {
-        (self.directory.unreleased(), self.announcements.remembered_for_hosts())
-    }
-
-    /// A name that leads to no plugin, which must not be.
-    pub(crate) fn name_without_plugin(&self) -> Option<PluginId> {
-        self.names.values().copied().find(|id| !self.plugins.contains_key(id))
+    /// The links of hosts.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = ConnId> {
+        self.hosts.keys().copied()
     }
 }

@@ -2,14 +2,11 @@
 
 use crate::broker::calls::{CallTimer, Calls};
 use crate::broker::neighbours::connections::{ConnPhase, Opened};
-use crate::broker::registry::plugins::Runs;
-use crate::broker::switch::Switch;
-use crate::broker::{Broker, ConnId, PluginId, TimerKey};
+use crate::broker::{Broker, ConnId, Neighbours, PluginId, Registry, Switch, TimerKey};
 use crate::bymux::StreamId;
-use crate::ends::{End, Flag};
+use crate::ends::Flag;
 use crate::ids::{EndId, Handle};
 use crate::key::Key;
-use crate::name::Name;
 use crate::route::Route;
 use crate::timers::Timers;
 use alloc::collections::BTreeSet;
@@ -66,14 +63,7 @@ impl Broker {
 
     /// The accounts of all streams of a connection, by their ids.
     pub fn stream_accounts(&self, id: ConnId) -> Vec<StreamAccount> {
-        let Some(line) = self.switch.line(id) else { return Vec::new() };
-        let mux = line.link().mux_ref();
-        let account = |(stream, _)| StreamAccount {
-            stream,
-            writable: mux.writable(stream),
-            granted: mux.granted(stream),
-        };
-        mux.open().map(account).collect()
+        self.switch.stream_accounts(id)
     }
 
     /// Checks what must hold after every call: that ends name each other, that no queue is over its
@@ -86,83 +76,12 @@ impl Broker {
             return Err("an event has not been passed on".into());
         }
         self.switch.audit(self.effects.is_empty())?;
-        self.audit_owners()?;
+        self.registry.audit()?;
+        audit_owners(&self.registry, &self.neighbours, &self.switch)?;
         self.calls.audit(&self.effects)?;
         audit_call_streams(&self.calls, &self.switch)?;
         audit_call_timers(&self.calls, &self.timers)?;
-        self.audit_counts()
-    }
-
-    /// Ends belong to plugins that live, and each owner knows the same connections.
-    fn audit_owners(&self) -> Result<(), String> {
-        let plugins = self.switch.ends().iter().filter_map(|(_, end)| end.plugin());
-        if let Some(plugin) = plugins.into_iter().find(|plugin| !self.registry.is_live(*plugin)) {
-            return Err(format!("an end belongs to {plugin:?}, which is over"));
-        }
-        for (id, conn) in self.neighbours.conns() {
-            let ending = conn.phase == ConnPhase::Ending;
-            if self.switch.line(id).is_none() || self.switch.is_ending(id) != ending {
-                return Err(format!("{id:?} is {:?}, the switch knows other", conn.phase));
-            }
-        }
-        if self.neighbours.conns().count() != self.switch.lines().len() {
-            return Err("the switch carries a connection that nobody knows".into());
-        }
-        match self.neighbours.links().eq(self.registry.links()) {
-            true => Ok(()),
-            false => Err("the registry knows other links of servers than there are".into()),
-        }
-    }
-
-    fn audit_counts(&self) -> Result<(), String> {
-        let gone = |id: &ConnId| self.neighbours.conn(*id).is_none();
-        if let Some(id) = self.neighbours.places().find(gone) {
-            return Err(format!("{id:?} is gone and holds a place"));
-        }
-        self.audit_records()?;
-        self.audit_peers()
-    }
-
-    /// Names lead to plugins that live or still have to leave, and nothing but the last word of a
-    /// host's plugin is kept.
-    fn audit_records(&self) -> Result<(), String> {
-        let mut of_hosts: BTreeSet<&Name> = BTreeSet::new();
-        for (id, record) in self.registry.plugins() {
-            let name = &record.config.name;
-            let has_name = self.registry.is_live(id) || self.registry.is_leaving(id);
-            if has_name != (self.registry.named(name.as_str()) == Some(id)) {
-                return Err(format!("{id:?} is {:?}, but {name} says other", record.state));
-            }
-            let Runs::At(conn) = record.runs else { continue };
-            if !of_hosts.insert(name) {
-                return Err(format!("there are two records of a host's {name}"));
-            }
-            if self.registry.is_live(id) && self.is_ending(conn) {
-                return Err(format!("{name} lives, its host does not"));
-            }
-        }
-        let (unreleased, untold) = self.registry.unreleased();
-        if unreleased != untold {
-            return Err(format!("{unreleased} entries have left, {untold} are still to be told"));
-        }
-        match self.registry.name_without_plugin() {
-            Some(id) => Err(format!("{id:?} has a name and no record")),
-            None => Ok(()),
-        }
-    }
-
-    /// The pauses between dials begin anew with each link that comes up.
-    fn audit_peers(&self) -> Result<(), String> {
-        for id in self.neighbours.links().map(|(_, id)| id).chain(self.neighbours.uplink()) {
-            let how = self.neighbours.conn(id).map(|conn| conn.how);
-            if let Some(Opened::Dialled(peer)) = how
-                && let Some(failures) = self.neighbours.peer(peer).map(|peer| peer.failures)
-                && failures > 0
-            {
-                return Err(format!("{peer:?} is linked, {failures} failures are counted"));
-            }
-        }
-        Ok(())
+        audit_peers(&self.neighbours)
     }
 
     /// By how many bytes the windows of all links have grown.
@@ -196,11 +115,7 @@ impl Broker {
 
     /// The plugins' ends of channels that go over a connection, and were not told of their end.
     pub fn channels_over(&self, id: ConnId) -> Vec<(PluginId, Handle)> {
-        let over =
-            |end: &End| end.peer.and_then(|peer| self.switch.end(peer)).map(|peer| peer.conn());
-        let ends = self.switch.ends().iter().filter(|(_, end)| over(end) == Some(Some(id)));
-        let ends = ends.filter(|(_, end)| !end.flags.has(Flag::Ending));
-        ends.filter_map(|(end, at)| Some((at.plugin()?, self.switch.handle(end)))).collect()
+        self.switch.channels_over(id)
     }
 
     /// Deadlines that are set: of links, of redials, of plugins, and of links that serve no pair.
@@ -244,4 +159,49 @@ fn audit_call_timers(calls: &Calls, timers: &Timers<TimerKey>) -> Result<(), Str
         true => Ok(()),
         false => Err(format!("timers run for {set:?}, and calls wait for {due:?}")),
     }
+}
+
+/// Ends belong to plugins that live, and each owner knows the same connections.
+fn audit_owners(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    switch: &Switch,
+) -> Result<(), String> {
+    let plugins = switch.ends().iter().filter_map(|(_, end)| end.plugin());
+    if let Some(plugin) = plugins.into_iter().find(|plugin| !registry.is_live(*plugin)) {
+        return Err(format!("an end belongs to {plugin:?}, which is over"));
+    }
+    for (id, conn) in neighbours.conns() {
+        let ending = conn.phase == ConnPhase::Ending;
+        if switch.line(id).is_none() || switch.is_ending(id) != ending {
+            return Err(format!("{id:?} is {:?}, the switch knows other", conn.phase));
+        }
+    }
+    if neighbours.conns().count() != switch.lines().len() {
+        return Err("the switch carries a connection that nobody knows".into());
+    }
+    let hosts = neighbours.conns().filter(|(_, conn)| conn.is_host());
+    let hosts = hosts.filter(|(_, conn)| conn.phase != ConnPhase::Ending).map(|(id, _)| id);
+    match neighbours.links().eq(registry.links()) && hosts.eq(registry.hosts()) {
+        true => Ok(()),
+        false => Err("the registry knows other links than there are".into()),
+    }
+}
+
+/// Places are held by connections that there are, and the pauses between dials begin anew with each
+/// link that comes up.
+fn audit_peers(neighbours: &Neighbours) -> Result<(), String> {
+    if let Some(id) = neighbours.places().find(|id| neighbours.conn(*id).is_none()) {
+        return Err(format!("{id:?} is gone and holds a place"));
+    }
+    for id in neighbours.links().map(|(_, id)| id).chain(neighbours.uplink()) {
+        let how = neighbours.conn(id).map(|conn| conn.how);
+        if let Some(Opened::Dialled(peer)) = how
+            && let Some(failures) = neighbours.peer(peer).map(|peer| peer.failures)
+            && failures > 0
+        {
+            return Err(format!("{peer:?} is linked, {failures} failures are counted"));
+        }
+    }
+    Ok(())
 }

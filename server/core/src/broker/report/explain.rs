@@ -120,9 +120,8 @@ impl Broker {
 /// The routes of the channels between two plugins that pass through this process.
 fn routes_in_use(ends: &Ends, a: &Subject, b: &Subject) -> impl Iterator<Item = Route> {
     let infos = ends.iter().filter_map(|(_, end)| end.info.as_ref());
-    let between = infos.filter(|info| {
-        a.is(&info.from) && b.is(&info.to) || b.is(&info.from) && a.is(&info.to)
-    });
+    let between = infos
+        .filter(|info| a.is(&info.from) && b.is(&info.to) || b.is(&info.from) && a.is(&info.to));
     between.map(|info| info.route)
 }
 
@@ -143,7 +142,12 @@ fn direct_routes(
 }
 
 /// A plugin by what it is called on the command line.
-fn subject(registry: &Registry, neighbours: &Neighbours, told: &mut Explanation, text: &str) -> Result<Subject, String> {
+fn subject(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    told: &mut Explanation,
+    text: &str,
+) -> Result<Subject, String> {
     let (name, server) = match text.split_once('@') {
         Some((name, server)) => (name, Some(server)),
         None => (text, None),
@@ -175,7 +179,8 @@ fn subject(registry: &Registry, neighbours: &Neighbours, told: &mut Explanation,
                 |p| place(registry, neighbours, p),
             );
             let at = server_name(neighbours, entry.server);
-            let runs = plugin.map_or_else(String::new, |p| format!(", {}", runs_how(registry, neighbours, p)));
+            let runs = plugin
+                .map_or_else(String::new, |p| format!(", {}", runs_how(registry, neighbours, p)));
             let text = format!("{name} version {} is at {at}{runs}", entry.version);
             told.rules.push(Rule { name: "known", verdict: Verdict::Holds, text });
             let (server, version) = (entry.server, entry.version);
@@ -189,11 +194,14 @@ fn subject(registry: &Registry, neighbours: &Neighbours, told: &mut Explanation,
 }
 
 /// Why a plugin is not in the directory, and what would have to change.
-fn why_unknown(registry: &Registry, neighbours: &Neighbours, name: &Name, wanted: Wanted) -> (String, String) {
-    let record = registry
-        .plugins()
-        .map(|(_, record)| record)
-        .find(|record| record.config.name == *name);
+fn why_unknown(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    name: &Name,
+    wanted: Wanted,
+) -> (String, String) {
+    let record =
+        registry.plugins().map(|(_, record)| record).find(|record| record.config.name == *name);
     if let Some(PluginState::Failed(reason)) = record.map(|record| &record.state) {
         let text = format!("{name} failed: {reason}");
         return (text, format!("mend {name}, and start the server again"));
@@ -213,8 +221,7 @@ fn why_unknown(registry: &Registry, neighbours: &Neighbours, name: &Name, wanted
     match wanted {
         Wanted::At(key) if key != neighbours.home_key() => {
             let at = server_name(neighbours, key);
-            let text =
-                format!("{at} shows no {name}: it does not run there, or is not exposed");
+            let text = format!("{at} shows no {name}: it does not run there, or is not exposed");
             (text, format!("on {at}, load {name} with `expose = \"peers\"`"))
         }
         _ => {
@@ -237,10 +244,8 @@ fn why_not_linked(neighbours: &Neighbours, server: &str) -> (String, String) {
         Some(peer) => format!("{} may be it: {text}", peer.label()),
         None => text,
     };
-    let mut conns = neighbours
-        .conns()
-        .map(|(_, conn)| conn)
-        .filter(|conn| conn.phase != ConnPhase::Ending);
+    let mut conns =
+        neighbours.conns().map(|(_, conn)| conn).filter(|conn| conn.phase != ConnPhase::Ending);
     let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
     match peer {
         Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
@@ -260,7 +265,13 @@ fn why_not_linked(neighbours: &Neighbours, server: &str) -> (String, String) {
 }
 
 /// Whether the callee may be seen where the caller is.
-fn rule_exposed(registry: &Registry, neighbours: &Neighbours, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
+fn rule_exposed(
+    registry: &Registry,
+    neighbours: &Neighbours,
+    told: &mut Explanation,
+    a: &Subject,
+    b: &Subject,
+) -> Result<(), String> {
     let name = &b.name;
     let (verdict, text) = if a.server == b.server {
         (Verdict::Holds, "both belong to one server, whose plugins see each other".to_string())
@@ -288,7 +299,12 @@ fn rule_exposed(registry: &Registry, neighbours: &Neighbours, told: &mut Explana
 }
 
 /// Whether the callee's version is what the caller says that it uses.
-fn rule_version(registry: &Registry, told: &mut Explanation, a: &Subject, b: &Subject) -> Result<(), String> {
+fn rule_version(
+    registry: &Registry,
+    told: &mut Explanation,
+    a: &Subject,
+    b: &Subject,
+) -> Result<(), String> {
     let record = a.plugin.and_then(|plugin| registry.plugin(plugin));
     let uses = record.and_then(|record| {
         record.config.uses.iter().find(|(name, _)| *name == b.name).map(|(_, least)| *least)
@@ -313,14 +329,19 @@ fn rule_version(registry: &Registry, told: &mut Explanation, a: &Subject, b: &Su
 }
 
 /// Route by route: in use, possible, not possible, and its last outcome.
-fn rule_routes(failures: &Failures, neighbours: &Neighbours, now: Duration, told: &mut Explanation, [a, b]: [&Subject; 2]) {
+fn rule_routes(
+    failures: &Failures,
+    neighbours: &Neighbours,
+    now: Duration,
+    told: &mut Explanation,
+    [a, b]: [&Subject; 2],
+) {
     let possible = routes(&a.place, &b.place);
     for route in Route::ALL {
         let (from, to) = ((&a.name, a.server), (&b.name, b.server));
         let last = failures.last(from, to, |failure| failure.route == route);
         let place = possible.iter().position(|one| *one == route);
-        let far =
-            [a, b].into_iter().find(|subject| subject.server != neighbours.home_key());
+        let far = [a, b].into_iter().find(|subject| subject.server != neighbours.home_key());
         let (verdict, mut text) = if told.connected.contains(&route) {
             (Verdict::Holds, "in use".to_string())
         } else if let (true, Some(far)) = (route.is_direct(), far) {

@@ -1,13 +1,15 @@
 //! What must always hold inside the switch, checked for tests; nothing here decides anything.
 
 use super::Switch;
+use crate::broker::StreamAccount;
 use crate::bymux::{HIGH_WATER, QUANTUM, StreamId};
 use crate::ends::{Callers, End, Flag, Owner, Phase};
-use crate::ids::{ConnId, EndId, PluginId};
+use crate::ids::{ConnId, EndId, Handle, PluginId};
 use crate::link::NO_TAG;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Headers and Closes of streams that the outbox may hold beside data, in bytes.
 const HEADERS_MAX: usize = 64 * 1024;
@@ -34,6 +36,27 @@ impl Switch {
             Some(event) => Err(format!("nobody has heard of {event:?}")),
             None => Ok(()),
         }
+    }
+
+    /// The accounts of all streams of a connection, by their ids.
+    pub(crate) fn stream_accounts(&self, id: ConnId) -> Vec<StreamAccount> {
+        let Some(line) = self.lines.get(&id) else { return Vec::new() };
+        let mux = line.link.mux_ref();
+        let account = |(stream, _)| StreamAccount {
+            stream,
+            writable: mux.writable(stream),
+            granted: mux.granted(stream),
+        };
+        mux.open().map(account).collect()
+    }
+
+    /// The plugins' ends of channels that go over a connection, and were not told of their end.
+    pub(crate) fn channels_over(&self, id: ConnId) -> Vec<(PluginId, Handle)> {
+        let over =
+            |end: &End| end.peer.and_then(|peer| self.ends.get(peer)).map(|peer| peer.conn());
+        let ends = self.ends.iter().filter(|(_, end)| over(end) == Some(Some(id)));
+        let ends = ends.filter(|(_, end)| !end.flags.has(Flag::Ending));
+        ends.filter_map(|(end, at)| Some((at.plugin()?, self.ends.handle(end)))).collect()
     }
 
     fn audit_end(&self, id: EndId, end: &End, told: bool) -> Result<(), String> {
