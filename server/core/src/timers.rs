@@ -45,11 +45,6 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Whether a key has a deadline.
-    pub(crate) fn is_set(&self, key: &K) -> bool {
-        self.by_key.contains_key(key)
-    }
-
     /// The keys that have a deadline.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.by_key.keys()

@@ -109,7 +109,6 @@ enum TimerKey {
     Restart(ChildId),
     Calls(CallTimer),
     Meetings,
-    Log,
     Plugin(PluginId, u64),
 }
 
@@ -178,6 +177,9 @@ impl Broker {
         self.neighbours.begin_turn(self.now);
         self.meetings.begin_turn(self.now);
         self.calls.begin_turn(self.now);
+        if self.log_limiter.deadline().is_some_and(|at| at <= self.now) {
+            self.log_limiter.catch_up(self.now);
+        }
         while let Some(key) = self.timers.pop_due(self.now) {
             match key {
                 TimerKey::Link(conn) => self.link_timer(conn),
@@ -186,7 +188,6 @@ impl Broker {
                 TimerKey::Restart(child) => self.restart_child(child),
                 TimerKey::Calls(timer) => self.call_timer(timer),
                 TimerKey::Meetings => self.meetings.tick(),
-                TimerKey::Log => self.catch_up_log(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }
             self.settle();
@@ -195,7 +196,7 @@ impl Broker {
 
     /// When [`tick`](Broker::tick) has something to do.
     pub fn deadline(&self) -> Option<Duration> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.log_limiter.deadline()).min()
     }
 
     /// Whether nothing of any channel is left, as must be when all plugins and links are gone.

@@ -1,6 +1,6 @@
 //! Lines of the log that a peer, a host or a stranger can cause, each charged to whoever does.
 
-use crate::broker::{Broker, ConnId, PluginId, TimerKey};
+use crate::broker::{Broker, ConnId, PluginId};
 use crate::log_limiter::{LogKind, LogSource};
 use core::fmt::Arguments;
 
@@ -19,21 +19,6 @@ impl Broker {
     /// Logs a line, or counts it.
     pub(crate) fn log(&mut self, source: LogSource, kind: LogKind, text: Arguments<'_>) {
         self.log_limiter.line(source, kind, self.now, text);
-        self.arm_log();
-    }
-
-    /// Logs the latest of what was suppressed.
-    pub(crate) fn catch_up_log(&mut self) {
-        self.log_limiter.catch_up(self.now);
-        self.arm_log();
-    }
-
-    fn arm_log(&mut self) {
-        match self.log_limiter.deadline() {
-            Some(at) if self.timers.is_set(&TimerKey::Log) && at > self.now => {}
-            Some(at) => self.timers.set(TimerKey::Log, at),
-            None => {}
-        }
     }
 
     /// The log says once for each plugin that its host asks for more than it is granted.

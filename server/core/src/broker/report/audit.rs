@@ -124,9 +124,7 @@ impl Broker {
         for key in self.timers.keys() {
             counts[match key {
                 TimerKey::Link(_) => 0,
-                TimerKey::Redial(_) | TimerKey::Restart(_) | TimerKey::Meetings | TimerKey::Log => {
-                    1
-                }
+                TimerKey::Redial(_) | TimerKey::Restart(_) | TimerKey::Meetings => 1,
                 TimerKey::Plugin(..) | TimerKey::Calls(_) => 2,
                 TimerKey::Useless(_) => 3,
             }] += 1;
