@@ -10,7 +10,7 @@ use crate::broker::{
 use crate::directory::Entry;
 use crate::key::Key;
 use crate::name::{Name, Version};
-use crate::reason::Reason;
+use crate::reason::{Code, Reason};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -79,13 +79,14 @@ impl Broker {
     /// The plugin panicked, misused its host or did not start: its channels close with the reason
     /// `plugin-failed`, and it leaves the directory.
     pub fn plugin_failed(&mut self, plugin: PluginId, text: &str) {
-        self.do_plugin_failed(plugin, text);
+        let reason = Reason::server(Code::PluginFailed, text);
+        self.plugin_over(plugin, PluginState::Failed(reason));
         self.settle();
     }
 
     /// The plugin was stopped in order.
     pub fn plugin_stopped(&mut self, plugin: PluginId) {
-        self.do_plugin_stopped(plugin);
+        self.plugin_over(plugin, PluginState::Stopped);
         self.settle();
     }
 

@@ -1,11 +1,12 @@
 //! What a host of this server says, and what is left of it when its link is over.
 
 use super::links::{open_link, tell_not_linked};
+use crate::broker::effect::Effects;
 use crate::broker::neighbours::peer_links::key_of;
 use crate::broker::registry::descriptions::registered;
 use crate::broker::registry::hosts::CLEARED_PER_TURN;
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, ConnId};
+use crate::broker::{Broker, ConnId, Neighbours, PluginState, Registry};
 use crate::control::{Announced, CloseLink, Message, OpenLink, Rejected};
 use crate::key::Key;
 use crate::log_limiter::LogKind;
@@ -33,7 +34,10 @@ impl Broker {
     pub(crate) fn host_registers(&mut self, id: ConnId, plugins: Vec<Announced>) {
         for announced in plugins {
             let name = announced.name.clone();
-            if let Err(reason) = self.host_registers_one(id, announced) {
+            self.clear_lapsed(&name);
+            let (registry, neighbours) = (&mut self.registry, &mut self.neighbours);
+            let taken = register(registry, neighbours, id, announced, &mut self.effects);
+            if let Err(reason) = taken {
                 let text = format_args!("a host's plugin {name} is not taken: {reason}");
                 self.log_about(id, LogKind::RefusedName, text);
                 self.send(id, &Message::Rejected(Rejected { name, reason }));
@@ -41,29 +45,11 @@ impl Broker {
         }
     }
 
-    fn host_registers_one(&mut self, id: ConnId, announced: Announced) -> Result<(), Reason> {
-        let (mut config, mut direct) = registered(announced);
-        self.neighbours.judge_name(id, &config.name)?;
-        let withheld = self.neighbours.withhold(id, &mut config, &mut direct);
-        if let Some(plugin) = self.registry.plugin_at(id, &config.name) {
-            self.registry.register_again(plugin, config, direct, &mut self.effects);
-            self.log_withheld(id, plugin, &withheld);
-            return Ok(());
-        }
-        self.registry.may_register(id)?;
-        let name = config.name.clone();
-        let plugin = self.add_record(config, Runs::At(id), direct)?;
-        self.neighbours.settle_name(id, &name);
-        self.log_withheld(id, plugin, &withheld);
-        self.registry.plugin_started(plugin, &mut self.effects);
-        Ok(())
-    }
-
     /// A host's plugins left its process.
     pub(crate) fn host_withdraws(&mut self, id: ConnId, names: &[Name]) {
         for name in names {
             if let Some(plugin) = self.registry.plugin_at(id, name) {
-                self.do_plugin_stopped(plugin);
+                self.plugin_over(plugin, PluginState::Stopped);
                 self.registry.remove_record(plugin);
             }
         }
@@ -113,4 +99,35 @@ impl Broker {
             log::debug!("the plugin {} closed a link: {reason}", wanted.plugin);
         }
     }
+}
+
+/// Takes in a plugin that a host registers, as far as the configuration of this server grants it.
+fn register(
+    registry: &mut Registry,
+    neighbours: &mut Neighbours,
+    host: ConnId,
+    announced: Announced,
+    effects: &mut Effects,
+) -> Result<(), Reason> {
+    let (mut config, mut direct) = registered(announced);
+    neighbours.judge_name(host, &config.name)?;
+    let withheld = neighbours.withhold(host, &mut config, &mut direct);
+    let name = config.name.clone();
+    let plugin = match registry.plugin_at(host, &name) {
+        Some(plugin) => {
+            registry.register_again(plugin, config, direct, effects);
+            plugin
+        }
+        None => {
+            registry.may_register(host)?;
+            let plugin = registry.add_record(config, Runs::At(host), direct)?;
+            neighbours.settle_name(host, &name);
+            registry.plugin_started(plugin, effects);
+            plugin
+        }
+    };
+    if !withheld.is_empty() && registry.note_asks_too_much(plugin) {
+        neighbours.log_withheld(host, &name, &withheld);
+    }
+    Ok(())
 }

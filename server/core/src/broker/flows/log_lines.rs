@@ -1,6 +1,6 @@
 //! Lines of the log that a peer, a host or a stranger can cause, each charged to whoever does.
 
-use crate::broker::{Broker, ConnId, PluginId};
+use crate::broker::{Broker, ConnId};
 use crate::log_limiter::{LogKind, LogSource};
 use core::fmt::Arguments;
 
@@ -19,14 +19,5 @@ impl Broker {
     /// Logs a line, or counts it.
     pub(crate) fn log(&mut self, source: LogSource, kind: LogKind, text: Arguments<'_>) {
         self.log_limiter.line(source, kind, self.now, text);
-    }
-
-    /// The log says once for each plugin that its host asks for more than it is granted.
-    pub(crate) fn log_withheld(&mut self, host: ConnId, plugin: PluginId, words: &[&str]) {
-        if !words.is_empty()
-            && let Some(name) = self.registry.note_asks_too_much(plugin)
-        {
-            self.neighbours.log_withheld(host, &name, words);
-        }
     }
 }

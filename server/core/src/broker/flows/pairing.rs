@@ -3,58 +3,65 @@
 
 use super::opening::has_room_for;
 use crate::broker::effect::Effects;
-use crate::broker::registry::Pair;
 use crate::broker::registry::plugins::Runs;
+use crate::broker::registry::{Pair, Registry};
 use crate::broker::switch::Switch;
 use crate::broker::{Broker, Told};
 use crate::control::{Origin, Purpose, Request};
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::EndId;
+use crate::key::Key;
 use crate::log_limiter::LogKind;
 use crate::name::Version;
 use crate::reason::Reason;
 use crate::route::Route;
 
 impl Broker {
-    /// Connects two plugins, unless one of them has gone since.
+    /// Connects two plugins.
     pub(crate) fn connect_pair(&mut self, pair: &Pair) {
-        let there = self.registry.served_by(pair.link) == Some(pair.theirs.server);
-        if !there || !self.registry.is_live(pair.plugin) {
-            return;
-        }
-        if let Err(reason) = self.open_pair(pair) {
+        let home = (self.key, self.settings.limits.window);
+        let opened = open_pair(&self.registry, &mut self.switch, pair, home, &mut self.effects);
+        if let Err(reason) = opened {
             let (ours, theirs) = (&pair.ours, &pair.theirs.name);
             let text = format_args!("{ours} cannot be connected to {theirs}: {reason}");
             self.log_about(pair.link, LogKind::RefusedOffer, text);
         }
     }
+}
 
-    /// Opens a channel on behalf of a plugin. Both plugins are asked, each as if the other had
-    /// opened it.
-    fn open_pair(&mut self, pair: &Pair) -> Result<(), Reason> {
-        let Some(record) = self.registry.plugin(pair.plugin) else { return Ok(()) };
-        let (runs, version) = (record.runs, record.config.version);
-        if runs == Runs::Here {
-            let guest = (pair.plugin, &pair.ours);
-            has_room_for(&mut self.switch, guest, pair.theirs.server, self.key)?;
-        }
-        let info = ChannelInfo {
-            from: (pair.theirs.name.clone(), pair.theirs.server),
-            to: (pair.ours.clone(), self.key),
-            route: Route::Link,
-        };
-        let near = near_end(&mut self.switch, pair, runs, info)?;
-        let window = self.settings.limits.window;
-        join_far_end(&mut self.switch, pair, near, version, window, &mut self.effects)?;
-        match runs {
-            Runs::Here => {
-                let open = Told::Open(self.switch.handle(near), pair.theirs.clone());
-                self.tell(pair.plugin, open);
-            }
-            Runs::At(_) => self.switch.grant(near, window, &mut self.effects),
-        }
-        Ok(())
+/// Opens a channel on behalf of a plugin, unless it or the link has gone since. Both plugins are
+/// asked, each as if the other had opened it. A plugin of this server `home` may be given `window`
+/// bytes at once.
+fn open_pair(
+    registry: &Registry,
+    switch: &mut Switch,
+    pair: &Pair,
+    (home, window): (Key, u64),
+    effects: &mut Effects,
+) -> Result<(), Reason> {
+    let Some(record) = registry.plugin(pair.plugin) else { return Ok(()) };
+    let linked = registry.served_by(pair.link) == Some(pair.theirs.server);
+    if !linked || !registry.is_live(pair.plugin) {
+        return Ok(());
     }
+    let (runs, version) = (record.runs, record.config.version);
+    if runs == Runs::Here {
+        has_room_for(switch, (pair.plugin, &pair.ours), pair.theirs.server, home)?;
+    }
+    let info = ChannelInfo {
+        from: (pair.theirs.name.clone(), pair.theirs.server),
+        to: (pair.ours.clone(), home),
+        route: Route::Link,
+    };
+    let near = near_end(switch, pair, runs, info)?;
+    join_far_end(switch, pair, near, version, window, effects)?;
+    match runs {
+        Runs::Here => {
+            effects.tell(pair.plugin, Told::Open(switch.handle(near), pair.theirs.clone()));
+        }
+        Runs::At(_) => switch.grant(near, window, effects),
+    }
+    Ok(())
 }
 
 /// The end of our plugin: in this process, or a stream of its host's link.

@@ -3,40 +3,23 @@
 
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, Direct, PluginConfig, PluginId, PluginState, TimerKey};
-use crate::reason::{Code, Reason};
+use crate::name::Name;
+use crate::reason::Reason;
 
 impl Broker {
     pub(crate) fn do_add_plugin(&mut self, config: PluginConfig) -> Result<PluginId, Reason> {
         // The new plugin finds in the directory what the others have still to be told.
         self.registry.expand_news(&mut self.effects);
+        self.clear_lapsed(&config.name);
         let (name, version) = (config.name.clone(), config.version);
-        let plugin = self.add_record(config, Runs::Here, Direct::default())?;
+        let plugin = self.registry.add_record(config, Runs::Here, Direct::default())?;
         self.calls.plugin_starts(plugin, name, version);
         Ok(plugin)
     }
 
-    pub(crate) fn add_record(
-        &mut self,
-        config: PluginConfig,
-        runs: Runs,
-        direct: Direct,
-    ) -> Result<PluginId, Reason> {
-        if let Some(lapsed) = self.registry.lapsed(&config.name) {
-            self.clear_plugin(lapsed);
-        }
-        self.registry.add_record(config, runs, direct)
-    }
-
-    pub(crate) fn do_plugin_failed(&mut self, plugin: PluginId, text: &str) {
-        let reason = Reason::server(Code::PluginFailed, text);
-        if self.registry.plugin_ends(plugin, PluginState::Failed(reason.clone())) {
-            self.forget_plugin(plugin, &reason);
-        }
-    }
-
-    pub(crate) fn do_plugin_stopped(&mut self, plugin: PluginId) {
-        if self.registry.plugin_ends(plugin, PluginState::Stopped) {
-            let reason = Reason::server(Code::PluginStopped, "the plugin was stopped");
+    /// A plugin is over: it failed, or was stopped in order.
+    pub(crate) fn plugin_over(&mut self, plugin: PluginId, state: PluginState) {
+        if let Some(reason) = self.registry.plugin_ends(plugin, state) {
             self.forget_plugin(plugin, &reason);
         }
     }
@@ -52,6 +35,13 @@ impl Broker {
         }
         self.switch.abort_all_of(plugin, reason, &mut self.effects);
         self.registry.forget_plugin(plugin, &mut self.effects);
+    }
+
+    /// A name is wanted for a new plugin: one that has it and is over leaves now.
+    pub(crate) fn clear_lapsed(&mut self, name: &Name) {
+        if let Some(lapsed) = self.registry.lapsed(name) {
+            self.clear_plugin(lapsed);
+        }
     }
 
     /// The plugin of a lost host leaves now, if it has not yet.

@@ -8,8 +8,9 @@ use crate::broker::registry::Registry;
 use crate::broker::registry::hosts::first_links;
 use crate::broker::registry::news::{BYTES_AT_LEAST, BYTES_PER_TURN};
 use crate::broker::switch::Switch;
-use crate::broker::{Broker, ConnId};
-use crate::control::{Addresses, Hello, Message, PROTOCOL, Server};
+use crate::broker::{Broker, ConnId, Settings};
+use crate::control::{Addresses, Announced, Hello, Message, PROTOCOL, Server};
+use crate::key::Key;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -18,16 +19,8 @@ impl Broker {
     /// it.
     pub(crate) fn say_hello(&mut self, id: ConnId) {
         let peer = self.neighbours.conn(id).and_then(|conn| conn.known_key());
-        let hello = Hello {
-            protocol: PROTOCOL,
-            role: self.settings.role,
-            key: self.key,
-            name: self.settings.name.clone(),
-            machine: self.settings.machine,
-            plugins: self.registry.first_plugins(id, peer),
-            software: Some(self.settings.software.clone()),
-            seen: self.neighbours.seen(id),
-        };
+        let plugins = self.registry.first_plugins(id, peer);
+        let hello = self.settings.hello(plugins, self.neighbours.seen(id));
         self.send(id, &Message::Hello(hello));
     }
 
@@ -48,6 +41,22 @@ impl Broker {
         }
         let listeners = self.registry.take_listeners(self.switch.touched());
         tell_listeners(&mut self.registry, &self.neighbours, &mut self.switch, listeners);
+    }
+}
+
+impl Settings {
+    /// The first message of this process to a peer, which was seen at an address.
+    fn hello(&self, plugins: Vec<Announced>, seen: Option<Addresses>) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            role: self.role,
+            key: Key(*self.identity.public()),
+            name: self.name.clone(),
+            machine: self.machine,
+            plugins,
+            software: Some(self.software.clone()),
+            seen,
+        }
     }
 }
 

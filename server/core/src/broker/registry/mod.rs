@@ -238,11 +238,11 @@ impl Registry {
         })
     }
 
-    /// A host asks for more of a plugin than it is granted: the plugin's name, the first time.
-    pub(crate) fn note_asks_too_much(&mut self, plugin: PluginId) -> Option<Name> {
-        let record = self.plugins.get_mut(&plugin)?;
-        let first = !core::mem::replace(&mut record.asks_too_much, true);
-        first.then(|| record.config.name.clone())
+    /// A host asks for more of a plugin than it is granted. Whether it is the first time.
+    #[must_use]
+    pub(crate) fn note_asks_too_much(&mut self, plugin: PluginId) -> bool {
+        let record = self.plugins.get_mut(&plugin);
+        record.is_some_and(|record| !core::mem::replace(&mut record.asks_too_much, true))
     }
 
     /// A link serves a server now, and no other one does.

@@ -201,14 +201,18 @@ impl Registry {
         }
     }
 
-    /// A plugin is over. Whether it was not before.
+    /// A plugin is over, unless it was before: why its channels end.
     #[must_use]
-    pub(crate) fn plugin_ends(&mut self, plugin: PluginId, state: PluginState) -> bool {
-        let live = self.is_live(plugin);
-        if let Some(record) = self.plugins.get_mut(&plugin).filter(|_| live) {
-            record.state = state;
+    pub(crate) fn plugin_ends(&mut self, plugin: PluginId, state: PluginState) -> Option<Reason> {
+        if !self.is_live(plugin) {
+            return None;
         }
-        live
+        let reason = match &state {
+            PluginState::Failed(reason) => reason.clone(),
+            _ => Reason::server(Code::PluginStopped, "the plugin was stopped"),
+        };
+        self.plugins.get_mut(&plugin)?.state = state;
+        Some(reason)
     }
 
     /// Forgets what there is of a plugin that is over, but for its record.
