@@ -47,7 +47,8 @@ impl Broker {
     }
 }
 
-/// Tells the server of this host of direct channels what it does not know yet, as far as there is room.
+/// Tells the server of this host which direct channels have begun or ended, as far as there is
+/// room.
 pub(crate) fn tell_owed_directs(directs: &mut Directs, switch: &mut Switch, uplink: ConnId) {
     while switch.takes_more(uplink)
         && let Some(message) = directs.next_told()
