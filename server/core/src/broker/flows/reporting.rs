@@ -1,5 +1,5 @@
-//! What a host tells its server for those who ask what is going on, and what the server keeps of it:
-//! channels that did not come about, and those that the server does not see.
+//! What a host tells its server for `status` and `explain`, and what the server keeps of it:
+//! channels that could not be opened, and those that the server does not see.
 
 use crate::broker::report::directs::Directs;
 use crate::broker::report::failures::{Failure, Teller};

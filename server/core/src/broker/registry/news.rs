@@ -264,8 +264,8 @@ impl Registry {
         self.announcements.due || !self.announcements.waiting.is_empty()
     }
 
-    /// Those who may be told something in this turn: all who listen when something has changed, else
-    /// those who had no room and have been heard of since.
+    /// The listeners that may be told something in this turn: all of them when something has
+    /// changed, else those that had no room and have said something since.
     pub(crate) fn take_listeners(&mut self, heard_of: &[ConnId]) -> Vec<ConnId> {
         let news = &mut self.announcements;
         if core::mem::take(&mut news.due) {
@@ -286,8 +286,8 @@ impl Registry {
         self.announcements.due = true;
     }
 
-    /// A listener has been told what it has room for. Whether it is a host that has been told by now
-    /// all that there was when it linked.
+    /// A listener has been told what it has room for. Whether it is a host that has been told by
+    /// now all that there was when it linked.
     #[must_use]
     pub(crate) fn has_told(&mut self, id: ConnId) -> bool {
         let news = &mut self.announcements;

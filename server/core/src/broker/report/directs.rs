@@ -23,8 +23,8 @@ pub(crate) struct Directs {
 }
 
 impl Directs {
-    /// A host tells of a channel that does not pass through this server. Of more than `most` pairs of
-    /// plugins, nothing is noted.
+    /// A host tells of a channel that does not pass through this server. Of more than `most` pairs
+    /// of plugins, nothing is noted.
     pub(crate) fn host_has_direct(&mut self, host: ConnId, direct: DirectChannel, most: usize) {
         let DirectChannel { from, to, server, route, ended } = direct;
         let pair = (from, to, server, route);
