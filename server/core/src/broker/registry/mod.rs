@@ -17,6 +17,8 @@ pub(crate) mod offers;
 pub(crate) mod partners;
 pub(crate) mod plugins;
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::broker::{Caller, Expose, PluginState};

@@ -149,6 +149,15 @@ impl Partners {
     }
 }
 
+#[cfg(test)]
+impl Partners {
+    /// Whether nothing is found by any name.
+    pub(super) fn is_empty(&self) -> bool {
+        let names = self.wanting.0.len() + self.guests.0.len() + self.paired.0.len();
+        names + self.at.0.len() + self.servers.0.len() == 0
+    }
+}
+
 impl Registry {
     /// The links that a plugin of this server may have to do with.
     fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
