@@ -57,6 +57,7 @@ use alloc::vec::Vec;
 use calls::{CallTimer, Calls};
 use core::time::Duration;
 use effect::Effects;
+use flows::call_streams;
 use meetings::Meetings;
 use neighbours::Neighbours;
 use neighbours::peers::Peer;
@@ -186,7 +187,10 @@ impl Broker {
                 TimerKey::Useless(conn) => self.end_if_useless(conn),
                 TimerKey::Redial(peer) => self.neighbours.dial(peer, &mut self.effects),
                 TimerKey::Restart(child) => self.restart_child(child),
-                TimerKey::Calls(timer) => self.call_timer(timer),
+                TimerKey::Calls(timer) => {
+                    let effects = &mut self.effects;
+                    call_streams::time_is_over(&mut self.calls, &self.switch, timer, effects);
+                }
                 TimerKey::Meetings => self.meetings.tick(),
                 TimerKey::Plugin(plugin, timer) => self.tell(plugin, Told::Timer(timer)),
             }

@@ -33,7 +33,7 @@ impl Calls {
         match (self.frames.is_empty(), self.is_settled()) {
             (true, true) => Ok(()),
             (false, _) => Err("a call is running between two turns".into()),
-            (_, false) => Err(format!("{:?} are not handed on", self.events)),
+            (_, false) => Err("what others have to do for calls is not handed on".into()),
         }
     }
 

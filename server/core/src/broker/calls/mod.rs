@@ -11,7 +11,7 @@
 //!
 //! `Calls` knows numbers only, and calls no other owner. What plugins are told goes into the queue
 //! of effects, because its order among all effects counts. All else that has to be done elsewhere
-//! is an [`Event`], which the broker hands on before it returns to the shell.
+//! is an [`Event`] or a [`StreamEvent`], which the broker hands on before it returns to the shell.
 
 mod account;
 mod audit;
@@ -155,6 +155,7 @@ pub(crate) struct Calls {
     /// The stream of each pair of plugins whose caller is here.
     pairs: BTreeMap<PairKey, EndId>,
     events: VecDeque<Event>,
+    stream_events: VecDeque<StreamEvent>,
 }
 
 /// What others have to do.
@@ -165,14 +166,20 @@ pub(crate) enum Event {
     Wait(CallTimer, Duration),
     /// That need not be said.
     WaitNoLonger(CallTimer),
-    /// A stream has something to write.
-    Write(EndId),
-    /// A stream is not needed, and is closed behind what it has to write.
-    Close(EndId),
-    /// A stream is ended in both directions.
-    Abort(EndId, Reason),
     /// A limit was reached.
     Reached(Limit),
+}
+
+/// What has to be done to a stream, before more is said on it.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum StreamEvent {
+    /// It has something to write.
+    Write(EndId),
+    /// It is not needed, and is closed behind what it has to write.
+    Close(EndId),
+    /// It is ended in both directions.
+    Abort(EndId, Reason),
 }
 
 /// What is waited for.
@@ -198,6 +205,7 @@ impl Calls {
             streams: BTreeMap::new(),
             pairs: BTreeMap::new(),
             events: VecDeque::new(),
+            stream_events: VecDeque::new(),
         }
     }
 
@@ -209,7 +217,7 @@ impl Calls {
     /// Whether nothing is to be done by others.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() && self.stream_events.is_empty()
     }
 
     /// The next thing that others have to do.
@@ -217,8 +225,17 @@ impl Calls {
         self.events.pop_front()
     }
 
+    /// The next thing that has to be done to a stream.
+    pub(crate) fn next_stream_event(&mut self) -> Option<StreamEvent> {
+        self.stream_events.pop_front()
+    }
+
     fn happens(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    fn stream_needs(&mut self, event: StreamEvent) {
+        self.stream_events.push_back(event);
     }
 
     /// A plugin of this process starts.

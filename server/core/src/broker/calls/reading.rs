@@ -1,7 +1,7 @@
 //! What comes on streams of calls: requests for callees of this process, and outcomes for callers.
 
 use super::streams::{CallStream, Part};
-use super::{Asker, Calls, Event, Outcome};
+use super::{Asker, Calls, Outcome, StreamEvent};
 use crate::broker::effect::{Caller, Effects};
 use crate::calls::{CallMessage, Kind};
 use crate::ids::{EndId, PluginId};
@@ -44,7 +44,7 @@ impl Calls {
             }
             Err(violation) => {
                 let reason = Reason::server(Code::ProtocolViolation, violation.to_string());
-                self.happens(Event::Abort(end, reason));
+                self.stream_needs(StreamEvent::Abort(end, reason));
                 Read::Violation
             }
         }

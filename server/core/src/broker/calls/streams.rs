@@ -2,7 +2,7 @@
 //! messages: which calls are on their way on each, what waits to be written, and when one is idle.
 //! The bytes are carried by `flows/call_streams.rs`.
 
-use super::{CallId, CallTimer, Calls, Event, Outcome};
+use super::{CallId, CallTimer, Calls, Event, Outcome, StreamEvent};
 use crate::broker::effect::{Caller, Effects};
 use crate::calls::{CallReader, CallSender, CallSide, Kind};
 use crate::ids::{ConnId, EndId, PluginId};
@@ -178,7 +178,7 @@ impl Calls {
         let Some(stream) = self.streams.get_mut(&end) else { return };
         stream.numbers.insert(number, call);
         stream.sender.push(Kind::Request, number, bytes);
-        self.happens(Event::Write(end));
+        self.stream_needs(StreamEvent::Write(end));
     }
 
     /// Nobody waits for the outcome of a call any more.
@@ -188,7 +188,7 @@ impl Calls {
         if stream.sender.withdraw(number) {
             stream.sender.push(Kind::Cancel, number, Vec::new());
         }
-        self.happens(Event::Write(end));
+        self.stream_needs(StreamEvent::Write(end));
     }
 
     /// Says what came of a call. What finds no room is said in few words; who does not even read
@@ -214,12 +214,12 @@ impl Calls {
             // A code of its own: some of these calls were done, though the other side may have to
             // hear yet that the stream was accepted.
             let reason = Reason::server(Code::TooManyCalls, "what came of calls is not read");
-            self.happens(Event::Abort(end, reason));
+            self.stream_needs(StreamEvent::Abort(end, reason));
         } else if let Some((kind, bytes)) = told
             && let Some(stream) = self.streams.get_mut(&end)
         {
             stream.sender.push(kind, number, bytes);
-            self.happens(Event::Write(end));
+            self.stream_needs(StreamEvent::Write(end));
         }
     }
 
@@ -247,11 +247,11 @@ impl Calls {
             (true, _) if due > self.now => self.look_later(end, due),
             (true, Closed::ByUs) => {
                 let text = "an idle stream of calls was not closed by the other side";
-                self.happens(Event::Abort(end, Reason::server(Code::Silent, text)));
+                self.stream_needs(StreamEvent::Abort(end, Reason::server(Code::Silent, text)));
             }
             (true, Closed::No) => {
                 self.look_later(end, self.now + IDLE);
-                self.happens(Event::Close(end));
+                self.stream_needs(StreamEvent::Close(end));
             }
         }
     }

@@ -2,7 +2,7 @@
 //! and what others have to do.
 
 use super::streams::{Closed, Listener, PairKey};
-use super::{CallTimer, Called, Callee, CalleePlace, Calls, Event, Outcome, Returned};
+use super::{CallTimer, Called, Callee, CalleePlace, Calls, Event, Outcome, Returned, StreamEvent};
 use crate::broker::effect::{Caller, Effect, Effects, Queued, Told};
 use crate::broker::misuse::Misuse;
 use crate::ids::{CallId, ConnId, EndId, PluginId};
@@ -54,6 +54,10 @@ fn told(effects: &mut Effects) -> Vec<(PluginId, Told)> {
 
 fn events(calls: &mut Calls) -> Vec<Event> {
     core::iter::from_fn(|| calls.next_event()).collect()
+}
+
+fn stream_events(calls: &mut Calls) -> Vec<StreamEvent> {
+    core::iter::from_fn(|| calls.next_stream_event()).collect()
 }
 
 /// All that a stream has to write, as if it were carried.
@@ -138,9 +142,9 @@ fn a_call_over_a_stream_is_written_and_ends_with_what_comes_back() {
     assert_eq!(called, Ok(Called::Pending(CallId(1))));
     let idle = CallTimer::Idle(near);
     let deadline = CallTimer::Deadline(CallId(1));
-    let expected =
-        [Event::Wait(idle, 10 * SECOND), Event::Wait(deadline, SECOND), Event::Write(near)];
+    let expected = [Event::Wait(idle, 10 * SECOND), Event::Wait(deadline, SECOND)];
     assert_eq!(events(&mut calls), expected);
+    assert_eq!(stream_events(&mut calls), [StreamEvent::Write(near)]);
 
     let mut other = running(&Limits::default());
     stream_from(&mut other, far);
@@ -153,7 +157,7 @@ fn a_call_over_a_stream_is_written_and_ends_with_what_comes_back() {
     assert_eq!(bytes, b"ask");
     assert!(other.call_told(*call), "it waited to be told");
     assert_eq!(other.answer(CALLEE, *call, b"answer", &mut effects), Ok(()));
-    assert_eq!(events(&mut other), [Event::Write(far)]);
+    assert_eq!(stream_events(&mut other), [StreamEvent::Write(far)]);
 
     let answer = written(&mut other, far);
     let _ = calls.read(near, &mut &answer[..], &mut effects);
@@ -173,10 +177,13 @@ fn a_stream_without_calls_is_closed_and_then_ended() {
     assert_eq!(events(&mut calls), [Event::Wait(idle, 10 * SECOND)]);
     calls.begin_turn(10 * SECOND);
     calls.look_at_idle(end(0), Closed::No);
-    assert_eq!(events(&mut calls), [Event::Wait(idle, 20 * SECOND), Event::Close(end(0))]);
+    assert_eq!(events(&mut calls), [Event::Wait(idle, 20 * SECOND)]);
+    assert_eq!(stream_events(&mut calls), [StreamEvent::Close(end(0))]);
     calls.begin_turn(20 * SECOND);
     calls.look_at_idle(end(0), Closed::ByUs);
-    let [Event::Abort(_, reason)] = &events(&mut calls)[..] else { panic!("it is ended") };
+    let [StreamEvent::Abort(_, reason)] = &stream_events(&mut calls)[..] else {
+        panic!("it is ended")
+    };
     assert!(reason.is(Code::Silent));
 }
 
@@ -213,7 +220,7 @@ fn what_a_plugin_says_when_it_fails_is_not_told_to_another_server() {
     for call in calls.plugin_over(CALLEE, &why) {
         calls.end_call_of(CALLEE, call, &why, &mut effects);
     }
-    assert_eq!(events(&mut calls), [Event::Write(end(0))]);
+    assert_eq!(stream_events(&mut calls), [StreamEvent::Write(end(0))]);
     let told = written(&mut calls, end(0));
     assert!(!told.windows(6).any(|window| window == b"secret"), "{told:?}");
     assert_eq!(calls.end_streams_of(CALLEE), [end(0)], "it is closed behind the outcome");

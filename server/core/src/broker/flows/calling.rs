@@ -1,15 +1,13 @@
 //! Calls as the shell and the links see them: each is passed on to `Calls`, with what it has to
 //! know of others, and what comes of it is done elsewhere.
 
-use super::call_streams;
-use crate::broker::calls::reading::Read;
-use crate::broker::calls::{CallTimer, Event};
+use crate::broker::calls::Event;
 use crate::broker::neighbours::Neighbours;
 use crate::broker::registry::Registry;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{
     Broker, CallId, Called, Callee, CalleePlace, Misuse, Outcome, PluginId, PluginState, Returned,
-    Target, TimerKey, Told,
+    Target, TimerKey,
 };
 use crate::control::Purpose;
 use crate::ids::{EndId, Handle};
@@ -159,83 +157,10 @@ impl Broker {
         streams.map(|end| self.switch.handle(end)).collect()
     }
 
-    pub(crate) fn call_timer(&mut self, timer: CallTimer) {
-        match timer {
-            CallTimer::Deadline(call) => self.calls.time_is_over(call, &mut self.effects),
-            CallTimer::Idle(end) => {
-                call_streams::look_at_idle(&mut self.calls, &self.switch, end);
-            }
-        }
-    }
-
-    /// A plugin of this process is over, and so is all that it had to do with calls.
-    pub(crate) fn plugin_calls_over(&mut self, plugin: PluginId, reason: &Reason) {
-        for call in self.calls.plugin_over(plugin, reason) {
-            self.calls.end_call_of(plugin, call, reason, &mut self.effects);
-            self.settle_calls();
-        }
-        for end in self.calls.end_streams_of(plugin) {
-            self.switch.leave_in_order(end, &mut self.effects);
-        }
-    }
-
-    /// What a plugin would be told of a channel, if it did not carry calls.
-    pub(crate) fn calls_told(&mut self, plugin: PluginId, told: Told) {
-        let Some(end) = told.channel().and_then(Handle::id) else { return };
-        let (calls, switch, effects) = (&mut self.calls, &mut self.switch, &mut self.effects);
-        match told {
-            Told::Open(_, caller) => {
-                call_streams::accept(calls, switch, (plugin, end), caller, effects);
-            }
-            Told::Opened(_) => calls.stream_is_up(end),
-            Told::Credit(_) => call_streams::write(calls, switch, end, effects),
-            Told::Deliver(_) if switch.carries_on(end) => {
-                let bytes = switch.inbox_of(end);
-                self.calls_bytes(end, &bytes);
-            }
-            // The caller closes when nothing is left to say.
-            Told::Close(_) | Told::StopRead(_) => call_streams::close(switch, end, effects),
-            Told::Ended(_, reason) => calls.stream_over(end, reason, effects),
-            Told::Deliver(_)
-            | Told::Directory(_)
-            | Told::Link(_)
-            | Told::Timer(_)
-            | Told::Call(..)
-            | Told::Cancelled(_)
-            | Told::Reply(..) => {}
-        }
-        self.settle_calls();
-    }
-
-    /// Bytes came on a stream of calls. What comes of a message is done before the next one is
-    /// read.
-    pub(crate) fn calls_bytes(&mut self, end: EndId, bytes: &[u8]) {
-        let (mut input, mut read) = (bytes, Read::Message);
-        while read == Read::Message {
-            let effects = &mut self.effects;
-            read = call_streams::read(&mut self.calls, &self.switch, end, &mut input, effects);
-            self.settle_calls();
-        }
-        let effects = &mut self.effects;
-        call_streams::all_read(&mut self.calls, &mut self.switch, end, bytes.len(), effects);
-    }
-
-    /// Does what calls have to be done elsewhere.
-    #[inline]
-    pub(crate) fn settle_calls(&mut self) {
-        while let Some(event) = self.calls.next_event() {
-            self.calls_event(event);
-        }
-    }
-
     pub(super) fn calls_event(&mut self, event: Event) {
-        let (calls, switch, effects) = (&mut self.calls, &mut self.switch, &mut self.effects);
         match event {
             Event::Wait(timer, at) => self.timers.set(TimerKey::Calls(timer), at),
             Event::WaitNoLonger(timer) => drop(self.timers.cancel(TimerKey::Calls(timer))),
-            Event::Write(end) => call_streams::write(calls, switch, end, effects),
-            Event::Close(end) => call_streams::close(switch, end, effects),
-            Event::Abort(end, reason) => call_streams::abort(switch, end, reason, effects),
             Event::Reached(limit) => self.counters.count(limit),
         }
     }

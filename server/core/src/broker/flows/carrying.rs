@@ -1,6 +1,7 @@
 //! What connections bring and take: from a link's event to the owner that it concerns, and from
 //! what happened in an owner to those who have to hear of it.
 
+use super::call_streams;
 use super::first_frames::FirstFrame;
 use super::links::tell_not_linked;
 use super::places::opened_by;
@@ -110,7 +111,8 @@ impl Broker {
             Arrived::Kept => Step::More,
             Arrived::ForPlugin(plugin, channel, bytes) => Step::Write { plugin, channel, bytes },
             Arrived::OfCalls(end, bytes) => {
-                self.calls_bytes(end, bytes);
+                let effects = &mut self.effects;
+                call_streams::bytes(&mut self.calls, &mut self.switch, end, bytes, effects);
                 Step::More
             }
         }
@@ -216,6 +218,9 @@ impl Broker {
                 self.meetings_event(event);
             } else if let Some(event) = self.calls.next_event() {
                 self.calls_event(event);
+            } else if let Some(event) = self.calls.next_stream_event() {
+                let effects = &mut self.effects;
+                call_streams::perform(&mut self.calls, &mut self.switch, event, effects);
             } else if let Some(event) = self.switch.next_event() {
                 self.switch_event(event);
             } else {
@@ -295,7 +300,11 @@ impl Broker {
                     let of_calls =
                         told.channel().is_some_and(|told| self.switch.carries_calls(told));
                     match self.still_true(plugin, told) {
-                        Some(told) if of_calls => self.calls_told(plugin, told),
+                        Some(told) if of_calls => {
+                            let told = (plugin, told);
+                            let effects = &mut self.effects;
+                            call_streams::told(&mut self.calls, &mut self.switch, told, effects);
+                        }
                         Some(told) => return Some(Effect::Tell(plugin, told)),
                         None => {}
                     }

@@ -1,7 +1,7 @@
 //! What concerns several owners. Functions here name the owners that they read and write; methods
 //! of the broker ask the owners one after the other, and hand on what they return.
 
-mod call_streams;
+pub(crate) mod call_streams;
 pub(crate) mod calling;
 pub(crate) mod carrying;
 pub(crate) mod commands;

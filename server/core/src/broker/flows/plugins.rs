@@ -1,6 +1,7 @@
 //! How a plugin of this server comes and goes, as far as that concerns more than the registry: what
 //! is left of it in calls, channels and timers is over before others are told that it is gone.
 
+use super::call_streams;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, Direct, PluginConfig, PluginId, PluginState, TimerKey};
 use crate::name::Name;
@@ -31,7 +32,8 @@ impl Broker {
         self.timers.cancel_range(of_plugin);
         // Calls of a host's plugin are known to its host alone.
         if runs == Runs::Here {
-            self.plugin_calls_over(plugin, reason);
+            let effects = &mut self.effects;
+            call_streams::plugin_over(&mut self.calls, &mut self.switch, plugin, reason, effects);
         }
         self.switch.abort_all_of(plugin, reason, &mut self.effects);
         self.registry.forget_plugin(plugin, &mut self.effects);
