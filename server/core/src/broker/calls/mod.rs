@@ -217,7 +217,7 @@ impl Calls {
     /// Whether nothing is to be done by others.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.events.is_empty() && self.stream_events.is_empty()
+        self.events.is_empty() & self.stream_events.is_empty()
     }
 
     /// The next thing that others have to do.
