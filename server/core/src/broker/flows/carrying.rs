@@ -5,17 +5,15 @@ use super::call_streams;
 use super::first_frames::FirstFrame;
 use super::links::tell_not_linked;
 use super::places::opened_by;
-use crate::broker::effect::{Effects, Queued};
+use crate::broker::effect::Effects;
 use crate::broker::neighbours;
 use crate::broker::switch::streams::{Answered, Arrived};
 use crate::broker::switch::{self, Switch, reading::Due};
-use crate::broker::{Broker, ConnId, Effect, PluginId, Step, TimerKey, Told, registry};
-use crate::bymux::StreamId;
+use crate::broker::{Broker, ConnId, Step, TimerKey, registry};
 use crate::control::Answer;
 use crate::ids::EndId;
 use crate::limits::Limit;
-use crate::link::{Event as LinkEvent, NO_TAG};
-use crate::reason::{Code, Reason};
+use crate::link::Event as LinkEvent;
 use alloc::vec::Vec;
 
 impl Broker {
@@ -119,7 +117,7 @@ impl Broker {
     }
 
     /// A stream that we opened was answered.
-    fn stream_answered(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
+    pub(crate) fn stream_answered(&mut self, id: EndId, answer: Answer, used: u64, rest: &[u8]) {
         match self.switch.stream_answers(id, answer, used, rest, &mut self.effects) {
             Answered::Done => {}
             Answered::OfCandidate(near, answer) => {
@@ -132,28 +130,6 @@ impl Broker {
             Answered::Misplaced(conn) => {
                 self.violation(conn, "an invitation answers a stream that takes none");
             }
-        }
-    }
-
-    /// The first frame of a stream is not awaited any longer: the channel is refused.
-    pub(crate) fn first_frame_lost(
-        &mut self,
-        id: ConnId,
-        stream: StreamId,
-        tag: u32,
-        limit: Limit,
-    ) {
-        self.counters.count(limit);
-        let (code, text) = match limit {
-            Limit::Handshake => {
-                (Code::HandshakeTimeout, "the first frame of the stream took too long")
-            }
-            _ => (Code::LimitReached, "too many first frames of this link are incomplete"),
-        };
-        let reason = Reason::server(code, text);
-        match EndId::of_tag(tag).filter(|_| tag != NO_TAG) {
-            Some(end) => self.stream_answered(end, Answer::Refuse(reason), 0, &[]),
-            None => self.switch.abort_nameless(id, stream, reason),
         }
     }
 
@@ -275,69 +251,6 @@ impl Broker {
             switch::Event::TicketOver(channel) => self.meetings.channel_over(channel),
             switch::Event::Reached(limit) => self.counters.count(limit),
             switch::Event::Faulted(conn, fault) => self.end_by_fault(conn, &fault),
-        }
-    }
-
-    /// The next effect to perform. One that has become pointless is not given.
-    #[inline]
-    pub fn next_effect(&mut self) -> Option<Effect> {
-        if self.effects.is_empty() {
-            return None;
-        }
-        let effect = self.effect_that_holds();
-        self.settle();
-        effect
-    }
-
-    #[inline(never)]
-    fn effect_that_holds(&mut self) -> Option<Effect> {
-        loop {
-            match self.effects.pop_front()? {
-                Queued::News(server, name) => {
-                    let told = self.registry.news_of(server, name);
-                    self.effects.push_front_all(told);
-                }
-                Queued::Effect(Effect::Tell(plugin, told)) => {
-                    let of_calls =
-                        told.channel().is_some_and(|told| self.switch.carries_calls(told));
-                    match self.still_true(plugin, told) {
-                        Some(told) if of_calls => {
-                            let told = (plugin, told);
-                            let effects = &mut self.effects;
-                            call_streams::told(&mut self.calls, &mut self.switch, told, effects);
-                        }
-                        Some(told) => return Some(Effect::Tell(plugin, told)),
-                        None => {}
-                    }
-                }
-                Queued::Effect(other) => return Some(other),
-            }
-        }
-    }
-
-    /// Drops effects that have become pointless between being queued and being performed.
-    fn still_true(&mut self, plugin: PluginId, told: Told) -> Option<Told> {
-        let live = self.registry.is_live(plugin);
-        match &told {
-            Told::Ended(handle, _) => {
-                let id = self.switch.live(*handle)?;
-                self.switch.drop_end(id);
-                live.then_some(told)
-            }
-            Told::Open(handle, _) => (live && self.switch.live(*handle).is_some()).then_some(told),
-            Told::Opened(handle)
-            | Told::Credit(handle)
-            | Told::Deliver(handle)
-            | Told::Close(handle)
-            | Told::StopRead(handle) => (live && self.switch.is_heard(*handle)).then_some(told),
-            Told::Call(call, ..) => (self.calls.call_told(*call) && live).then_some(told),
-            Told::Reply(_, outcome) => {
-                self.calls.reply_told(plugin, outcome);
-                live.then_some(told)
-            }
-            Told::Directory(_) | Told::Link(_) | Told::Timer(_) | Told::Cancelled(_) => {
-                live.then_some(told)
-            }
         }
     }
 }

@@ -5,13 +5,16 @@ use super::requests::Asking;
 use crate::broker::meetings::arrivals::Presenting;
 use crate::broker::meetings::direct::Shown;
 use crate::broker::meetings::tickets::Ticketed;
-use crate::broker::neighbours::connections::ConnPhase;
+use crate::broker::neighbours::connections::{Conn, ConnPhase};
 use crate::broker::registry::Registry;
 use crate::broker::registry::plugins::Runs;
 use crate::broker::{Broker, ConnId, PluginId, Step};
 use crate::bymux::StreamId;
 use crate::control::{Answer, Preface};
+use crate::ids::EndId;
 use crate::key::Key;
+use crate::limits::Limit;
+use crate::link::NO_TAG;
 use crate::log_limiter::LogKind;
 use crate::reason::{Code, Reason};
 use crate::route::Route;
@@ -32,17 +35,13 @@ impl Broker {
     /// A peer opened a stream and says what it is for.
     pub(crate) fn first_frame(&mut self, frame: FirstFrame<'_>, preface: Preface) {
         let FirstFrame { conn: id, stream, used, rest } = frame;
-        let conn = self.neighbours.conn(id);
-        let (phase, direct) = (conn.map(|c| c.phase), conn.is_some_and(|c| c.is_direct()));
-        if let Preface::Direct(presented) = preface {
-            self.present(Presenting { conn: id, stream, used, presented }, rest);
-        } else if direct {
-            let text = "a direct connection carries one channel, and a ticket opens it";
-            self.violation(id, text);
-        } else if matches!(phase, Some(ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket)) {
-            self.violation(id, "a stream was opened before hello");
-        } else {
-            self.preface(frame, preface);
+        let misplaced = self.neighbours.conn(id).and_then(|conn| misplaced(conn, &preface));
+        match (misplaced, preface) {
+            (Some(text), _) => self.violation(id, text),
+            (None, Preface::Direct(presented)) => {
+                self.present(Presenting { conn: id, stream, used, presented }, rest);
+            }
+            (None, preface) => self.preface(frame, preface),
         }
     }
 
@@ -106,6 +105,50 @@ impl Broker {
             let text = format_args!("a direct connection was refused: {reason}");
             self.log_about(id, LogKind::RefusedDirect, text);
             self.switch.reply(end, &Answer::Refuse(reason), &[]);
+        }
+    }
+
+    /// The first frame of a stream is not awaited any longer: the channel is refused.
+    pub(crate) fn first_frame_lost(
+        &mut self,
+        id: ConnId,
+        stream: StreamId,
+        tag: u32,
+        limit: Limit,
+    ) {
+        self.counters.count(limit);
+        match EndId::of_tag(tag).filter(|_| tag != NO_TAG) {
+            Some(end) => self.stream_answered(end, Answer::Refuse(lost(limit)), 0, &[]),
+            None => self.switch.abort_nameless(id, stream, lost(limit)),
+        }
+    }
+}
+
+/// Why a stream must not be opened on a connection. Whether a ticket may be presented, is looked at
+/// with the ticket.
+fn misplaced(conn: &Conn, preface: &Preface) -> Option<&'static str> {
+    match (preface, conn.phase) {
+        (Preface::Direct(_), _) => None,
+        _ if conn.is_direct() => {
+            Some("a direct connection carries one channel, and a ticket opens it")
+        }
+        (_, ConnPhase::AwaitsHello | ConnPhase::AwaitsTicket) => {
+            Some("a stream was opened before hello")
+        }
+        _ => None,
+    }
+}
+
+/// Why a channel is refused whose first frame is not awaited any longer.
+fn lost(limit: Limit) -> Reason {
+    match limit {
+        Limit::Handshake => {
+            let text = "the first frame of the stream took too long";
+            Reason::server(Code::HandshakeTimeout, text)
+        }
+        _ => {
+            let text = "too many first frames of this link are incomplete";
+            Reason::server(Code::LimitReached, text)
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod calling;
 pub(crate) mod carrying;
 pub(crate) mod commands;
 pub(crate) mod connections;
+mod effects;
 pub(crate) mod ending;
 pub(crate) mod first_frames;
 mod handshakes;
