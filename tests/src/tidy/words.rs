@@ -6,9 +6,6 @@ use super::{Finding, Source};
 /// Columns of a line of Markdown.
 const COLUMNS: usize = 110;
 
-/// Files and folders that are not converted to plain English yet. Remove what is converted.
-pub const NOT_CONVERTED: &[&str] = &["server/core/src/broker/"];
-
 /// A phrase that is not used, and what to write instead.
 struct Banned {
     phrase: &'static str,
@@ -109,16 +106,9 @@ pub fn plain_english(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// Entries of the list of exemptions that name nothing in the project.
-#[must_use]
-pub fn stale_exemptions(project: &[Source]) -> Vec<&'static str> {
-    let exists = |entry: &&str| project.iter().any(|source| source.path.starts_with(*entry));
-    NOT_CONVERTED.iter().filter(|entry| !exists(entry)).copied().collect()
-}
-
 fn is_exempt(source: &Source) -> bool {
     // This file has to spell the phrases out.
-    source.is_below(NOT_CONVERTED) || source.path.ends_with("tidy/words.rs")
+    source.path.ends_with("tidy/words.rs")
 }
 
 /// The English of a line of Rust: a comment that fills it, or the name of a function.
@@ -205,15 +195,6 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_not_converted_yet_are_exempt() {
-        for entry in NOT_CONVERTED {
-            let file = if entry.ends_with('/') { "a.rs" } else { "" };
-            let text = "// Whoever asks.\nWhoever asks.\n";
-            assert_eq!(lines(&format!("{entry}{file}"), text, plain_english), NONE, "{entry}");
-        }
-    }
-
-    #[test]
     fn each_phrase_is_found_and_named_with_its_replacement() {
         for Banned { phrase, instead, .. } in BANNED {
             let source = Source::new("A.md", &format!("It is {phrase}, so.\n"));
@@ -222,12 +203,5 @@ mod tests {
             let message = found[0].to_string();
             assert!(message.contains(phrase) && message.contains(instead), "{message}");
         }
-    }
-
-    #[test]
-    fn an_exemption_that_names_nothing_is_found() {
-        assert_eq!(stale_exemptions(&[]), NOT_CONVERTED);
-        let all: Vec<Source> = NOT_CONVERTED.iter().map(|path| Source::new(path, "")).collect();
-        assert_eq!(stale_exemptions(&all), [""; 0]);
     }
 }

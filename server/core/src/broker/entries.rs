@@ -312,15 +312,15 @@ impl Broker {
     }
 
     /// Whether one more connection with these grants may be accepted now. If not, it waits in the
-    /// listener's queue. Whoever may open our unix sockets is let in although strangers crowd us;
+    /// listener's queue. One over our unix sockets is let in although strangers crowd us;
     /// and of strangers, those that have said nothing make room for others.
     pub fn accepts(&self, grants: Grants) -> bool {
         self.neighbours.accepts(grants, |id| self.switch.has_spoken(id))
     }
 
-    /// Who makes room for the next stranger: of those that have proved nothing, where there are as
-    /// many as may be, the oldest that has said nothing. What it said may have come unread, so
-    /// whoever accepts connections reads it first.
+    /// The connection that makes room for the next stranger: of those that have proved nothing,
+    /// where there are as many as may be, the oldest that has said nothing. What it said may have
+    /// come unread, so the shell reads it first.
     pub fn first_to_go(&self) -> Option<ConnId> {
         self.neighbours.first_to_go(|id| self.switch.has_spoken(id))
     }

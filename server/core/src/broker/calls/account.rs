@@ -31,7 +31,7 @@ impl Calls {
         Err(Reason::server(Code::TooManyCalls, text))
     }
 
-    /// Counts a call for the plugins that have to do with it, if they have room for it.
+    /// Counts a call for its plugins, if they have room for it.
     pub(super) fn count_call(&mut self, asker: Asker, asked: Asked) -> Result<(), Reason> {
         let (caller, callee) = (asker.plugin(), asked.plugin());
         let most = self.parties.most();
@@ -73,7 +73,7 @@ impl Calls {
         Err(self.too_many(text))
     }
 
-    /// Changes what the plugin of a call's side has to do with calls, if it is one.
+    /// Changes the counts of the plugin at a call's side, if it is a plugin.
     pub(super) fn change_counts(
         &mut self,
         plugin: Option<PluginId>,

@@ -93,7 +93,7 @@ impl Calls {
     }
 }
 
-/// Counts a call for the plugins that have to do with it.
+/// Counts a call for its plugins.
 fn count_sides(call: &Call, counts: &mut BTreeMap<PluginId, CallCounts>) {
     if let Asker::Plugin(plugin) = call.asker {
         let counts = counts.entry(plugin).or_default();

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Calls {
-    /// Whether a call may begin whose request has so many bytes, whoever it is for.
+    /// Whether a call may begin whose request has so many bytes, for any callee.
     pub(crate) fn may_begin(&mut self, length: usize) -> Result<(), Reason> {
         if self.parties.are_stopping() {
             return Err(Reason::server(Code::ServerStopping, "the server is going down"));
@@ -110,7 +110,7 @@ impl Calls {
     /// Ends a call when its time is over.
     pub(super) fn watch(&mut self, call: CallId, deadline: Duration) {
         let Some(found) = self.table.get_mut(&call) else { return };
-        // Who waits for ever needs no timer.
+        // A caller that waits forever needs no timer.
         if let Some(at) = self.now.checked_add(deadline).filter(|_| deadline < Duration::MAX) {
             found.timed = true;
             self.happens(Event::Wait(CallTimer::Deadline(call), at));

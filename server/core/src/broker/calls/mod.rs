@@ -1,4 +1,4 @@
-//! Calls: one request of a plugin's to another, and what becomes of it, which is exactly one of
+//! Calls: one request of a plugin's to another, and its outcome, which is exactly one of
 //! [`Outcome`].
 //!
 //! A call has two sides in each process: who asks (`Asker`) and who is asked (`Asked`). Each is a
@@ -43,7 +43,7 @@ use streams::{CallStream, PairKey};
 pub struct Callee<'a> {
     /// Its name, in UTF-8 if it is one.
     pub name: &'a [u8],
-    /// The least version that will do.
+    /// The least version that suffices.
     pub least: Version,
     /// Where it may be.
     pub place: CalleePlace<'a>,
@@ -89,7 +89,7 @@ pub enum Called {
     Over(Outcome),
 }
 
-/// Who waits for the outcome.
+/// The side that waits for the outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asker {
     Plugin(PluginId),
@@ -105,7 +105,7 @@ impl Asker {
     }
 }
 
-/// Who has to answer.
+/// The side that has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Plugin(PluginId, Heard),
@@ -253,7 +253,7 @@ impl Calls {
         self.parties.stop();
     }
 
-    /// What a plugin has to do with calls.
+    /// The calls that a plugin has made or has to answer, counted.
     pub(crate) fn counts(&self, plugin: PluginId) -> CallCounts {
         self.parties.counts(plugin)
     }

@@ -210,7 +210,7 @@ impl Calls {
     }
 
     /// A callee has returned without an answer. There was room for the call when it began; if calls
-    /// that were made meanwhile have filled it, nobody waits for this one.
+    /// that were made meanwhile have filled it, this one is ended.
     #[cold]
     fn answered_later(
         &mut self,

@@ -1,4 +1,4 @@
-//! How a call ends, whoever ends it: the one side is told the outcome, the other that it is over.
+//! How a call ends, at either side: one is told the outcome, the other that it is over.
 
 use super::{Asked, Asker, Call, CallId, CallTimer, Calls, Event, Heard, Outcome};
 use crate::broker::effect::{Effects, Told};
@@ -47,14 +47,14 @@ impl Calls {
         }
     }
 
-    /// The asking side is gone: nobody waits for the outcome.
+    /// The asking side is gone: the outcome is not awaited any more.
     pub(super) fn abandoned(&mut self, call: CallId, effects: &mut Effects) {
         if let Some(Call { asked, .. }) = self.take_call(call) {
             self.tell_asked(call, asked, effects);
         }
     }
 
-    /// A plugin is over. The calls that it has to do with are to be ended one by one with
+    /// A plugin is over. The calls of which it is a side are to be ended one by one with
     /// [`end_call_of`](Calls::end_call_of), so that what is said of one is written before the next
     /// one ends; then the streams, with [`end_streams_of`](Calls::end_streams_of).
     pub(crate) fn plugin_over(&mut self, plugin: PluginId, reason: &Reason) -> Vec<CallId> {
@@ -95,7 +95,7 @@ impl Calls {
         in_order
     }
 
-    /// Forgets a call, and that anybody has to do with it.
+    /// Forgets a call, and takes it off the counts of its sides.
     fn take_call(&mut self, id: CallId) -> Option<Call> {
         let call = self.table.remove(&id)?;
         if call.timed {

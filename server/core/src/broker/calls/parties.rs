@@ -1,5 +1,5 @@
-//! The plugins of this process as parties of calls: what each has to do with calls, and whether it
-//! may call and be called at once. That is decided whenever something changes that decides it, so
+//! The plugins of this process as parties of calls: how many calls each has, and whether it may
+//! call and be called at once. That is decided whenever something changes that decides it, so
 //! that a call asks for it only.
 
 use crate::broker::OpenCalls;
@@ -7,7 +7,7 @@ use crate::ids::PluginId;
 use crate::name::{Name, Version};
 use alloc::vec::Vec;
 
-/// What a plugin has to do with calls.
+/// The calls that a plugin has made or has to answer, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallCounts {
     /// Calls that it made.
@@ -28,7 +28,7 @@ impl CallCounts {
     }
 }
 
-/// Whether a plugin may have to do with calls.
+/// Whether a plugin may call and be called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Standing {
     /// It starts: it may call.
@@ -45,7 +45,7 @@ struct Party {
     name: Option<Name>,
     version: Version,
     standing: Standing,
-    /// It runs here, nobody waits to call it, and it has not too many calls to answer.
+    /// It runs here, no call waits for it, and it has not too many calls to answer.
     callable: bool,
     /// It starts or runs here, and does not wait for too many calls.
     may_call: bool,
@@ -158,12 +158,12 @@ impl Parties {
         party.callable && party.version >= least && named
     }
 
-    /// What a plugin has to do with calls.
+    /// The calls that a plugin has made or has to answer, counted.
     pub(super) fn counts(&self, plugin: PluginId) -> CallCounts {
         self.get(plugin).map_or_else(CallCounts::default, |party| party.counts)
     }
 
-    /// Changes what a plugin has to do with calls.
+    /// Changes the counts of a plugin.
     pub(super) fn change(&mut self, plugin: PluginId, change: impl FnOnce(&mut CallCounts)) {
         if let Some(party) = self.all.get_mut(plugin.0 as usize) {
             change(&mut party.counts);

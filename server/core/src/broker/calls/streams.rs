@@ -20,16 +20,16 @@ pub(crate) type PairKey = (PluginId, Name, Key);
 /// the next call costs no more than the first one.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Who has which end.
+/// Which end is here.
 #[derive(Debug)]
 pub(super) enum Part {
     /// The caller of this pair is here.
     Caller(PairKey),
-    /// The callee is here; this is who calls, and who hears what comes of it.
+    /// The callee is here; this is the caller, and the process that learns the outcome.
     Callee(Caller, Listener),
 }
 
-/// Who may know what is said on a stream.
+/// The process that learns what is written to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
     /// A process of our own server.
@@ -181,7 +181,7 @@ impl Calls {
         self.stream_needs(StreamEvent::Write(end));
     }
 
-    /// Nobody waits for the outcome of a call any more.
+    /// The outcome of a call is not awaited any more.
     pub(super) fn withdraw_request(&mut self, end: EndId, number: u32) {
         let Some(stream) = self.streams.get_mut(&end) else { return };
         stream.reader.forget(number);
@@ -223,7 +223,7 @@ impl Calls {
         }
     }
 
-    /// A call has its outcome. A stream of which nobody waits for anything is closed in a while.
+    /// A call has its outcome. A stream without calls is closed after a while.
     pub(super) fn forget_number(&mut self, end: EndId, number: u32) {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(&end) else { return };
@@ -236,7 +236,7 @@ impl Calls {
         }
     }
 
-    /// Closes a stream that had no calls for a while, and ends one that was closed then in vain:
+    /// Closes a stream that had no calls for a while, and ends one that was closed without effect:
     /// `closed` says which it is.
     pub(crate) fn look_at_idle(&mut self, end: EndId, closed: Closed) {
         let Some(stream) = self.streams.get_mut(&end) else { return };

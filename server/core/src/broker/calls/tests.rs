@@ -1,4 +1,4 @@
-//! Calls alone, without a broker: between plugins of a process, over streams that nobody carries,
+//! Calls alone, without a broker: between plugins of a process, over streams without a link,
 //! and what others have to do.
 
 use super::streams::{Closed, Listener, PairKey};

@@ -145,7 +145,7 @@ fn write(calls: &mut Calls, switch: &mut Switch, end: EndId, effects: &mut Effec
         if length == 0 {
             break;
         }
-        // Nobody reads what is written to a stream that is over, or was closed.
+        // What is written to a stream that is over, or was closed, is not read.
         let taken = match switch.carries_on(end) {
             true => switch.write_end(end, bytes, effects).unwrap_or(length),
             false => length,

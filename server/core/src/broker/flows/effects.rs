@@ -1,5 +1,5 @@
-//! The effects that the shell performs, one after the other: what plugins are told is looked at once
-//! more, because it may have become pointless while it waited.
+//! The effects that the shell performs, one after the other: what plugins are told is checked
+//! again, because it may have become pointless while it waited.
 
 use super::call_streams;
 use crate::broker::calls::Calls;

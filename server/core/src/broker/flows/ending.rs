@@ -22,7 +22,7 @@ impl Broker {
         }
     }
 
-    /// The time of a link that served nobody is over.
+    /// The time of a link that served no pair of plugins is over.
     pub(crate) fn end_if_useless(&mut self, id: ConnId) {
         if let Some(reason) = self.neighbours.end_if_useless(id, self.switch.is_idle(id)) {
             self.goodbye(id, reason);
@@ -53,7 +53,7 @@ impl Broker {
         self.switch.touch(id);
     }
 
-    /// Says goodbye and ends the link. Who has not proved its key is told nothing.
+    /// Says goodbye and ends the link. A peer that has not proved its key is told nothing.
     pub(crate) fn goodbye(&mut self, id: ConnId, reason: Reason) {
         match self.neighbours.phase(id) {
             None | Some(ConnPhase::Ending) => {}
@@ -70,7 +70,7 @@ impl Broker {
         if phase != ConnPhase::Ending {
             let reason = self.neighbours.why_lost(id, text, self.switch.sealed_state(id));
             self.end_link(id, reason);
-            // What came of its end is heard while it is known whose connection it was.
+            // The consequences are handled while it is known whose connection it was.
             self.settle();
         }
         self.neighbours.conn_gone(id);

@@ -1,4 +1,4 @@
-//! Lines of the log that a peer, a host or a stranger can cause, each charged to whoever does.
+//! Lines of the log that a peer, a host or a stranger can cause, each charged to its cause.
 
 use crate::broker::{Broker, ConnId};
 use crate::log_limiter::{LogKind, LogSource};

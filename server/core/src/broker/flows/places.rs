@@ -26,7 +26,7 @@ pub(crate) fn place(registry: &Registry, neighbours: &Neighbours, plugin: Plugin
     let inline = Place { server, server_machine: machine, process: server, machine, reach };
     let Some(Runs::At(host)) = record.map(|record| record.runs) else { return inline };
     let Some(hello) = neighbours.hello(host) else { return inline };
-    // Who came over a unix socket is on this machine, whatever it says.
+    // A peer over a unix socket is on this machine, whatever it says.
     let near = neighbours.conn(host).is_some_and(|conn| conn.from.is_none());
     let seen = neighbours.seen(host).is_some();
     let reach = Reach { seen, loopback: loopback && near, ..reach };
@@ -89,7 +89,7 @@ pub(crate) fn link_to_plugin(
     link.ok_or_else(|| Reason::server(Code::LinkLost, "the link to its server is gone"))
 }
 
-/// Who wants a channel that may be direct, and from where.
+/// The caller of a channel that may be direct, and its place.
 #[derive(Debug)]
 pub(crate) struct Calling {
     pub(crate) place: Place,

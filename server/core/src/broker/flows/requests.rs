@@ -1,4 +1,4 @@
-//! Who may ask for a channel over a link, to which plugin, and how it is carried. That is decided
+//! Which peers may ask for a channel over a link, to which plugin, and its path. That is decided
 //! from what the registry and the neighbours know; the broker then performs it.
 
 use super::opening::{has_room_for, introduce};
@@ -22,7 +22,7 @@ use crate::route::{Route, routes};
 use alloc::boxed::Box;
 use alloc::format;
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Verdict {
@@ -73,7 +73,7 @@ struct Wish {
     stays: bool,
 }
 
-/// What becomes of a request that came over a connection.
+/// Decides about a request that came over a connection.
 pub(crate) fn decide(
     registry: &Registry,
     neighbours: &Neighbours,
@@ -102,7 +102,7 @@ fn asked_by_server(
     let server = neighbours.hello(conn).ok_or_else(nobody)?;
     let place = place_of(server, at.as_ref());
     let caller = Caller { name: from.name, version: from.version, server: server.key };
-    // Who may not see a plugin gets the same answer as for a name that nobody has.
+    // A peer that may not see a plugin gets the same answer as for a name that no plugin has.
     let unknown = || Reason::server(Code::UnknownPlugin, format!("no plugin {to} is known here"));
     let seen = registry.running(&to).filter(|plugin| registry.may_see(*plugin, caller.server));
     let plugin = seen.ok_or_else(unknown)?;
@@ -240,7 +240,7 @@ impl Verdict {
     }
 }
 
-/// Tells a plugin of this process that somebody wants a channel, who may have a ticket for it.
+/// Tells a plugin of this process that a caller, which may have a ticket, wants a channel.
 fn ask_ticketed(
     meetings: &mut Meetings,
     switch: &mut Switch,
@@ -258,7 +258,7 @@ fn ask_ticketed(
 }
 
 impl Asking {
-    /// Tells the plugin that somebody wants a channel, and gives the plugin's end.
+    /// Tells the plugin that a caller wants a channel, and gives the plugin's end.
     pub(crate) fn ask(
         self,
         switch: &mut Switch,

@@ -1,5 +1,5 @@
-//! Who is told what, and in which order, as far as each has room: hello, and changes of the
-//! directory and of links. What is told, the registry decides.
+//! What peers are told, and in which order, as far as each has room: hello, and changes of the
+//! directory and of links. The registry decides what these are.
 
 use super::reporting::tell_owed_directs;
 use crate::address::{Address, Scope};
@@ -24,8 +24,8 @@ impl Broker {
         self.send(id, &Message::Hello(hello));
     }
 
-    /// Tells those who listen and have room what they have not heard: all of them when something
-    /// has changed, else those that have been heard of in this turn.
+    /// Tells the listeners that have room what they do not know yet: all of them when something
+    /// has changed, else those that this turn has touched.
     pub(crate) fn tell_news(&mut self) {
         if self.directs.is_owing()
             && let Some(uplink) = self.neighbours.uplink()

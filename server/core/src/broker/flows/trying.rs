@@ -85,7 +85,7 @@ impl Broker {
         }
     }
 
-    /// A direct connection whose stream does not get the channel is hung up; a stream of a link is
+    /// A direct connection whose stream does not get the channel is closed; a stream of a link is
     /// ended.
     fn pass_over(&mut self, far: Handle, direct: Option<ConnId>) {
         self.switch.pass_over(far);

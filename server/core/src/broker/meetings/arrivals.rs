@@ -30,7 +30,7 @@ enum Waits {
     WithTicket(Presenting),
 }
 
-/// What becomes of bytes that a direct connection brings.
+/// Where bytes go that a direct connection brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     /// It does not wait to be let in: the bytes are read.

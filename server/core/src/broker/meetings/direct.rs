@@ -37,14 +37,14 @@ pub(crate) struct Introduction {
     pub(crate) loopback: Option<u16>,
 }
 
-/// What becomes of a direct connection that presents a ticket.
+/// The decision about a direct connection that presents a ticket.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Shown {
     /// The ticket is not known, but may become so: the connection waits as long as a handshake may
     /// take.
     Waits,
-    /// The ticket is known, and is one of this server's plugins if anybody has told of it.
+    /// The ticket is known; the server of the caller, if this process was told of the ticket.
     Known(Option<Key>),
 }
 
@@ -69,13 +69,13 @@ impl Meetings {
         Ok(Invitation { ticket, routes, process, socket, net, seen, loopback })
     }
 
-    /// Nobody is invited, because that would take more than there is. It is counted.
+    /// There is no invitation, because that would take more than there is. It is counted.
     pub(crate) fn no_ticket(&mut self, text: &str) -> Reason {
         self.happens(Event::Reached(Limit::Tickets));
         Reason::server(Code::LimitReached, text)
     }
 
-    /// A number that nobody can guess.
+    /// A number that cannot be guessed.
     fn new_ticket(&mut self) -> Ticket {
         self.tickets_given += 1;
         Ticket(keyed_hash(&self.secret, &self.tickets_given.to_be_bytes()))
@@ -127,8 +127,8 @@ impl Meetings {
         Shown::Waits
     }
 
-    /// Uses a ticket up that the owner of a key presents, and says what it was good for. Over a
-    /// unix socket nobody proves a key.
+    /// Uses a ticket up that the owner of a key presents, and gives what it allowed. Over a unix
+    /// socket no key is proved.
     pub(crate) fn redeem(
         &mut self,
         ticket: Ticket,

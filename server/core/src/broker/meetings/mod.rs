@@ -1,7 +1,7 @@
 //! Meetings: how a channel finds its route: tickets, attempts and direct connections.
 //!
 //! It decides which route of a channel is tried next, which stream gets the channel, and what a
-//! ticket is good for. It opens no stream and sends nothing: what others have to do is an
+//! ticket allows. It opens no stream and sends nothing: what others have to do is an
 //! [`Event`], which the broker performs before it returns to the shell.
 
 pub(crate) mod arrivals;
@@ -116,7 +116,7 @@ impl Meetings {
         self.note_deadline();
     }
 
-    /// Whether nobody has to do anything.
+    /// Whether no event is queued.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.events.is_empty()
@@ -173,7 +173,7 @@ impl Meetings {
         self.arrivals.has_presented(conn)
     }
 
-    /// A process of which nobody has told wants a direct connection.
+    /// A process that this one was not told of wants a direct connection.
     pub(crate) fn asks(&mut self, conn: ConnId, process: Key) {
         self.arrivals.ask(conn, process);
     }
@@ -188,12 +188,12 @@ impl Meetings {
         self.arrivals.let_in(conn)
     }
 
-    /// A connection ends: nobody waits on it any more.
+    /// A connection ends: what waited on it is forgotten.
     pub(crate) fn conn_ends(&mut self, conn: ConnId) {
         self.arrivals.forget(conn);
     }
 
-    /// A channel is over that was opened by a ticket of which nobody had told.
+    /// A channel is over that was opened by a ticket of which this process was not told.
     pub(crate) fn channel_over(&mut self, channel: Handle) {
         self.tickets.channel_over(channel);
     }

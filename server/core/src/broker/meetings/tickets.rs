@@ -1,4 +1,4 @@
-//! The tickets of this process: what each is good for, until when, and on whose account it is kept.
+//! The tickets of this process: what each allows, until when, and on whose account it is kept.
 
 use crate::broker::Caller;
 use crate::broker::registry::partners::Index;
@@ -18,7 +18,7 @@ const TICKET_TIME: Duration = Duration::from_secs(30);
 /// it on another route.
 const USED_TIME: Duration = Duration::from_secs(5);
 
-/// What a ticket is good for.
+/// What a ticket allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticketed {
     pub(crate) to: Name,
@@ -44,7 +44,7 @@ pub(crate) struct Tickets {
     by_end: BTreeSet<(Duration, Ticket)>,
     /// The tickets of each process.
     processes: Index<Key, Ticket>,
-    /// Tickets of which nobody has told, and the channels that they have opened.
+    /// Tickets of which this process was not told, and the channels that they have opened.
     relayed: BTreeSet<Ticket>,
     channels: BTreeMap<Handle, Ticket>,
     /// The tickets of each server whose plugins call.
@@ -189,7 +189,7 @@ impl Tickets {
         }
     }
 
-    /// A channel was opened by a ticket, which is remembered with it if nobody has told of it: a
+    /// A channel was opened by a ticket, which is remembered with it if it is not known: a
     /// caller can make up as many as it may have channels, and keeps no place of others.
     pub(crate) fn opened_by(&mut self, ticket: Ticket, channel: Handle) -> bool {
         let made_up = !self.known.contains_key(&ticket);
@@ -200,7 +200,7 @@ impl Tickets {
         made_up
     }
 
-    /// A channel is over that was opened by a ticket of which nobody had told.
+    /// A channel is over that was opened by a ticket of which this process was not told.
     pub(crate) fn channel_over(&mut self, channel: Handle) {
         if let Some(ticket) = self.channels.remove(&channel) {
             self.relayed.remove(&ticket);

@@ -190,7 +190,7 @@ impl Meetings {
         self.happens(Event::PassOver { far, direct: direct.map(|(conn, _)| conn) });
     }
 
-    /// The channel is decided, or nobody wants it any more.
+    /// The channel is decided, or not wanted any more.
     pub(crate) fn give_up(&mut self, near: Handle) {
         self.end(near);
         self.note_deadline();

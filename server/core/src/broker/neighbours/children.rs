@@ -115,7 +115,7 @@ impl Neighbours {
         if !matches!(&child.state, ChildState::Ended(reason) if reason.is(Code::PluginFailed)) {
             child.state = ChildState::Ended(Reason::server(Code::HostLost, why));
         }
-        // Who ran for longer than the longest pause begins anew.
+        // A host that ran for longer than the longest pause begins anew.
         if now.saturating_sub(child.started) > most {
             child.failures = 0;
         }
@@ -132,7 +132,7 @@ impl Neighbours {
         self.happens(Event::Line(LogSource::Child(id), LogKind::HostEnded, text));
     }
 
-    /// The link of a host that is to be started: somebody may hold it although the host is gone.
+    /// The link of a host that is to be started: it may be held although the host is gone.
     pub(crate) fn link_of_child(&self, id: ChildId) -> Option<ConnId> {
         self.children.get(&id)?.conn
     }

@@ -45,19 +45,19 @@ pub enum Grants {
 /// The process at the other end of a unix socket, as far as the shell knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerProcess {
-    /// It is none that this server started, or nobody knows which it is, as over TCP.
+    /// It is none that this server started, or it is not known, as over TCP.
     #[default]
     Foreign,
     /// The process of a host that this server started, or a descendant of it.
     OfChild(ChildId),
-    /// It ended before anybody could look at it: nobody knows whose it was.
+    /// It ended before it could be looked at: it is not known whose it was.
     Ended,
 }
 
 /// A connection that has just been opened.
 #[derive(Debug)]
 pub struct Opening {
-    /// Who dialled.
+    /// Which side dialled.
     pub how: Opened,
     /// What the other side may be.
     pub grants: Grants,
@@ -103,7 +103,7 @@ pub(crate) struct Conn {
     pub(crate) hello: Option<PeerInfo>,
     /// Links of the same server that it has taken the place of, one after the other.
     pub(crate) successions: Successions,
-    /// Whether a plugin of ours has to do with one of the peer's, or we keep the link anyway; and
+    /// Whether a plugin of ours concerns one of the peer's, or we keep the link anyway; and
     /// what the peer says of that.
     pub(crate) wanted: Wants,
     /// Neither side has a use for the link, which has some time left.
@@ -155,7 +155,7 @@ impl Conn {
         }
     }
 
-    /// Who the peer is: as it says, as it has proved, or as we dialled it.
+    /// The peer's key: as it says, as it has proved, or as we dialled it.
     pub(crate) fn known_key(&self) -> Option<Key> {
         self.hello.as_ref().map(|peer| peer.key).or(self.proved).or(self.expected)
     }

@@ -63,7 +63,7 @@ impl Neighbours {
         conn.is_direct().then(over)
     }
 
-    /// A connection ends: it serves nobody from now on. `None` if it was over already.
+    /// A connection ends: it serves no server from now on. `None` if it was over already.
     pub(crate) fn link_over(&mut self, id: ConnId, reason: &Reason) -> Option<Over> {
         let conn = self.conn_mut(id)?;
         if core::mem::replace(&mut conn.phase, ConnPhase::Ending) == ConnPhase::Ending {
@@ -95,7 +95,7 @@ impl Neighbours {
         }
     }
 
-    /// All that a connection carried is forgotten: whoever has lost a peer by it dials again, and a
+    /// All that a connection carried is forgotten: the peer that was lost is dialled again, and a
     /// host ends that was started with it.
     pub(crate) fn dial_after(
         &mut self,

@@ -11,7 +11,7 @@ use alloc::string::String;
 /// A server that loses its link and dials again does so once; this often, there are two.
 const SUCCESSIONS: u32 = 3;
 
-/// What becomes of a connection to a server that has said hello.
+/// The decision about a connection to a server that has said hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum ServerLink {

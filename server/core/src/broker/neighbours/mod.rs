@@ -40,7 +40,7 @@ use peers::Peer;
 use places::Places;
 use uplink::Home;
 
-/// Who this process is linked to, or may be.
+/// The processes that this one is linked to, or may be.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     /// The key and the machine of this process, whether it is a host, and who may link with it.
@@ -56,7 +56,7 @@ pub(crate) struct Neighbours {
     next_peer: u32,
     /// The peers that have, or turned out to have, a key.
     peers_by_key: Index<Key, PeerId>,
-    /// Names that the configuration gives to servers; nobody else is known by them.
+    /// Names that the configuration gives to servers; no other server is known by them.
     bound_names: BTreeMap<String, Key>,
     /// Peers that are not dialled before a plugin of this server appears or changes.
     resting: BTreeSet<PeerId>,
@@ -68,7 +68,7 @@ pub(crate) struct Neighbours {
     limits: Limits,
     now: Duration,
     random: u64,
-    /// This process ends: nobody is dialled, and no host is started any more.
+    /// This process ends: no peer is dialled, and no host is started any more.
     stopping: bool,
     events: VecDeque<Event>,
 }
@@ -97,7 +97,7 @@ pub(crate) enum Event {
 }
 
 impl Neighbours {
-    /// Nobody but this process itself.
+    /// No process but this one.
     pub(crate) fn new(settings: &Settings) -> Neighbours {
         let (servers, peers, resting, children, conns, young) = Default::default();
         let (home, peers_by_key) = (Home::of(settings), Index::default());
@@ -135,7 +135,7 @@ impl Neighbours {
         self.stopping = true;
     }
 
-    /// Whether nobody has to hear of anything.
+    /// Whether no event is queued.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.events.is_empty()
@@ -229,7 +229,7 @@ impl Neighbours {
         self.conns.iter().map(|(id, conn)| (*id, &**conn))
     }
 
-    /// Who is at the other end of a connection, as far as that has been said.
+    /// The peer at the other end of a connection, as far as it has said hello.
     pub(crate) fn hello(&self, id: ConnId) -> Option<&PeerInfo> {
         self.conns.get(&id)?.hello.as_ref()
     }

@@ -16,10 +16,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 impl Neighbours {
-    /// Whether a link is under way already because another plugin wants it; then this one is told
-    /// as well what becomes of it.
+    /// Whether a link is being made already because another plugin wants it; then this one is told
+    /// the outcome as well.
     fn wants_too(&mut self, plugin: PluginId, key: Key) -> bool {
-        // One that was up is over, even if it still drains: of that, nobody will be told.
+        // One that was up is over, even if it still drains: no plugin will be told of that.
         let wanted = |id: &PeerId| {
             let peer = self.peers.get(id);
             peer.is_some_and(|peer| !peer.wanted_by.is_empty() && !peer.was_up)
@@ -53,7 +53,7 @@ impl Neighbours {
         }
     }
 
-    /// A plugin wants a link, which is dialled unless it is up, or under way already.
+    /// A plugin wants a link, which is dialled unless it is up, or being made already.
     pub(crate) fn want_link(
         &mut self,
         plugin: PluginId,

@@ -17,7 +17,7 @@ use core::time::Duration;
 /// What the configuration says of a peer.
 #[derive(Clone, Debug)]
 pub struct PeerConfig {
-    /// Who it is; `None` where only its address is known.
+    /// Its key; `None` where only its address is known.
     pub key: Option<Key>,
     /// The name by which it is known here, whatever it calls itself, and no other server. It needs
     /// a key.
@@ -47,7 +47,7 @@ pub(crate) struct Peer {
     /// The plugins that wanted the link. Such a peer is dialled once, and forgotten afterwards. A
     /// configured one was wanted by none.
     pub(crate) wanted_by: Vec<PluginId>,
-    /// Who it turned out to be.
+    /// The key that it turned out to have.
     pub(crate) key: Option<Key>,
     pub(crate) dialling: bool,
     pub(crate) conn: Option<ConnId>,
@@ -55,7 +55,7 @@ pub(crate) struct Peer {
     pub(crate) was_up: bool,
     /// Dials since the last hello.
     pub(crate) failures: u32,
-    /// Links to it in a row that soon gave way to another one: somebody else may have our key.
+    /// Links to it in a row that soon gave way to another one: another server may have our key.
     replaced: u32,
     linked_at: Duration,
     /// Why it is not linked.
@@ -169,7 +169,7 @@ impl Neighbours {
         self.redial(id);
     }
 
-    /// A server is linked, whoever dialled.
+    /// A server is linked, by a connection of either side.
     pub(crate) fn peer_linked(&mut self, key: Key) {
         for id in self.peers_of(key) {
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -199,7 +199,7 @@ impl Neighbours {
         self.redial(id);
     }
 
-    /// The link to a server has ended: whoever has its address dials again.
+    /// The link to a server has ended: the peers that have its address are dialled again.
     pub(crate) fn redial_server(&mut self, key: Key, reason: &Reason) {
         for id in self.peers_of(key) {
             if let Some(peer) = self.peers.get_mut(&id) {

@@ -11,7 +11,7 @@ use crate::shares::Shares;
 use alloc::collections::BTreeMap;
 use alloc::format;
 
-/// Who holds which place.
+/// The holder of each place.
 #[derive(Debug)]
 pub(crate) struct Places {
     shares: Shares<Key>,
@@ -39,7 +39,7 @@ impl Places {
 
 impl Neighbours {
     /// It is known to whom a connection belongs, which takes a place for it, or finds that it has
-    /// none. One that we dialled or started always has one; of others, nobody has more than its
+    /// none. One that we dialled or started always has one; of others, none has more than its
     /// share.
     pub(crate) fn take_place(&mut self, id: ConnId, key: Key) -> Result<(), Reason> {
         let Some(how) = self.conn(id).map(|conn| conn.how) else { return Ok(()) };

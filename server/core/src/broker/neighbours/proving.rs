@@ -51,9 +51,9 @@ impl Neighbours {
         }
     }
 
-    /// Whether one more connection with these grants may be accepted now. Whoever may open our unix
-    /// sockets is let in although strangers crowd us; and of strangers, those that have said
-    /// nothing make room for others.
+    /// Whether one more connection with these grants may be accepted now. One over our unix sockets
+    /// is let in although strangers crowd us; and of strangers, those that have said nothing make
+    /// room for others.
     pub(crate) fn accepts(&self, grants: Grants, has_spoken: impl Fn(ConnId) -> bool) -> bool {
         let most = match grants {
             Grants::Everything => self.limits.links + UNIX_RESERVE,

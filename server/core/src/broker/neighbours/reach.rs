@@ -20,7 +20,7 @@ impl Neighbours {
     }
 }
 
-/// An address that somebody was seen at, if it means something elsewhere.
+/// An address that a peer was seen at, if it means something elsewhere.
 fn seen(from: SocketAddr) -> Option<Addresses> {
     let host = match from {
         SocketAddr::V4(v4) => Host::V4(*v4.ip()),

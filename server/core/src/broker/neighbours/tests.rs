@@ -134,7 +134,7 @@ fn a_peer_that_does_not_answer_is_dialled_after_growing_pauses_and_logged_once()
 }
 
 #[test]
-fn a_process_that_ends_dials_nobody_and_starts_no_host() {
+fn a_process_that_ends_dials_no_peer_and_starts_no_host() {
     let (mut neighbours, mut effects) = (neighbours(Limits::default()), Effects::default());
     let child = neighbours.add_child(child(), &mut effects);
     assert!(matches!(effects.pop_front(), Some(Queued::Effect(Effect::StartChild(_)))));

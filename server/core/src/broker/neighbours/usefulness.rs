@@ -1,5 +1,5 @@
-//! Whether a link serves anybody: it ends when no plugin of either side has to do with one of the
-//! other, and neither side keeps it.
+//! Whether a link serves a pair of plugins: it ends when no plugin of either side concerns one of
+//! the other, and neither side keeps it.
 
 use super::connections::ConnPhase;
 use super::peers::Keep;
@@ -38,7 +38,7 @@ impl Neighbours {
         }
     }
 
-    /// Gives a link that serves nobody some time, after which it ends; `idle` is one without a
+    /// Gives a link that serves no pair some time, after which it ends; `idle` is one without a
     /// channel.
     pub(crate) fn rest_if_useless(&mut self, id: ConnId, idle: bool) {
         let useless = self.is_useless(id, idle);
@@ -54,7 +54,7 @@ impl Neighbours {
         }
     }
 
-    /// The time of a link that served nobody is over: why it ends, if it still does not.
+    /// The time of a link that served no pair is over: why it ends, if it still does not serve one.
     pub(crate) fn end_if_useless(&mut self, id: ConnId, idle: bool) -> Option<Reason> {
         self.conn_mut(id)?.rests = false;
         let text = "no plugin of either server has to do with one of the other";

@@ -48,7 +48,7 @@ pub(crate) struct Changes<K: Subject, L> {
     order: BTreeMap<Stamp, K>,
     /// The last changes of subjects that are gone.
     gone: BTreeSet<Stamp>,
-    /// Subjects that are gone, and that nobody has still to hear of, if that is asked for.
+    /// Subjects that are gone, and of which no listener has still to be told, if that is asked for.
     forgotten: Option<Vec<K>>,
     cursors: BTreeMap<L, Cursor>,
     /// How many listeners know what there was at a stamp.
@@ -179,8 +179,8 @@ impl<K: Subject, L: Ord + Copy> Changes<K, L> {
         }
     }
 
-    /// The subjects that were forgotten since this was asked last: they are gone, and everybody who
-    /// knew them has heard so.
+    /// The subjects that were forgotten since this was asked last: they are gone, and each listener
+    /// that knew them was told so.
     pub(crate) fn take_forgotten(&mut self) -> Vec<K> {
         self.forgotten.as_mut().map(core::mem::take).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
 //! Registry: which plugins there are, who may see them, and who has been told of them. It knows
 //! links by number only, with the server at the other end: it calls no other owner.
 //!
-//! What it does at once for whoever asks is the result of a method. What came of it for others is
-//! an [`Event`], which the broker hands on before it returns to the shell. What plugins are told
+//! The direct outcome of a method is its result. What follows from it for other owners is an
+//! [`Event`], which the broker hands on before it returns to the shell. What plugins are told
 //! goes into the queue of effects, because its order among all effects counts.
 
 pub(crate) mod announce;
@@ -40,7 +40,7 @@ use plugins::{PluginRecord, Runs};
 /// The first number of a plugin of a host: half of all numbers.
 const FIRST_OF_HOSTS: u32 = 1 << 31;
 
-/// Which plugins there are, whom they may have to do with, and who has been told of them.
+/// Which plugins there are, which of them may see each other, and which peers know them.
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// The key of this process, and whether it is a host.
@@ -106,7 +106,7 @@ struct InCommon {
 }
 
 impl Registry {
-    /// No plugins, and nobody who is told of them.
+    /// No plugins, and no listeners.
     pub(crate) fn new(own_key: Key, is_host: bool, limits: &Limits) -> Registry {
         Registry {
             own_key,
@@ -127,7 +127,7 @@ impl Registry {
         }
     }
 
-    /// Whether nobody has to hear of anything.
+    /// Whether no event is queued.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.events.is_empty()
@@ -309,12 +309,12 @@ impl Registry {
         self.directory.has_leaving() || !self.lost.is_empty()
     }
 
-    /// Whether somebody may have to be told something now.
+    /// Whether a listener may have to be told something now.
     pub(crate) fn has_news(&self) -> bool {
         self.announcements.is_due() || self.has_leaving()
     }
 
-    /// Plugins that are gone, and of which somebody has still to be told so.
+    /// Plugins that are gone, and of which some listener has still to be told so.
     pub(crate) fn remembered(&self) -> usize {
         self.announcements.remembered()
     }

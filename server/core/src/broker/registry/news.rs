@@ -1,6 +1,6 @@
-//! Who is told what has changed in the directory, and when: the hosts of this server of all of it,
+//! Which listeners are told of changes of the directory, and when: the hosts of this server of all,
 //! linked servers (and the server of a host) of the plugins here, the plugins of this process of
-//! all of it. Each is sent what fits when it has room; nobody is sent more because others change
+//! all of it. Each is sent what fits when it has room; none is sent more because others change
 //! things often.
 
 use super::Registry;
@@ -54,7 +54,7 @@ pub(crate) struct Announcements {
     waiting: BTreeSet<ConnId>,
     /// Somebody may have to be told something, and has room.
     due: bool,
-    /// Who was told last, for the next turn begins behind it.
+    /// The listener that was told last, for the next turn begins behind it.
     last: Option<ConnId>,
 }
 
@@ -122,7 +122,7 @@ impl Announcements {
         self.due = true;
     }
 
-    /// Nobody listens on a connection any more.
+    /// No listener is at the other end of a connection any more.
     pub(crate) fn ignore(&mut self, id: ConnId) {
         self.all.ignore(id);
         self.own.ignore(id);
@@ -166,7 +166,7 @@ impl Announcements {
         self.own.is_told(id, name)
     }
 
-    /// Whether somebody may be told something now.
+    /// Whether a listener may be told something now.
     pub(crate) fn is_due(&self) -> bool {
         self.due
     }
@@ -225,8 +225,8 @@ impl Registry {
         }
     }
 
-    /// Somebody listens no more, or has been told more: frees the places of entries that have left
-    /// and of which nobody has to be told any more.
+    /// A listener is gone, or has been told more: frees the places of entries that have left and of
+    /// which no listener has to be told any more.
     pub(crate) fn release_entries(&mut self) {
         for id in self.announcements.all.take_forgotten() {
             self.directory.release(id);
@@ -317,8 +317,8 @@ impl Registry {
         plugins
     }
 
-    /// Who proved its key was told in hello of the plugins that only some keys may see; others are
-    /// told of them when they have said who they are.
+    /// A peer that proved its key was told in hello of the plugins that only some keys may see;
+    /// others are told of them when they have said which key they have.
     pub(crate) fn tell_of_keyed(&mut self, id: ConnId, key: Key) {
         let for_key = |record: &PluginRecord| match &record.config.expose {
             Expose::Keys(keys) => keys.contains(&key),

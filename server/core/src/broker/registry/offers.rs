@@ -12,8 +12,8 @@ use crate::name::{Name, Version};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-/// Names that one plugin may invite; more are not heard. What all plugins of a peer
-/// together may invite has a limit of its own.
+/// Names that one plugin may invite; more are ignored. What all plugins of a peer together may
+/// invite has a limit of its own.
 const INVITED_MAX: usize = 64;
 
 /// What the server at the other end of a link offers.
@@ -84,7 +84,7 @@ impl Offers {
         }
     }
 
-    /// Forgets whom a plugin invites, and gives the names that nobody invites any more.
+    /// Forgets whom a plugin invites, and gives the names that no plugin invites any more.
     fn forget(&mut self, host: &Name) -> Vec<Name> {
         let Some((_, guests)) = self.invited.remove(host) else { return Vec::new() };
         self.count -= guests.len();
@@ -163,8 +163,9 @@ impl Registry {
     }
 
     /// A peer has been told all that it may know of a plugin of this server, which runs, or invites
-    /// more than before: over this link it is connected to whoever invites it, and to whom it
-    /// invites. Before that the peer would be asked on behalf of a plugin that it does not know.
+    /// more than before: over this link it is connected to the plugins that invite it, and to those
+    /// that it invites. Before that the peer would be asked on behalf of a plugin that it does not
+    /// know.
     pub(super) fn connect_partners(&mut self, id: ConnId, name: &Name) {
         self.connect_guest(id, name, None);
         self.connect_inviting(id, name);
@@ -202,7 +203,7 @@ impl Registry {
     }
 
     /// Of two plugins that both servers know of, the server that accepted the link connects the
-    /// inviting one: it hears the other's hello first, so that nobody waits for a round trip.
+    /// inviting one: it gets the other's hello first, so that no round trip is needed.
     fn connect_inviting(&mut self, id: ConnId, inviting: &Name) {
         let (Some(plugin), Some(common)) = (self.running(inviting), self.in_common.get(&id)) else {
             return;

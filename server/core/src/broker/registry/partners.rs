@@ -1,4 +1,4 @@
-//! Who has to do with whom, found by name: so a change costs as much as what it concerns, and not
+//! Which plugins concern each other, found by name: a change costs as much as what it concerns, not
 //! as much as all plugins and links. Nothing here decides anything.
 
 use super::plugins::Runs;
@@ -159,7 +159,7 @@ impl Partners {
 }
 
 impl Registry {
-    /// The links that a plugin of this server may have to do with.
+    /// The links that a plugin of this server may concern.
     fn links_concerned(&self, config: &PluginConfig) -> BTreeSet<ConnId> {
         let wanted = partners_of(config).flat_map(|name| self.directory.holders(name));
         let wanted = wanted.filter_map(|server| self.link_to.get(&server).copied());

@@ -21,9 +21,9 @@ pub struct PluginConfig {
     pub name: Name,
     /// Its version.
     pub version: Version,
-    /// Who may see it.
+    /// The servers that may see it.
     pub expose: Expose,
-    /// The plugins that it opens channels to, each with the least version that will do.
+    /// The plugins that it opens channels to, each with the least version that suffices.
     pub uses: Vec<(Name, Version)>,
     /// The names of plugins that should connect to it.
     pub invites: Vec<Name>,
@@ -32,7 +32,7 @@ pub struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// A plugin that only its own server sees, that needs nobody and may do nothing special.
+    /// A plugin that only its own server sees, that needs no other and may do nothing special.
     pub fn new(name: Name, version: Version) -> PluginConfig {
         let (uses, invites, allow) = (Vec::new(), Vec::new(), Vec::new());
         PluginConfig { name, version, expose: Expose::Local, uses, invites, allow }
@@ -93,7 +93,7 @@ pub struct Direct {
 pub struct Target {
     /// Its name.
     pub name: Name,
-    /// The least version that will do.
+    /// The least version that suffices.
     pub least: Version,
     /// The key or the name of the server where it shall be; `None` for any.
     pub server: Option<String>,

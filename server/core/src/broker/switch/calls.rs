@@ -10,7 +10,7 @@ impl Switch {
         self.ends.live(handle).is_some_and(|end| end.flags.has(Flag::Calls))
     }
 
-    /// Whether more is heard of an end than its last word.
+    /// Whether more than the last word can come of an end.
     pub(crate) fn carries_on(&self, id: EndId) -> bool {
         self.ends
             .get(id)
