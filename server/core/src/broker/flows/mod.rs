@@ -20,6 +20,7 @@ pub(crate) mod places;
 pub(crate) mod plugins;
 pub(crate) mod reporting;
 pub(crate) mod requests;
+pub(crate) mod settling;
 pub(crate) mod telling;
 pub(crate) mod trying;
 pub(crate) mod turns;
