@@ -80,6 +80,7 @@ impl Watchdog {
 
     /// Runs a callback of a plugin from the loop. If it is nested in another callback, that one is
     /// the current call again afterwards.
+    #[inline(always)]
     pub(super) fn call<T>(&self, id: PluginId, callback: impl FnOnce() -> T) -> T {
         let calls = self.calls.get().wrapping_add(1);
         self.calls.set(calls);
@@ -92,6 +93,7 @@ impl Watchdog {
 
     /// Runs a callee within the call of another plugin. The time of the outer call goes on. If it
     /// is too long, the innermost plugin is reported.
+    #[inline(always)]
     pub(super) fn within<T>(&self, id: PluginId, callback: impl FnOnce() -> T) -> T {
         let before = self.state.within.load(Ordering::Relaxed);
         self.state.within.store(id.0, Ordering::Relaxed);
