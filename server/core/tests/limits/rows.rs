@@ -360,6 +360,14 @@ fn streams() {
     let arrived = opened(&mut hog, &mut broker, 20, &request("inline"));
     assert_eq!((accepted(&arrived), refused(&arrived, Code::LimitReached)), (8, 12));
     assert_eq!(accepted(&opened(&mut other, &mut broker, 1, &request("inline"))), 1);
+    // The host of a plugin that is invited over the full link keeps no stream of it.
+    let mut host = host(&mut broker, None);
+    hog.exchange(&mut broker);
+    let invites = Some(vec![name("hosted")]);
+    announce(&mut hog, &mut broker, vec![Announced { invites, ..Announced::new(name("bar"), 1) }]);
+    assert_eq!(broker.audit(), Ok(()));
+    let arrived = host.exchange(&mut broker);
+    assert_eq!(refused(&arrived, Code::LimitReached), 1, "{arrived:?}");
 }
 
 /// A host with a plugin that every server may see, and how it may be reached.

@@ -36,15 +36,20 @@ impl Broker {
             },
             Ok(Some(event)) => {
                 self.link_event(id, event);
-                Step::More
+                self.settle();
+                return Step::More;
             }
             Err(fault) => {
                 *input = &[];
                 self.end_by_fault(id, &fault);
-                Step::More
+                self.settle();
+                return Step::More;
             }
         };
-        self.settle();
+        // Bytes concern the switch alone; those of calls are settled where they are read.
+        if !self.switch.is_settled() {
+            self.settle();
+        }
         step
     }
 
@@ -108,6 +113,7 @@ impl Broker {
             Arrived::OfCalls(end, bytes) => {
                 let effects = &mut self.effects;
                 call_streams::bytes(&mut self.calls, &mut self.switch, end, bytes, effects);
+                self.settle();
                 Step::More
             }
         }

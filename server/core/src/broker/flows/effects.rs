@@ -36,6 +36,7 @@ impl Broker {
                             let told = (plugin, told);
                             let effects = &mut self.effects;
                             call_streams::told(&mut self.calls, &mut self.switch, told, effects);
+                            self.settle();
                         }
                         Some(told) => return Some(Effect::Tell(plugin, told)),
                         None => {}

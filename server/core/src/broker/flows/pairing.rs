@@ -11,6 +11,7 @@ use crate::control::{Origin, Purpose, Request};
 use crate::ends::{ChannelInfo, Phase};
 use crate::ids::EndId;
 use crate::key::Key;
+use crate::limits::WINDOW;
 use crate::log_limiter::LogKind;
 use crate::name::Version;
 use crate::reason::Reason;
@@ -19,8 +20,8 @@ use crate::route::Route;
 impl Broker {
     /// Connects two plugins.
     pub(crate) fn connect_pair(&mut self, pair: &Pair) {
-        let home = (self.key, self.settings.limits.window);
-        let opened = open_pair(&self.registry, &mut self.switch, pair, home, &mut self.effects);
+        let own = (self.key, self.settings.limits.window);
+        let opened = open_pair(&self.registry, &mut self.switch, pair, own, &mut self.effects);
         if let Err(reason) = opened {
             let (ours, theirs) = (&pair.ours, &pair.theirs.name);
             let text = format_args!("{ours} cannot be connected to {theirs}: {reason}");
@@ -30,8 +31,8 @@ impl Broker {
 }
 
 /// Opens a channel on behalf of a plugin, unless it or the link has gone since. Both plugins are
-/// asked, each as if the other had opened it. A plugin of this server `home` may be given `window`
-/// bytes at once.
+/// asked, each as if the other had opened it. A plugin of this process may be given `window` bytes
+/// at once; what is relayed to a host begins with as little as any relayed channel.
 fn open_pair(
     registry: &Registry,
     switch: &mut Switch,
@@ -53,6 +54,7 @@ fn open_pair(
         to: (pair.ours.clone(), home),
         route: Route::Link,
     };
+    let window = if runs == Runs::Here { window } else { WINDOW };
     let near = near_end(switch, pair, runs, info)?;
     join_far_end(switch, pair, near, version, window, effects)?;
     match runs {
@@ -93,11 +95,19 @@ fn join_far_end(
     window: u64,
     effects: &mut Effects,
 ) -> Result<(), Reason> {
-    let far = switch.open_stream(pair.link, near, window, effects).inspect_err(|_| {
-        switch.drop_end(near);
-    })?;
+    let opened = switch.open_stream(pair.link, near, window, effects);
+    let far = opened.inspect_err(|reason| give_up(switch, near, reason, effects))?;
     let from = Origin::new(pair.ours.clone(), version);
     let request = Request { stays: true, ..Request::new(pair.theirs.name.clone(), 0, from) };
     switch.open_with(far, request);
     Ok(())
+}
+
+/// Gives up the end of our plugin, which was not told of it yet if it is in this process. Its host
+/// was.
+fn give_up(switch: &mut Switch, near: EndId, reason: &Reason, effects: &mut Effects) {
+    match switch.end(near).and_then(|end| end.conn()) {
+        Some(_) => switch.abort_end(Some(near), reason.clone(), effects),
+        None => drop(switch.drop_end(near)),
+    }
 }

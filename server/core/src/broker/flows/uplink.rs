@@ -38,8 +38,9 @@ impl Broker {
             if let Some(plugin) = self.registry.running(&name) {
                 self.tell(plugin, Told::Link(change));
             }
-        } else if self.neighbours.home_link_over(change.server) {
-            self.registry.tell_link(&change, &mut self.effects);
+        } else if let Some(name) = self.neighbours.home_link_over(change.server) {
+            // The server may have been linked once more meanwhile, with another name.
+            self.registry.tell_link(&LinkChange { name, ..change }, &mut self.effects);
         }
     }
 }

@@ -144,6 +144,23 @@ fn the_first_route_that_is_accepted_gets_the_channel_and_the_others_are_given_up
 }
 
 #[test]
+fn servers_without_room_for_a_relayed_channel_end_no_direct_route() {
+    let mut meetings = invited(&[Route::Tcp, Route::Relay]);
+    events(&mut meetings);
+    meetings.add_candidate(NEAR, FAR, None);
+    let full = || Answer::Refuse(Reason::server(Code::LimitReached, "no stream is left"));
+    assert_eq!(meetings.answered(NEAR, FAR, full()), None);
+    let happened = events(&mut meetings);
+    let is_over =
+        |event: &Event| matches!(event, Event::Refused(..) | Event::Do(Effect::DropDial(_)));
+    assert!(!happened.iter().any(is_over), "the dial goes on: {happened:?}");
+    meetings.add_candidate(NEAR, FAR, Some((CALLER, Route::Tcp)));
+    assert_eq!(meetings.answered(NEAR, FAR, full()), None);
+    let happened = events(&mut meetings);
+    assert!(happened.iter().any(|event| matches!(event, Event::Refused(NEAR, _))), "{happened:?}");
+}
+
+#[test]
 fn a_connection_that_is_dialled_too_late_presents_nothing() {
     let mut meetings = invited(&[Route::Tcp]);
     let [dial] = dialled(&events(&mut meetings))[..] else { panic!("TCP is tried") };

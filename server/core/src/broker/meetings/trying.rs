@@ -149,14 +149,14 @@ impl Meetings {
     pub(crate) fn answered(&mut self, near: Handle, far: Handle, answer: Answer) -> Option<Route> {
         let reason = match answer {
             Answer::Accept(told) => return self.accepted(near, far, told),
-            Answer::Refuse(reason) if !reason.is(Code::BadTicket) => {
+            Answer::Refuse(reason) if self.leaves_other_routes(near, far, &reason) => reason,
+            Answer::Refuse(reason) => {
                 // The plugin itself, or its server, says no: another route changes nothing.
                 self.end(near);
                 self.happens(Event::Refused(near, reason));
                 self.note_deadline();
                 return None;
             }
-            Answer::Refuse(reason) => reason,
             Answer::Direct(_) => {
                 let text = "the servers did not pass on a channel that had an invitation";
                 Reason::server(Code::Refused, text)
@@ -164,6 +164,15 @@ impl Meetings {
         };
         self.candidate_lost(near, far, reason);
         None
+    }
+
+    /// Whether a refusal concerns the route alone: the ticket is not known there, or the servers
+    /// have no room to pass the channel on, which a direct connection does not need.
+    fn leaves_other_routes(&self, near: Handle, far: Handle, reason: &Reason) -> bool {
+        let candidates = self.attempts.get(&near).map(|attempts| &attempts.candidates);
+        let mut candidates = candidates.into_iter().flatten();
+        let is_relayed = |candidate: &Candidate| candidate.far == far && candidate.direct.is_none();
+        reason.is(Code::BadTicket) || (reason.is(Code::LimitReached) && candidates.any(is_relayed))
     }
 
     /// A stream gets the channel: its route is that of its direct connection, or what its answer

@@ -87,9 +87,9 @@ impl Neighbours {
         !core::mem::replace(&mut self.home.found, true)
     }
 
-    /// The server of this host tells that a link is over; whether it is one that was told of.
+    /// The server of this host tells that a link is over: by which name that was told of, if it was.
     #[must_use]
-    pub(crate) fn home_link_over(&mut self, server: Key) -> bool {
-        self.home.links.remove(&server).is_some()
+    pub(crate) fn home_link_over(&mut self, server: Key) -> Option<String> {
+        self.home.links.remove(&server)
     }
 }

@@ -38,7 +38,7 @@ impl Registry {
             self.offered(id, &announced);
             self.update_common(id, name);
         }
-        self.happens(Event::InCommon(id));
+        self.changed_links.insert(id);
         if ignored > 0 {
             self.happens(Event::Reached(Limit::Announced));
             let key = key.short();
@@ -55,7 +55,7 @@ impl Registry {
         for name in names {
             self.update_common(id, name);
         }
-        self.happens(Event::InCommon(id));
+        self.changed_links.insert(id);
     }
 
     /// The server of this host announced plugins: its own, and those of servers that are linked to

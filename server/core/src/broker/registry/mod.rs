@@ -64,6 +64,10 @@ pub(crate) struct Registry {
     in_common: BTreeMap<ConnId, InCommon>,
     link_to: BTreeMap<Key, ConnId>,
     events: VecDeque<Event>,
+    /// Links for which `Event::InCommon` is due, and whether `Event::PluginsChanged` is. One plugin
+    /// may concern all links, so that each is there once.
+    changed_links: BTreeSet<ConnId>,
+    plugins_changed: bool,
 }
 
 /// What others have to hear of.
@@ -124,18 +128,25 @@ impl Registry {
             in_common: BTreeMap::new(),
             link_to: BTreeMap::new(),
             events: VecDeque::new(),
+            changed_links: BTreeSet::new(),
+            plugins_changed: false,
         }
     }
 
     /// Whether no event is queued.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() & self.changed_links.is_empty() & !self.plugins_changed
     }
 
     /// The next thing that others have to hear of.
     pub(crate) fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        let link = self.changed_links.pop_first();
+        link.map(Event::InCommon)
+            .or_else(|| core::mem::take(&mut self.plugins_changed).then_some(Event::PluginsChanged))
     }
 
     fn happens(&mut self, event: Event) {
@@ -250,11 +261,22 @@ impl Registry {
     /// A link serves a server now, and no other one does.
     pub(crate) fn link_serves(&mut self, conn: ConnId, server: Key, name: &str, accepted: bool) {
         if let Some(older) = self.link_to.get(&server).copied() {
+            self.rename_server(older, server, name);
             self.link_serves_no_more(older);
         }
         let (name, names, offers) = (name.into(), BTreeSet::new(), Offers::default());
         self.in_common.insert(conn, InCommon { server, name, accepted, names, offers });
         self.link_to.insert(server, conn);
+    }
+
+    /// A server that is linked says another name in a newer link: it is found by that one.
+    fn rename_server(&mut self, older: ConnId, server: Key, name: &str) {
+        let Some(before) = self.in_common.get(&older).map(|common| &common.name) else { return };
+        let servers = &mut self.partners.servers;
+        if before != name && servers.has(before, &server) {
+            servers.remove(before, &server);
+            servers.insert(name.into(), server);
+        }
     }
 
     /// The server that a link serves.

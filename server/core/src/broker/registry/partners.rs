@@ -1,8 +1,8 @@
 //! Which plugins concern each other, found by name: a change costs as much as what it concerns, not
 //! as much as all plugins and links. Nothing here decides anything.
 
+use super::Registry;
 use super::plugins::Runs;
-use super::{Event, Registry};
 use crate::broker::{PluginConfig, PluginId};
 use crate::ids::ConnId;
 use crate::key::Key;
@@ -174,9 +174,9 @@ impl Registry {
             for name in partners_of(config) {
                 self.update_common(id, name);
             }
-            self.happens(Event::InCommon(id));
+            self.changed_links.insert(id);
         }
-        self.happens(Event::PluginsChanged);
+        self.plugins_changed = true;
     }
 }
 

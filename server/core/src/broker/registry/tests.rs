@@ -3,9 +3,10 @@
 
 use super::plugins::{Direct, PluginConfig, PluginState, Runs};
 use super::{Event, FIRST_OF_HOSTS, Registry};
-use crate::broker::Expose;
 use crate::broker::effect::{Effects, Queued};
+use crate::broker::{Expose, LinkChange};
 use crate::control::{Announced, Message};
+use crate::directory::Wanted;
 use crate::ids::{ConnId, PluginId};
 use crate::key::Key;
 use crate::limits::{Limit, Limits};
@@ -162,6 +163,43 @@ fn plugins_over_the_limit_of_a_peer_are_ignored_counted_and_logged_once_a_messag
         _ => false,
     });
     assert_eq!((reached.count(), logged.count()), (1, 1), "{events:?}");
+}
+
+#[test]
+fn a_server_is_found_by_the_name_of_its_newest_link_and_by_none_when_it_is_gone() {
+    let mut registry = registry();
+    let home = (Key([1; 32]), "home");
+    let tell = |registry: &mut Registry, name: &str, down| {
+        let change = LinkChange { server: FAR, name: name.into(), down };
+        registry.tell_link(&change, &mut Effects::default());
+    };
+    registry.link_serves(LINK, FAR, "first", true);
+    tell(&mut registry, "first", None);
+    registry.link_serves(NEWER, FAR, "second", true);
+    assert!(matches!(registry.wanted(Some("second"), home), Ok(Wanted::At(FAR))));
+    assert!(registry.wanted(Some("first"), home).is_err());
+    registry.link_serves_no_more(NEWER);
+    tell(&mut registry, "second", Some(Reason::server(Code::LinkLost, "gone")));
+    for name in ["first", "second"] {
+        assert!(registry.wanted(Some(name), home).is_err(), "{name}");
+    }
+    assert!(registry.partners.is_empty());
+}
+
+#[test]
+fn a_change_of_many_plugins_asks_for_each_link_once() {
+    let mut registry = registry();
+    registry.link_serves(LINK, FAR, "far", true);
+    says(&mut registry, LINK, vec![announced("used", 1, &[])]);
+    for number in 0..64 {
+        let uses = vec![(name("used"), 0)];
+        let config =
+            PluginConfig { uses, ..PluginConfig::new(name(&alloc::format!("user{number}")), 1) };
+        let plugin = registry.add_record(config, Runs::Here, Direct::default());
+        registry.plugin_started(plugin.expect("the name is free"), &mut Effects::default());
+    }
+    let events: Vec<_> = core::iter::from_fn(|| registry.next_event()).collect();
+    assert_eq!(events.len(), 2, "one for the link, one for the peers at rest: {events:?}");
 }
 
 #[test]

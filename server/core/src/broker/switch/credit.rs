@@ -165,15 +165,28 @@ impl Switch {
         let Some(end) = self.ends.get_mut(sink) else { return 0 };
         let (before, wanted) = (end.rare().grown, (held + more).saturating_sub(WINDOW));
         let others = line.grown.saturating_sub(before);
-        let grown = wanted.min(self.limits.link_window.saturating_sub(others));
+        // No stream takes more than half of what the others leave, as in all tables with shares.
+        let free = self.limits.link_window.saturating_sub(others);
+        let grown = wanted.min(before.max(free / 2));
         line.grown = others + grown;
         if grown != before {
             end.change(|rare| rare.grown = grown);
         }
-        if grown < wanted {
+        if grown < wanted && grown != before {
             self.happens(Event::Reached(Limit::LinkWindow));
         }
         more.saturating_sub(wanted - grown)
+    }
+
+    /// A stream is relayed from now on: what its source may still write waits here as well.
+    pub(super) fn charge_relayed(&mut self, sink: EndId) {
+        let Some(end) = self.ends.get(sink) else { return };
+        let source = end.peer.and_then(|peer| self.ends.get(peer));
+        let (Some(conn), Some(source)) = (end.conn(), source) else { return };
+        if source.conn().is_some() {
+            let held = end.inbox.len() as u64 + source.allowance;
+            self.relayed_growth(conn, sink, held, 0);
+        }
     }
 
     /// The link that an end's growth is charged to: that of a relayed stream itself, and for a

@@ -86,6 +86,7 @@ impl Switch {
             }
         }
         for id in [x, y].into_iter().flatten() {
+            self.charge_relayed(id);
             self.tell_room(Some(id), effects);
             self.flush_stream(id, effects);
         }
