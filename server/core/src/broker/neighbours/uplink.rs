@@ -87,7 +87,7 @@ impl Neighbours {
         !core::mem::replace(&mut self.home.found, true)
     }
 
-    /// The server of this host tells that a link is over: by which name that was told of, if it was.
+    /// The server of this host tells that a link is over: the name that was told of it, if it was.
     #[must_use]
     pub(crate) fn home_link_over(&mut self, server: Key) -> Option<String> {
         self.home.links.remove(&server)
