@@ -31,9 +31,9 @@ pub(crate) enum LogSource {
     Child(ChildId),
     /// The owner of a key that is not listed.
     Key(Key),
-    /// Somebody without a key.
+    /// A stranger without a key, by its address.
     Address(IpAddr),
-    /// Everybody else.
+    /// All others together.
     Others,
 }
 

@@ -5,40 +5,20 @@
 
 mod raw_link;
 
-use raw_link::{Arrived, HERE, RawLink, turns};
+use raw_link::{Arrived, HERE, RawLink, name, plugin, server};
 use std::collections::BTreeSet;
-use trunkline_core::broker::{Accept, Broker, Expose, PluginConfig, Settings};
+use trunkline_core::broker::Broker;
 use trunkline_core::control::{
     Announced, At, Goodbye, Message, Origin, Plugins, Preface, Registration, Request, Role,
     SocketName,
 };
-use trunkline_core::key::{Key, NETWORK};
+use trunkline_core::key::Key;
 use trunkline_core::limits::Limits;
-use trunkline_core::name::Name;
 use trunkline_core::reason::Reason;
-use trunkline_shs::Identity;
-
-fn name(text: &str) -> Name {
-    text.parse().expect("a name")
-}
 
 fn broker() -> Broker {
-    let mut broker = Broker::new(Settings {
-        identity: Identity::from_seed(&[1; 32]),
-        network: NETWORK,
-        accept: Accept::Anyone,
-        name: "ours".into(),
-        role: Role::Server,
-        machine: HERE,
-        software: String::new(),
-        limits: Limits { outbox: 64 * 1024, ..Limits::default() },
-        secret: [1; 32],
-        seed: 1,
-    });
-    let config = PluginConfig { expose: Expose::Peers, ..PluginConfig::new(name("inline"), 1) };
-    let plugin = broker.add_plugin(config).expect("a new name");
-    broker.plugin_started(plugin);
-    turns(&mut broker, &[]);
+    let mut broker = server(Limits { outbox: 64 * 1024, ..Limits::default() });
+    plugin(&mut broker, "inline");
     broker
 }
 

@@ -50,6 +50,8 @@ pub(super) struct DialRequest {
     pub(super) purpose: DialFor,
     /// The best endpoint first.
     pub(super) endpoints: Vec<Endpoint>,
+    /// Where their names come from.
+    pub(super) named_by: NamedBy,
     /// The local address to dial from in hole punching. The other side dials it meanwhile, and the
     /// endpoint is dialled repeatedly, because the first attempt may be refused.
     pub(super) from: Option<SocketAddr>,
@@ -58,6 +60,7 @@ pub(super) struct DialRequest {
 #[derive(Debug)]
 struct Attempt {
     purpose: DialFor,
+    named_by: NamedBy,
     from: Option<SocketAddr>,
     /// When to dial the same endpoint again.
     again: Option<Duration>,
@@ -98,13 +101,14 @@ impl Dialling {
 
     /// Begins to dial.
     pub(super) fn begin(&mut self, now: Duration, request: DialRequest) {
-        let DialRequest { purpose, mut endpoints, from } = request;
+        let DialRequest { purpose, mut endpoints, named_by, from } = request;
         endpoints.reverse();
         let Some(current) = endpoints.pop() else { return };
         let number = self.next;
         self.next += 1;
         let attempt = Attempt {
             purpose,
+            named_by,
             from,
             again: None,
             current,
@@ -260,13 +264,9 @@ impl Dialling {
             }
             // The resolver also handles IPv6 addresses with an interface.
             Transport::Net { host, port } => {
-                let place = (host.to_string(), *port);
-                let by = match attempt.purpose {
-                    DialFor::Peer(_) => NamedBy::Us,
-                    DialFor::Process(_) | DialFor::Caller(_) => NamedBy::Others,
-                };
+                let (place, named_by) = ((host.to_string(), *port), attempt.named_by);
                 attempt.looks_up = Some(place.clone());
-                self.lookups.want(number, place, by);
+                self.lookups.want(number, place, named_by);
                 self.look_up_next();
             }
         }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// Threads that resolve names. A resolver that gets no answer holds one for up to 30 s.
 const THREADS_MAX: usize = 4;
 
-/// Of these, for names from other processes: they must not delay those of the configuration.
+/// Of these, for names from plugins and other processes: they must not delay those of the
+/// configuration.
 const FOREIGN_MAX: usize = 2;
 
 /// A name with a port.
@@ -15,9 +16,9 @@ pub(super) type NamedPlace = (String, u16);
 /// Where a name comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum NamedBy {
-    /// The configuration, or a plugin of this process.
+    /// The configuration.
     Us,
-    /// Another process.
+    /// A plugin, or another process.
     Others,
 }
 

@@ -6,6 +6,7 @@ use super::dialling::{DialFor, DialOutcome, DialRequest};
 use super::direct;
 use super::event_loop::{Loop, SIGCHLD};
 use super::listening::{Accepted, Incoming};
+use super::lookups::NamedBy;
 use super::socket::Stream;
 use super::token::Ready;
 use super::watch::readiness;
@@ -279,9 +280,11 @@ impl Loop {
             let effect = self.shared.broker.borrow_mut().next_effect();
             match effect {
                 Some(Effect::Tell(plugin, told)) => self.shared.tell(plugin, told),
-                Some(Effect::Dial(Dial { peer, endpoints })) => {
+                Some(Effect::Dial(Dial { peer, endpoints, for_plugins })) => {
+                    let named_by = if for_plugins { NamedBy::Others } else { NamedBy::Us };
                     let purpose = DialFor::Peer(peer);
-                    self.dialling.begin(self.now, DialRequest { purpose, endpoints, from: None });
+                    let request = DialRequest { purpose, endpoints, named_by, from: None };
+                    self.dialling.begin(self.now, request);
                 }
                 Some(Effect::DialDirect(dial)) => self.dial_direct(dial),
                 Some(Effect::DropDial(id)) => self.dialling.give_up(DialFor::Process(id)),
@@ -333,7 +336,8 @@ impl Loop {
             DirectPlace::Punch(endpoints) => (DialFor::Process(id), endpoints, port()),
             DirectPlace::Answer(endpoints) => (DialFor::Caller(id), endpoints, port()),
         };
-        self.dialling.begin(self.now, DialRequest { purpose, endpoints, from });
+        let named_by = NamedBy::Others;
+        self.dialling.begin(self.now, DialRequest { purpose, endpoints, named_by, from });
     }
 
     /// Listens for direct connections to the plugins that have just started.

@@ -470,7 +470,7 @@ impl World {
 
     fn take_dials(&mut self) {
         for from in 0..self.nodes.len() {
-            for Dial { peer, endpoints } in std::mem::take(&mut self.nodes[from].dials) {
+            for Dial { peer, endpoints, .. } in std::mem::take(&mut self.nodes[from].dials) {
                 let port = endpoints.first().map(ToString::to_string).unwrap_or_default();
                 let to = (0..self.servers()).find(|n| port.contains(&format!(":{}", 8000 + n)));
                 let after = Duration::from_micros(self.shared.random.size(1, 300_000));

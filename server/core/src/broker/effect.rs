@@ -134,6 +134,8 @@ pub struct Dial {
     pub peer: PeerId,
     /// Where it is, the best place first.
     pub endpoints: Vec<Endpoint>,
+    /// Whether only plugins asked for it, and the configuration does not list it.
+    pub for_plugins: bool,
 }
 
 /// A direct connection to dial.

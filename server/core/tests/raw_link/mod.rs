@@ -5,14 +5,17 @@
 
 use std::time::Duration;
 use trunkline_core::broker::{
-    Broker, ConnId, Effect, Grants, Opened, Opening, PeerProcess, Security, Step, Told,
+    Accept, Broker, ConnId, Effect, Expose, Grants, Opened, Opening, PeerProcess, Permission,
+    PluginConfig, PluginId, Security, Settings, Step, Told,
 };
 use trunkline_core::bymux::{MuxRole, StreamId};
 use trunkline_core::control::{Answer, Hello, Message, PROTOCOL, Preface, Role};
-use trunkline_core::key::Key;
+use trunkline_core::key::{Key, NETWORK};
 use trunkline_core::limits::Limits;
 use trunkline_core::link::{Event, Link, NO_TAG};
+use trunkline_core::name::Name;
 use trunkline_core::reason::Reason;
+use trunkline_shs::Identity;
 
 /// The name of a caller that plugins do not answer.
 pub(crate) const UNANSWERED: &str = "unanswered";
@@ -22,6 +25,40 @@ pub(crate) const HERE: Key = Key([1; 32]);
 
 /// That of other servers.
 const ELSEWHERE: Key = Key([2; 32]);
+
+/// A name.
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+/// A server without plugins, with which every server may link.
+pub(crate) fn server(limits: Limits) -> Broker {
+    Broker::new(Settings {
+        identity: Identity::from_seed(&[1; 32]),
+        network: NETWORK,
+        accept: Accept::Anyone,
+        name: "ours".into(),
+        role: Role::Server,
+        machine: HERE,
+        software: String::new(),
+        limits,
+        secret: [1; 32],
+        seed: 1,
+    })
+}
+
+/// A plugin of the broker's process that every server may see, and that may open links.
+pub(crate) fn plugin(broker: &mut Broker, of: &str) -> PluginId {
+    let config = PluginConfig {
+        expose: Expose::Peers,
+        allow: [Permission::Links].to_vec(),
+        ..PluginConfig::new(name(of), 1)
+    };
+    let plugin = broker.add_plugin(config).expect("a new name");
+    broker.plugin_started(plugin);
+    turns(broker, &[]);
+    plugin
+}
 
 /// What arrived from the broker.
 #[derive(Clone, Debug, PartialEq)]

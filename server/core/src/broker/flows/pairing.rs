@@ -23,6 +23,7 @@ impl Broker {
         let own = (self.key, self.settings.limits.window);
         let opened = open_pair(&self.registry, &mut self.switch, pair, own, &mut self.effects);
         if let Err(reason) = opened {
+            self.registry.pair_refused(pair);
             let (ours, theirs) = (&pair.ours, &pair.theirs.name);
             let text = format_args!("{ours} cannot be connected to {theirs}: {reason}");
             self.log_about(pair.link, LogKind::RefusedOffer, text);

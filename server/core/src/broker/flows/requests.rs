@@ -98,8 +98,8 @@ fn asked_by_server(
     request: Request,
 ) -> Result<Verdict, Reason> {
     let Request { to, least, from, at, ticket, stays, purpose, .. } = request;
-    let nobody = || Reason::server(Code::NotAllowed, "nobody knows who asks");
-    let server = neighbours.hello(conn).ok_or_else(nobody)?;
+    let silent = || Reason::server(Code::NotAllowed, "the peer has not said hello");
+    let server = neighbours.hello(conn).ok_or_else(silent)?;
     let place = place_of(server, at.as_ref());
     let caller = Caller { name: from.name, version: from.version, server: server.key };
     // A peer that may not see a plugin gets the same answer as for a name that no plugin has.
@@ -177,7 +177,7 @@ fn is_new_enough(
     if version < least { Err(too_low(name, version, least)) } else { Ok(()) }
 }
 
-/// Somebody wants a channel to a plugin of this server, and may have it.
+/// A caller wants a channel to a plugin of this server, and may have it.
 fn to_plugin(
     registry: &Registry,
     neighbours: &Neighbours,

@@ -149,7 +149,8 @@ impl Neighbours {
         let endpoints = peer.config.endpoints.clone();
         if !endpoints.is_empty() {
             peer.dialling = true;
-            effects.push_back(Effect::Dial(Dial { peer: id, endpoints }));
+            let for_plugins = !peer.wanted_by.is_empty();
+            effects.push_back(Effect::Dial(Dial { peer: id, endpoints, for_plugins }));
         }
     }
 

@@ -257,6 +257,19 @@ fn a_link_is_of_use_while_it_has_a_channel_or_either_side_wants_it() {
 }
 
 #[test]
+fn a_dial_says_whether_the_configuration_lists_the_peer() {
+    for wanted_by in [Vec::new(), [PluginId(1)].to_vec()] {
+        let (mut neighbours, mut effects) = (neighbours(Limits::default()), Effects::default());
+        let for_plugins = !wanted_by.is_empty();
+        neighbours.add_peer(wanted_by, peer(None), &mut effects);
+        let Some(Queued::Effect(Effect::Dial(dial))) = effects.pop_front() else {
+            panic!("it is dialled at once")
+        };
+        assert_eq!(dial.for_plugins, for_plugins);
+    }
+}
+
+#[test]
 fn all_plugins_that_want_a_link_hear_that_it_does_not_come_about() {
     let (mut neighbours, mut effects) = (neighbours(Limits::default()), Effects::default());
     let endpoints = peer(None).endpoints;

@@ -52,7 +52,7 @@ pub(crate) struct Announcements {
     greeted_at: BTreeMap<ConnId, Stamp>,
     /// Listeners that have something to be told, and no room.
     waiting: BTreeSet<ConnId>,
-    /// Somebody may have to be told something, and has room.
+    /// Some listener may have to be told something, and has room.
     due: bool,
     /// The listener that was told last, for the next turn begins behind it.
     last: Option<ConnId>,

@@ -45,6 +45,13 @@ impl Connected {
         self.by_theirs.insert(theirs.clone(), ours.clone());
     }
 
+    /// Whether our plugin is connected to no other one now.
+    fn remove(&mut self, ours: &Name, theirs: &Name) -> bool {
+        self.by_ours.remove(ours, theirs);
+        self.by_theirs.remove(theirs, ours);
+        self.by_ours.count(ours) == 0
+    }
+
     fn forget_ours(&mut self, ours: &Name) {
         for theirs in self.by_ours.take(ours) {
             self.by_theirs.remove(&theirs, ours);
@@ -235,5 +242,13 @@ impl Registry {
         self.partners.paired.insert(ours.clone(), link);
         let theirs = Caller { name, version, server: common.server };
         self.happens(Event::Pair(Pair { link, plugin, ours: ours.clone(), theirs }));
+    }
+
+    /// A pair could not be connected: the next announcement of either plugin tries it again.
+    pub(crate) fn pair_refused(&mut self, pair: &Pair) {
+        let Some(common) = self.in_common.get_mut(&pair.link) else { return };
+        if common.offers.connected.remove(&pair.ours, &pair.theirs.name) {
+            self.partners.paired.remove(&pair.ours, &pair.link);
+        }
     }
 }

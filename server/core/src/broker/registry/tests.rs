@@ -88,6 +88,24 @@ fn a_pair_is_connected_once_and_again_when_the_inviting_plugin_comes_back() {
 }
 
 #[test]
+fn a_pair_that_is_refused_is_tried_again_at_the_next_announcement() {
+    let mut registry = registry();
+    running(&mut registry, "guest", Expose::Peers, Runs::Here);
+    registry.first_plugins(LINK, None);
+    registry.link_serves(LINK, FAR, "far", true);
+    for _ in 0..2 {
+        says(&mut registry, LINK, vec![announced("inviting", 1, &["guest"])]);
+        let pair = core::iter::from_fn(|| registry.next_event()).find_map(|event| match event {
+            Event::Pair(pair) => Some(pair),
+            _ => None,
+        });
+        registry.pair_refused(&pair.expect("it is tried"));
+    }
+    registry.link_serves_no_more(LINK);
+    assert!(registry.partners.paired.of("guest").next().is_none(), "nothing is left of it");
+}
+
+#[test]
 fn of_two_servers_that_see_both_plugins_the_one_that_accepted_the_link_connects_them() {
     for (accepted, expose, connects) in [
         (true, Expose::Peers, true),
