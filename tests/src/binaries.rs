@@ -16,13 +16,15 @@ pub fn trunkline() -> PathBuf {
     earlier.as_deref().unwrap_or_else(|| built()).join("trunkline")
 }
 
-/// The shared object of a sample plugin, such as `echo`, built in the same way.
+/// The shared object of a sample plugin, such as `echo`, built in the same way; or the one of an
+/// earlier release in the folder that `TRUNKLINE_PLUGINS` names.
 ///
 /// # Panics
 ///
 /// When it cannot be built.
 pub fn plugin(name: &str) -> PathBuf {
-    built().join(format!("lib{name}.so"))
+    let earlier = std::env::var_os("TRUNKLINE_PLUGINS").map(PathBuf::from);
+    earlier.as_deref().unwrap_or_else(|| built()).join(format!("lib{name}.so"))
 }
 
 /// An example program of `trunkline-shs`, such as `echo_server`, built in the same way.

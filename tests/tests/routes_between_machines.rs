@@ -30,19 +30,28 @@ struct Scene {
 
 impl Scene {
     fn new() -> Option<Scene> {
+        Scene::listening(ANYWHERE)
+    }
+
+    /// The first server listens there.
+    fn listening(at: &str) -> Option<Scene> {
         let mut net = Net::or_skip("routes between machines")?;
         let (folder, wan) = (Folder::new(), net.lan());
         let machine = net.machine("alpha", wan);
         let beta = Setup::new("beta").key_in(&folder);
-        let alpha = Scene::server("alpha", &folder).peer_key(beta);
+        let alpha = Scene::server_at("alpha", &folder, at).peer_key(beta);
         let alpha = Server::start_on(&machine, &folder, &alpha);
         Some(Scene { net, folder, wan, alpha, at: machine.address() })
     }
 
     /// A server that accepts the two hosts.
     fn server(name: &str, folder: &Folder) -> Setup {
+        Scene::server_at(name, folder, ANYWHERE)
+    }
+
+    fn server_at(name: &str, folder: &Folder, at: &str) -> Setup {
         let hosts = ["asks", "answers"].map(|host| HostSetup::key_in(host, folder));
-        let setup = Setup::new(name).listen(&format!("{ANYWHERE}~shs"));
+        let setup = Setup::new(name).listen(&format!("{at}~shs"));
         hosts.into_iter().fold(setup, Setup::host_key)
     }
 
@@ -145,6 +154,14 @@ fn homes(scene: &mut Scene, nat: Nat) -> [Machine; 2] {
 #[test]
 fn two_hosts_behind_two_cone_nats_connect_by_hole_punching() {
     let Some(mut scene) = Scene::new() else { return };
+    let machines = homes(&mut scene, Nat::Cone);
+    let answers = scene.answers(&machines[0], &scene.alpha, scene.at, UNIX);
+    check("punched", &scene.asks(&machines[1]), &answers, &[&scene.alpha]);
+}
+
+#[test]
+fn hosts_of_a_server_that_listens_for_both_families_connect_by_hole_punching() {
+    let Some(mut scene) = Scene::listening("net:[::]:0") else { return };
     let machines = homes(&mut scene, Nat::Cone);
     let answers = scene.answers(&machines[0], &scene.alpha, scene.at, UNIX);
     check("punched", &scene.asks(&machines[1]), &answers, &[&scene.alpha]);

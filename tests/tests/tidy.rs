@@ -3,7 +3,9 @@
 
 use trunkline_core::reason::Code;
 use trunkline_tests::tidy::{self, Finding, Source};
-use trunkline_tests::tidy::{documents, layers, naming, places, robustness, size, trespass, words};
+use trunkline_tests::tidy::{
+    documents, forbidden, layers, naming, places, robustness, size, trespass, words,
+};
 
 /// Fails with one line for each finding.
 fn none(findings: Vec<Finding>) {
@@ -64,6 +66,11 @@ fn layers_do_not_name_what_they_must_not_know() {
 #[test]
 fn the_core_forbids_what_the_compiler_can_forbid() {
     everywhere(layers::core_forbids);
+}
+
+#[test]
+fn sockets_and_their_files_are_made_in_one_place() {
+    everywhere(forbidden::one_place_each);
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::mem;
 use std::net::TcpStream;
 use std::rc::Rc;
 
-use trunkline_plugin::{Channel, Host, Interest, Readiness, Reason, Watch};
+use trunkline_net::tcp;
+use trunkline_plugin::{Channel, Host, Interest, Readiness, Reason, Watch, log};
 
 use crate::asking::{Asking, Destination};
 use crate::greeting::GreetingReader;
 use crate::pump::{Pace, Pump};
 use crate::service::{self, Greeted, Services};
-use crate::tcp;
 use crate::window::{Spare, Window};
 
 /// What the handler of an event may use.
@@ -60,7 +60,7 @@ impl Connection {
     ) -> Result<Self, Reason> {
         let (asking, channel) = Asking::start(host, destination).inspect_err(|_| {
             host.unwatch(watch);
-            tcp::reset_on_drop(&socket);
+            reset_on_drop(&socket);
         })?;
         let title = Rc::clone(&destination.title);
         let stage = Stage::Asking(Box::new(asking), socket);
@@ -171,8 +171,8 @@ impl Connection {
     /// Makes the TCP side see a reset when the connection is dropped.
     pub(crate) fn reset_on_drop(&self) {
         match &self.stage {
-            Stage::Asking(_, socket) => tcp::reset_on_drop(socket),
-            Stage::Connecting(pump) | Stage::Carrying(pump) => tcp::reset_on_drop(pump.socket()),
+            Stage::Asking(_, socket) => reset_on_drop(socket),
+            Stage::Connecting(pump) | Stage::Carrying(pump) => reset_on_drop(pump.socket()),
             Stage::Greeting(_) | Stage::Over => {}
         }
     }
@@ -225,6 +225,13 @@ impl Connection {
 /// Watches a socket in both directions for its whole life.
 pub(crate) fn watch(host: &Host, socket: &TcpStream) -> Result<Watch, Reason> {
     host.watch(socket, Interest::READABLE | Interest::WRITABLE)
+}
+
+/// Makes the other side see a reset, not an orderly end, when the socket is dropped.
+fn reset_on_drop(socket: &TcpStream) {
+    if let Err(error) = tcp::reset_on_drop(socket) {
+        log::debug!("a connection could not be reset and ends in order: {error}");
+    }
 }
 
 /// The reason that the other end gets for an error of the TCP connection.

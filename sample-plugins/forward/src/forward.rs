@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use trunkline_net::Accepted;
 use trunkline_plugin::prelude::*;
 
 use crate::CHUNK;
@@ -15,7 +16,7 @@ use crate::asking::Destination;
 use crate::config::Settings;
 use crate::connection::{self, Connection, Next, Place, TCP_RESET};
 use crate::connections::{Connections, Id};
-use crate::listener::{Accepted, Listener, PAUSE};
+use crate::listener::{Listener, PAUSE};
 use crate::pump::Pace;
 use crate::service::Services;
 use crate::window::Spare;
@@ -52,7 +53,8 @@ impl Plugin for Forward {
 
     fn start(host: &Host, config: Config) -> Result<Self, Reason> {
         let Settings { serve, listen } = config.read()?;
-        let listen = listen.into_iter().map(|settings| Listener::new(host, settings));
+        let listed: Vec<_> = listen.iter().map(|settings| settings.address.0).collect();
+        let listen = listen.into_iter().map(|settings| Listener::new(host, settings, &listed));
         Ok(Self {
             services: serve,
             listeners: listen.collect::<Result<_, _>>()?,

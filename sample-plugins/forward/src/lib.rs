@@ -33,7 +33,6 @@ mod greeting;
 mod listener;
 mod pump;
 mod service;
-mod tcp;
 mod to_channel;
 mod to_socket;
 mod window;

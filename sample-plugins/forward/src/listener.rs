@@ -1,16 +1,15 @@
 //! A listening socket: it accepts connections, and pauses while the process has no free descriptor.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
+use trunkline_net::{Accepted, tcp};
 use trunkline_plugin::{Host, Interest, Reason, Watch, log};
 
 use crate::asking::Destination;
 use crate::config::Listen;
-use crate::tcp;
 
 /// How long a listener pauses after accepting failed for lack of a resource. Connections wait in
 /// the backlog meanwhile; an immediate retry would only spin.
@@ -28,31 +27,25 @@ pub(crate) struct Listener {
     pub(crate) destination: Rc<Destination>,
 }
 
-/// The result of an attempt to accept.
-#[derive(Debug)]
-pub(crate) enum Accepted {
-    /// A non-blocking connection.
-    Connection(TcpStream),
-    /// No connection is waiting.
-    Nobody,
-    /// A resource is exhausted, mostly descriptors: try again after [`PAUSE`].
-    Short(io::Error),
-}
-
 impl Listener {
-    /// Listens as configured.
+    /// Listens as configured. `listed` are the addresses of all listeners.
     ///
     /// # Errors
     ///
     /// `cannot-listen`, with the address.
-    pub(crate) fn new(host: &Host, settings: Listen) -> Result<Self, Reason> {
+    pub(crate) fn new(
+        host: &Host,
+        settings: Listen,
+        listed: &[SocketAddr],
+    ) -> Result<Self, Reason> {
         let address = settings.address.0;
         let cannot = |error: &dyn Display| {
             let text =
                 format!("{address}: {error}; choose another address in plugin.config.listen");
             Reason::new("cannot-listen", text)
         };
-        let socket = tcp::listen(address).map_err(|error| cannot(&error))?;
+        let families = tcp::Families::of(address, listed);
+        let socket = tcp::listen_at_start(address, families).map_err(|error| cannot(&error))?;
         let bound = socket.local_addr().map_err(|error| cannot(&error))?;
         let watch = host.watch(&socket, Interest::READABLE)?;
         log::info!("listening on {bound} for {}", settings.to);
@@ -70,31 +63,16 @@ impl Listener {
     }
 
     /// Accepts one connection.
-    pub(crate) fn accept(&mut self) -> Accepted {
+    pub(crate) fn accept(&mut self) -> Accepted<TcpStream> {
         if let Some(socket) = self.put_back.take() {
             return Accepted::Connection(socket);
         }
-        loop {
-            let accepted = self.socket.accept().and_then(|(socket, _)| {
-                tcp::prepare(&socket)?;
-                Ok(socket)
-            });
-            match accepted {
-                Ok(socket) => return Accepted::Connection(socket),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // The backlog is empty, so the next failure is worth a warning again.
-                    self.short = false;
-                    return Accepted::Nobody;
-                }
-                Err(error) if concerns_one_connection(&error) => {
-                    log::debug!(
-                        "{}: a connection ended before it was accepted: {error}",
-                        self.destination.title
-                    );
-                }
-                Err(error) => return Accepted::Short(error),
-            }
+        let accepted = tcp::accept(&self.socket);
+        if matches!(accepted, Accepted::Nobody) {
+            // The backlog is empty, so the next failure is worth a warning again.
+            self.short = false;
         }
+        accepted.map(|(socket, _)| socket)
     }
 
     /// Pauses because of this error.
@@ -120,41 +98,5 @@ impl Listener {
             self.watch = Some(host.watch(&self.socket, Interest::READABLE)?);
         }
         Ok(paused)
-    }
-}
-
-/// Whether the error concerns only the connection that was being accepted, so that the next one may
-/// work.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    use ErrorKind::{
-        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, InvalidInput,
-        NetworkDown, NetworkUnreachable, NotConnected,
-    };
-    // Linux reports errors that were pending on the new socket, see accept(2). Setting an option on
-    // a connection that was reset fails with "invalid input".
-    matches!(
-        error.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | HostUnreachable
-            | Interrupted
-            | InvalidInput
-            | NetworkDown
-            | NetworkUnreachable
-            | NotConnected
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lack_of_descriptors_pauses_the_listener() {
-        // EMFILE and ENFILE of Linux.
-        for number in [24, 23] {
-            assert!(!concerns_one_connection(&io::Error::from_raw_os_error(number)));
-        }
-        assert!(concerns_one_connection(&ErrorKind::ConnectionAborted.into()));
     }
 }

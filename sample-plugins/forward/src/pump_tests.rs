@@ -5,8 +5,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::CHUNK;
 use crate::window::{FIRST, Spare, Window};
-use crate::{CHUNK, tcp};
+use trunkline_net::tcp;
 
 /// A channel with this much room.
 #[derive(Default)]
@@ -49,7 +50,7 @@ impl Setup {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let (socket, _) = listener.accept().unwrap();
-        tcp::prepare(&socket).unwrap();
+        socket.set_nonblocking(true).unwrap();
         let channel = FakeChannel { room, ..FakeChannel::default() };
         Self {
             pump: Pump::new(socket, Window::new(&Spare::default()), b""),
@@ -152,7 +153,7 @@ fn credit_is_given_only_for_what_the_socket_has_taken() {
 #[test]
 fn a_reset_is_an_error() {
     let mut setup = Setup::new(0);
-    tcp::reset_on_drop(&setup.client);
+    tcp::reset_on_drop(&setup.client).unwrap();
     drop(std::mem::replace(&mut setup.client, loose_end()));
     let end = Instant::now() + Duration::from_secs(10);
     let error = loop {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use trunkline_net::tcp::{self, LocalPort};
 use trunkline_plugin::Reason;
 
 use crate::candidates::UNKNOWN_SERVICE;
 use crate::config::Endpoint;
 use crate::greeting::{CONNECTED, GreetingReader, Read, Service};
 use crate::pump::Pump;
-use crate::tcp;
 use crate::window::{Spare, Window};
 
 /// The services of this plugin, with their addresses.
@@ -42,7 +42,7 @@ pub(crate) fn greet(
         return Err(Reason::new(UNKNOWN_SERVICE, format!("no service {service} is served here")));
     };
     let title = format!("{service} at {address}");
-    let socket = tcp::connect(*address).map_err(|error| unreachable(&error))?;
+    let socket = tcp::dial(*address, LocalPort::Any).map_err(|error| unreachable(&error))?;
     // The answer is sent before the service's bytes.
     let mut pump = Box::new(Pump::new(socket, Window::new(spare), &[CONNECTED]));
     pump.owe(service.greeting().len());
@@ -56,10 +56,8 @@ pub(crate) fn greet(
 ///
 /// `unreachable`, with the kernel's error.
 pub(crate) fn is_connected(pump: &Pump) -> Result<bool, Reason> {
-    match pump.socket().take_error() {
-        Ok(None) => Ok(pump.socket().peer_addr().is_ok()),
-        Ok(Some(error)) | Err(error) => Err(unreachable(&error)),
-    }
+    let connected = tcp::connected(pump.socket()).map_err(|error| unreachable(&error))?;
+    Ok(connected.is_some())
 }
 
 /// The peer learns the error, but not the address.

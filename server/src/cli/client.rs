@@ -27,12 +27,8 @@ pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
 /// Connects to a server of our user or of root. Neither reading nor writing may take longer than
 /// [`PATIENCE`].
 pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
-    let connected = UnixStream::connect(socket).and_then(|stream| {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(stream)
-    });
-    let stream = connected.map_err(|error| failure(socket, &error))?;
+    let stream = trunkline_net::unix::connect_within(socket, PATIENCE)
+        .map_err(|error| failure(socket, &error))?;
     let hint = "run this command as that user, or remove the file";
     check_listener(&stream).map_err(|why| format!("{}: {why}; {hint}", socket.display()))?;
     Ok(stream)

@@ -2,16 +2,15 @@
 
 use super::listening::Listening;
 use super::reachable::expand;
-use super::socket::Stream;
 use super::socket_folders::SocketFolders;
 use crate::config::Advertise;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::Duration;
 use trunkline_core::address::{Address, Endpoint, Host, Scope, Shareable, Transform, Transport};
 use trunkline_core::broker::Direct;
 use trunkline_core::control::SocketName;
+use trunkline_net::unix;
 
 /// A younger socket may still be between `bind` and `listen`, so it is not removed.
 const BIND_TIME: Duration = Duration::from_secs(60);
@@ -34,7 +33,9 @@ pub(super) fn listen(
             Advertise::Unix => {
                 let socket = random_name();
                 let path = folders.path_for_new(&socket).map_err(|error| error.to_string())?;
-                remove_dead_sockets(&path);
+                if let Some(folder) = path.parent() {
+                    unix::remove_dead(folder, BIND_TIME);
+                }
                 let transport = Transport::Unix { path: path.display().to_string() };
                 let endpoint = Endpoint { transport, transform: Transform::NoAuth };
                 listening.open_direct(&endpoint)?;
@@ -45,27 +46,11 @@ pub(super) fn listen(
                 let endpoint = Endpoint { transport, transform: Transform::ShsKnownKey };
                 let bound = listening.open_direct(&endpoint)?;
                 direct.loopback = direct.loopback.or_else(|| on_loopback(&bound));
-                direct.net.extend(expand(&bound).iter().filter_map(shareable));
+                direct.net.extend(expand(&bound, &[]).iter().filter_map(shareable));
             }
         }
     }
     Ok(direct)
-}
-
-/// Removes the sockets in this one's folder that killed processes left behind.
-fn remove_dead_sockets(path: &Path) {
-    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
-    for file in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-        let created = std::fs::symlink_metadata(&file).and_then(|metadata| metadata.modified());
-        let age = created.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
-        // Only a dead socket refuses. The dial does not block, because a live listener's queue may
-        // be full.
-        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        if age > BIND_TIME && Stream::dial_unix(&file).is_err_and(refused) {
-            // Another process may have removed it meanwhile.
-            let _ = std::fs::remove_file(&file);
-        }
-    }
 }
 
 fn random_name() -> SocketName {

@@ -1,16 +1,19 @@
 //! The listeners: binding them, accepting connections, and removing socket files at the end.
 
-use super::socket::{Listener, Stream};
+use super::socket::{Listener, SocketFileName, Stream};
 use super::token::Ready;
 use crate::other_side::OtherSide;
 use mio::{Interest, Registry};
 use rustix::process::Pid;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Transform, Transport};
 use trunkline_core::broker::{Grants, LogKind, Opened};
+use trunkline_net::Accepted as AcceptResult;
+use trunkline_net::tcp::Families;
+use trunkline_net::unix::SocketFile;
 
 /// The pause after a failed `accept`, for example for want of descriptors. Without it the loop
 /// would spin.
@@ -34,13 +37,40 @@ impl BoundListener {
     }
 }
 
+/// Where to listen.
+enum Place<'a> {
+    Path(&'a Path, SocketFileName),
+    Addr(SocketAddr),
+}
+
+impl<'a> Place<'a> {
+    fn of(endpoint: &'a Endpoint, name: SocketFileName) -> io::Result<Place<'a>> {
+        match &endpoint.transport {
+            Transport::Unix { path } => Ok(Place::Path(Path::new(path), name)),
+            Transport::Net { host, port } => {
+                resolve(host, *port, endpoint.transform).map(Place::Addr)
+            }
+        }
+    }
+
+    fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            Place::Path(..) => None,
+            Place::Addr(addr) => Some(*addr),
+        }
+    }
+}
+
 /// All listeners of a process. Dropping them removes their socket files.
 #[derive(Debug)]
 pub(super) struct Listening {
     registry: Registry,
     listeners: Vec<BoundListener>,
-    files: Vec<PathBuf>,
+    files: Vec<SocketFile>,
     paused_until: Option<Duration>,
+    /// The listener that cannot accept, for example for want of descriptors. This is logged once,
+    /// until its queue is empty again.
+    short: Option<usize>,
 }
 
 /// A connection that was accepted.
@@ -69,10 +99,17 @@ impl Listening {
     /// Listens on all endpoints, or on none if one fails.
     pub(super) fn open(endpoints: &[Endpoint], registry: Registry) -> Result<Listening, String> {
         let (listeners, files) = (Vec::new(), Vec::new());
-        let mut all = Listening { registry, listeners, files, paused_until: None };
+        let mut all = Listening { registry, listeners, files, paused_until: None, short: None };
+        let cannot = |endpoint, error| format!("cannot listen on {endpoint}: {error}");
+        let mut places = Vec::new();
         for endpoint in endpoints {
-            let opened = all.open_one(endpoint, Opened::Accepted);
-            opened.map_err(|error| format!("cannot listen on {endpoint}: {error}"))?;
+            let place = Place::of(endpoint, SocketFileName::Configured);
+            places.push(place.map_err(|error| cannot(endpoint, error))?);
+        }
+        let listed: Vec<_> = places.iter().filter_map(Place::addr).collect();
+        for (endpoint, place) in endpoints.iter().zip(places) {
+            let opened = all.open_one(endpoint, place, &listed, Opened::Accepted);
+            opened.map_err(|error| cannot(endpoint, error))?;
         }
         Ok(all)
     }
@@ -80,22 +117,28 @@ impl Listening {
     /// Listens for direct connections on an endpoint. Returns it with the port that the system
     /// chose.
     pub(super) fn open_direct(&mut self, endpoint: &Endpoint) -> Result<Endpoint, String> {
-        let opened = self.open_one(endpoint, Opened::Direct);
+        let opened = Place::of(endpoint, SocketFileName::Random)
+            .and_then(|place| self.open_one(endpoint, place, &[], Opened::Direct));
         opened
             .map_err(|error| format!("cannot listen for direct connections on {endpoint}: {error}"))
     }
 
-    fn open_one(&mut self, endpoint: &Endpoint, how: Opened) -> io::Result<Endpoint> {
+    /// `listed` are the addresses on which the process will listen.
+    fn open_one(
+        &mut self,
+        endpoint: &Endpoint,
+        place: Place<'_>,
+        listed: &[SocketAddr],
+        how: Opened,
+    ) -> io::Result<Endpoint> {
         let mut endpoint = endpoint.clone();
-        let mut listener = match &endpoint.transport {
-            Transport::Unix { path } => {
-                let listener = Listener::unix(Path::new(path))?;
-                self.files.push(path.into());
+        let mut listener = match place {
+            Place::Path(path, name) => {
+                let (listener, file) = Listener::unix(path, name)?;
+                self.files.push(file);
                 listener
             }
-            Transport::Net { host, port } => {
-                Listener::tcp(resolve(host, *port, endpoint.transform)?)?
-            }
+            Place::Addr(addr) => Listener::tcp(addr, Families::of(addr, listed))?,
         };
         if let (Transport::Net { port, .. }, Some(chosen)) =
             (&mut endpoint.transport, listener.port())
@@ -151,18 +194,25 @@ impl Listening {
             return None;
         }
         self.paused_until = None;
-        for bound in self.listeners.iter_mut().filter(|bound| bound.ready && admits(bound.grants()))
-        {
-            match accept_from(bound) {
-                Ok(Some(incoming)) => return Some(incoming),
-                Ok(None) => bound.ready = false,
-                Err(error) => {
+        let may_wait =
+            |(_, bound): &(usize, &mut BoundListener)| bound.ready && admits(bound.grants());
+        for (index, bound) in self.listeners.iter_mut().enumerate().filter(may_wait) {
+            match bound.listener.accept() {
+                AcceptResult::Connection((stream, peer)) => {
+                    return Some(check_peer(bound, stream, peer));
+                }
+                AcceptResult::Nobody => {
+                    bound.ready = false;
+                    self.short = self.short.filter(|short| *short != index);
+                }
+                AcceptResult::Short(error) => {
+                    self.paused_until = Some(now + PAUSE);
+                    let known = self.short.replace(index).is_some();
                     let why = format!(
-                        "cannot accept on {}: {error}; trying again after a pause",
+                        "cannot accept on {}: {error}; trying again until it works",
                         bound.endpoint
                     );
-                    self.paused_until = Some(now + PAUSE);
-                    return Some(Incoming::Refused(LogKind::NotAccepted, why));
+                    return (!known).then_some(Incoming::Refused(LogKind::NotAccepted, why));
                 }
             }
         }
@@ -174,8 +224,8 @@ impl Listening {
         self.listeners.clear();
         self.paused_until = None;
         for file in self.files.drain(..) {
-            if let Err(error) = std::fs::remove_file(&file) {
-                log::warn!("{}: cannot be removed: {error}", file.display());
+            if let Err(error) = file.remove() {
+                log::warn!("a socket file cannot be removed: {error}");
             }
         }
     }
@@ -187,25 +237,15 @@ impl Drop for Listening {
     }
 }
 
-fn accept_from(bound: &BoundListener) -> io::Result<Option<Incoming>> {
-    let (stream, peer) = loop {
-        match bound.listener.accept() {
-            Ok(accepted) => break accepted,
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return Ok(None),
-                // The peer closed the connection before it was accepted.
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                _ => return Err(error),
-            },
-        }
-    };
+/// A connection that was accepted, unless another user's process made it.
+fn check_peer(bound: &BoundListener, stream: Stream, peer: Option<SocketAddr>) -> Incoming {
     let other = match &stream {
         Stream::Unix(stream) => OtherSide::of(stream).map(Some),
         Stream::Tcp(_) => Ok(None),
     };
     let (grants, transform, how) = (bound.grants(), bound.endpoint.transform, bound.how);
     let accepted = |process| Accepted { stream, grants, transform, how, peer, process };
-    Ok(Some(match other {
+    match other {
         Ok(None) => Incoming::Accepted(accepted(None)),
         Ok(Some(other)) if other.is_trusted().is_ok() => {
             Incoming::Accepted(accepted(Some(other.process)))
@@ -214,7 +254,7 @@ fn accept_from(bound: &BoundListener) -> io::Result<Option<Incoming>> {
             let text = format!("{}: another user's connection was refused", bound.endpoint);
             Incoming::Refused(LogKind::OtherUser, text)
         }
-    }))
+    }
 }
 
 /// The address to listen on. Names are resolved while the server starts, when it may still block.

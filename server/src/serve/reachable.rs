@@ -9,7 +9,8 @@ use trunkline_core::key::Key;
 /// each.
 pub(super) fn addresses(announce: &[Endpoint], listening: &[Endpoint], key: Key) -> Vec<Endpoint> {
     let mut found: Vec<Endpoint> = announce.to_vec();
-    let mut listened: Vec<Endpoint> = listening.iter().flat_map(expand).collect();
+    let mut listened: Vec<Endpoint> =
+        listening.iter().flat_map(|endpoint| expand(endpoint, listening)).collect();
     listened.sort_by_key(|endpoint| std::cmp::Reverse(endpoint.scope()));
     for endpoint in listened {
         // Announced addresses replace those on which others could dial the server.
@@ -26,11 +27,16 @@ pub(super) fn addresses(announce: &[Endpoint], listening: &[Endpoint], key: Key)
 }
 
 /// The endpoint itself, or, if it listens on all interfaces, one for each address of this machine.
-pub(super) fn expand(endpoint: &Endpoint) -> Vec<Endpoint> {
+/// IPv4 addresses belong to the IPv4 listener of the same port, if the process has one.
+pub(super) fn expand(endpoint: &Endpoint, all: &[Endpoint]) -> Vec<Endpoint> {
     let Transport::Net { host, port } = &endpoint.transport else { return vec![endpoint.clone()] };
-    let four_only = match host {
-        Host::V4(ip) if ip.is_unspecified() => true,
-        Host::V6(ip) if ip.is_unspecified() => false,
+    let takes_v4 = |other: &Endpoint| match &other.transport {
+        Transport::Net { host: Host::V4(_), port: theirs } => theirs == port,
+        _ => false,
+    };
+    let (four, six) = match host {
+        Host::V4(ip) if ip.is_unspecified() => (true, false),
+        Host::V6(ip) if ip.is_unspecified() => (!all.iter().any(takes_v4), true),
         _ => return vec![endpoint.clone()],
     };
     let interfaces = get_if_addrs().unwrap_or_else(|error| {
@@ -38,10 +44,10 @@ pub(super) fn expand(endpoint: &Endpoint) -> Vec<Endpoint> {
         Vec::new()
     });
     let hosts = interfaces.into_iter().filter_map(|interface| match interface.addr {
-        IfAddr::V4(v4) => Some(Host::V4(v4.ip)),
+        IfAddr::V4(v4) if four => Some(Host::V4(v4.ip)),
         // Other machines cannot dial a link-local address without its interface.
-        IfAddr::V6(v6) if !four_only && !v6.ip.is_unicast_link_local() => Some(Host::V6(v6.ip)),
-        IfAddr::V6(_) => None,
+        IfAddr::V6(v6) if six && !v6.ip.is_unicast_link_local() => Some(Host::V6(v6.ip)),
+        IfAddr::V4(_) | IfAddr::V6(_) => None,
     });
     let at =
         |host| Endpoint { transport: Transport::Net { host, port: *port }, ..endpoint.clone() };

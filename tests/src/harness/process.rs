@@ -4,10 +4,13 @@
 #![allow(clippy::expect_used)]
 
 use super::PATIENCE;
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::AddressFamily;
+use rustix::net::sockopt::{socket_domain, socket_peercred};
 use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
+    pidfd_getfd, pidfd_open, prlimit,
 };
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -74,6 +77,19 @@ impl Process {
         wait_until(&format!("process {} has ended", self.0), ended)
     }
 
+    /// Copies of all its TCP sockets.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    #[must_use]
+    pub fn tcp_sockets(self) -> Vec<TcpStream> {
+        let is_tcp = |socket: &OwnedFd| {
+            socket_domain(socket).is_ok_and(|domain| domain != AddressFamily::UNIX)
+        };
+        self.copies().into_iter().filter(is_tcp).map(TcpStream::from).collect()
+    }
+
     /// A copy of the socket over which a process that a server started is linked to it: what a
     /// plugin in it can find, and write to as if it were its host.
     ///
@@ -82,14 +98,34 @@ impl Process {
     /// When it has no such socket.
     #[must_use]
     pub fn uplink(self, server: Process) -> UnixStream {
+        let made_by = |socket: &OwnedFd| socket_peercred(socket).map(|peer| peer.pid).ok();
+        let mut copies = self.copies().into_iter();
+        let uplink = copies.find(|socket| made_by(socket) == Some(server.pid()));
+        UnixStream::from(uplink.expect("a socket that its server made"))
+    }
+
+    /// Sets how many files and sockets it may have open.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn limit_descriptors(self, most: usize) {
+        let limit = Rlimit { current: Some(most as u64), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a process of ours");
+    }
+
+    /// Copies of its descriptors, as a child has them between `fork` and `exec`.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    #[must_use]
+    pub fn copies(self) -> Vec<OwnedFd> {
         let itself = pidfd_open(self.pid(), PidfdFlags::empty()).expect("the process is there");
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.0)).expect("a list of files");
         let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
         let copy = |number| pidfd_getfd(&itself, number, PidfdGetfdFlags::empty()).ok();
-        let made_by = |socket: &OwnedFd| socket_peercred(socket).map(|peer| peer.pid).ok();
-        let mut copies = numbers.filter_map(copy);
-        let uplink = copies.find(|socket| made_by(socket) == Some(server.pid()));
-        UnixStream::from(uplink.expect("a socket that its server made"))
+        numbers.filter_map(copy).collect()
     }
 
     fn pid(self) -> Pid {

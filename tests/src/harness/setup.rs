@@ -19,6 +19,8 @@ pub struct Setup {
     home: Option<String>,
     server: String,
     nothing_in_common_ms: u64,
+    /// The shortest and the longest pause before a peer is dialled again.
+    redial_ms: (u64, u64),
     tables: String,
     variables: Vec<(&'static str, PathBuf)>,
     /// What runs it, when that is not today's program.
@@ -36,6 +38,7 @@ impl Setup {
             home: None,
             server: String::new(),
             nothing_in_common_ms: 3_600_000,
+            redial_ms: (50, 500),
             tables: String::new(),
             variables: Vec::new(),
             program: None,
@@ -98,6 +101,12 @@ impl Setup {
     pub fn server(mut self, line: &str) -> Setup {
         let _ = writeln!(self.server, "{line}");
         self
+    }
+
+    /// Dials a peer again after a pause between these, in milliseconds.
+    #[must_use]
+    pub fn quick_redials(self, shortest: u64, longest: u64) -> Setup {
+        Setup { redial_ms: (shortest, longest), ..self }
     }
 
     /// Ends unused links after this time.
@@ -209,7 +218,8 @@ impl Setup {
             None => ("server", format!("listen = [{listen}]")),
         };
         let head = format!("[{kind}]\nname = {name:?}\nkey = \"{name}.key\"\n{place}");
-        let limits = "[limits]\nredial-ms = 50\nredial-max-ms = 500";
+        let (shortest, longest) = self.redial_ms;
+        let limits = format!("[limits]\nredial-ms = {shortest}\nredial-max-ms = {longest}");
         let useless = format!("nothing-in-common-ms = {nothing_in_common_ms}");
         format!("{head}\n{server}\n{limits}\n{useless}\n{tables}")
     }

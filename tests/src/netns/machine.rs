@@ -1,9 +1,11 @@
 //! A machine: runs the programs that a test wants, and has a cable that can be pulled.
 
 use super::lan::Cable;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 
 /// A machine of a [`Net`](super::Net), which exists as long as that does.
@@ -27,6 +29,22 @@ impl Machine {
         let holder = self.holder.to_string();
         command.args(["--target", &holder, "--net", "--mount", "--"]).arg(program);
         command
+    }
+
+    /// Does something on a thread that sees only this machine's network.
+    ///
+    /// # Panics
+    ///
+    /// When its net is gone, or with what is done.
+    pub fn within<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/net", self.holder));
+        let namespace = namespace.expect("the machine is there");
+        let enter = || {
+            let network = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(namespace.as_fd(), network).expect("root may");
+            what()
+        };
+        std::thread::scope(|scope| scope.spawn(enter).join().expect("it ends well"))
     }
 
     /// Its address on its LAN.

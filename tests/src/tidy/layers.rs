@@ -10,7 +10,7 @@ struct Layer {
     why: &'static str,
 }
 
-const LAYERS: [Layer; 5] = [
+const LAYERS: [Layer; 6] = [
     Layer {
         folder: "server/core/",
         never: &["std::", "mio", "socket2", "rustix", "libloading", "trunkline_plugin"],
@@ -21,6 +21,11 @@ const LAYERS: [Layer; 5] = [
         folder: "server/shs/src/",
         never: &["std::net", "std::fs", "std::time", "std::thread", "mio", "socket2", "libloading"],
         why: "the handshake is bytes in, bytes out; do that in server/src",
+    },
+    Layer {
+        folder: "server/net/",
+        never: &["mio", "log", "trunkline", "trunkline_core", "trunkline_plugin"],
+        why: "server and plugins share it; return what they need, and let them decide",
     },
     Layer {
         folder: "plugin-api/",

@@ -2,6 +2,7 @@
 //! project; here they are tested on small bad inputs.
 
 pub mod documents;
+pub mod forbidden;
 pub mod layers;
 mod masking;
 pub mod naming;

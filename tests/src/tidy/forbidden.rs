@@ -1,0 +1,98 @@
+//! Calls that only one file makes, so that they are made in one way.
+
+use super::source::has_word;
+use super::{Finding, Source};
+
+/// Calls, and the files that may make them.
+struct Forbidden {
+    calls: &'static [&'static str],
+    allowed: &'static [&'static str],
+    instead: &'static str,
+}
+
+/// The folders that are loaded into a server's process.
+const SHIPPED: [&str; 3] = ["server/", "plugin-api/", "sample-plugins/"];
+
+const FORBIDDEN: [Forbidden; 6] = [
+    Forbidden {
+        calls: &["TcpListener::bind", "TcpStream::connect", "connect_timeout"],
+        allowed: &[],
+        instead: "use trunkline_net::tcp, which sets all options",
+    },
+    Forbidden {
+        calls: &["UnixListener::bind", "UnixStream::connect", "UdpSocket::bind"],
+        allowed: &[],
+        instead: "use trunkline_net::unix, which has the lock of the file and never blocks",
+    },
+    Forbidden {
+        calls: &["Socket::new", "socket_with", "acceptfrom_with", "accept_with"],
+        allowed: &["server/net/src/tcp.rs", "server/net/src/unix.rs"],
+        instead: "use trunkline_net, which sets all options",
+    },
+    Forbidden {
+        calls: &["socket2"],
+        allowed: &["server/net/"],
+        instead: "use trunkline_net; add what it lacks there",
+    },
+    Forbidden {
+        calls: &["remove_file(", "fs::unlink(", "unlinkat("],
+        allowed: &["server/net/src/unix.rs", "server/net/src/lock.rs", "server/src/key.rs"],
+        instead: "a file may be another's by now; remove it by identity, as SocketFile does",
+    },
+    Forbidden {
+        calls: &["umask("],
+        allowed: &[],
+        instead: "the mask belongs to all threads; set the mode of the file itself",
+    },
+];
+
+/// Shipped code makes these calls only where they are allowed.
+#[must_use]
+pub fn one_place_each(source: &Source) -> Vec<Finding> {
+    if !source.is_below(&SHIPPED) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for rule in FORBIDDEN.iter().filter(|rule| !source.is_below(rule.allowed)) {
+        for call in rule.calls {
+            let found = source.shipped_code().filter(|(_, line)| has_word(line, call));
+            for (number, _) in found {
+                findings.push(source.finding(number, format!("{call}: {}", rule.instead)));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_outside_of_its_file_is_found() {
+        for (path, line) in [
+            ("server/src/a.rs", "let a = std::net::TcpListener::bind(b)?;"),
+            ("server/src/a.rs", "let a = mio::net::UnixStream::connect(b)?;"),
+            ("sample-plugins/a/src/lib.rs", "let a = Socket::new(b, c, None)?;"),
+            ("server/net/src/lib.rs", "let a = Socket::new(b, c, None)?;"),
+            ("server/src/a.rs", "use socket2::SockRef;"),
+            ("server/src/a.rs", "let _ = std::fs::remove_file(path);"),
+            ("server/net/src/unix.rs", "rustix::process::umask(mask);"),
+        ] {
+            assert_eq!(one_place_each(&Source::new(path, line)).len(), 1, "{path}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_call_in_its_file_or_in_a_test_is_not_found() {
+        for (path, line) in [
+            ("server/net/src/tcp.rs", "let a = Socket::new(b, c, None)?;"),
+            ("server/net/src/unix.rs", "std::fs::remove_file(path)"),
+            ("server/shs/examples/a.rs", "let a = TcpListener::bind(b)?;"),
+            ("tests/tests/a.rs", "let a = TcpListener::bind(b)?;"),
+            ("server/src/a.rs", "// TcpListener::bind would block"),
+        ] {
+            assert_eq!(one_place_each(&Source::new(path, line)), [], "{path}: {line}");
+        }
+    }
+}
