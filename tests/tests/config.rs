@@ -407,6 +407,11 @@ const BAD: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "a value that is missing is no second problem at another place",
+        "{GOOD}listen = = \"unix:a\"\n",
+        &["4: syntax: extra `=`, expected nothing"],
+    ),
+    (
         "a list without an end is one problem, not ten",
         "{GOOD}listen = [\"unix:a\"\n[[plugin]]\npath = \"a\"\n[plugin.config]\nx = 1\n",
         &["4: syntax: this list does not end; add a `]`"],

@@ -18,6 +18,7 @@ mod log_limiter;
 pub mod name;
 mod pages;
 mod places;
+pub mod printable;
 pub mod reason;
 pub mod rights;
 pub mod route;

@@ -1,10 +1,11 @@
 //! Why something was refused, closed or ended: one table of the server's codes, with their meaning.
 
+use crate::printable::received;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-/// Longest text of a reason in bytes. A longer one is cut at a character boundary.
+/// Longest text of a reason in bytes. A longer one is cut between characters.
 pub const TEXT_MAX: usize = 1024;
 
 /// Longest code of a reason in bytes.
@@ -26,7 +27,7 @@ pub struct Reason {
     pub by: By,
     /// A kebab-case code, at most [`CODE_MAX`] bytes.
     pub code: String,
-    /// A sentence for people, at most [`TEXT_MAX`] bytes.
+    /// A sentence for people, at most [`TEXT_MAX`] bytes, without control characters.
     pub text: String,
 }
 
@@ -113,13 +114,13 @@ impl Reason {
         Reason {
             by: By::Server,
             code: code.as_str().to_owned(),
-            text: cut(text.as_ref(), TEXT_MAX),
+            text: received(text.as_ref(), TEXT_MAX),
         }
     }
 
-    /// A reason given by a plugin, cut to the limits.
+    /// A reason given by a plugin, cut to the limits, with control characters escaped.
     pub fn plugin(code: &str, text: &str) -> Reason {
-        Reason { by: By::Plugin, code: cut(code, CODE_MAX), text: cut(text, TEXT_MAX) }
+        Reason { by: By::Plugin, code: received(code, CODE_MAX), text: received(text, TEXT_MAX) }
     }
 
     /// The reason as other servers may know it: what a plugin says when it fails, with the place in
@@ -146,14 +147,6 @@ impl fmt::Display for Reason {
             (By::Plugin, true) => write!(f, "plugin says {}", self.code),
         }
     }
-}
-
-fn cut(text: &str, most: usize) -> String {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }
 
 #[cfg(test)]

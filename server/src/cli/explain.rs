@@ -1,9 +1,10 @@
 //! `trunkline explain`: asks a running server why two plugins are, or are not, connected.
 
 use super::status::{Form, socket};
-use super::{Failed, Server, client, print};
+use super::{Failed, Server, client, print, printable_json};
 use serde::Deserialize;
 use std::fmt::Write;
+use trunkline_core::printable::Printable;
 
 /// The server's answer.
 #[derive(Deserialize)]
@@ -33,7 +34,7 @@ pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Resu
     let answer = client::request(&socket, &command).map_err(|why| format!("explain: {why}"))?;
     let text = String::from_utf8_lossy(&answer);
     match form {
-        Form::Json => print(&format!("{}\n", text.trim_end())),
+        Form::Json => print(&printable_json(&text)),
         Form::Tables => {
             let explanation = serde_json::from_str(&text).map_err(|error| {
                 format!("explain: {}: the answer cannot be read: {error}", socket.display())
@@ -49,13 +50,13 @@ fn render(explanation: &Explanation) -> String {
         true => "not connected".to_owned(),
         false => format!("connected, over {}", connected.join(", ")),
     };
-    let mut text = format!("{from} to {to}: {now}\n\n");
+    let mut text = format!("{} to {}: {}\n\n", Printable(from), Printable(to), Printable(now));
     let width = rules.iter().map(|rule| rule.rule.len()).max().unwrap_or(0);
     for Rule { rule, verdict, text: why } in rules {
-        let _ = writeln!(text, "  {verdict:3}  {rule:width$}  {why}");
+        let _ = writeln!(text, "  {verdict:3}  {rule:width$}  {}", Printable(why));
     }
     if let Some(change) = change {
-        let _ = writeln!(text, "\nto change that: {change}");
+        let _ = writeln!(text, "\nto change that: {}", Printable(change));
     }
     text
 }

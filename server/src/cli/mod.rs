@@ -17,6 +17,7 @@ use status::{Form, Times};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use trunkline_core::printable::{Printable, is_unsafe};
 
 /// A server whose whole function comes from native plugins.
 #[derive(Parser)]
@@ -171,8 +172,23 @@ fn command(command: Command) -> Result<(), Failed> {
 
 /// Prints one line about an error. Line ends within it are replaced by spaces.
 fn print_error(line: &str) {
+    let line = line.replace('\n', " ");
     // If stderr is closed, the error cannot be reported.
-    let _ = writeln!(std::io::stderr(), "trunkline: {}", line.replace('\n', " "));
+    let _ = writeln!(std::io::stderr(), "trunkline: {}", Printable(line));
+}
+
+/// A server's answer that is JSON, for a terminal. Characters that control it are escaped, which
+/// JSON itself does for some of them only.
+fn printable_json(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len() + 1);
+    for c in text.trim_end().chars() {
+        match is_unsafe(c) && c != '\n' {
+            true => printable.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => printable.push(c),
+        }
+    }
+    printable.push('\n');
+    printable
 }
 
 /// Prints to stdout. A closed pipe, as of `head`, is not an error.

@@ -1,6 +1,6 @@
 //! `trunkline status`: asks a running server what it does, and shows it as tables or as JSON.
 
-use super::{Failed, Server, client, print, table};
+use super::{Failed, Server, client, print, printable_json, table};
 use crate::config::Config;
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
@@ -65,7 +65,7 @@ fn shown(socket: &std::path::Path, form: Form) -> Result<String, Failed> {
     match form {
         Form::Json => {
             let text = String::from_utf8(answer).map_err(|error| wrong(&error))?;
-            Ok(format!("{}\n", text.trim_end()))
+            Ok(printable_json(&text))
         }
         Form::Tables => {
             let status = serde_json::from_slice(&answer).map_err(|error| wrong(&error))?;

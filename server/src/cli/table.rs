@@ -1,6 +1,7 @@
 //! A status as tables for people: the parts of the server's answer, and the columns.
 
 use serde::Deserialize;
+use trunkline_core::printable::Printable;
 
 /// The server's part of a status. Counts are bytes, durations are microseconds.
 #[derive(Deserialize)]
@@ -63,9 +64,10 @@ struct Channel {
 pub(super) fn render(status: &Status) -> String {
     let Server { name, key, addresses, uptime_us, version } = &status.server;
     let uptime = duration(*uptime_us);
-    let mut text = format!("server {name}  key {key}  version {version}  up {uptime}\n");
+    let server = format!("server {name}  key {key}  version {version}  up {uptime}");
+    let mut text = format!("{}\n", Printable(server));
     for address in addresses {
-        text.push_str(&format!("  listens on {address}\n"));
+        text.push_str(&format!("  listens on {}\n", Printable(address)));
     }
     text.push('\n');
     text.push_str(&table(
@@ -144,7 +146,8 @@ impl Channel {
 /// Columns under their headings, each as wide as its widest cell; `none` stands for no rows.
 fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let headings: Vec<String> = headings.iter().map(|heading| heading.to_string()).collect();
-    let mut rows: Vec<Vec<String>> = rows.collect();
+    let printable = |row: Vec<String>| row.iter().map(|cell| Printable(cell).to_string()).collect();
+    let mut rows: Vec<Vec<String>> = rows.map(printable).collect();
     if rows.is_empty() {
         rows.push(vec!["none".into()]);
     }

@@ -5,6 +5,7 @@ use super::read::{Table, Text};
 use crate::key::SecretKey;
 use std::path::{Path, PathBuf};
 use trunkline_core::key::Key;
+use trunkline_core::printable::is_unsafe;
 
 /// Longest name of a server or a host, in bytes. Log lines and `hello` contain it.
 const NAME_MAX: usize = 64;
@@ -49,7 +50,7 @@ pub(super) fn read(
 pub(super) fn legal_name(text: &Text<'_>, whose: &str, report: &mut Report<'_>) -> Option<String> {
     let legal = (1..=NAME_MAX).contains(&text.text.len())
         && text.text.trim() == text.text
-        && !text.text.chars().any(char::is_control);
+        && !text.text.contains(is_unsafe);
     if !legal {
         let rule = "name has 1 to 64 bytes, no control characters, no space around it";
         text.reject(report, format!("{whose} {rule}"));

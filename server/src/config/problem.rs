@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use trunkline_core::printable::Printable;
 
 /// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +24,7 @@ impl fmt::Display for Problem {
             Some(line) => write!(f, "{}:{line}: ", self.file.display())?,
             None => write!(f, "{}: ", self.file.display())?,
         }
-        self.message.chars().try_for_each(|c| match c.is_control() {
-            true => write!(f, "{}", c.escape_default()),
-            false => write!(f, "{c}"),
-        })
+        write!(f, "{}", Printable(&self.message))
     }
 }
 
@@ -53,7 +51,9 @@ impl<'t> Report<'t> {
 
     pub(super) fn problem(&mut self, span: &Range<usize>, message: String) {
         let line = self.line(span);
-        if !self.unreadable.iter().any(|lines| lines.contains(&line)) {
+        // Where a value is missing, the parser reports that, and makes up one that has no place.
+        let made_up = *span == (0..0) && !self.unreadable.is_empty();
+        if !made_up && !self.unreadable.iter().any(|lines| lines.contains(&line)) {
             let problem = self.at(Some(line), message);
             self.problems.push(problem);
         }

@@ -5,6 +5,8 @@ use super::connections::{Conn, ConnPhase, PeerInfo};
 use crate::broker::{ConnId, Grants, Opened, PeerProcess};
 use crate::control::{Hello, PROTOCOL, Role};
 use crate::key::Key;
+use crate::name::NAME_MAX;
+use crate::printable::is_unsafe;
 use crate::reason::{Code, Reason};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -36,8 +38,8 @@ impl Neighbours {
             let text = format!("we speak version {PROTOCOL}, you speak {}", hello.protocol);
             return refuse(Code::ProtocolVersion, text);
         }
-        if hello.name.len() > crate::name::NAME_MAX {
-            return refuse(Code::ProtocolViolation, "a server's name is over 64 bytes".to_string());
+        if let Some(wrong) = wrong_name(&hello.name) {
+            return refuse(Code::ProtocolViolation, wrong.to_string());
         }
         if conn.proved.is_some_and(|proved| proved != hello.key) {
             let text = "hello names another key than the one that was proved";
@@ -106,4 +108,12 @@ impl Neighbours {
             _ => Ok(()),
         }
     }
+}
+
+/// What is wrong with the name of a server or host.
+fn wrong_name(name: &str) -> Option<&'static str> {
+    if name.len() > NAME_MAX {
+        return Some("a server's name is over 64 bytes");
+    }
+    name.contains(is_unsafe).then_some("a server's name holds a control character")
 }
