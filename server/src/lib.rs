@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+mod inherited;
 pub mod key;
 pub mod loader;
 mod other_side;

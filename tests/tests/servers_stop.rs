@@ -10,14 +10,19 @@ use trunkline_core::control::Message;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Peer, PeerEvent, Server, Setup, Socket, run_to_its_end};
+use trunkline_tests::harness::{
+    Peer, PeerEvent, Server, Setup, Socket, run_to_its_end, wait_until,
+};
 
 /// The longest time of an orderly stop, and as much again for a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Signals within 200 ms are one. This is longer.
+const ONE_SIGNAL: Duration = Duration::from_millis(300);
+
 #[test]
-fn stop_sigint_and_sigterm_end_a_server_in_order() {
-    for how in ["stop", "SIGINT", "SIGTERM"] {
+fn stop_and_the_signals_to_stop_end_a_server_in_order() {
+    for how in ["stop", "SIGINT", "SIGTERM", "SIGHUP"] {
         let folder = Folder::new();
         // This plugin proves that it was stopped, by failing at that.
         let panics = fixtures::plugin(Api::Ours, "panics");
@@ -31,6 +36,8 @@ fn stop_sigint_and_sigterm_end_a_server_in_order() {
         match how {
             "SIGINT" => alpha.signal(Signal::INT),
             "SIGTERM" => alpha.signal(Signal::TERM),
+            // A terminal that is closed, too, ends a server in order.
+            "SIGHUP" => alpha.signal(Signal::HUP),
             _ => {
                 let output = alpha.command("stop", &[]);
                 assert_eq!(output.status.code(), Some(0), "{how}: {output:?}");
@@ -58,12 +65,26 @@ fn stop_sigint_and_sigterm_end_a_server_in_order() {
 }
 
 #[test]
+fn two_signals_at_once_are_one() {
+    let folder = Folder::new();
+    let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
+    // As a program does that sends a signal to a process and to its group.
+    alpha.signal(Signal::TERM);
+    alpha.signal(Signal::INT);
+    assert_eq!(alpha.wait_for_end(), 0, "{}", alpha.log().text());
+    let log = alpha.log().text();
+    assert!(log.contains("the server has ended") && !log.contains("a second signal"), "{log}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = Folder::new();
     let mut alpha = Server::start(&folder, &Setup::new("alpha").plugin(&plugin("echo"), ""));
     // A peer that does not close, for which the server would wait.
     let peer = Peer::link(Socket::unix(&alpha), 9);
     alpha.signal(Signal::INT);
+    let first = Instant::now();
+    wait_until("a signal is a second one", || first.elapsed() > ONE_SIGNAL);
     alpha.signal(Signal::TERM);
     assert_eq!(alpha.wait_for_end(), 1, "{}", alpha.log().text());
     let log = alpha.log().text();

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZeroU64;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trunkline_core::bymux::{MuxRole, StreamId};
 use trunkline_core::control::{Answer, Goodbye, Hello, Message, PROTOCOL, Preface, Role};
 use trunkline_core::key::Key;
@@ -13,8 +13,11 @@ use trunkline_core::limits::{Limits, WINDOW};
 use trunkline_core::link::{Event, Link};
 use trunkline_core::reason::Code;
 
-/// How long a server may be silent: the longest time of an orderly stop, and some reserve.
+/// How long a server may be silent: the longest time of a stop, and some reserve.
 pub(super) const PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long a whole answer may take, however often a part of it arrives.
+const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 
 /// The tag of the one stream.
 const REQUEST: u32 = 0;
@@ -24,8 +27,8 @@ pub(super) fn request(socket: &Path, command: &str) -> Result<Vec<u8>, String> {
     converse(connect(socket)?, socket, command)
 }
 
-/// Connects to a server of our user or of root. Neither reading nor writing may take longer than
-/// [`PATIENCE`].
+/// Connects to a server of our user or of root. Connecting, and each write afterwards, take at most
+/// [`PATIENCE`], because the queue of a server that does not accept may be full.
 pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
     let stream = trunkline_net::unix::connect_within(socket, PATIENCE)
         .map_err(|error| failure(socket, &error))?;
@@ -34,12 +37,8 @@ pub(super) fn connect(socket: &Path) -> Result<UnixStream, String> {
     Ok(stream)
 }
 
-/// As [`request`], over an open connection. After `stop`, it waits until the server closes it.
-pub(super) fn converse(
-    stream: UnixStream,
-    socket: &Path,
-    command: &str,
-) -> Result<Vec<u8>, String> {
+/// As [`request`], over an open connection.
+fn converse(stream: UnixStream, socket: &Path, command: &str) -> Result<Vec<u8>, String> {
     let at = |error: io::Error| failure(socket, &error);
     let mut client = Client::new(stream, command);
     loop {
@@ -47,8 +46,44 @@ pub(super) fn converse(
         if let Some(outcome) = client.outcome.take() {
             return outcome.map_err(|why| format!("{}: {why}", socket.display()));
         }
-        client.read().map_err(at)?;
+        client.read(PATIENCE).map_err(at)?;
     }
+}
+
+/// What came of asking a server to stop.
+pub(super) enum Asked {
+    /// It has closed the connection.
+    Stopped,
+    /// It has not said anything within the time.
+    Silent,
+}
+
+/// Asks a server to stop, and waits until it closes the connection. It has to begin to answer
+/// `within` a time.
+pub(super) fn ask_to_stop(
+    stream: UnixStream,
+    socket: &Path,
+    within: Duration,
+) -> Result<Asked, String> {
+    let at = |error: io::Error| failure(socket, &error);
+    let mut client = Client::new(stream, "stop");
+    loop {
+        client.flush().map_err(at)?;
+        if let Some(outcome) = client.outcome.take() {
+            let failed = |why| format!("{}: {why}", socket.display());
+            return outcome.map(|_| Asked::Stopped).map_err(failed);
+        }
+        let patience = if client.answered { PATIENCE } else { within };
+        match client.read(patience) {
+            Err(error) if is_late(&error) && !client.answered => return Ok(Asked::Silent),
+            read => read.map_err(at)?,
+        }
+    }
+}
+
+/// Whether a socket was not ready in time.
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 fn failure(socket: &Path, error: &io::Error) -> String {
@@ -57,9 +92,7 @@ fn failure(socket: &Path, error: &io::Error) -> String {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             format!("{socket}: no server listens there; start one with `trunkline run`")
         }
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            format!("{socket}: the server did not answer in time")
-        }
+        _ if is_late(error) => format!("{socket}: the server did not answer in time"),
         _ => format!("{socket}: {error}"),
     }
 }
@@ -71,6 +104,10 @@ struct Client<'a> {
     stream: Option<StreamId>,
     reply: Vec<u8>,
     outcome: Option<Result<Vec<u8>, String>>,
+    /// When the whole answer has to be here.
+    deadline: Instant,
+    /// The server has accepted the request, or has begun to stop.
+    answered: bool,
     /// The server has announced its stop: it may close the connection at any time.
     stopping: bool,
 }
@@ -78,9 +115,17 @@ struct Client<'a> {
 impl Client<'_> {
     fn new(socket: UnixStream, command: &str) -> Client<'_> {
         let link = Link::new(MuxRole::Dialler, Duration::ZERO, &Limits::default(), 0);
-        let (reply, outcome) = (Vec::new(), None);
-        let mut client =
-            Client { command, socket, link, stream: None, reply, outcome, stopping: false };
+        let mut client = Client {
+            command,
+            socket,
+            link,
+            stream: None,
+            reply: Vec::new(),
+            outcome: None,
+            deadline: Instant::now() + WHOLE_ANSWER,
+            answered: false,
+            stopping: false,
+        };
         client.ask();
         client
     }
@@ -126,8 +171,13 @@ impl Client<'_> {
         Ok(())
     }
 
-    fn read(&mut self) -> io::Result<()> {
+    /// Reads what the server sends next, within this time.
+    fn read(&mut self, patience: Duration) -> io::Result<()> {
         let mut buffer = [0; 64 * 1024];
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        // Zero would be no limit.
+        let timeout = left.min(patience).max(Duration::from_millis(1));
+        self.socket.set_read_timeout(Some(timeout))?;
         let count = self.socket.read(&mut buffer)?;
         if count == 0 {
             let why = "the server closed the connection without an answer";
@@ -147,6 +197,7 @@ impl Client<'_> {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        self.answered |= matches!(event, Event::Answer { .. });
         match event {
             Event::Message(message) => self.message(*message),
             Event::Answer { answer: Answer::Accept(_), rest, used, .. } => {
@@ -171,8 +222,38 @@ impl Client<'_> {
     fn message(&mut self, message: Message) {
         let Message::Goodbye(Goodbye { reason }) = message else { return };
         match self.command == "stop" && reason.is(Code::ServerStopping) {
-            true => self.stopping = true,
+            true => (self.stopping, self.answered) = (true, true),
             false => self.outcome = Some(Err(reason.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_sends_byte_after_byte_is_given_up() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut client = Client::new(ours, "status");
+        // A whole hello is longer than the time that there is for its bytes.
+        let hello = client.link.outbox().slices().concat();
+        client.deadline = Instant::now() + Duration::from_millis(100);
+        let send = move || {
+            for byte in hello {
+                let _ = theirs.write_all(&[byte]);
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+        };
+        let sender = std::thread::spawn(send);
+        let given_up = loop {
+            if let Err(error) = client.read(PATIENCE) {
+                break error;
+            }
+            assert!(client.outcome.is_none(), "all bytes came in time");
+        };
+        drop(client);
+        sender.join().unwrap();
+        assert!(is_late(&given_up), "{given_up}");
     }
 }

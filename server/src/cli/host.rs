@@ -2,6 +2,7 @@
 
 use super::{DEFAULT_KEY, Failed, run};
 use crate::config::HostConfig;
+use crate::inherited;
 use crate::key::{Origin, SecretKey};
 use crate::serve;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub(super) fn host(
     plugins: &[PathBuf],
     config: Option<&Path>,
 ) -> Result<(), Failed> {
+    inherited::set_signal_mask()?;
     run::log_to_stderr();
     let config = match (config, server) {
         (Some(file), _) => HostConfig::load(file)?,
@@ -52,6 +54,7 @@ fn key_of(file: &Path) -> Result<SecretKey, Failed> {
 
 /// The host that a server starts in this process.
 pub(super) fn child() -> Result<(), Failed> {
+    inherited::set_signal_mask()?;
     run::log_to_stderr();
     // The error is in the server's log already.
     serve::child()?.map_err(|_| Failed(Vec::new()))

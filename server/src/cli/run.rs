@@ -2,11 +2,13 @@
 
 use super::Failed;
 use crate::config::Config;
+use crate::inherited;
 use crate::key::{Origin, SecretKey};
 use crate::serve::serve;
 use std::path::Path;
 
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
+    inherited::set_signal_mask()?;
     log_to_stderr();
     let config = Config::load(file)?;
     for note in &config.notes {

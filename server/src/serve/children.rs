@@ -2,10 +2,12 @@
 
 use super::lineage;
 use super::listening::Accepted;
+use super::process_groups::ProcessGroups;
+use super::signals::STOP_TIME;
 use super::socket::Stream;
 use super::spec::Spec;
 use super::wake::Mailbox;
-use super::watchdog::BLOCKED_EXIT;
+use super::watchdog::BLOCKED_SIGNAL;
 use crate::config::Placement;
 use rustix::process::{
     Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process_group,
@@ -14,14 +16,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use trunkline_core::broker::{ChildId, Opened, PeerProcess};
-
-/// How long an orderly stop may take.
-pub(super) const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// The hidden command with which a server starts a host in a process.
 pub(crate) const COMMAND: &str = "child";
@@ -51,11 +50,13 @@ pub(super) struct Children {
     mailbox: Arc<Mailbox>,
     run: RunHost,
     children: BTreeMap<ChildId, Child>,
+    /// The groups of processes that have not been waited for.
+    groups: Arc<ProcessGroups>,
 }
 
 impl Children {
-    pub(super) fn new(mailbox: Arc<Mailbox>, run: RunHost) -> Children {
-        Children { mailbox, run, children: BTreeMap::new() }
+    pub(super) fn new(mailbox: Arc<Mailbox>, groups: Arc<ProcessGroups>, run: RunHost) -> Children {
+        Children { mailbox, run, children: BTreeMap::new(), groups }
     }
 
     pub(super) fn add(&mut self, id: ChildId, placement: Placement, spec: Spec) {
@@ -71,7 +72,9 @@ impl Children {
         let Some(child) = self.children.get_mut(&id) else { return Err("no such host".into()) };
         let started = match child.placement {
             Placement::Process => start_process(&child.spec).map(|(process, ours)| {
-                child.group = Some(Pid::from_child(&process));
+                let group = Pid::from_child(&process);
+                self.groups.lock().insert(group);
+                child.group = Some(group);
                 child.process = Some(process);
                 ours
             }),
@@ -93,10 +96,12 @@ impl Children {
     /// Collects the processes that have ended, with their exit status.
     pub(super) fn reap(&mut self) -> Vec<(ChildId, String)> {
         let mut ended = Vec::new();
+        let mut groups = self.groups.lock();
         for (id, child) in &mut self.children {
             if let Some(process) = &mut child.process
                 && let Ok(Some(status)) = process.try_wait()
             {
+                groups.remove(&Pid::from_child(process));
                 (child.process, child.running, child.ends_by) = (None, false, None);
                 // Processes that it started are recognized by its group. When the group is empty,
                 // its number may be used again.
@@ -138,6 +143,7 @@ impl Children {
         for child in self.children.values_mut() {
             if let Some(mut process) = child.process.take() {
                 let _ = process.kill();
+                self.groups.lock().remove(&Pid::from_child(&process));
                 let _ = process.wait();
             }
         }
@@ -157,6 +163,11 @@ impl Children {
     pub(super) fn all_ended(&self) -> bool {
         self.children.values().all(|child| !child.running)
     }
+
+    /// The names of the hosts that are running.
+    pub(super) fn running(&self) -> impl Iterator<Item = &str> {
+        self.children.values().filter(|child| child.running).map(|child| child.spec.name.as_str())
+    }
 }
 
 impl Drop for Children {
@@ -167,8 +178,8 @@ impl Drop for Children {
 
 /// How a process ended, as text.
 fn how_ended(status: ExitStatus) -> String {
-    match status.code() {
-        Some(BLOCKED_EXIT) => "its plugin blocked its loop for too long".into(),
+    match status.signal() {
+        Some(BLOCKED_SIGNAL) => "its plugin blocked its loop for too long".into(),
         _ => status.to_string(),
     }
 }

@@ -1,5 +1,6 @@
 //! The sockets of connections: cached readiness, and reading and writing within a budget.
 
+use super::open_files;
 use super::socket::Stream;
 use super::token::Ready;
 use mio::event::Event;
@@ -88,6 +89,7 @@ impl Connections {
     }
 
     pub(super) fn add(&mut self, id: ConnId, mut stream: Stream) -> io::Result<()> {
+        open_files::keep_room_above(&stream);
         self.registry.register(&mut stream, Ready::Conn(id.0).token(), Interest::READABLE)?;
         let socket = Socket {
             stream,

@@ -1,6 +1,7 @@
 //! Dialling without blocking: one address after the other, until one is connected.
 
 use super::lookups::{Lookups, NamedBy, NamedPlace};
+use super::open_files;
 use super::socket::Stream;
 use super::token::Ready;
 use super::wake::Mailbox;
@@ -286,6 +287,7 @@ impl Dialling {
     fn begun(&mut self, now: Duration, number: u64, begun: io::Result<Stream>) {
         let token = Ready::Dial(number).token();
         let registered = begun.and_then(|mut stream| {
+            open_files::keep_room_above(&stream);
             self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         });
@@ -297,7 +299,11 @@ impl Dialling {
                 // A unix socket connects at once.
                 self.check_socket(now, number);
             }
-            Err(error) => self.endpoint_failed(now, number, &error.to_string()),
+            Err(error) => {
+                // The next attempt may then succeed.
+                open_files::raise_after(&error);
+                self.endpoint_failed(now, number, &error.to_string());
+            }
         }
     }
 

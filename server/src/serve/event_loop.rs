@@ -7,10 +7,12 @@ use super::connections::Connections;
 use super::dialling::Dialling;
 use super::listening::Listening;
 use super::plugins::Plugins;
+use super::process_groups::ProcessGroups;
 use super::reachable;
 use super::runners::Runners;
 use super::setup::{self, Setup, SignalHandling};
 use super::shared::Shared;
+use super::signals::Signals;
 use super::socket::Stream;
 use super::socket_folders::SocketFolders;
 use super::spec::Spec;
@@ -18,17 +20,15 @@ use super::token::Ready;
 use super::wake::Mailbox;
 use super::watch::Watches;
 use mio::{Interest, Poll};
-use signal_hook_mio::v1_0::Signals;
+use signal_hook::consts::SIGCHLD;
+use signal_hook_mio::v1_0::Signals as Received;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_core::broker::{Broker, ConnId};
 use trunkline_core::control::Role;
-
-const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
-pub(super) const SIGCHLD: i32 = 17;
 
 /// Bytes that one read returns at most. A small message behind bulk data waits for all that a turn
 /// reads, so a larger buffer delays it. A larger buffer does not raise throughput.
@@ -37,7 +37,10 @@ pub(super) const READ_BUFFER: usize = 64 * 1024;
 /// One event loop with its state.
 pub(super) struct Loop {
     pub(super) poll: Poll,
+    /// The thread of the signals that end this process, if this loop is the process's own.
     pub(super) signals: Option<Signals>,
+    /// Reports the ends of processes that this one started.
+    pub(super) sigchld: Option<Received>,
     pub(super) alarm: Alarm,
     pub(super) started: Instant,
     pub(super) now: Duration,
@@ -69,12 +72,7 @@ impl Loop {
         let failed = |error: io::Error| format!("the event loop cannot start: {error}");
         let poll = Poll::new().map_err(failed)?;
         let registry = || poll.registry().try_clone().map_err(failed);
-        let signals = match setup.signals {
-            SignalHandling::Enabled => Some(signals(&poll).map_err(failed)?),
-            SignalHandling::Disabled => None,
-        };
         let waker = mio::Waker::new(poll.registry(), Ready::Wake.token()).map_err(failed)?;
-        let listening = Listening::open(&setup.listen, registry()?)?;
         let started = Instant::now();
         let mailbox = Mailbox::new(waker);
         let shared = Rc::new(Shared {
@@ -83,15 +81,26 @@ impl Loop {
             runners: Runners::new(setup.settings.limits.watchdog),
             mailbox: mailbox.clone(),
         });
+        let groups = Arc::new(ProcessGroups::default());
+        let (signals, sigchld) = match setup.signals {
+            SignalHandling::Enabled => {
+                let observer = shared.runners.watchdog().observer();
+                let signals = Signals::own(mailbox.clone(), observer, groups.clone());
+                (Some(signals.map_err(failed)?), Some(sigchld(&poll).map_err(failed)?))
+            }
+            SignalHandling::Disabled => (None, None),
+        };
+        let listening = Listening::open(&setup.listen, registry()?)?;
         let mut new = Loop {
             connections: Connections::new(registry()?),
             dialling: Dialling::new(registry()?, mailbox.clone()),
             plugins: Plugins::new(shared.clone(), setup.file.clone()),
-            children: Children::new(mailbox, run_on_thread),
+            children: Children::new(mailbox, groups, run_on_thread),
             folders: SocketFolders::of_this_process(setup.state.as_deref()),
             alarm: Alarm::new(poll.registry(), started).map_err(failed)?,
             poll,
             signals,
+            sigchld,
             started,
             now: Duration::ZERO,
             longest_turn: Duration::ZERO,
@@ -151,8 +160,8 @@ fn run_on_thread(spec: Spec, stream: Stream) -> String {
     }
 }
 
-fn signals(poll: &Poll) -> io::Result<Signals> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGCHLD])?;
-    poll.registry().register(&mut signals, Ready::Signal.token(), Interest::READABLE)?;
-    Ok(signals)
+fn sigchld(poll: &Poll) -> io::Result<Received> {
+    let mut received = Received::new([SIGCHLD])?;
+    poll.registry().register(&mut received, Ready::Signal.token(), Interest::READABLE)?;
+    Ok(received)
 }

@@ -1,5 +1,6 @@
 //! The listeners: binding them, accepting connections, and removing socket files at the end.
 
+use super::open_files;
 use super::socket::{Listener, SocketFileName, Stream};
 use super::token::Ready;
 use crate::other_side::OtherSide;
@@ -205,6 +206,8 @@ impl Listening {
                     bound.ready = false;
                     self.short = self.short.filter(|short| *short != index);
                 }
+                // The next turn accepts it.
+                AcceptResult::Short(error) if open_files::raise_after(&error) => return None,
                 AcceptResult::Short(error) => {
                     self.paused_until = Some(now + PAUSE);
                     let known = self.short.replace(index).is_some();

@@ -15,12 +15,15 @@ mod lineage;
 mod listening;
 mod lookups;
 mod machine;
+mod open_files;
 mod plugin_host;
 mod plugins;
+mod process_groups;
 mod reachable;
 mod runners;
 mod setup;
 mod shared;
+mod signals;
 mod socket;
 mod socket_folders;
 mod spec;
@@ -34,12 +37,10 @@ mod watchdog;
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;
 use event_loop::Loop;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use setup::{Setup, SignalHandling};
 
 /// Runs a server until it stops. An error is one line.
 pub(crate) fn serve(config: &Config, secret: &SecretKey) -> Result<(), String> {
-    raise_descriptor_limit();
     let mut server = Loop::start(Setup::server(config, secret)?)?;
     log::info!("server {} ({}) is ready", config.name, secret.public());
     server.run()?;
@@ -49,7 +50,6 @@ pub(crate) fn serve(config: &Config, secret: &SecretKey) -> Result<(), String> {
 
 /// Runs a host, which runs plugins for a server, until it stops.
 pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String> {
-    raise_descriptor_limit();
     let mut host = Loop::start(Setup::host(config, secret)?)?;
     log::info!("host {} ({}) is ready", config.name, secret.public());
     host.run()?;
@@ -60,16 +60,7 @@ pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String
 /// Runs the host for which a server started this process. The outer error says why it did not
 /// start; the inner one, how it ended, has been logged.
 pub(crate) fn child() -> Result<Result<(), String>, String> {
-    raise_descriptor_limit();
     let (spec, stream) = children::inherit()?;
     let setup = Setup { signals: SignalHandling::Enabled, ..Setup::of_spec(spec, stream) };
     Ok(Loop::start(setup)?.run())
-}
-
-/// Each link needs a descriptor, so the soft limit is raised to the hard one.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        log::debug!("the limit of open files cannot be raised: {error}");
-    }
 }

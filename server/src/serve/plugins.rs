@@ -58,8 +58,9 @@ impl Plugins {
     }
 
     fn load_and_start(&mut self, plugin: &config::PluginConfig) -> Result<(), String> {
-        let module =
-            loader::load(&plugin.path, plugin.sha256).map_err(|error| error.to_string())?;
+        let load = || loader::load(&plugin.path, plugin.sha256);
+        let loaded = self.shared.runners.watchdog().load(&plugin.path, load);
+        let module = loaded.map_err(|error| error.to_string())?;
         let described = describe(plugin, module.about())?;
         let name = described.name.clone();
         let added = self.shared.broker.borrow_mut().add_plugin(described);

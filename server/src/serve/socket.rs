@@ -5,6 +5,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use trunkline_net::Accepted;
 use trunkline_net::tcp::{self, Families, LocalPort};
@@ -88,6 +89,15 @@ impl Stream {
         match self {
             Stream::Unix(stream) => stream.write_vectored(&slices),
             Stream::Tcp(stream) => stream.write_vectored(&slices),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tcp(stream) => stream.as_fd(),
         }
     }
 }

@@ -1,19 +1,19 @@
 //! One turn of the loop: wait, read all, tick, perform, flush all.
 
-use super::children::STOP_TIME;
 use super::connections::ReadResult;
 use super::dialling::{DialFor, DialOutcome, DialRequest};
 use super::direct;
-use super::event_loop::{Loop, SIGCHLD};
+use super::event_loop::Loop;
 use super::listening::{Accepted, Incoming};
 use super::lookups::NamedBy;
+use super::signals::{ORDERLY_TIME, Signals};
 use super::socket::Stream;
 use super::token::Ready;
 use super::watch::readiness;
 use mio::Events;
 use mio::event::Event;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trunkline_core::address::Transform;
 use trunkline_core::broker::{
     ChildId, ConnId, Dial, DirectDial, DirectPlace, Effect, Grants, Opened, Opening, PeerProcess,
@@ -57,6 +57,9 @@ impl Loop {
             }
             self.turn();
             self.longest_turn = self.longest_turn.max(self.started.elapsed() - self.now);
+        }
+        for name in self.children.running() {
+            log::warn!("the host of {name} did not stop in time, and is ended");
         }
         self.children.kill_all();
         match self.failure.take() {
@@ -112,7 +115,7 @@ impl Loop {
 
     fn event(&mut self, event: &Event) {
         match Ready::of(event.token()) {
-            Ready::Signal => self.signal(),
+            Ready::Signal => self.reap(),
             Ready::Wake => self.woken(),
             Ready::Listener(index) => self.listening.ready(index),
             Ready::Conn(number) => {
@@ -410,32 +413,28 @@ impl Loop {
         for (place, found) in messages.lookups {
             self.dialling.looked_up(self.now, &place, &found);
         }
+        if let Some(signal) = messages.stop {
+            log::info!("stopping: {signal} was received");
+            self.stop();
+        }
     }
 
-    fn signal(&mut self) {
-        let Some(signals) = &mut self.signals else { return };
-        for signal in signals.pending().collect::<Vec<_>>() {
-            if signal == SIGCHLD {
-                for (child, why) in self.children.reap() {
-                    self.shared.broker.borrow_mut().child_ended(child, &why);
-                }
-                continue;
+    /// A process that this one started has ended.
+    fn reap(&mut self) {
+        let Some(sigchld) = &mut self.sigchld else { return };
+        // More signals may have come meanwhile; all processes that have ended are found.
+        if sigchld.pending().count() > 0 {
+            for (child, why) in self.children.reap() {
+                self.shared.broker.borrow_mut().child_ended(child, &why);
             }
-            if self.stop_by.is_some() {
-                log::warn!("a second signal: ending at once");
-                self.listening.close();
-                self.children.kill_all();
-                std::process::exit(1);
-            }
-            log::info!("stopping: a signal was received");
-            self.stop();
         }
     }
 
     /// Begins an orderly stop: stops plugins, flushes outboxes, says goodbye to peers.
     pub(super) fn stop(&mut self) {
         if self.stop_by.is_none() {
-            self.stop_by = Some(self.now + STOP_TIME);
+            let since = self.signals.as_ref().map_or_else(Instant::now, Signals::stop_begins);
+            self.stop_by = Some((since + ORDERLY_TIME).saturating_duration_since(self.started));
             self.listening.close();
             // Plugins that still run are notified of the end of the others. Their last bytes are
             // flushed before the goodbye, because it would overtake them.

@@ -1,4 +1,5 @@
-//! Messages from other threads to the loop: plugins to wake, resolved names, hosts that have ended.
+//! Messages from other threads to the loop: plugins to wake, resolved names, hosts that have ended,
+//! signals.
 
 use super::lookups::NamedPlace;
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ pub(super) struct Messages {
     pub(super) lookups: Vec<(NamedPlace, io::Result<Vec<SocketAddr>>)>,
     /// Hosts on threads that have ended, with the reason.
     pub(super) children: Vec<(ChildId, String)>,
+    /// The signal that stops this loop.
+    pub(super) stop: Option<&'static str>,
 }
 
 /// Other threads post messages here, which wakes the loop.
@@ -46,6 +49,11 @@ impl Mailbox {
     /// A host on a thread has ended.
     pub(super) fn child_ended(&self, child: ChildId, why: String) {
         self.post(|messages| messages.children.push((child, why)));
+    }
+
+    /// A signal was received that stops this loop.
+    pub(super) fn stop(&self, signal: &'static str) {
+        self.post(|messages| messages.stop = Some(signal));
     }
 
     /// A waker for a plugin.

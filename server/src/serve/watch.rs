@@ -1,5 +1,6 @@
 //! File descriptors that plugins watch.
 
+use super::open_files;
 use super::token::Ready;
 use mio::unix::SourceFd;
 use mio::{Registry, event::Event};
@@ -42,7 +43,12 @@ impl Watches {
         let Some(interest) = interests(interest) else {
             return Err(io::Error::other("the interest is empty; name readable, writable or both"));
         };
-        let copy = fd.try_clone_to_owned()?;
+        let copy =
+            fd.try_clone_to_owned().or_else(|error| match open_files::raise_after(&error) {
+                true => fd.try_clone_to_owned(),
+                false => Err(error),
+            })?;
+        open_files::keep_room_above(&copy);
         let number = self.next;
         self.registry.register(
             &mut SourceFd(&copy.as_raw_fd()),

@@ -5,14 +5,19 @@ use crate::config::Blocked;
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 use trunkline_core::broker::PluginId;
 
-/// The exit code of a process that the watchdog ends.
-pub(super) const BLOCKED_EXIT: i32 = 3;
+/// The signal with which the watchdog ends its process. An exit code could be the plugin's own. No
+/// other program sends this signal, and the kernel sends it only if a plugin asks for it.
+pub(super) const BLOCKED_SIGNAL: i32 = signal_hook::consts::SIGVTALRM;
+
+/// The exit code of that process if the signal has no effect.
+const BLOCKED_EXIT: i32 = 1;
 
 /// How often the watchdog checks the loop within the limit. More checks make reports more punctual,
 /// and cost wakeups while the loop is busy.
@@ -36,7 +41,13 @@ struct SharedState {
     stopped: AtomicBool,
     /// The name of each plugin, and what to do if it blocks.
     plugins: Mutex<BTreeMap<u32, (String, Blocked)>>,
+    /// The plugin's file that is being loaded: its code runs before it is a plugin.
+    loading: Mutex<Option<PathBuf>>,
 }
+
+/// What other threads use to ask what a loop is doing.
+#[derive(Debug)]
+pub(super) struct Observer(Arc<SharedState>);
 
 /// The loop's handle of its watchdog.
 #[derive(Debug)]
@@ -59,6 +70,7 @@ impl Watchdog {
             parked: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             plugins: Mutex::default(),
+            loading: Mutex::default(),
         };
         Watchdog { limit, state: Arc::new(state), calls: Cell::new(0), thread: OnceCell::new() }
     }
@@ -76,6 +88,20 @@ impl Watchdog {
                 ),
             }
         }
+    }
+
+    /// For another thread, which asks what this loop is doing.
+    pub(super) fn observer(&self) -> Observer {
+        Observer(self.state.clone())
+    }
+
+    /// Loads a plugin's file.
+    pub(super) fn load<T>(&self, file: &Path, load: impl FnOnce() -> T) -> T {
+        let loading = || self.state.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        *loading() = Some(file.into());
+        let loaded = load();
+        *loading() = None;
+        loaded
     }
 
     /// Runs a callback of a plugin from the loop. If it is nested in another callback, that one is
@@ -188,11 +214,7 @@ impl SharedState {
     fn report(&self, report: Report, blamed: &mut Option<u32>) {
         let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         let (plugin, time) = match report {
-            Report::Blocks(plugin, time) => {
-                let within = self.within.load(Ordering::Relaxed);
-                let innermost = if within == NO_PLUGIN { plugin } else { within };
-                (*blamed.insert(innermost), time)
-            }
+            Report::Blocks(plugin, time) => (*blamed.insert(self.innermost(plugin)), time),
             Report::Returned(plugin, time) => (blamed.take().unwrap_or(plugin), time),
         };
         let Some((name, blocked)) = plugins.get(&plugin) else { return };
@@ -210,9 +232,30 @@ impl SharedState {
                 let what = "ending its process (`blocked` is \"end\")";
                 log::error!("plugin {name} has blocked its loop for {seconds:.1} s; {what}");
                 // An orderly stop could deadlock, because the plugin may hold locks.
+                let _ = signal_hook::low_level::emulate_default_handler(BLOCKED_SIGNAL);
                 signal_hook::low_level::exit(BLOCKED_EXIT);
             }
         }
+    }
+
+    /// The plugin whose code runs for this call: the innermost one.
+    fn innermost(&self, plugin: u32) -> u32 {
+        let within = self.within.load(Ordering::Relaxed);
+        if within == NO_PLUGIN { plugin } else { within }
+    }
+}
+
+impl Observer {
+    /// Which foreign code the loop is running, if it is. Never waits, because
+    /// the thread that asks may be the only one that can still end the process.
+    pub(super) fn foreign_code(&self) -> Option<String> {
+        if let Some(plugin) = plugin_of(self.0.call.load(Ordering::Relaxed)) {
+            let plugins = self.0.plugins.try_lock().ok()?;
+            let (name, _) = plugins.get(&self.0.innermost(plugin))?;
+            return Some(format!("plugin {name} has not returned"));
+        }
+        let loading = self.0.loading.try_lock().ok()?;
+        loading.as_ref().map(|file| format!("{}: loading it has not ended", file.display()))
     }
 }
 

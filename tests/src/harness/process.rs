@@ -7,8 +7,8 @@ use super::PATIENCE;
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::{socket_domain, socket_peercred};
 use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process,
-    pidfd_getfd, pidfd_open, prlimit,
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_getfd,
+    pidfd_open, prlimit,
 };
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -104,13 +104,13 @@ impl Process {
         UnixStream::from(uplink.expect("a socket that its server made"))
     }
 
-    /// Sets how many files and sockets it may have open.
+    /// Sets how many files and sockets it may have open; it cannot raise that itself.
     ///
     /// # Panics
     ///
     /// When it is not there.
     pub fn limit_descriptors(self, most: usize) {
-        let limit = Rlimit { current: Some(most as u64), ..getrlimit(Resource::Nofile) };
+        let limit = Rlimit { current: Some(most as u64), maximum: Some(most as u64) };
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a process of ours");
     }
 

@@ -53,6 +53,18 @@ impl Server {
         Server::begin(Start::server(folder, setup, None))
     }
 
+    /// Starts a server that need not become ready, and waits for a line of its log.
+    ///
+    /// # Panics
+    ///
+    /// When it ends without that line, or the line does not arrive in time; with its log.
+    #[must_use]
+    pub fn start_up_to(folder: &Folder, setup: &Setup, line: &str) -> Server {
+        let server = Server::spawn(Start::server(folder, setup, None));
+        server.log.wait_for(0, line);
+        server
+    }
+
     /// As [`start`](Server::start), on a machine of the test's own network.
     ///
     /// # Panics
@@ -91,11 +103,15 @@ impl Server {
         Server::begin(start)
     }
 
-    fn begin(start: Start) -> Server {
+    /// The server is owned before any wait for it, so that it ends even if the wait fails.
+    fn spawn(start: Start) -> Server {
         let mut child = start.command().spawn().expect("the server can be started");
         let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
-        // The server is owned before the wait, so that it ends even if the wait fails.
-        let mut server = Server { child, log, start, key: Key([0; 32]) };
+        Server { child, log, start, key: Key([0; 32]) }
+    }
+
+    fn begin(start: Start) -> Server {
+        let mut server = Server::spawn(start);
         let ready = server.log.wait_for(0, "is ready");
         let key = ready.split(['(', ')']).nth(1).expect("the line names the key");
         server.key = key.parse().expect("the line names a key");

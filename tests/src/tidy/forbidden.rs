@@ -13,7 +13,7 @@ struct Forbidden {
 /// The folders that are loaded into a server's process.
 const SHIPPED: [&str; 3] = ["server/", "plugin-api/", "sample-plugins/"];
 
-const FORBIDDEN: [Forbidden; 6] = [
+const FORBIDDEN: [Forbidden; 10] = [
     Forbidden {
         calls: &["TcpListener::bind", "TcpStream::connect", "connect_timeout"],
         allowed: &[],
@@ -43,6 +43,30 @@ const FORBIDDEN: [Forbidden; 6] = [
         calls: &["umask("],
         allowed: &[],
         instead: "the mask belongs to all threads; set the mode of the file itself",
+    },
+    Forbidden {
+        calls: &["signal_hook_mio"],
+        allowed: &[
+            "server/src/serve/signals.rs",
+            "server/src/serve/event_loop.rs",
+            "server/src/cli/status.rs",
+        ],
+        instead: "the loop may be blocked; signals.rs owns the signals that end a process",
+    },
+    Forbidden {
+        calls: &["process::exit(", "low_level::exit("],
+        allowed: &["server/src/serve/signals.rs", "server/src/serve/watchdog.rs"],
+        instead: "stop in order; signals.rs ends the process when that takes too long",
+    },
+    Forbidden {
+        calls: &["setrlimit("],
+        allowed: &["server/src/serve/open_files.rs"],
+        instead: "programs that plugins start inherit it; open_files.rs raises it if needed",
+    },
+    Forbidden {
+        calls: &["thread_set_mask(", "thread_block(", "sigprocmask("],
+        allowed: &["server/src/inherited.rs"],
+        instead: "the mask is set once, before the first thread, in inherited.rs",
     },
 ];
 
