@@ -98,13 +98,17 @@ fn an_urgent_byte_is_forwarded_in_its_place() {
 
 /// A machine on which only these ports are used for outgoing connections, so that one of them is
 /// soon that of its own destination.
-fn machine_with_few_ports(net: &mut Net) -> Machine {
+fn machine(net: &mut Net) -> Machine {
     let lan = net.lan();
-    let machine = net.machine("few", lan);
+    net.machine("few", lan)
+}
+
+/// From now on, the kernel takes local ports from a few only. Listeners on any free port are made
+/// before: one of them might get [`DEAD`].
+fn take_few_ports(machine: &Machine) {
     let set = "echo 40000 40031 > /proc/sys/net/ipv4/ip_local_port_range";
     let status = machine.command("sh").args(["-c", set]).status().expect("sh runs");
     assert!(status.success(), "{set}");
-    machine
 }
 
 /// A port of these on which nothing listens.
@@ -113,9 +117,10 @@ const DEAD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 #[test]
 fn forward_never_connects_to_itself() {
     let Some(mut net) = Net::or_skip("connections of a socket to itself") else { return };
-    let machine = machine_with_few_ports(&mut net);
+    let machine = machine(&mut net);
     let folder = Folder::new();
     let forwards = Forwards::start(&folder, Some(&machine), DEAD);
+    take_few_ports(&machine);
     machine.within(|| {
         for number in 0..150 {
             let mut client = forwards.connect();
@@ -141,7 +146,8 @@ fn forward_never_connects_to_itself() {
 #[test]
 fn a_link_is_never_dialled_to_itself() {
     let Some(mut net) = Net::or_skip("links of a socket to itself") else { return };
-    let machine = machine_with_few_ports(&mut net);
+    let machine = machine(&mut net);
+    take_few_ports(&machine);
     let folder = Folder::new();
     let beta = Setup::new("beta");
     let alpha = Setup::new("alpha").variable("RUST_LOG", "debug".as_ref());
