@@ -1,10 +1,15 @@
 //! The file with a server's secret key: reading it, and making it once. Keys are proved elsewhere.
 
+use crate::ownership::check_owner;
 use crate::secret_page::SecretPage;
 use base64ct::{Base64, Encoding};
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, linkat, renameat_with};
+use rustix::io::Errno;
+use rustix::process::{Pid, geteuid, test_kill_process};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use trunkline_core::key::Key;
@@ -15,6 +20,8 @@ use zeroize::Zeroizing;
 const MODE: u32 = 0o600;
 /// Bytes of a seed in base64.
 const TEXT: usize = 44;
+/// The end of the name of a key file that is being made. The number of the process is before it.
+const LEFTOVER: &str = ".new";
 /// Longest key file in bytes: a seed in base64, a line end, and some space that an editor may add.
 const FILE_MAX: usize = 64;
 
@@ -71,7 +78,8 @@ impl SecretKey {
         &self.identity
     }
 
-    /// Reads a key file. A file that others may read is refused, because its secret may be known.
+    /// Reads a key file. One of another user, or that others may read, is refused, because its
+    /// secret may be known.
     pub fn read(file: &Path) -> Result<SecretKey, KeyFileError> {
         let wrong = |why: String| KeyFileError { file: file.into(), why };
         let failed = |error: io::Error| wrong(format!("cannot be read: {error}"));
@@ -80,7 +88,9 @@ impl SecretKey {
             return Err(wrong("not a file; name another one".into()));
         }
         let mut opened = File::open(file).map_err(failed)?;
-        let mode = opened.metadata().map_err(failed)?.mode() & 0o777;
+        let metadata = opened.metadata().map_err(failed)?;
+        check_owner(&metadata).map_err(|whose| wrong(format!("{whose}; make one of your own")))?;
+        let mode = metadata.mode() & 0o777;
         if mode & 0o077 != 0 {
             let hint = format!("chmod 600 {}", file.display());
             return Err(wrong(format!("others may read it (mode {mode:03o}); use `{hint}`")));
@@ -103,6 +113,7 @@ impl SecretKey {
     /// Reads a key file, or makes it with mode 0600 if there is none. Never overwrites anything,
     /// even if two processes do this at the same moment.
     pub fn read_or_make(file: &Path) -> Result<(SecretKey, Origin), KeyFileError> {
+        remove_leftovers(file);
         if std::fs::symlink_metadata(file).is_err() {
             match make(file) {
                 Ok(()) => return Ok((SecretKey::read(file)?, Origin::Made)),
@@ -138,20 +149,78 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Writes a new key beside the file and links it there, so that no half key can ever be found.
+/// Makes a new key. It is written to a file without a name, which then gets its name, so no half
+/// key is ever found, and a killed process leaves none.
 fn make(file: &Path) -> io::Result<()> {
     let seed = random_seed();
     let mut line = Zeroizing::new([b'\n'; TEXT + 1]);
     Base64::encode(&*seed, &mut line[..TEXT]).map_err(io::Error::other)?;
+    match make_unnamed(file, &*line) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => make_named(file, &*line),
+        made => made,
+    }
+}
+
+fn make_unnamed(file: &Path, line: &[u8]) -> io::Result<()> {
+    let unnamed = OFlags::TMPFILE.bits().cast_signed();
+    let mut opened =
+        OpenOptions::new().write(true).mode(MODE).custom_flags(unnamed).open(folder_of(file))?;
+    opened.write_all(line)?;
+    opened.sync_all()?;
+    let source = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    linkat(CWD, source, CWD, file, AtFlags::SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
+/// For file systems without files that have no name, or without hard links.
+fn make_named(file: &Path, line: &[u8]) -> io::Result<()> {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{}{LEFTOVER}", std::process::id()));
     let fresh = file.with_file_name(name);
-    let mut opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&fresh)?;
-    let written = opened
-        .write_all(&*line)
-        .and_then(|()| opened.sync_all())
-        .and_then(|()| std::fs::hard_link(&fresh, file));
-    std::fs::remove_file(&fresh).and(written)
+    let placed = write_new(&fresh, line)
+        .and_then(|()| Ok(renameat_with(CWD, &fresh, CWD, file, RenameFlags::NOREPLACE)?));
+    match placed {
+        Ok(()) => return Ok(()),
+        // It may have been made by another process, or by none.
+        Err(_) => drop(std::fs::remove_file(&fresh)),
+    }
+    match placed {
+        // Without either, a process that is killed in between leaves half a key, which is refused.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write_new(file, line),
+        placed => placed,
+    }
+}
+
+/// Writes a file that does not exist.
+fn write_new(file: &Path, line: &[u8]) -> io::Result<()> {
+    let mut opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(file)?;
+    let written = opened.write_all(line).and_then(|()| opened.sync_all());
+    written.inspect_err(|_| drop(std::fs::remove_file(file)))
+}
+
+/// Removes secret keys that processes left which were killed while they made this file. Those of
+/// processes that still run stay.
+fn remove_leftovers(file: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder_of(file)) else { return };
+    let prefix = format!("{}.", file.file_name().unwrap_or_default().to_string_lossy());
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let maker = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(LEFTOVER));
+        let maker = maker.and_then(|number| Pid::from_raw(number.parse().ok()?));
+        let ended = |maker| test_kill_process(maker) == Err(Errno::SRCH);
+        let ours = entry
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.uid() == geteuid().as_raw());
+        if ours && maker.is_some_and(ended) {
+            // It is tried again at the next start.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 impl fmt::Debug for SecretKey {

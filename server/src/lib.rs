@@ -6,5 +6,6 @@ mod inherited;
 pub mod key;
 pub mod loader;
 mod other_side;
+mod ownership;
 mod secret_page;
 mod serve;

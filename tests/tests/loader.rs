@@ -15,6 +15,7 @@ use std::process::Command;
 use fake_host::FakeHost;
 use trunkline::loader::{Problem, load};
 use trunkline_plugin::{Answer, Caller, Channel, Key};
+use trunkline_tests::binaries::trunkline;
 use trunkline_tests::fixtures::{self, Api, plugin};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::skip;
@@ -136,6 +137,67 @@ const C_LIBRARY: &str = r#"
 __attribute__((constructor)) static void begin(void) { fclose(fopen("MARK", "w")); }
 int add(int a, int b) { return a + b; }
 "#;
+
+/// Compiles a shared library with more arguments, or says that there is no compiler.
+fn compile(what: &str, source: &Path, library: &Path, more: &[&str]) -> bool {
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).args([library, source]).args(more);
+    let compiled = compiler.status().is_ok_and(|status| status.success());
+    if !compiled {
+        skip::aloud(what, "cc, a C compiler, is not installed");
+    }
+    compiled
+}
+
+#[test]
+fn a_library_with_the_right_header_and_null_functions_is_refused() {
+    let folder = Folder::new();
+    let (source, library) = (folder.write("null.c", NULL_FUNCTIONS), folder.path().join("null.so"));
+    if !compile("a plugin with null functions", &source, &library, &[]) {
+        return;
+    }
+    // In a process of its own, which may crash.
+    let output = Command::new(trunkline()).arg("check").arg(&library).output();
+    let output = output.expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{}: {said}", output.status);
+    assert!(said.contains("another release of abi_stable"), "{said}");
+}
+
+/// The header of abi_stable 0.11; all that it points to is zero.
+const NULL_FUNCTIONS: &str = r#"
+static void *nothing[64];
+#define EIGHT nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing
+struct { char magic[32]; unsigned major, minor; void *rest[32]; }
+_1as_0lib_1header_0root_bmodule_bloader = {
+    "abi stable library for Rust     ", 0, 11, { EIGHT, EIGHT, EIGHT, EIGHT }
+};
+"#;
+
+#[test]
+fn a_library_that_looks_for_others_beside_itself_is_told_why_that_fails() {
+    let folder = Folder::new();
+    let (helper, library) = (folder.path().join("libhelper.so"), folder.path().join("main.so"));
+    let what = "a plugin with $ORIGIN";
+    let source = folder.write("helper.c", "int help(void) { return 1; }");
+    if !compile(what, &source, &helper, &[]) {
+        return;
+    }
+    let symbol =
+        "int help(void); int _1as_0lib_1header_0root_bmodule_bloader(void) { return help(); }";
+    let source = folder.write("main.c", symbol);
+    let search = format!("-L{}", folder.path().display());
+    for origin in ["$ORIGIN", "/nowhere:${ORIGIN}"] {
+        let runpath = format!("-Wl,-rpath,{origin}");
+        assert!(compile(what, &source, &library, &[&search, "-lhelper", &runpath]));
+        let expected = "libhelper.so: cannot open shared object file: No such file or directory; \
+                        plugins are loaded from memory, so $ORIGIN in its RUNPATH is not its \
+                        folder: build it with an absolute RUNPATH, or set LD_LIBRARY_PATH";
+        assert_refused(&library, expected);
+    }
+    assert!(compile(what, &source, &library, &[&search, "-lhelper"]));
+    assert_refused(&library, "No such file or directory; build it again");
+}
 
 #[test]
 fn a_plugin_for_another_major_version_of_the_api_is_refused() {

@@ -12,7 +12,8 @@ use abi_stable::abi_stability::abi_checking::{
     check_layout_compatibility_with_globals,
 };
 use abi_stable::library::{
-    AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME, ROOT_MODULE_LOADER_NAME_WITH_NUL,
+    AbiHeader, AbiHeaderRef, CAbiTestingFns, LibHeader, ROOT_MODULE_LOADER_NAME,
+    ROOT_MODULE_LOADER_NAME_WITH_NUL,
 };
 use abi_stable::sabi_types::VersionNumber;
 use abi_stable::type_layout::{TLFieldOrFunction, TypeLayout};
@@ -31,16 +32,44 @@ pub(super) fn symbol() -> &'static str {
 
 /// The module of a library that stays open forever.
 pub(super) fn module(library: &'static Library) -> Result<ModuleRef, Problem> {
-    // SAFETY: a file that exports this name exports abi_stable's header, which begins with a magic
-    // string; the string is compared before anything else is read.
-    let header =
-        unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
+    let name = ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes();
+    // SAFETY: a file that exports this name exports abi_stable's header.
+    let raw = unsafe { library.get::<*const LibHeader>(name) };
+    let raw = *raw.map_err(|_| Problem::NotAPlugin)?;
+    // SAFETY: as above.
+    if !unsafe { can_be_tested(raw) } {
+        return Err(Problem::Checks);
+    }
+    // SAFETY: as above.
+    let header = unsafe { library.get::<AbiHeaderRef>(name) };
     let header = header.map_err(|_| Problem::NotAPlugin)?;
     let header = header.upgrade().map_err(|_| Problem::Checks)?;
     check_layout(header, check_version(header)?)?;
     // SAFETY: the layout was checked.
     unsafe { header.unchecked_layout::<ModuleRef>() }
         .map_err(|_| Problem::Refused("its module cannot be made; build it again".to_owned()))
+}
+
+/// Whether a header is of our release of abi_stable, and has the functions by which `upgrade` tests
+/// the calling convention: it calls them before it checks anything.
+///
+/// # Safety
+///
+/// The header is one of abi_stable: it begins with a magic string, which is compared before the
+/// rest is read.
+unsafe fn can_be_tested(header: *const LibHeader) -> bool {
+    // SAFETY: see above.
+    let valid = unsafe { header.cast::<AbiHeader>().as_ref() }.is_some_and(AbiHeader::is_valid);
+    if !valid {
+        return false;
+    }
+    // SAFETY: a header with this magic string and version has these fields.
+    let functions = unsafe { &*header }.root_mod_consts().c_abi_testing_fns();
+    let functions: *const CAbiTestingFns = functions;
+    const COUNT: usize = size_of::<CAbiTestingFns>() / size_of::<usize>();
+    // SAFETY: the table consists of this many function pointers; as numbers they may be zero.
+    let functions: [usize; COUNT] = unsafe { functions.cast::<[usize; COUNT]>().read() };
+    functions.iter().all(|function| *function != 0)
 }
 
 /// The side that knows fewer functions.

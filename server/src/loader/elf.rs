@@ -27,6 +27,9 @@ const SEGMENT_DYNAMIC: u32 = 2;
 const DYNAMIC_STRINGS: u64 = 5;
 /// `d_tag`: its length.
 const DYNAMIC_STRINGS_LEN: u64 = 10;
+/// `d_tag`: where to look for libraries, as a place in the table of names.
+const DYNAMIC_RPATH: u64 = 15;
+const DYNAMIC_RUNPATH: u64 = 29;
 
 /// `e_machine` numbers, as Rust calls the architectures. A file for any other is refused as well.
 const MACHINES: [(u16, &str); 9] = [
@@ -63,6 +66,21 @@ pub(super) fn check(file: &[u8]) -> Result<(), Problem> {
 pub(super) fn exports(file: &[u8], name: &str) -> bool {
     let names = dynamic_names(file).unwrap_or_default();
     names.split(|&byte| byte == 0).any(|one| one == name.as_bytes())
+}
+
+/// Whether the file asks the dynamic linker to look for libraries beside it. Only for a file that
+/// passed `check`.
+pub(super) fn looks_beside_itself(file: &[u8]) -> bool {
+    let paths = [DYNAMIC_RPATH, DYNAMIC_RUNPATH].into_iter().filter_map(|tag| {
+        let at = usize::try_from(dynamic_value(file, tag)?).ok()?;
+        dynamic_names(file)?.get(at..)?.split(|&byte| byte == 0).next()
+    });
+    let names_origin = |path: &[u8]| {
+        [&b"$ORIGIN"[..], b"${ORIGIN}"]
+            .iter()
+            .any(|word| path.windows(word.len()).any(|part| part == *word))
+    };
+    paths.into_iter().any(names_origin)
 }
 
 fn check_machine(file: &[u8]) -> Result<(), Problem> {
@@ -122,15 +140,19 @@ fn segments(file: &[u8]) -> impl Iterator<Item = Segment> {
     })
 }
 
+/// The value of this tag in the dynamic linker's table.
+fn dynamic_value(file: &[u8], tag: u64) -> Option<u64> {
+    let dynamic = segments(file).find(|segment| segment.kind == SEGMENT_DYNAMIC)?;
+    let mut entries =
+        (0..dynamic.len / DYNAMIC_ENTRY_LEN).map(|n| dynamic.offset + n * DYNAMIC_ENTRY_LEN);
+    let found = entries.find(|&at| u64_at(file, at) == Some(tag))?;
+    u64_at(file, found + 8)
+}
+
 /// The table of names for the dynamic linker, each ending with a NUL.
 fn dynamic_names(file: &[u8]) -> Option<&[u8]> {
-    let dynamic = segments(file).find(|segment| segment.kind == SEGMENT_DYNAMIC)?;
-    let value_of = |tag| {
-        let mut entries = (0..dynamic.len / DYNAMIC_ENTRY_LEN)
-            .map(move |n| dynamic.offset + n * DYNAMIC_ENTRY_LEN);
-        entries.find(|&at| u64_at(file, at) == Some(tag)).and_then(|at| u64_at(file, at + 8))
-    };
-    let (address, len) = (value_of(DYNAMIC_STRINGS)?, value_of(DYNAMIC_STRINGS_LEN)?);
+    let address = dynamic_value(file, DYNAMIC_STRINGS)?;
+    let len = dynamic_value(file, DYNAMIC_STRINGS_LEN)?;
     let holds = |segment: &Segment| {
         segment.kind == SEGMENT_LOAD
             && address.checked_sub(segment.address).is_some_and(|offset| offset < segment.len)

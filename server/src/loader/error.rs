@@ -57,6 +57,8 @@ pub enum Problem {
     Copy(io::Error),
     /// The dynamic linker refuses it, with this error.
     Open(String),
+    /// The same, for a file that asks for libraries in its own folder.
+    Origin(String),
     /// It exports no plugin.
     NotAPlugin,
     /// It is built with another release of the layout checks.
@@ -111,6 +113,16 @@ impl fmt::Display for Problem {
             }
             Self::Open(cause) => {
                 write!(f, "the dynamic linker refuses it: {cause}; build it again")
+            }
+            Self::Origin(cause) => {
+                write!(
+                    f,
+                    "the dynamic linker refuses it: {cause}; plugins are loaded from memory, "
+                )?;
+                f.write_str(
+                    "so $ORIGIN in its RUNPATH is not its folder: \
+                     build it with an absolute RUNPATH, or set LD_LIBRARY_PATH",
+                )
             }
             Self::Api { expected, found } => {
                 write!(f, "it is built for plugin API {found}, but this server has {expected}; ")?;

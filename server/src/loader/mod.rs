@@ -73,7 +73,11 @@ fn load_steps(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, Problem> 
     if !check_content(copy.bytes(), check::symbol())? {
         return Err(Problem::NotAPlugin);
     }
-    let library = open(copy)?;
+    let beside = elf::looks_beside_itself(copy.bytes());
+    let library = open(copy).map_err(|problem| match problem {
+        Problem::Open(cause) if beside => Problem::Origin(cause),
+        problem => problem,
+    })?;
     let table = check::module(library)?;
     // SAFETY: the layout was checked, and `open` gives what is never closed.
     unsafe { Module::from_file(table) }.map_err(Problem::Refused)

@@ -5,6 +5,7 @@ use super::socket::Stream;
 use super::spec::Spec;
 use crate::config::{self, Config, HostConfig, PeerRole, PluginConfig};
 use crate::key::SecretKey;
+use crate::ownership::check_folder;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -195,7 +196,9 @@ fn peer(peer: &config::Peer) -> PeerConfig {
 
 fn make_folder(folder: &Path) -> Result<(), String> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| format!("{}: cannot be created: {error}", folder.display()))
+    made.map_err(|error| format!("{}: cannot be created: {error}", folder.display()))?;
+    let refused = |why| format!("{}: {why}; name another `state` folder", folder.display());
+    check_folder(folder).map_err(refused)
 }
 
 #[cfg(test)]
