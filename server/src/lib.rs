@@ -5,6 +5,7 @@ pub mod config;
 mod inherited;
 pub mod key;
 pub mod loader;
+mod log;
 mod other_side;
 mod ownership;
 mod secret_page;

@@ -1,9 +1,10 @@
 //! `trunkline host`: runs plugins for a server. Also runs the host that a server starts.
 
-use super::{DEFAULT_KEY, Failed, run};
+use super::{DEFAULT_KEY, Failed};
 use crate::config::HostConfig;
 use crate::inherited;
 use crate::key::{Origin, SecretKey};
+use crate::log::Whose;
 use crate::serve;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
@@ -16,7 +17,7 @@ pub(super) fn host(
     config: Option<&Path>,
 ) -> Result<(), Failed> {
     inherited::set_signal_mask()?;
-    run::log_to_stderr();
+    crate::log::start(Whose::OwnProcess)?;
     let config = match (config, server) {
         (Some(file), _) => HostConfig::load(file)?,
         (None, Some(server)) => {
@@ -55,7 +56,7 @@ fn key_of(file: &Path) -> Result<SecretKey, Failed> {
 /// The host that a server starts in this process.
 pub(super) fn child() -> Result<(), Failed> {
     inherited::set_signal_mask()?;
-    run::log_to_stderr();
+    crate::log::start(Whose::Child)?;
     // The error is in the server's log already.
     serve::child()?.map_err(|_| Failed(Vec::new()))
 }

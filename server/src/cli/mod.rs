@@ -14,7 +14,7 @@ mod usage;
 use crate::config::Problem;
 use clap::{Parser, Subcommand};
 use status::{Form, Times};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use trunkline_core::printable::{Printable, is_unsafe};
@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage::report(&error),
     };
-    match command(arguments.command) {
+    let code = match command(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed(lines)) => {
             for line in lines {
@@ -145,7 +145,9 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(1)
         }
-    }
+    };
+    crate::log::finish();
+    code
 }
 
 fn command(command: Command) -> Result<(), Failed> {
@@ -173,8 +175,7 @@ fn command(command: Command) -> Result<(), Failed> {
 /// Prints one line about an error. Line ends within it are replaced by spaces.
 fn print_error(line: &str) {
     let line = line.replace('\n', " ");
-    // If stderr is closed, the error cannot be reported.
-    let _ = writeln!(std::io::stderr(), "trunkline: {}", Printable(line));
+    crate::log::plain_line(&format!("trunkline: {}", Printable(line)));
 }
 
 /// A server's answer that is JSON, for a terminal. Characters that control it are escaped, which
@@ -189,6 +190,11 @@ fn printable_json(text: &str) -> String {
     }
     printable.push('\n');
     printable
+}
+
+/// Whether what is printed is shown on a terminal.
+fn prints_to_terminal() -> bool {
+    std::io::stdout().is_terminal()
 }
 
 /// Prints to stdout. A closed pipe, as of `head`, is not an error.

@@ -4,12 +4,13 @@ use super::Failed;
 use crate::config::Config;
 use crate::inherited;
 use crate::key::{Origin, SecretKey};
+use crate::log::Whose;
 use crate::serve::serve;
 use std::path::Path;
 
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
     inherited::set_signal_mask()?;
-    log_to_stderr();
+    crate::log::start(Whose::OwnProcess)?;
     let config = Config::load(file)?;
     for note in &config.notes {
         log::warn!("{note}");
@@ -20,9 +21,4 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
         log::info!("{}: made a new key: {}", config.key.display(), secret.public());
     }
     serve(&config, &secret).map_err(Failed::from)
-}
-
-/// Logs to stderr, at the level of `RUST_LOG`.
-pub(super) fn log_to_stderr() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
 }

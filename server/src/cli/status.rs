@@ -4,7 +4,6 @@ use super::{Failed, Server, client, print, printable_json, table};
 use crate::config::Config;
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use trunkline_core::address::{Address, Transport};
@@ -82,7 +81,7 @@ fn watch(socket: &std::path::Path, form: Form) -> Result<(), Failed> {
     let mut signals = Signals::new([SIGINT]).map_err(failed)?;
     let registry = poll.registry();
     registry.register(&mut signals, Token(0), mio::Interest::READABLE).map_err(failed)?;
-    let clear = if std::io::stdout().is_terminal() { CLEAR } else { "" };
+    let clear = if super::prints_to_terminal() { CLEAR } else { "" };
     let mut events = Events::with_capacity(1);
     loop {
         match shown(socket, form) {

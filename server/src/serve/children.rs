@@ -190,7 +190,8 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     // The file that this process runs, even if it has been replaced on disk.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("trunkline").arg(COMMAND);
-    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+    let output = crate::log::output_of(&spec.name)?;
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(output.try_clone()?).stderr(output);
     // A terminal's signals must reach the server only, because it stops its hosts in order.
     let mut process = command.process_group(0).spawn()?;
     drop(command);

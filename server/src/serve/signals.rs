@@ -138,6 +138,7 @@ impl Owner {
         let (said, heard) = mpsc::channel();
         let last_line = move || {
             say();
+            crate::log::finish();
             // When it came too late, no thread waits for this.
             let _ = said.send(());
         };

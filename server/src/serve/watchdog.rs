@@ -231,6 +231,7 @@ impl SharedState {
             (Report::Blocks(..), Blocked::End) => {
                 let what = "ending its process (`blocked` is \"end\")";
                 log::error!("plugin {name} has blocked its loop for {seconds:.1} s; {what}");
+                crate::log::finish();
                 // An orderly stop could deadlock, because the plugin may hold locks.
                 let _ = signal_hook::low_level::emulate_default_handler(BLOCKED_SIGNAL);
                 signal_hook::low_level::exit(BLOCKED_EXIT);

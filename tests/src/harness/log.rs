@@ -19,6 +19,8 @@ struct Shared {
 struct State {
     lines: Vec<String>,
     ended: bool,
+    /// Nothing more is read for now.
+    stopped: bool,
 }
 
 impl Log {
@@ -29,11 +31,22 @@ impl Log {
         std::thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
+                shared.wait_while_stopped();
                 shared.change(|state| state.lines.push(line));
             }
             shared.change(|state| state.ended = true);
         });
         log
+    }
+
+    /// Stops reading, so that the pipe becomes full.
+    pub fn stop_reading(&self) {
+        self.0.change(|state| state.stopped = true);
+    }
+
+    /// Reads again.
+    pub fn read_on(&self) {
+        self.0.change(|state| state.stopped = false);
     }
 
     /// How many lines there are: a position in the log, from which [`Log::since`] reads.
@@ -104,6 +117,11 @@ impl Log {
 }
 
 impl Shared {
+    fn wait_while_stopped(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.grown.wait_while(state, |state| state.stopped));
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.grown.notify_all();

@@ -9,8 +9,10 @@ use crate::folder::Folder;
 use crate::netns::Machine;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_core::key::Key;
 
@@ -40,6 +42,7 @@ struct Start {
     /// The program that runs it, when that is not today's.
     program: Option<PathBuf>,
     variables: Vec<(&'static str, PathBuf)>,
+    stdout: Option<Arc<OwnedFd>>,
 }
 
 impl Server {
@@ -92,6 +95,7 @@ impl Server {
             machine: machine.cloned(),
             program: setup.program().map(Path::to_owned),
             variables: Vec::new(),
+            stdout: None,
         })
     }
 
@@ -319,6 +323,7 @@ impl Start {
             machine,
             program: setup.program().map(Path::to_owned),
             variables: setup.variables(),
+            stdout: setup.own_stdout(),
         }
     }
 
@@ -331,7 +336,9 @@ impl Start {
         command.args([self.run, "--config"]).arg(&self.file).current_dir(&self.folder);
         command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let stdout = self.stdout.as_ref().map(|file| file.try_clone().expect("a copy of stdout"));
+        let stdout = stdout.map_or_else(Stdio::null, Stdio::from);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         command
     }
 }

@@ -6,7 +6,9 @@
 use crate::folder::Folder;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use trunkline::key::SecretKey;
 use trunkline_core::key::Key;
 
@@ -25,6 +27,7 @@ pub struct Setup {
     variables: Vec<(&'static str, PathBuf)>,
     /// What runs it, when that is not today's program.
     program: Option<PathBuf>,
+    stdout: Option<Arc<OwnedFd>>,
 }
 
 impl Setup {
@@ -42,7 +45,15 @@ impl Setup {
             tables: String::new(),
             variables: Vec::new(),
             program: None,
+            stdout: None,
         }
+    }
+
+    /// Gives it a stdout; otherwise that is `/dev/null`.
+    #[must_use]
+    pub fn stdout(mut self, stdout: Arc<OwnedFd>) -> Setup {
+        self.stdout = Some(stdout);
+        self
     }
 
     /// Has another program run it, such as that of an earlier release.
@@ -198,6 +209,11 @@ impl Setup {
     /// What its environment says beside ours.
     pub(super) fn variables(&self) -> Vec<(&'static str, PathBuf)> {
         self.variables.clone()
+    }
+
+    /// Its stdout, when that is not `/dev/null`.
+    pub(super) fn own_stdout(&self) -> Option<Arc<OwnedFd>> {
+        self.stdout.clone()
     }
 
     /// The program that runs it, when that is not today's.

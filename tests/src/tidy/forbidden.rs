@@ -13,7 +13,7 @@ struct Forbidden {
 /// The folders that are loaded into a server's process.
 const SHIPPED: [&str; 3] = ["server/", "plugin-api/", "sample-plugins/"];
 
-const FORBIDDEN: [Forbidden; 10] = [
+const FORBIDDEN: [Forbidden; 13] = [
     Forbidden {
         calls: &["TcpListener::bind", "TcpStream::connect", "connect_timeout"],
         allowed: &[],
@@ -68,6 +68,21 @@ const FORBIDDEN: [Forbidden; 10] = [
         allowed: &["server/src/inherited.rs"],
         instead: "the mask is set once, before the first thread, in inherited.rs",
     },
+    Forbidden {
+        calls: &["println!", "print!", "eprintln!", "eprint!", "dbg!"],
+        allowed: &[],
+        instead: "it waits for whoever reads it; use log, or in a command cli::print",
+    },
+    Forbidden {
+        calls: &["io::stderr", "stderr()", "dup2_stdout", "dup2_stderr"],
+        allowed: &["server/src/log/stderr.rs"],
+        instead: "it waits for whoever reads it; use log, or crate::log::plain_line",
+    },
+    Forbidden {
+        calls: &["io::stdout", "stdout()"],
+        allowed: &["server/src/cli/mod.rs"],
+        instead: "only commands have something to print; use cli::print",
+    },
 ];
 
 /// Shipped code makes these calls only where they are allowed.
@@ -78,9 +93,8 @@ pub fn one_place_each(source: &Source) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for rule in FORBIDDEN.iter().filter(|rule| !source.is_below(rule.allowed)) {
-        for call in rule.calls {
-            let found = source.shipped_code().filter(|(_, line)| has_word(line, call));
-            for (number, _) in found {
+        for (number, line) in source.shipped_code() {
+            if let Some(call) = rule.calls.iter().find(|call| has_word(line, call)) {
                 findings.push(source.finding(number, format!("{call}: {}", rule.instead)));
             }
         }
@@ -102,6 +116,9 @@ mod tests {
             ("server/src/a.rs", "use socket2::SockRef;"),
             ("server/src/a.rs", "let _ = std::fs::remove_file(path);"),
             ("server/net/src/unix.rs", "rustix::process::umask(mask);"),
+            ("server/src/log/stderr.rs", "eprintln!(a);"),
+            ("server/src/cli/mod.rs", "writeln!(std::io::stderr(), a);"),
+            ("server/src/log/stderr.rs", "std::io::stdout().lock();"),
         ] {
             assert_eq!(one_place_each(&Source::new(path, line)).len(), 1, "{path}: {line}");
         }
@@ -115,6 +132,9 @@ mod tests {
             ("server/shs/examples/a.rs", "let a = TcpListener::bind(b)?;"),
             ("tests/tests/a.rs", "let a = TcpListener::bind(b)?;"),
             ("server/src/a.rs", "// TcpListener::bind would block"),
+            ("server/src/cli/mod.rs", "std::io::stdout().lock();"),
+            ("server/src/log/stderr.rs", "rustix::stdio::dup2_stderr(&writer)?;"),
+            ("server/src/a.rs", "command.stdout(output).stderr(output);"),
         ] {
             assert_eq!(one_place_each(&Source::new(path, line)), [], "{path}: {line}");
         }
