@@ -224,10 +224,13 @@ fn a_lack_of_descriptors_is_one_warning_until_it_ends() {
         |lines: Vec<String>| lines.iter().filter(|line| line.contains("cannot accept on ")).count();
     let lines = alpha.log().since(mark);
     assert_eq!(warnings(lines.clone()), 1, "{}", lines.join("\n"));
+    let over = alpha.log().mark();
+    drop(waiting);
+    alpha.log().wait_for(over, "connections are accepted again on unix:");
+    let again = alpha.log().mark();
+    let waiting: Vec<_> = (0..20).map(connect).collect();
+    alpha.log().wait_for(again, "cannot accept on unix:");
     drop(waiting);
     let served = |status: &trunkline_tests::harness::Status| status.links.is_empty();
     alpha.wait_until("it serves again", served);
-    let again = alpha.log().mark();
-    let _waiting: Vec<_> = (0..20).map(connect).collect();
-    alpha.log().wait_for(again, "cannot accept on unix:");
 }

@@ -75,6 +75,8 @@ pub enum LogKind {
     OtherUser,
     /// The system lets no connection be accepted.
     NotAccepted,
+    /// The system lets connections be accepted again.
+    AcceptedAgain,
 }
 
 impl LogKind {
@@ -84,7 +86,8 @@ impl LogKind {
             | LogKind::LinkEnded
             | LogKind::RefusedStream
             | LogKind::RefusedDirect
-            | LogKind::RefusedOffer => Level::Info,
+            | LogKind::RefusedOffer
+            | LogKind::AcceptedAgain => Level::Info,
             _ => Level::Warn,
         }
     }

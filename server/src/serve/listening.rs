@@ -70,7 +70,7 @@ pub(super) struct Listening {
     files: Vec<SocketFile>,
     paused_until: Option<Duration>,
     /// The listener that cannot accept, for example for want of descriptors. This is logged once,
-    /// until its queue is empty again.
+    /// and again when its queue is empty.
     short: Option<usize>,
 }
 
@@ -93,7 +93,7 @@ pub(super) enum Incoming {
     /// A connection.
     Accepted(Accepted),
     /// One that is not for us, or none: what the log says of it.
-    Refused(LogKind, String),
+    Logged(LogKind, String),
 }
 
 impl Listening {
@@ -204,7 +204,11 @@ impl Listening {
                 }
                 AcceptResult::Nobody => {
                     bound.ready = false;
-                    self.short = self.short.filter(|short| *short != index);
+                    if self.short == Some(index) {
+                        self.short = None;
+                        let text = format!("connections are accepted again on {}", bound.endpoint);
+                        return Some(Incoming::Logged(LogKind::AcceptedAgain, text));
+                    }
                 }
                 // The next turn accepts it.
                 AcceptResult::Short(error) if open_files::raise_after(&error) => return None,
@@ -215,7 +219,7 @@ impl Listening {
                         "cannot accept on {}: {error}; trying again until it works",
                         bound.endpoint
                     );
-                    return (!known).then_some(Incoming::Refused(LogKind::NotAccepted, why));
+                    return (!known).then_some(Incoming::Logged(LogKind::NotAccepted, why));
                 }
             }
         }
@@ -255,7 +259,7 @@ fn check_peer(bound: &BoundListener, stream: Stream, peer: Option<SocketAddr>) -
         }
         Ok(Some(_)) | Err(_) => {
             let text = format!("{}: another user's connection was refused", bound.endpoint);
-            Incoming::Refused(LogKind::OtherUser, text)
+            Incoming::Logged(LogKind::OtherUser, text)
         }
     }
 }

@@ -157,7 +157,7 @@ impl Loop {
             let accepted = match self.listening.accept(self.now, admits) {
                 None => return,
                 Some(Incoming::Accepted(accepted)) => accepted,
-                Some(Incoming::Refused(kind, text)) => {
+                Some(Incoming::Logged(kind, text)) => {
                     self.shared.broker.borrow_mut().log_stranger(kind, format_args!("{text}"));
                     continue;
                 }
