@@ -60,6 +60,16 @@ impl Process {
         threads.filter_map(|thread| of_thread(thread.ok()?.path())).sum()
     }
 
+    /// Whether it ignores a signal, as a program does that `nohup` starts with SIGHUP.
+    #[must_use]
+    pub fn ignores(self, signal: Signal) -> bool {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.0));
+        let text = text.expect("a process has a status");
+        let set = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let set = set.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+        set.expect("a set of signals") & 1 << (signal.as_raw() - 1) != 0
+    }
+
     /// Sends it a signal; returns whether it existed.
     pub fn signal(self, signal: Signal) -> bool {
         kill_process(self.pid(), signal).is_ok()
