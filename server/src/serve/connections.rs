@@ -185,6 +185,7 @@ impl Connections {
     pub(super) fn flush(&mut self, id: ConnId, broker: &mut Broker) -> Result<(), String> {
         let Some(socket) = self.sockets.get_mut(&id) else { return Ok(()) };
         let mut budget = WRITE_BUDGET;
+        socket.writable = socket.writable || broker.tries_socket(id);
         while socket.writable && budget > 0 {
             let outgoing = broker.outgoing(id);
             let waiting: usize = outgoing.iter().map(|slice| slice.len()).sum();

@@ -325,6 +325,12 @@ impl Broker {
         self.neighbours.first_to_go(|id| self.switch.has_spoken(id))
     }
 
+    /// Whether the socket of a connection has to be tried although it was full. Once for each
+    /// deadline.
+    pub fn tries_socket(&mut self, id: ConnId) -> bool {
+        self.switch.tries_socket(id)
+    }
+
     /// Whether a connection only waits for its outbox to be written.
     pub fn is_ending(&self, id: ConnId) -> bool {
         self.switch.is_ending(id)

@@ -464,9 +464,14 @@ impl Link {
         self.heartbeat.round()
     }
 
-    /// Acts on the current time.
-    pub fn tick(&mut self, now: Duration) -> Result<(), Fault> {
-        match self.heartbeat.tick(now) {
+    /// The peer's silence does not end this link: its connection tells at once when the peer ends.
+    pub fn allow_silence(&mut self) {
+        self.heartbeat.allow_silence();
+    }
+
+    /// Acts on the current time. `flowed` counts all bytes that the socket has brought or taken.
+    pub fn tick(&mut self, now: Duration, flowed: u64) -> Result<(), Fault> {
+        match self.heartbeat.tick(now, flowed) {
             Beat::Nothing => Ok(()),
             Beat::Ping => {
                 self.ping(now);

@@ -27,6 +27,10 @@ impl Broker {
         let evicted = self.neighbours.connected(id, conn, proved, has_spoken);
         let key = stream_key(&self.settings.secret, id);
         self.switch.open_line(id, how.side(), key, wire, is_direct);
+        if how == Opened::Inherited {
+            // The server may be stopped for long. Its end closes the socket pair at once.
+            self.switch.allow_silence(id);
+        }
         if let Some(evicted) = evicted {
             let text = "it said nothing, and others wait for its place";
             self.cut_off(evicted, Reason::server(Code::LimitReached, text));

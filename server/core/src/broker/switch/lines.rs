@@ -20,6 +20,9 @@ pub(crate) struct Line {
     pub(super) ended: bool,
     /// Its peer broke a rule, and the event that says so is still queued.
     pub(super) faulted: bool,
+    /// A ping is unanswered: whether the socket takes more is found out by trying. The kernel says
+    /// so only when much of its buffer is free, which takes minutes on a slow path.
+    pub(super) tries_socket: bool,
     /// Its peer is not to be told what plugins of this server say when they fail.
     pub(super) foreign: bool,
     /// By how much windows of this link have grown, in bytes.
@@ -46,6 +49,7 @@ impl Line {
             touched: false,
             ended: false,
             faulted: false,
+            tries_socket: false,
             foreign,
             grown: 0,
             in_round: BTreeMap::new(),

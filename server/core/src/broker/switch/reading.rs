@@ -250,7 +250,23 @@ impl Switch {
     /// Does what a link's deadline asks for.
     pub(crate) fn tick_line(&mut self, id: ConnId) -> Result<(), Fault> {
         let now = self.now;
-        self.link_of(id).map_or(Ok(()), |link| link.tick(now))
+        let Some(line) = self.lines.get_mut(&id) else { return Ok(()) };
+        let beat = line.link.tick(now, line.bytes_in + line.bytes_out);
+        line.tries_socket = line.link.round().is_measured();
+        beat
+    }
+
+    /// Whether the socket of a connection has to be tried although it was full.
+    pub(crate) fn tries_socket(&mut self, id: ConnId) -> bool {
+        let line = self.lines.get_mut(&id);
+        line.is_some_and(|line| core::mem::take(&mut line.tries_socket))
+    }
+
+    /// The peer of a connection may be silent: the connection tells when the peer ends.
+    pub(crate) fn allow_silence(&mut self, id: ConnId) {
+        if let Some(link) = self.link_of(id) {
+            link.allow_silence();
+        }
     }
 
     /// Asks the peer of a link whether it is there.
