@@ -104,11 +104,14 @@ pub fn connect_within(path: &Path, patience: Duration) -> io::Result<UnixStream>
     Ok(socket.into())
 }
 
-/// Removes the sockets in a folder that killed processes left. Younger ones stay, because an older
-/// release may not listen on them yet.
-pub fn remove_dead(folder: &Path, older_than: Duration) {
+/// Removes the sockets in a folder that killed processes left, if their names are `ours`. Younger
+/// ones stay, because an older release may not listen on them yet.
+pub fn remove_dead(folder: &Path, older_than: Duration, ours: impl Fn(&str) -> bool) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for file in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+    let is_ours =
+        |file: &PathBuf| file.file_name().and_then(|name| name.to_str()).is_some_and(&ours);
+    let files = entries.filter_map(Result::ok).map(|entry| entry.path());
+    for file in files.filter(is_ours) {
         let made = symlink_metadata(&file).and_then(|metadata| metadata.modified());
         let age = made.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
         // Only a dead socket refuses. A live one may have a full queue.

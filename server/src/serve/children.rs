@@ -2,6 +2,7 @@
 
 use super::lineage;
 use super::listening::Accepted;
+use super::own_end;
 use super::process_groups::ProcessGroups;
 use super::signals::STOP_TIME;
 use super::socket::Stream;
@@ -10,13 +11,15 @@ use super::wake::Mailbox;
 use super::watchdog::BLOCKED_SIGNAL;
 use crate::config::Placement;
 use rustix::process::{
-    Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process_group,
+    Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process_group, test_kill_process_group,
+    waitid,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,8 +102,10 @@ impl Children {
         let mut groups = self.groups.lock();
         for (id, child) in &mut self.children {
             if let Some(process) = &mut child.process
-                && let Ok(Some(status)) = process.try_wait()
+                && has_ended(process)
             {
+                kill_group(process);
+                let Ok(Some(status)) = process.try_wait() else { continue };
                 groups.remove(&Pid::from_child(process));
                 (child.process, child.running, child.ends_by) = (None, false, None);
                 // Processes that it started are recognized by its group. When the group is empty,
@@ -130,10 +135,8 @@ impl Children {
         let late = |child: &&mut Child| child.ends_by.is_some_and(|by| by <= now);
         for child in self.children.values_mut().filter(late) {
             child.ends_by = None;
-            if let Some(process) = &mut child.process
-                && let Err(error) = process.kill()
-            {
-                log::debug!("a host's process cannot be killed: {error}");
+            if let Some(process) = &child.process {
+                kill_group(process);
             }
         }
     }
@@ -142,7 +145,7 @@ impl Children {
     pub(super) fn kill_all(&mut self) {
         for child in self.children.values_mut() {
             if let Some(mut process) = child.process.take() {
-                let _ = process.kill();
+                kill_group(&process);
                 self.groups.lock().remove(&Pid::from_child(&process));
                 let _ = process.wait();
             }
@@ -176,6 +179,21 @@ impl Drop for Children {
     }
 }
 
+/// Whether a process has ended. It is not waited for yet, so its number is not used again.
+fn has_ended(process: &Process) -> bool {
+    let how = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(Pid::from_child(process)), how), Ok(Some(_)))
+}
+
+/// Kills a host's process, and those that it has started and that stayed in its group. They have
+/// copies of its sockets and ports, and would keep it from being started again. The process must
+/// not have been waited for.
+fn kill_group(process: &Process) {
+    if let Err(error) = kill_process_group(Pid::from_child(process), Signal::KILL) {
+        log::debug!("a host's process cannot be killed: {error}");
+    }
+}
+
 /// How a process ended, as text.
 fn how_ended(status: ExitStatus) -> String {
     match status.signal() {
@@ -198,7 +216,7 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     match send_spec(&ours, spec) {
         Ok(()) => Ok((process, Stream::Unix(mio::net::UnixStream::from_std(ours)))),
         Err(error) => {
-            let _ = process.kill();
+            kill_group(&process);
             let _ = process.wait();
             Err(error)
         }
@@ -223,8 +241,8 @@ pub(super) fn inherit() -> Result<(Spec, Stream), String> {
     let failed = |error: &dyn std::fmt::Display| {
         format!("{COMMAND}: only a server can start this, with a socket as standard input: {error}")
     };
-    // This process is killed when the server dies.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| failed(&error))?;
+    let parent = getppid().ok_or_else(|| failed(&"it has no parent"))?;
+    own_end::end_with(parent).map_err(|error| failed(&error))?;
     let socket = rustix::io::dup(io::stdin()).map_err(|error| failed(&error))?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(|e| failed(&e))?;
     let nothing = std::fs::File::open("/dev/null").map_err(|error| failed(&error))?;
@@ -236,7 +254,7 @@ pub(super) fn inherit() -> Result<(Spec, Stream), String> {
     };
     let server = number().map_err(|error| failed(&error))?;
     let length = number().map_err(|error| failed(&error))?;
-    // The server may have been killed before the signal was requested.
+    // The server may have been killed before its end was watched.
     let parent = getppid().map(|parent| parent.as_raw_nonzero().get());
     if length > SPEC_MAX || parent != i32::try_from(server).ok() {
         return Err(failed(&"it was not started by a server, or the server has exited"));
@@ -255,9 +273,29 @@ fn start_thread(
 ) -> io::Result<Stream> {
     let (ours, theirs) = mio::net::UnixStream::pair()?;
     let run = move || {
-        let why = run(Stream::Unix(theirs));
-        mailbox.child_ended(id, why);
+        // After a panic, which has been logged, the thread's state is dropped.
+        let why = catch_unwind(AssertUnwindSafe(|| run(Stream::Unix(theirs))));
+        mailbox.child_ended(id, why.unwrap_or_else(|_| "its thread panicked".into()));
     };
     std::thread::Builder::new().name(format!("host-{}", id.0)).spawn(run)?;
     Ok(Stream::Unix(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+
+    #[test]
+    fn a_panic_on_a_thread_of_a_host_is_reported_as_its_end() {
+        let mut poll = Poll::new().expect("a poll");
+        let waker = mio::Waker::new(poll.registry(), Token(0)).expect("a waker");
+        let mailbox = Mailbox::new(waker);
+        let run = |_: Stream| -> String { panic!("as the test wants") };
+        let _stream = start_thread(ChildId(7), mailbox.clone(), run).expect("a thread");
+        let mut events = Events::with_capacity(1);
+        poll.poll(&mut events, Some(STOP_TIME)).expect("events");
+        let ended = mailbox.take().children;
+        assert_eq!(ended, [(ChildId(7), "its thread panicked".to_owned())]);
+    }
 }

@@ -90,7 +90,10 @@ impl Loop {
             }
             SignalHandling::Disabled => (None, None),
         };
-        let listening = Listening::open(&setup.listen, registry()?)?;
+        let mut listening = Listening::open(&setup.listen, registry()?)?;
+        if let Some((socket, name)) = &setup.own_status {
+            listening.open_own_status(socket, *name);
+        }
         let mut new = Loop {
             connections: Connections::new(registry()?),
             dialling: Dialling::new(registry()?, mailbox.clone()),

@@ -1,5 +1,6 @@
 //! The listeners: binding them, accepting connections, and removing socket files at the end.
 
+use super::host_socket;
 use super::open_files;
 use super::socket::{Listener, SocketFileName, Stream};
 use super::token::Ready;
@@ -122,6 +123,16 @@ impl Listening {
             .and_then(|place| self.open_one(endpoint, place, &[], Opened::Direct));
         opened
             .map_err(|error| format!("cannot listen for direct connections on {endpoint}: {error}"))
+    }
+
+    /// Listens for the command line of a host. Without it, only the host's own status is missing.
+    pub(super) fn open_own_status(&mut self, endpoint: &Endpoint, name: SocketFileName) {
+        host_socket::remove_dead(endpoint);
+        let opened = Place::of(endpoint, name)
+            .and_then(|place| self.open_one(endpoint, place, &[], Opened::Accepted));
+        if let Err(error) = opened {
+            log::warn!("cannot listen on {endpoint}, so this host has no own status: {error}");
+        }
     }
 
     /// `listed` are the addresses on which the process will listen.

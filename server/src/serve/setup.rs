@@ -1,7 +1,8 @@
 //! What an event loop starts with: the setup of a server, of a host, or of a host on a thread.
 
+use super::host_socket;
 use super::machine;
-use super::socket::Stream;
+use super::socket::{SocketFileName, Stream};
 use super::spec::Spec;
 use crate::config::{self, Config, HostConfig, PeerRole, PluginConfig};
 use crate::key::SecretKey;
@@ -39,6 +40,8 @@ pub(super) struct Setup {
     pub(super) state: Option<PathBuf>,
     pub(super) plugins: Vec<PluginConfig>,
     pub(super) listen: Vec<Endpoint>,
+    /// The socket of a host for its own status. It starts also if this one cannot be opened.
+    pub(super) own_status: Option<(Endpoint, SocketFileName)>,
     pub(super) announce: Vec<Endpoint>,
     pub(super) peers: Vec<PeerConfig>,
     /// The connection to its server that a host was started with.
@@ -57,6 +60,7 @@ impl Setup {
             state: Some(config.state.clone()),
             plugins: config.plugins.clone(),
             listen: config.listen.clone(),
+            own_status: None,
             announce: config.announce.clone(),
             peers: config.peers.iter().map(peer).collect(),
             uplink: None,
@@ -67,11 +71,12 @@ impl Setup {
     /// The setup of a host that `trunkline host` started.
     pub(super) fn host(config: &HostConfig, secret: &SecretKey) -> Result<Setup, String> {
         let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
-        let mut listen = Vec::new();
+        let mut own_status = None;
         if let Some(state) = &config.state {
             make_folder(state)?;
             let transport = config::socket_path(state, HOST_SOCKET)?;
-            listen.push(Endpoint { transport, transform: Transform::NoAuth });
+            let socket = Endpoint { transport, transform: Transform::NoAuth };
+            own_status = Some((socket, SocketFileName::Configured));
         }
         let key = config.server.iter().find_map(|endpoint| match endpoint.transform {
             Transform::Shs(key) => Some(key),
@@ -85,7 +90,8 @@ impl Setup {
             file: config.file.clone(),
             state: None,
             plugins: config.plugins.clone(),
-            listen,
+            listen: Vec::new(),
+            own_status,
             announce: Vec::new(),
             peers: vec![uplink],
             uplink: None,
@@ -97,8 +103,8 @@ impl Setup {
     pub(super) fn of_spec(spec: Spec, stream: Stream) -> Setup {
         let Spec { name, file, state, plugin, limits } = spec;
         // If the path is too long for a socket, only the host's own status is not available.
-        let listen = config::socket_path(&state, &format!("{name}.sock")).ok();
-        let listen = listen.map(|transport| Endpoint { transport, transform: Transform::NoAuth });
+        let own_status = host_socket::new(&state, &name);
+        let own_status = own_status.map(|socket| (socket, SocketFileName::Random));
         // The server does not check this key, because it started the host. It only distinguishes
         // hosts.
         let identity = SecretKey::random().identity().clone();
@@ -107,7 +113,8 @@ impl Setup {
             file,
             state: Some(state),
             plugins: vec![plugin],
-            listen: listen.into_iter().collect(),
+            listen: Vec::new(),
+            own_status,
             announce: Vec::new(),
             peers: Vec::new(),
             uplink: Some(stream),
