@@ -9,6 +9,7 @@ mod end;
 mod flags;
 mod inbox;
 mod pairs;
+mod slots;
 
 pub(crate) use callers::{Callers, Table};
 pub(crate) use end::{ChannelInfo, End, Owner, Phase};
@@ -18,11 +19,11 @@ pub(crate) use pairs::Pairs;
 
 use crate::ids::{EndId, Handle, PluginId};
 use crate::key::Key;
-use crate::pages::Pages;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use end::Held;
+use slots::Slots;
 
 /// The result of looking up a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,40 +36,11 @@ pub(crate) enum Lookup {
     Never,
 }
 
-#[derive(Debug)]
-enum Slot {
-    Taken(End),
-    Free { generation: u32, next: Option<EndId> },
-}
-
-impl Slot {
-    #[inline]
-    fn end(&self) -> Option<&End> {
-        match self {
-            Slot::Taken(end) => Some(end),
-            Slot::Free { .. } => None,
-        }
-    }
-
-    #[inline]
-    fn end_mut(&mut self) -> Option<&mut End> {
-        match self {
-            Slot::Taken(end) => Some(end),
-            Slot::Free { .. } => None,
-        }
-    }
-}
-
-// A free place has the size of a used one.
-const _: () = assert!(size_of::<Slot>() == size_of::<End>());
-
 /// All ends of one broker. Those of one plugin are linked in a list, so that the end of a plugin
 /// costs as much as its own channels, and not as all.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    slots: Pages<Slot, 64>,
-    /// The free place that is taken next.
-    free: Option<EndId>,
+    slots: Slots,
     live: usize,
     /// The first end of each plugin that has any.
     firsts: BTreeMap<PluginId, EndId>,
@@ -80,16 +52,9 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// The most ends: their ids fit the tag of a stream, whose largest value means none.
-    const MOST: usize = u32::MAX as usize - 1;
-
     /// Adds an end to the table; `None` if it is full.
     pub(crate) fn add(&mut self, mut end: End) -> Option<EndId> {
-        let id = match self.free {
-            Some(id) => id,
-            None if self.slots.len() < Ends::MOST => EndId::at(self.slots.len())?,
-            None => return None,
-        };
+        let id = self.slots.vacancy()?;
         if let Held::Plugin { plugin, behind, .. } = &mut end.held {
             *behind = self.firsts.insert(*plugin, id);
             if let Some(behind) = *behind {
@@ -98,36 +63,19 @@ impl Ends {
         }
         let caller = caller_of(end.info.as_ref());
         end.tables().for_each(|table| self.count(table, caller, 1));
-        match self.slots.get_mut(id.index()) {
-            Some(slot) => {
-                if let Slot::Free { generation, next } = *slot {
-                    self.free = next;
-                    end.generation = generation;
-                }
-                *slot = Slot::Taken(end);
-            }
-            None => {
-                end.generation = 1;
-                self.slots.push(Slot::Taken(end));
-            }
-        }
+        self.slots.put(id, end);
         self.live += 1;
         Some(id)
     }
 
     pub(crate) fn remove(&mut self, id: EndId) -> Option<End> {
-        let end = self.get(id)?;
+        let end = self.slots.take(id)?;
         let (held, through) = (end.held, end.through());
-        let next = self.free;
-        let free = Slot::Free { generation: end.generation.wrapping_add(1), next };
-        let slot = core::mem::replace(self.slots.get_mut(id.index())?, free);
-        self.free = Some(id);
         self.live -= 1;
         self.unchain(held);
         if let Some(plugin) = through {
             self.through.remove(&(plugin, id));
         }
-        let Slot::Taken(end) = slot else { return None };
         let caller = caller_of(end.info.as_ref());
         end.tables().for_each(|table| self.count(table, caller, -1));
         if let Some(peer) = end.peer.filter(|peer| *peer != id)
@@ -154,7 +102,7 @@ impl Ends {
 
     /// Changes the neighbours of a plugin's end.
     fn chain(&mut self, id: EndId, change: impl FnOnce(&mut Option<EndId>, &mut Option<EndId>)) {
-        let end = self.slots.get_mut(id.index()).and_then(Slot::end_mut);
+        let end = self.slots.get_mut(id);
         if let Some(Held::Plugin { before, behind, .. }) = end.map(|end| &mut end.held) {
             change(before, behind);
         }
@@ -238,12 +186,12 @@ impl Ends {
 
     #[inline]
     pub(crate) fn get(&self, id: EndId) -> Option<&End> {
-        self.slots.get(id.index())?.end()
+        self.slots.get(id)
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, id: EndId) -> Option<&mut End> {
-        self.slots.get_mut(id.index())?.end_mut()
+        self.slots.get_mut(id)
     }
 
     pub(crate) fn handle(&self, id: EndId) -> Handle {
@@ -251,14 +199,7 @@ impl Ends {
     }
 
     pub(crate) fn lookup(&self, handle: Handle) -> Lookup {
-        let Some(id) = handle.id() else { return Lookup::Never };
-        let past = |generation| (1..generation).contains(&handle.generation());
-        match self.slots.get(id.index()) {
-            Some(Slot::Taken(end)) if end.generation == handle.generation() => Lookup::Live(id),
-            Some(Slot::Taken(end)) if past(end.generation) => Lookup::Past,
-            Some(Slot::Free { generation, .. }) if past(*generation) => Lookup::Past,
-            _ => Lookup::Never,
-        }
+        self.slots.lookup(handle)
     }
 
     /// The end that a handle names, if it exists.
@@ -270,8 +211,7 @@ impl Ends {
 
     /// All ends, in the order of the table.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (EndId, &End)> {
-        let numbered = self.slots.iter().enumerate();
-        numbered.filter_map(|(index, slot)| Some((EndId::at(index)?, slot.end()?)))
+        self.slots.iter()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
