@@ -102,6 +102,11 @@ impl Effects {
         }
     }
 
+    /// The bytes of the room.
+    pub(super) fn room(&self) -> usize {
+        self.0.capacity() * size_of::<Queued>()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -5,7 +5,7 @@ use super::super::memory;
 use super::node::Node;
 use super::plugins::Plugin;
 use super::world::World;
-use super::{INNOCENT, VICTIM, key, name};
+use super::{EFFECTS_LEFT, INNOCENT, VICTIM, key, name};
 use std::time::Duration;
 use trunkline_core::broker::{Broker, Handle, Outcome, PluginId, Target};
 use trunkline_core::control::Role;
@@ -59,6 +59,16 @@ impl World {
     /// Bytes that are in use since the start, where that is known.
     pub(super) fn kept(&self) -> Option<i64> {
         Some(memory::in_use()? - self.in_use?)
+    }
+
+    /// Of these, the bytes that are not room for effects.
+    pub(super) fn left(&self) -> Option<i64> {
+        let rooms = self.nodes.iter().map(|node| node.broker.room_for_effects() as i64);
+        let check = |room| {
+            assert!(room <= EFFECTS_LEFT, "a queue of effects keeps {room} bytes");
+            room
+        };
+        Some(self.kept()? - rooms.map(check).sum::<i64>())
     }
 
     /// The innocent's channel and call are answered as ever.

@@ -55,6 +55,11 @@ impl Broker {
         }
     }
 
+    /// The bytes that the queue of effects keeps for later turns.
+    pub fn room_for_effects(&self) -> usize {
+        self.effects.room()
+    }
+
     /// How the bytes of a channel travel, as far as the plugin's end knows.
     pub fn route(&self, channel: Handle) -> Option<Route> {
         let id = self.switch.live(channel)?;
