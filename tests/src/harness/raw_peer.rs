@@ -19,6 +19,8 @@ pub struct RawPeer {
     control: FrameReader,
     /// Control messages that arrived and were not taken yet.
     messages: Vec<Message>,
+    /// Pings that arrived. They are not answered.
+    pings: usize,
     ended: bool,
 }
 
@@ -27,7 +29,8 @@ impl RawPeer {
     #[must_use]
     pub fn new(socket: Socket) -> RawPeer {
         let control = FrameReader::new(MESSAGE_MAX);
-        RawPeer { socket, rest: Vec::new(), control, messages: Vec::new(), ended: false }
+        let (rest, messages) = Default::default();
+        RawPeer { socket, rest, control, messages, pings: 0, ended: false }
     }
 
     /// Sends bytes. A server that closes meanwhile is no error: its last messages are read later.
@@ -78,6 +81,27 @@ impl RawPeer {
         }
     }
 
+    /// Waits until this many pings have arrived. They are not answered.
+    ///
+    /// # Panics
+    ///
+    /// When the server closes or is silent instead.
+    pub fn wait_for_pings(&mut self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.pings < count {
+            assert!(!self.ended, "the server closed before ping {count}: {:?}", self.messages);
+            assert!(Instant::now() < deadline, "only {} pings arrived", self.pings);
+            self.read();
+        }
+    }
+
+    /// Waits until the server sends something, and takes it. Returns whether the server has not
+    /// closed.
+    pub fn read_on(&mut self) -> bool {
+        self.read();
+        !self.ended
+    }
+
     /// Waits until the server closes; returns the reason of its goodbye.
     ///
     /// # Panics
@@ -123,6 +147,7 @@ impl RawPeer {
             if matches!(packet, Packet::Write { stream: StreamId::CONTROL, .. }) {
                 self.control_bytes(payload);
             }
+            self.pings += usize::from(matches!(packet, Packet::GlobalPing));
             left = &left[header + length..];
         }
         self.rest = left.to_vec();
