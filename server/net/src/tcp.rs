@@ -21,6 +21,11 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// Unanswered probes that end a connection: a peer that vanished is noticed after 90 s.
 const KEEPALIVE_PROBES: u32 = 6;
 
+/// Bytes that may wait in the kernel until the network takes them. The kernel's own bound is some
+/// megabytes, and what is urgent waits behind them: at 128 kbit/s a ping would wait for minutes.
+/// Behind these it waits for 8 s. Fewer bytes would cost a wakeup for each of a few segments.
+const UNSENT_MAX: u32 = 128 * 1024;
+
 /// The congestion control of connections within this machine. Every kernel has it, and every user
 /// may select it. The system's default may pace what it sends (`bbr`), and its timers would cost
 /// more than the copying.
@@ -200,6 +205,7 @@ fn stream_socket(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
     // Small messages are sent at once: what can wait is collected by us.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     // Urgent data stays in its place in the stream. Otherwise a forwarded byte would be lost.
     socket.set_out_of_band_inline(true)?;
     let keepalive = TcpKeepalive::new()

@@ -1,5 +1,5 @@
 //! A TCP proxy between two servers that records, delays, corrupts and cuts what they send to each
-//! other. It does not know their protocol, and runs on threads that end with it.
+//! other, or carries it slowly. It does not know their protocol, and its threads end with it.
 
 // A test whose proxy does not work must fail.
 #![allow(clippy::expect_used)]
@@ -7,6 +7,7 @@
 mod lane;
 
 use lane::{Faults, Lane};
+use socket2::SockRef;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
@@ -17,6 +18,10 @@ use std::time::{Duration, Instant};
 
 /// The most that is recorded of each direction, in bytes. More means that a test is out of control.
 const RECORD_MAX: usize = 64 * 1024 * 1024;
+/// How many bytes the kernels keep for a slow proxy, at each of its sockets.
+const SLOW_BUFFER: usize = 16 * 1024;
+/// How often in a second a slow proxy carries bytes.
+const SLOW_TURNS: u32 = 20;
 /// How long a server on loopback may take to accept the proxy.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
@@ -69,6 +74,14 @@ impl Proxy {
     #[must_use]
     pub fn delay(self, by: Duration) -> Proxy {
         *lock(&self.shared.delay) = by;
+        self
+    }
+
+    /// Carries at most this many bytes a second in each direction of future connections, and lets
+    /// no more than some 10 KB wait.
+    #[must_use]
+    pub fn slow(self, bytes_per_second: usize) -> Proxy {
+        *lock(&self.shared.rate) = Some(bytes_per_second);
         self
     }
 
@@ -168,6 +181,8 @@ struct Shared {
     count: AtomicUsize,
     last: Mutex<Option<Instant>>,
     delay: Mutex<Duration>,
+    /// Bytes in a second, if that is bounded.
+    rate: Mutex<Option<usize>>,
     /// Those of the next connection.
     faults: Mutex<(Faults, Faults)>,
     faults_done: AtomicUsize,
@@ -194,6 +209,9 @@ impl Shared {
             // If the server is missing, the client's connection is closed.
             if let Ok(server) = TcpStream::connect_timeout(&to, CONNECT_MAX) {
                 let connection = Connection::new(client, server);
+                if lock(&self.rate).is_some() {
+                    connection.keep_little();
+                }
                 connections.push(Arc::downgrade(&connection));
                 threads.extend(self.carry_both(&connection));
             }
@@ -225,7 +243,8 @@ impl Shared {
     fn take(&self, connection: &Connection, direction: Direction, mut faults: Faults) {
         let (mut source, lane, _) = connection.parts(direction);
         let delay = *lock(&self.delay);
-        let mut buffer = vec![0; 64 * 1024];
+        let mut pace = lock(&self.rate).map(Pace::new);
+        let mut buffer = vec![0; pace.as_ref().map_or(64 * 1024, Pace::at_once)];
         loop {
             // A broken connection ends like a closed one.
             let count = source.read(&mut buffer).unwrap_or(0);
@@ -239,6 +258,9 @@ impl Shared {
             self.faults_done.fetch_add(done, Ordering::SeqCst);
             if count == 0 {
                 return;
+            }
+            if let Some(pace) = &mut pace {
+                pace.wait_after(count);
             }
         }
     }
@@ -281,6 +303,15 @@ impl Connection {
         Arc::new(Connection { client, server, to_server, to_client })
     }
 
+    /// Lets the kernel keep few bytes, so that each sender notices how slow the proxy is.
+    fn keep_little(&self) {
+        for socket in [&self.client, &self.server] {
+            let socket = SockRef::from(socket);
+            socket.set_recv_buffer_size(SLOW_BUFFER).expect("a socket has a buffer");
+            socket.set_send_buffer_size(SLOW_BUFFER).expect("a socket has a buffer");
+        }
+    }
+
     /// The source, the queue and the destination of one direction.
     fn parts(&self, direction: Direction) -> (&TcpStream, &Lane, &TcpStream) {
         match direction {
@@ -309,6 +340,34 @@ impl Connection {
         // A closed connection needs no closing.
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.server.shutdown(Shutdown::Both);
+    }
+}
+
+/// How fast one direction of a slow connection is carried.
+#[derive(Debug)]
+struct Pace {
+    bytes_per_second: usize,
+    /// When the next bytes may be taken.
+    next: Instant,
+}
+
+impl Pace {
+    fn new(bytes_per_second: usize) -> Pace {
+        Pace { bytes_per_second, next: Instant::now() }
+    }
+
+    /// How many bytes are taken at once.
+    fn at_once(&self) -> usize {
+        (self.bytes_per_second / SLOW_TURNS as usize).max(1)
+    }
+
+    /// Waits as long as these bytes take.
+    fn wait_after(&mut self, bytes: usize) {
+        let time = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        self.next = self.next.max(Instant::now()) + time;
+        while let Some(left) = self.next.checked_duration_since(Instant::now()) {
+            std::thread::park_timeout(left);
+        }
     }
 }
 
