@@ -4,6 +4,7 @@
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
 
+use rustix::process::Signal;
 use std::sync::mpsc;
 use std::time::Duration;
 use trunkline_tests::binaries::plugin;
@@ -131,6 +132,44 @@ fn without_blocked_end_a_blocking_process_is_only_logged() {
         }
     }
     assert!(Process(pid).state().is_some_and(|state| state != 'Z'), "{}", alpha.log().text());
+}
+
+#[test]
+fn with_blocked_end_a_stopped_process_is_ended_and_restarted() {
+    let folder = Folder::new();
+    let alpha = server(&folder, "placement = \"process\"\nblocked = \"end\"");
+    alpha.wait_until("harms runs", |status| status.is("harms", "running"));
+    let stopped = alpha.process().children()[0];
+    let mark = alpha.log().mark();
+    assert!(stopped.signal(Signal::STOP));
+    let line = alpha.log().wait_for(mark, "the process of plugin harms has been stopped for ");
+    assert!(line.contains("ERROR"), "{line}");
+    let why = "the host of harms ended: its process was stopped for too long";
+    alpha.log().wait_for(mark, why);
+    alpha.log().wait_for(mark, "plugin harms 1 runs");
+    assert_ne!(alpha.process().children(), [stopped], "it runs in a new process");
+    let mut peer = Peer::link(Socket::unix(&alpha), 9);
+    let chan = peer.open("harms");
+    assert_eq!(peer.ask(chan, "count"), "1");
+}
+
+#[test]
+fn without_blocked_end_a_stopped_process_is_only_logged() {
+    let folder = Folder::new();
+    let alpha = server(&folder, "placement = \"process\"");
+    alpha.wait_until("harms runs", |status| status.is("harms", "running"));
+    let mut peer = Peer::link(Socket::unix(&alpha), 9);
+    let chan = peer.open("harms");
+    let process = Process(peer.ask(chan, "pid").parse().expect("a number"));
+    for count in ["2", "3"] {
+        let mark = alpha.log().mark();
+        assert!(process.signal(Signal::STOP));
+        let line = alpha.log().wait_for(mark, "the process of plugin harms has been stopped for ");
+        assert!(line.contains("WARN") && line.contains("kill -CONT"), "{line}");
+        assert!(process.signal(Signal::CONT));
+        alpha.log().wait_for(mark, "the process of plugin harms goes on after ");
+        assert_eq!(peer.ask(chan, "count"), count, "it is the same one");
+    }
 }
 
 #[test]

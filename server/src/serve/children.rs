@@ -7,9 +7,10 @@ use super::process_groups::ProcessGroups;
 use super::signals::STOP_TIME;
 use super::socket::Stream;
 use super::spec::Spec;
+use super::stopped::Stopped;
 use super::wake::Mailbox;
 use super::watchdog::BLOCKED_SIGNAL;
-use crate::config::Placement;
+use crate::config::{Blocked, Placement};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process_group, test_kill_process_group,
     waitid,
@@ -43,6 +44,9 @@ struct Child {
     running: bool,
     /// Its link is closed. It is killed if it has not ended by then.
     ends_by: Option<Duration>,
+    stopped: Stopped,
+    /// It is being killed because it was stopped for too long.
+    killed: bool,
 }
 
 /// Runs a host on the calling thread, over a connection to its server. Returns how it ended.
@@ -63,10 +67,17 @@ impl Children {
     }
 
     pub(super) fn add(&mut self, id: ChildId, placement: Placement, spec: Spec) {
-        self.children.insert(
-            id,
-            Child { spec, placement, process: None, group: None, running: false, ends_by: None },
-        );
+        let child = Child {
+            spec,
+            placement,
+            process: None,
+            group: None,
+            running: false,
+            ends_by: None,
+            stopped: Stopped::default(),
+            killed: false,
+        };
+        self.children.insert(id, child);
     }
 
     /// Starts a host. Returns the connection to it.
@@ -96,22 +107,27 @@ impl Children {
         self.children.get_mut(&id).is_some_and(|child| std::mem::take(&mut child.running))
     }
 
-    /// Collects the processes that have ended, with their exit status.
-    pub(super) fn reap(&mut self) -> Vec<(ChildId, String)> {
+    /// Collects the processes that have ended, with their exit status. Notes which are stopped.
+    pub(super) fn reap(&mut self, now: Duration) -> Vec<(ChildId, String)> {
         let mut ended = Vec::new();
         let mut groups = self.groups.lock();
         for (id, child) in &mut self.children {
-            if let Some(process) = &mut child.process
-                && has_ended(process)
-            {
+            let Some(process) = &mut child.process else { continue };
+            child.stopped.look(process, &child.spec.name, now);
+            if has_ended(process) {
                 kill_group(process);
                 let Ok(Some(status)) = process.try_wait() else { continue };
                 groups.remove(&Pid::from_child(process));
                 (child.process, child.running, child.ends_by) = (None, false, None);
+                child.stopped = Stopped::default();
+                let why = match std::mem::take(&mut child.killed) {
+                    true => "its process was stopped for too long".to_owned(),
+                    false => how_ended(status),
+                };
                 // Processes that it started are recognized by its group. When the group is empty,
                 // its number may be used again.
                 child.group = child.group.filter(|group| test_kill_process_group(*group).is_ok());
-                ended.push((*id, how_ended(status)));
+                ended.push((*id, why));
             }
         }
         ended
@@ -125,13 +141,16 @@ impl Children {
         }
     }
 
-    /// When the next host has to be killed.
+    /// When the next host has to be killed, or has been stopped for too long.
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.children.values().filter_map(|child| child.ends_by).min()
+        let stopped = |child: &Child| child.stopped.deadline(child.spec.limits.watchdog);
+        let deadlines = self.children.values().map(|child| [child.ends_by, stopped(child)]);
+        deadlines.flatten().flatten().min()
     }
 
-    /// Kills the processes whose deadline has passed.
+    /// Kills the processes whose deadline has passed. Reports those that are stopped.
     pub(super) fn kill_overdue(&mut self, now: Duration) {
+        self.children.values_mut().for_each(|child| child.report_if_stopped(now));
         let late = |child: &&mut Child| child.ends_by.is_some_and(|by| by <= now);
         for child in self.children.values_mut().filter(late) {
             child.ends_by = None;
@@ -170,6 +189,33 @@ impl Children {
     /// The names of the hosts that are running.
     pub(super) fn running(&self) -> impl Iterator<Item = &str> {
         self.children.values().filter(|child| child.running).map(|child| child.spec.name.as_str())
+    }
+}
+
+impl Child {
+    /// A plugin whose process is stopped for longer than a plugin may block, blocks as well.
+    fn report_if_stopped(&mut self, now: Duration) {
+        let (limit, name) = (self.spec.limits.watchdog, &self.spec.name);
+        let (Some(process), Some(due)) = (&self.process, self.stopped.deadline(limit)) else {
+            return;
+        };
+        if due <= now {
+            // This process may have been stopped as well, and for longer.
+            self.stopped.look(process, name, now);
+        }
+        let Some(time) = self.stopped.take_overdue(limit, now) else { return };
+        let what = format!(
+            "the process of plugin {name} has been stopped for {:.1} s",
+            time.as_secs_f64()
+        );
+        match self.spec.plugin.blocked {
+            Blocked::Report => log::warn!("{what}; `kill -CONT {}` continues it", process.id()),
+            Blocked::End => {
+                log::error!("{what}; ending it (`blocked` is \"end\")");
+                self.killed = true;
+                kill_group(process);
+            }
+        }
     }
 }
 

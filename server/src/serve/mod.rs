@@ -30,6 +30,7 @@ mod socket;
 mod socket_folders;
 mod spec;
 mod status_json;
+mod stopped;
 mod token;
 mod turn;
 mod wake;

@@ -424,7 +424,7 @@ impl Loop {
         let Some(sigchld) = &mut self.sigchld else { return };
         // More signals may have come meanwhile; all processes that have ended are found.
         if sigchld.pending().count() > 0 {
-            for (child, why) in self.children.reap() {
+            for (child, why) in self.children.reap(self.now) {
                 self.shared.broker.borrow_mut().child_ended(child, &why);
             }
         }
