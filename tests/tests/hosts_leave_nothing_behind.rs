@@ -5,7 +5,9 @@
 #![allow(clippy::expect_used)]
 
 use rustix::process::Signal;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
@@ -102,6 +104,48 @@ fn processes_that_a_plugin_started_end_with_its_host() {
         let after = left.wait_for_end();
         println!("{how}: what it had started was gone after {after:?}");
     }
+}
+
+/// A process with the command line of a host's process, as one that such a process has forked. It
+/// waits for its standard input.
+fn like(host: Process, folder: &Folder) -> Child {
+    let line = std::fs::read(format!("/proc/{}/cmdline", host.0)).expect("it is there");
+    let line = String::from_utf8(line).expect("text");
+    let words: Vec<&str> = line.trim_end_matches('\0').split('\0').collect();
+    let (name, arguments) = words.split_first().expect("a command");
+    folder.write(arguments.first().expect("a command of trunkline"), "read line\n");
+    let mut shell = Command::new("/bin/sh");
+    shell.arg0(name).args(arguments).current_dir(folder.path()).stdin(Stdio::piped());
+    let forked = shell.spawn().expect("a shell");
+    let itself = Process(forked.id());
+    wait_until("it runs its script", || itself.state() == Some('S'));
+    forked
+}
+
+#[test]
+fn what_a_killed_servers_hosts_forked_is_ended_at_the_next_start() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let setup = Setup::new("alpha").plugin(&plugin("echo"), PROCESS);
+    let mut alpha = Server::start(&folder, &setup);
+    let beta = Server::start(&other, &Setup::new("beta").plugin(&plugin("echo"), PROCESS));
+    for server in [&alpha, &beta] {
+        server.wait_until("it runs", runs("echo"));
+    }
+    let mut left = like(alpha.process().children()[0], &folder);
+    let mut kept = like(beta.process().children()[0], &other);
+    alpha.kill();
+    let alpha = alpha.start_again();
+    // Servers of other tests start too, and one of them may have ended it.
+    let how = left.try_wait().expect("a child").expect("it has ended when a server is ready");
+    assert_eq!(how.signal(), Some(Signal::KILL.as_raw()));
+    alpha.wait_until("it runs again", runs("echo"));
+
+    let living = kept.try_wait().expect("a child");
+    let killed = kept.kill().and_then(|()| kept.wait());
+    assert_eq!(living, None, "its server lives");
+    assert!(killed.is_ok(), "{killed:?}");
+    let host = beta.process().children()[0];
+    assert_eq!(host.state().map(|state| state == 'Z'), Some(false), "nothing of beta is ended");
 }
 
 #[test]

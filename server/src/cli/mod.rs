@@ -92,7 +92,10 @@ enum Command {
     },
     /// Runs the host that a server starts; not for people
     #[command(hide = true)]
-    Child,
+    Child {
+        /// Names the server, for a later one that looks for what a killed server left
+        server: Option<String>,
+    },
     /// Stops a running server
     Stop {
         /// The server's configuration file
@@ -164,7 +167,7 @@ fn command(command: Command) -> Result<(), Failed> {
         Command::Host { server, key, plugin, config } => {
             host::host(server.as_deref(), key.as_deref(), &plugin, config.as_deref())
         }
-        Command::Child => host::child(),
+        Command::Child { .. } => host::child(),
         Command::Explain { server, from, to, json } => {
             let form = if json { Form::Json } else { Form::Tables };
             explain::explain(&server, &from, &to, form)

@@ -2,6 +2,7 @@
 
 use super::lineage;
 use super::listening::Accepted;
+use super::orphans;
 use super::own_end;
 use super::process_groups::ProcessGroups;
 use super::signals::STOP_TIME;
@@ -253,7 +254,7 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     let (ours, theirs) = UnixStream::pair()?;
     // The file that this process runs, even if it has been replaced on disk.
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("trunkline").arg(COMMAND);
+    command.arg0("trunkline").arg(COMMAND).args(orphans::word_for_children());
     let output = crate::log::output_of(&spec.name)?;
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(output.try_clone()?).stderr(output);
     // A terminal's signals must reach the server only, because it stops its hosts in order.

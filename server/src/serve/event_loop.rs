@@ -6,6 +6,7 @@ use super::children::Children;
 use super::connections::Connections;
 use super::dialling::Dialling;
 use super::listening::Listening;
+use super::orphans;
 use super::plugins::Plugins;
 use super::process_groups::ProcessGroups;
 use super::reachable;
@@ -90,6 +91,9 @@ impl Loop {
             }
             SignalHandling::Disabled => (None, None),
         };
+        if setup.settings.role == Role::Server {
+            orphans::end_all();
+        }
         let mut listening = Listening::open(&setup.listen, registry()?)?;
         if let Some((socket, name)) = &setup.own_status {
             listening.open_own_status(socket, *name);

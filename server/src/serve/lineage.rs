@@ -1,6 +1,7 @@
 //! Finds the host of this server to which a process belongs: by its id, its process group, its
 //! session, or those of its ancestors. A daemon that left all of them is not found.
 
+use super::proc_stat::Stat;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::collections::HashMap;
@@ -9,21 +10,12 @@ use trunkline_core::broker::{ChildId, PeerProcess};
 /// Ancestors that are searched. Deep trees, such as a shell in a script in a build, have some 10.
 const ANCESTORS_MAX: usize = 32;
 
-/// The part of `/proc/PID/stat` that is used.
-#[derive(Clone, Copy, Debug)]
-struct Stat {
-    /// The first process has none.
-    parent: Option<Pid>,
-    group: Option<Pid>,
-    session: Option<Pid>,
-}
-
 /// Which host a process belongs to, given the process groups of all hosts.
 pub(super) fn classify(process: Pid, hosts: &HashMap<Pid, ChildId>) -> PeerProcess {
     if hosts.is_empty() {
         return PeerProcess::Foreign;
     }
-    match owner(process, hosts, stat) {
+    match owner(process, hosts, Stat::of) {
         Some(host) => PeerProcess::OfChild(host),
         None if test_kill_process(process) == Err(Errno::SRCH) => PeerProcess::Ended,
         None => PeerProcess::Foreign,
@@ -37,7 +29,7 @@ fn owner(
 ) -> Option<ChildId> {
     let mut process = process;
     for _ in 0..ANCESTORS_MAX {
-        let Stat { parent, group, session } = stat(process)?;
+        let Stat { parent, group, session, .. } = stat(process)?;
         let numbers = [Some(process), group, session].into_iter().flatten();
         if let Some(host) = numbers.filter_map(|number| hosts.get(&number)).next() {
             return Some(*host);
@@ -45,18 +37,6 @@ fn owner(
         process = parent?;
     }
     None
-}
-
-fn stat(process: Pid) -> Option<Stat> {
-    let number = process.as_raw_nonzero();
-    parse(&std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?)
-}
-
-/// Parses `/proc/PID/stat`. The command name before the last `)` may contain any characters.
-fn parse(text: &str) -> Option<Stat> {
-    let mut fields = text.rsplit(')').next()?.split_whitespace().skip(1);
-    let mut number = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
-    Some(Stat { parent: number()?, group: number()?, session: number()? })
 }
 
 #[cfg(test)]
@@ -73,7 +53,7 @@ mod tests {
         let stat = |process| {
             let (_, numbers) = *all.iter().find(|(known, _)| pid(*known) == process)?;
             let [parent, group, session] = numbers.map(Pid::from_raw);
-            Some(Stat { parent, group, session })
+            Some(Stat { state: 'S', parent, group, session, started: 0 })
         };
         owner(pid(process), &hosts, stat).map(|host| host.0)
     }
@@ -104,15 +84,5 @@ mod tests {
         for foreign in [50, 300, 301, 999] {
             assert_eq!(found(foreign, &all), None, "{foreign}");
         }
-    }
-
-    #[test]
-    fn proc_stat_is_parsed_whatever_the_command_is_called() {
-        let stat = parse("7 (a) S 1 2 (b) R 3 4 5 -1 6").expect("a whole line");
-        let numbers = [stat.parent, stat.group, stat.session];
-        assert_eq!(numbers, [Some(pid(3)), Some(pid(4)), Some(pid(5))]);
-        assert!(parse("7 (a) R 3 4").is_none());
-        let own = super::stat(rustix::process::getpid()).expect("the kernel knows this process");
-        assert_eq!(own.parent, rustix::process::getppid());
     }
 }
