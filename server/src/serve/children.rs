@@ -1,5 +1,6 @@
 //! The hosts that a server starts, as threads or processes. It ends all of them before it exits.
 
+use super::handover;
 use super::lineage;
 use super::listening::Accepted;
 use super::orphans;
@@ -17,7 +18,7 @@ use rustix::process::{
     waitid,
 };
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -29,9 +30,6 @@ use trunkline_core::broker::{ChildId, Opened, PeerProcess};
 
 /// The hidden command with which a server starts a host in a process.
 pub(crate) const COMMAND: &str = "child";
-
-/// Longest spec, in bytes. It is larger than any configuration file.
-const SPEC_MAX: u32 = 16 << 20;
 
 /// A host of this server.
 struct Child {
@@ -249,7 +247,7 @@ fn how_ended(status: ExitStatus) -> String {
     }
 }
 
-/// Starts a host's process. Its standard input is a socket pair, on which the spec comes first.
+/// Starts a host's process. Its standard input is a socket pair.
 fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     let (ours, theirs) = UnixStream::pair()?;
     // The file that this process runs, even if it has been replaced on disk.
@@ -260,7 +258,8 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     // A terminal's signals must reach the server only, because it stops its hosts in order.
     let mut process = command.process_group(0).spawn()?;
     drop(command);
-    match send_spec(&ours, spec) {
+    let sent = handover::send(&ours, spec).and_then(|()| ours.set_nonblocking(true));
+    match sent {
         Ok(()) => Ok((process, Stream::Unix(mio::net::UnixStream::from_std(ours)))),
         Err(error) => {
             kill_group(&process);
@@ -268,18 +267,6 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
             Err(error)
         }
     }
-}
-
-fn send_spec(mut ours: &UnixStream, spec: &Spec) -> io::Result<()> {
-    let text = spec.to_json().map_err(io::Error::other)?;
-    let length = u32::try_from(text.len()).ok().filter(|length| *length <= SPEC_MAX);
-    let length = length.ok_or_else(|| io::Error::other("its configuration is too long"))?;
-    ours.set_write_timeout(Some(STOP_TIME))?;
-    ours.write_all(&std::process::id().to_be_bytes())?;
-    ours.write_all(&length.to_be_bytes())?;
-    ours.write_all(&text)?;
-    ours.set_write_timeout(None)?;
-    ours.set_nonblocking(true)
 }
 
 /// Reads the spec from the connection that this process inherited. Standard input is replaced by
@@ -294,21 +281,13 @@ pub(super) fn inherit() -> Result<(Spec, Stream), String> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(|e| failed(&e))?;
     let nothing = std::fs::File::open("/dev/null").map_err(|error| failed(&error))?;
     rustix::stdio::dup2_stdin(nothing).map_err(|error| failed(&error))?;
-    let mut stream = UnixStream::from(socket);
-    let mut number = || {
-        let mut bytes = [0; 4];
-        stream.read_exact(&mut bytes).map(|()| u32::from_be_bytes(bytes))
-    };
-    let server = number().map_err(|error| failed(&error))?;
-    let length = number().map_err(|error| failed(&error))?;
+    let stream = UnixStream::from(socket);
+    let (spec, server) = handover::receive(&stream).map_err(|error| failed(&error))?;
     // The server may have been killed before its end was watched.
     let parent = getppid().map(|parent| parent.as_raw_nonzero().get());
-    if length > SPEC_MAX || parent != i32::try_from(server).ok() {
+    if parent != i32::try_from(server).ok() {
         return Err(failed(&"it was not started by a server, or the server has exited"));
     }
-    let mut text = vec![0; length as usize];
-    stream.read_exact(&mut text).map_err(|error| failed(&error))?;
-    let spec = Spec::from_json(&text).map_err(|error| failed(&error))?;
     stream.set_nonblocking(true).map_err(|error| failed(&error))?;
     Ok((spec, Stream::Unix(mio::net::UnixStream::from_std(stream))))
 }

@@ -11,6 +11,7 @@ mod dialling;
 mod direct;
 mod event_loop;
 mod explain_json;
+mod handover;
 mod host_socket;
 mod lineage;
 mod listening;

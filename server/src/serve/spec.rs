@@ -51,14 +51,15 @@ impl Spec {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::{Advertise, Blocked, Expose, Permission};
     use std::time::Duration;
     use trunkline_core::key::Key;
 
-    fn spec() -> Spec {
-        let plugin = PluginConfig {
+    /// A plugin with all that it may have.
+    pub(in crate::serve) fn plugin() -> PluginConfig {
+        PluginConfig {
             path: "/x/libecho.so".into(),
             name: Some("mine".parse().unwrap()),
             config_json: "{\"a\":1}".into(),
@@ -74,10 +75,13 @@ mod tests {
                 Advertise::Net { host: "0.0.0.0".parse().unwrap(), port: 7 },
             ],
             line: 12,
-        };
+        }
+    }
+
+    fn spec() -> Spec {
         let limits = Limits { heartbeat: Duration::from_millis(77), ..Limits::default() };
         let (file, state) = (Path::new("/x/a.toml"), Path::new("/x/a.state"));
-        Spec::of(plugin, &"alpha".parse().unwrap(), file, state, &limits)
+        Spec::of(plugin(), &"alpha".parse().unwrap(), file, state, &limits)
     }
 
     #[test]

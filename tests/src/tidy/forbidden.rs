@@ -13,7 +13,7 @@ struct Forbidden {
 /// The folders that are loaded into a server's process.
 const SHIPPED: [&str; 3] = ["server/", "plugin-api/", "sample-plugins/"];
 
-const FORBIDDEN: [Forbidden; 13] = [
+const FORBIDDEN: [Forbidden; 14] = [
     Forbidden {
         calls: &["TcpListener::bind", "TcpStream::connect", "connect_timeout"],
         allowed: &[],
@@ -28,6 +28,11 @@ const FORBIDDEN: [Forbidden; 13] = [
         calls: &["Socket::new", "socket_with", "acceptfrom_with", "accept_with"],
         allowed: &["server/net/src/tcp.rs", "server/net/src/unix.rs"],
         instead: "use trunkline_net, which sets all options",
+    },
+    Forbidden {
+        calls: &["set_write_timeout", "set_read_timeout", "connect_within"],
+        allowed: &["server/src/cli/", "server/net/src/unix.rs"],
+        instead: "the loop waits for no peer; make the socket non-blocking",
     },
     Forbidden {
         calls: &["socket2"],
@@ -114,6 +119,7 @@ mod tests {
             ("sample-plugins/a/src/lib.rs", "let a = Socket::new(b, c, None)?;"),
             ("server/net/src/lib.rs", "let a = Socket::new(b, c, None)?;"),
             ("server/src/a.rs", "use socket2::SockRef;"),
+            ("server/src/serve/a.rs", "ours.set_write_timeout(Some(time))?;"),
             ("server/src/a.rs", "let _ = std::fs::remove_file(path);"),
             ("server/net/src/unix.rs", "rustix::process::umask(mask);"),
             ("server/src/log/stderr.rs", "eprintln!(a);"),

@@ -1,0 +1,109 @@
+//! How a server hands a spec to the process of a host: as a file in memory, whose descriptor comes
+//! first on the connection. However long the spec is, the server never waits for the process.
+
+use super::spec::Spec;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+/// Longest spec, in bytes. It is larger than any configuration file.
+const SPEC_MAX: u64 = 16 << 20;
+
+/// Room for the message's one descriptor.
+const CONTROL: usize = rustix::cmsg_space!(ScmRights(1));
+
+/// Sends a spec with the number of this process.
+pub(super) fn send(connection: &UnixStream, spec: &Spec) -> io::Result<()> {
+    let text = spec.to_json().map_err(io::Error::other)?;
+    if text.len() as u64 > SPEC_MAX {
+        return Err(io::Error::other("its configuration is too long"));
+    }
+    let mut file = File::from(memfd_create("spec", MemfdFlags::CLOEXEC)?);
+    file.write_all(&text)?;
+    file.rewind()?;
+    let files = [file.as_fd()];
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&files));
+    let number = std::process::id().to_be_bytes();
+    // The connection is new, so it has room.
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    match sendmsg(connection, &[IoSlice::new(&number)], &mut control, flags)? {
+        4 => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Receives a spec, and the number of the process that sent it.
+pub(super) fn receive(connection: &UnixStream) -> io::Result<(Spec, u32)> {
+    let mut number = [0; 4];
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut buffers = [IoSliceMut::new(&mut number)];
+    let received = recvmsg(connection, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let file = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    let Some(file) = file.filter(|_| received.bytes == number.len()) else {
+        return Err(io::Error::other("no configuration came"));
+    };
+    Ok((read(file)?, u32::from_be_bytes(number)))
+}
+
+fn read(file: OwnedFd) -> io::Result<Spec> {
+    let mut text = Vec::new();
+    File::from(file).take(SPEC_MAX).read_to_end(&mut text)?;
+    Spec::from_json(&text).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec;
+    use super::*;
+    use crate::config::PluginConfig;
+    use std::path::Path;
+    use trunkline_core::limits::Limits;
+
+    fn spec_of(length: usize) -> Spec {
+        let config_json = format!("\"{}\"", "x".repeat(length));
+        let plugin = PluginConfig { config_json, ..spec::tests::plugin() };
+        let (file, state) = (Path::new("/x/a.toml"), Path::new("/x/a.state"));
+        Spec::of(plugin, &"alpha".parse().unwrap(), file, state, &Limits::default())
+    }
+
+    #[test]
+    fn a_spec_of_any_length_is_sent_without_waiting_for_its_reader() {
+        for length in [0, 10 << 20] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            send(&ours, &spec_of(length)).unwrap();
+            (&ours).write_all(b"next").unwrap();
+            let (received, sender) = receive(&theirs).unwrap();
+            assert!(received == spec_of(length), "{length} bytes differ");
+            assert_eq!(sender, std::process::id());
+            let mut next = [0; 4];
+            (&theirs).read_exact(&mut next).unwrap();
+            assert_eq!(&next, b"next", "what follows is left in its place");
+        }
+    }
+
+    #[test]
+    fn what_no_server_sent_is_an_error() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (&ours).write_all(b"GET / HTTP/1.1").unwrap();
+        assert_eq!(receive(&theirs).unwrap_err().to_string(), "no configuration came");
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(ours);
+        assert_eq!(receive(&theirs).unwrap_err().to_string(), "no configuration came");
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let error = send(&ours, &spec_of(SPEC_MAX as usize)).unwrap_err();
+        assert_eq!(error.to_string(), "its configuration is too long");
+    }
+}
