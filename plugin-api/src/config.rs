@@ -1,8 +1,10 @@
 //! A plugin's own part of the configuration.
 
+use std::path::{Path, PathBuf};
+
 use serde::de::DeserializeOwned;
 
-use crate::Reason;
+use crate::{By, Reason};
 
 /// What the server's configuration says under `[plugin.config]`.
 ///
@@ -22,13 +24,53 @@ use crate::Reason;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     json: String,
+    /// The folder of the file that says it, if that is known.
+    folder: Option<PathBuf>,
 }
 
 impl Config {
     /// A configuration from JSON text. Hosts use it, and so may the tests of a plugin.
     #[must_use]
     pub fn from_json(json: impl Into<String>) -> Self {
-        Self { json: json.into() }
+        Self { json: json.into(), folder: None }
+    }
+
+    /// The same configuration, in a file of this folder.
+    #[must_use]
+    pub fn in_folder(self, folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Some(folder.into()), ..self }
+    }
+
+    /// A path that the configuration says: relative paths are relative to the folder of the
+    /// configuration file, as all others in it.
+    ///
+    /// ```
+    /// # use trunkline_plugin::Config;
+    /// let config = Config::from_json("{}").in_folder("/etc/trunkline");
+    /// assert_eq!(config.path("words.txt")?.to_str(), Some("/etc/trunkline/words.txt"));
+    /// assert_eq!(config.path("/srv/words.txt")?.to_str(), Some("/srv/words.txt"));
+    /// # Ok::<(), trunkline_plugin::Reason>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `not-supported` for a relative path if the folder is not known: from a server whose API is
+    /// older than 1.3, and without [`in_folder`](Self::in_folder) in a test.
+    pub fn path(&self, path: impl AsRef<Path>) -> Result<PathBuf, Reason> {
+        let path = path.as_ref();
+        match &self.folder {
+            Some(folder) => Ok(folder.join(path)),
+            None if path.is_absolute() => Ok(path.to_owned()),
+            None => Err(Reason::received(
+                By::Server,
+                "not-supported",
+                &format!(
+                    "{}: this server's plugin API is older than 1.3 and does not say where its \
+                     configuration file is; use an absolute path",
+                    path.display()
+                ),
+            )),
+        }
     }
 
     /// Reads the whole configuration into one type. A missing `[plugin.config]` reads as an empty
@@ -72,6 +114,18 @@ mod tests {
         assert_eq!(reason.code(), "bad-config");
         let expected = "plugin.config.web[1]: invalid type: string \"x\", expected u16";
         assert_eq!(reason.text(), expected);
+    }
+
+    #[test]
+    fn a_relative_path_needs_the_folder_of_the_file() {
+        let (unknown, known) = (Config::from_json(""), Config::from_json("").in_folder("/a"));
+        assert_eq!(known.path("b/c"), Ok("/a/b/c".into()));
+        for config in [&unknown, &known] {
+            assert_eq!(config.path("/b"), Ok("/b".into()));
+        }
+        let refused = unknown.path("b/c").unwrap_err();
+        assert_eq!((refused.by(), refused.code()), (By::Server, "not-supported"));
+        assert!(refused.text().starts_with("b/c: "), "{refused}");
     }
 
     #[test]

@@ -84,6 +84,10 @@ unsafe extern "C" fn start<P: Plugin>(
     let started = guard(|| {
         // SAFETY: the configuration is borrowed for the call.
         let config = Config::from_json(unsafe { config.as_text() });
+        let config = match host.config_dir() {
+            Some(folder) => config.in_folder(folder),
+            None => config,
+        };
         P::start(&host, config)
     });
     match started {

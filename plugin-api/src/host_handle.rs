@@ -1,6 +1,7 @@
 //! What a plugin may ask of its host.
 
 mod calls;
+mod folders;
 mod links;
 
 use std::fmt;

@@ -35,7 +35,7 @@ pub enum Api {
     ChangedLayout,
     /// Version 1.0.0, without what was appended since.
     OlderMinor,
-    /// Version 1.2.0, with one more function in the module's table and in the host's.
+    /// Version 1.4.0, with one more function in the module's table and in the host's.
     NewerMinor,
     /// Ours, built with `panic = "abort"`.
     PanicAbort,

@@ -69,7 +69,7 @@ struct Scene {
     chan: Chan,
     minor: u64,
     /// They lie in it, and it goes last.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Scene {
@@ -90,7 +90,7 @@ impl Scene {
         let mut peer = Peer::link_as(Socket::unix(&alpha), 9, "peer");
         alpha.log().wait_for(0, "plugin::golden] up: peer ");
         let chan = peer.open("golden");
-        Scene { alpha, beta, peer, chan, minor, _folder: folder }
+        Scene { alpha, beta, peer, chan, minor, folder }
     }
 
     #[track_caller]
@@ -323,6 +323,20 @@ fn golden_plugins_do_what_api_1_2_has() {
 }
 
 #[test]
+fn golden_plugins_do_what_api_1_3_has() {
+    for (minor, placement) in all(3) {
+        let mut scene = Scene::new(minor, placement);
+        let folder = scene.folder.path().display().to_string();
+        scene.answers("data", &format!("done {folder}/alpha.state/data/golden"));
+        scene.answers("keep words", "done words");
+        scene.answers("kept", "done words");
+        scene.answers("path words.txt", &format!("done {folder}/words.txt"));
+        scene.answers("path /words.txt", "done /words.txt");
+        println!("API 1.{minor}, {placement}: all of 1.3 works");
+    }
+}
+
+#[test]
 fn what_a_version_does_not_have_is_refused() {
     for placement in PLACEMENTS {
         let mut scene = Scene::new(0, placement);
@@ -332,6 +346,8 @@ fn what_a_version_does_not_have_is_refused() {
         assert!(line.contains("refused no-calls"), "{line}");
         let mut scene = Scene::new(1, placement);
         scene.answers("call calls 10000 say hello", "what?");
+        let mut scene = Scene::new(2, placement);
+        scene.answers("data", "what?");
     }
 }
 

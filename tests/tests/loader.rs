@@ -201,8 +201,8 @@ fn a_library_that_looks_for_others_beside_itself_is_told_why_that_fails() {
 
 #[test]
 fn a_plugin_for_another_major_version_of_the_api_is_refused() {
-    let expected = "it is built for plugin API 2.0.0, but this server has 1.2.0; \
-                    build it with trunkline-plugin 1.2.0";
+    let expected = "it is built for plugin API 2.0.0, but this server has 1.3.0; \
+                    build it with trunkline-plugin 1.3.0";
     assert_eq!(refusal(&plugin(Api::OtherMajor, "echo")), expected);
 }
 
@@ -258,6 +258,8 @@ fn a_host_of_version_1_0_runs_a_current_plugin_and_refuses_newer_functions() {
                    code: \"not-supported\", \
                    text: \"this server's plugin API is older than 1.2 and has no calls; \
                    run a newer server\" })))\n\
+                   plugin::dials: data_dir not-supported\n\
+                   plugin::dials: path not-supported\n\
                    open: Accept\n\
                    said: join 9 9\n";
     assert_eq!(run(Api::OlderMinor, &plugin(Api::Ours, "dials")), refused);
@@ -280,9 +282,13 @@ fn a_newer_host_runs_older_and_equal_plugins() {
          plugin::dials: uses done\n\
          plugin::dials: invites done\n\
          plugin::dials: call Over(Ok([71, 69, 84]))\n\
+         plugin::dials: /state/data/probe\n\
+         plugin::dials: data_dir done\n\
+         plugin::dials: /config/words\n\
+         plugin::dials: path done\n\
          open: Accept\n\
          said: open_link net:beta:8008, close_link {}, addresses Local, uses store 2, \
-         invites watcher, call store 0 Anywhere 0 get 1s, join 9 9\n\
+         invites watcher, call store 0 Anywhere 0 get 1s, data_dir, join 9 9\n\
          {refused}ask: None\n",
         Key([2; 32])
     );

@@ -204,6 +204,17 @@ pub struct HostTable {
     #[sabi(missing_field(option))]
     pub refuse_call:
         unsafe extern "C" fn(context: *const (), call: u64, why: *const ReasonView) -> Status,
+    // Since 1.3.
+    /// Makes the plugin's data folder if there is none, and shows its absolute path.
+    #[sabi(missing_field(option))]
+    pub data_dir: unsafe extern "C" fn(
+        context: *const (),
+        out: Sink<Bytes>,
+        refusal: Sink<ReasonView>,
+    ) -> Status,
+    /// Shows the absolute path of the folder of the configuration file.
+    #[sabi(missing_field(option))]
+    pub config_dir: unsafe extern "C" fn(context: *const (), out: Sink<Bytes>) -> Status,
 }
 
 /// What a process that loads plugins offers each file; called on any thread, with the file's owner.

@@ -1,6 +1,7 @@
 //! What a server offers one plugin.
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -154,6 +155,16 @@ pub trait HostApi {
 
     /// The plugin refuses a call.
     fn refuse_call(&self, call: Call, why: Reason);
+
+    /// The plugin's data folder, as an absolute path. It is created if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// `no-data-folder`.
+    fn data_dir(&self) -> Result<PathBuf, Reason>;
+
+    /// The folder of the configuration file that names the plugin, as an absolute path.
+    fn config_dir(&self) -> PathBuf;
 
     /// A method of this trait panicked with this message, while it served the plugin. The plugin
     /// received an error and goes on.

@@ -1,6 +1,7 @@
 //! Makes the functions of a host's table out of [`HostApi`].
 
 mod calls;
+mod folders;
 mod links;
 
 use std::os::fd::BorrowedFd;
@@ -17,6 +18,7 @@ use crate::abi::{
 use crate::guard::guard;
 use crate::{By, Channel, Interest, Reason, Target, Timer, Watch};
 use calls::{answer_call, call, cancel_call, refuse_call};
+use folders::{config_dir, data_dir};
 use links::{addresses, close_link, invites, open_link, uses};
 
 /// Stands for the host of all instances of this process.
@@ -55,6 +57,8 @@ impl Provides<HostTable> for Table {
         cancel_call,
         answer_call,
         refuse_call,
+        data_dir,
+        config_dir,
     };
 }
 

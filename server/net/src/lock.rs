@@ -30,6 +30,8 @@ pub struct FileLock {
 pub enum Holder {
     /// This process has it; 0 if the kernel does not say which.
     Process(u32),
+    /// The file system has no locks, as NFS without its lock service.
+    NoLocks,
     /// The file cannot be made or locked.
     Unknown(io::Error),
 }
@@ -46,6 +48,9 @@ impl FileLock {
             match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(Errno::AGAIN | Errno::ACCESS) => return Err(Holder::Process(holder(&file))),
+                Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                    return Err(Holder::NoLocks);
+                }
                 Err(error) => return Err(Holder::Unknown(error.into())),
             }
             // Its last holder may have removed the file meanwhile, and another process locked a

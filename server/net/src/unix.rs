@@ -49,7 +49,7 @@ pub fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let mut lock = match FileLock::take(&beside(path, "", ".lock")) {
         Ok(lock) => Some(lock),
         Err(Holder::Process(process)) => return Err(in_use(Some(process))),
-        Err(Holder::Unknown(error)) if has_no_locks(&error) => None,
+        Err(Holder::NoLocks) => None,
         Err(Holder::Unknown(error)) => return Err(error),
     };
     if let Err(found) = check_unused(path) {
@@ -181,15 +181,6 @@ fn in_use(process: Option<u32>) -> io::Error {
     };
     let text = format!("another server{which} listens there; stop it or name another path");
     io::Error::new(ErrorKind::AddrInUse, text)
-}
-
-/// Whether the file system has no locks, as NFS without its lock service.
-fn has_no_locks(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let number = error.raw_os_error();
-    [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]
-        .iter()
-        .any(|errno| number == Some(errno.raw_os_error()))
 }
 
 /// Checks that nothing is at this path, or a socket on which no running process listens. A process

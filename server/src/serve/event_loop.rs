@@ -7,6 +7,7 @@ use super::connections::Connections;
 use super::dialling::Dialling;
 use super::listening::Listening;
 use super::orphans;
+use super::plugin_folders::PluginFolders;
 use super::plugins::Plugins;
 use super::process_groups::ProcessGroups;
 use super::reachable;
@@ -17,6 +18,7 @@ use super::signals::Signals;
 use super::socket::Stream;
 use super::socket_folders::SocketFolders;
 use super::spec::Spec;
+use super::state_folder::StateFolder;
 use super::token::Ready;
 use super::wake::Mailbox;
 use super::watch::Watches;
@@ -66,10 +68,12 @@ pub(super) struct Loop {
     pub(super) exits_without_plugins: bool,
     /// Why the loop stops, if it is an error.
     pub(super) failure: Option<String>,
+    /// It stays locked until everything else is dropped.
+    _own_state: Option<StateFolder>,
 }
 
 impl Loop {
-    pub(super) fn start(setup: Setup) -> Result<Loop, String> {
+    pub(super) fn start(mut setup: Setup) -> Result<Loop, String> {
         let failed = |error: io::Error| format!("the event loop cannot start: {error}");
         let poll = Poll::new().map_err(failed)?;
         let registry = || poll.registry().try_clone().map_err(failed);
@@ -98,10 +102,13 @@ impl Loop {
         if let Some((socket, name)) = &setup.own_status {
             listening.open_own_status(socket, *name);
         }
+        let mut own_state = setup.own_state.take();
+        own_state.as_mut().map(StateFolder::lock).transpose()?;
+        let folders = PluginFolders::new(&setup.file, own_state.as_ref().map(StateFolder::path));
         let mut new = Loop {
             connections: Connections::new(registry()?),
             dialling: Dialling::new(registry()?, mailbox.clone()),
-            plugins: Plugins::new(shared.clone(), setup.file.clone()),
+            plugins: Plugins::new(shared.clone(), setup.file.clone(), folders.map_err(failed)?),
             children: Children::new(mailbox, groups, run_on_thread),
             folders: SocketFolders::of_this_process(setup.state.as_deref()),
             alarm: Alarm::new(poll.registry(), started).map_err(failed)?,
@@ -119,6 +126,7 @@ impl Loop {
             stop_by: None,
             exits_without_plugins: setup.settings.role == Role::Host,
             failure: None,
+            _own_state: own_state,
         };
         new.begin(setup)?;
         Ok(new)

@@ -2,9 +2,11 @@
 //! runs.
 
 use super::convert;
+use super::plugin_folders::PluginFolders;
 use super::runners::PluginInfo;
 use super::shared::Shared;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use trunkline_plugin::{
 /// The server as one plugin sees it.
 pub(super) struct PluginHost {
     pub(super) info: Rc<PluginInfo>,
+    pub(super) folders: Rc<PluginFolders>,
     pub(super) shared: Rc<Shared>,
 }
 
@@ -214,6 +217,15 @@ impl HostApi for PluginHost {
     fn refuse_call(&self, call: Call, why: Reason) {
         let why = convert::from_plugin(&why);
         self.ask(|broker, plugin| broker.refuse_call(plugin, CallId(call.number()), why));
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, Reason> {
+        let folder = self.folders.data_of(&self.info.name);
+        folder.map_err(|why| Reason::new("no-data-folder", why))
+    }
+
+    fn config_dir(&self) -> PathBuf {
+        self.folders.config().into()
     }
 
     fn host_panicked(&self, message: &str) {

@@ -1,5 +1,6 @@
 //! Loads and starts the plugins of this process. Those that run are in `runners.rs`.
 
+use super::plugin_folders::PluginFolders;
 use super::plugin_host::PluginHost;
 use super::runners::PluginInfo;
 use super::shared::Shared;
@@ -17,6 +18,7 @@ pub(super) struct Plugins {
     shared: Rc<Shared>,
     /// The file that names them, for messages.
     file: PathBuf,
+    folders: Rc<PluginFolders>,
     /// Plugins of a host, which start when the link to its server is up.
     waiting: Vec<config::PluginConfig>,
     /// Plugins that have started, and where they listen for direct connections.
@@ -24,9 +26,9 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    pub(super) fn new(shared: Rc<Shared>, file: PathBuf) -> Plugins {
-        let (waiting, advertised) = Default::default();
-        Plugins { shared, file, waiting, advertised }
+    pub(super) fn new(shared: Rc<Shared>, file: PathBuf, folders: PluginFolders) -> Plugins {
+        let (folders, waiting, advertised) = (Rc::new(folders), Vec::new(), Vec::new());
+        Plugins { shared, file, folders, waiting, advertised }
     }
 
     /// Keeps plugins until [`start_waiting`](Self::start_waiting).
@@ -82,7 +84,8 @@ impl Plugins {
 
     fn start(&mut self, module: &Module, info: Rc<PluginInfo>, config: &str) -> Result<(), String> {
         let id = info.id;
-        let host = Rc::new(PluginHost { info: info.clone(), shared: self.shared.clone() });
+        let (shared, folders) = (self.shared.clone(), self.folders.clone());
+        let host = Rc::new(PluginHost { info: info.clone(), shared, folders });
         let watchdog = self.shared.runners.watchdog();
         match watchdog.call(id, || module.create(host, config)) {
             Ok(instance) => {

@@ -4,11 +4,9 @@ use super::host_socket;
 use super::machine;
 use super::socket::{SocketFileName, Stream};
 use super::spec::Spec;
+use super::state_folder::StateFolder;
 use crate::config::{self, Config, HostConfig, PeerRole, PluginConfig};
 use crate::key::SecretKey;
-use crate::ownership::check_folder;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
 use trunkline_core::broker::{
@@ -38,6 +36,8 @@ pub(super) struct Setup {
     /// The state folder of this server, or of the server of this host; `None` if that server may be
     /// on another machine.
     pub(super) state: Option<PathBuf>,
+    /// The state folder of this process, in which its plugins have their data folders.
+    pub(super) own_state: Option<StateFolder>,
     pub(super) plugins: Vec<PluginConfig>,
     pub(super) listen: Vec<Endpoint>,
     /// The socket of a host for its own status. It starts also if this one cannot be opened.
@@ -52,12 +52,13 @@ pub(super) struct Setup {
 impl Setup {
     /// The setup of a server.
     pub(super) fn server(config: &Config, secret: &SecretKey) -> Result<Setup, String> {
-        make_folder(&config.state)?;
+        let own_state = Some(StateFolder::make(&config.state)?);
         let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
         Ok(Setup {
             settings: Settings { accept: config.accept, ..settings },
             file: config.file.clone(),
             state: Some(config.state.clone()),
+            own_state,
             plugins: config.plugins.clone(),
             listen: config.listen.clone(),
             own_status: None,
@@ -71,9 +72,9 @@ impl Setup {
     /// The setup of a host that `trunkline host` started.
     pub(super) fn host(config: &HostConfig, secret: &SecretKey) -> Result<Setup, String> {
         let settings = settings(&config.name, secret.identity(), config.network, &config.limits);
-        let mut own_status = None;
+        let (mut own_status, mut own_state) = (None, None);
         if let Some(state) = &config.state {
-            make_folder(state)?;
+            own_state = Some(StateFolder::make(state)?);
             let transport = config::socket_path(state, HOST_SOCKET)?;
             let socket = Endpoint { transport, transform: Transform::NoAuth };
             own_status = Some((socket, SocketFileName::Configured));
@@ -89,6 +90,7 @@ impl Setup {
             settings: Settings { role: Role::Host, ..settings },
             file: config.file.clone(),
             state: None,
+            own_state,
             plugins: config.plugins.clone(),
             listen: Vec::new(),
             own_status,
@@ -111,7 +113,8 @@ impl Setup {
         Setup {
             settings: Settings { role: Role::Host, ..settings(&name, &identity, None, &limits) },
             file,
-            state: Some(state),
+            state: Some(state.clone()),
+            own_state: Some(StateFolder::of_server(state)),
             plugins: vec![plugin],
             listen: Vec::new(),
             own_status,
@@ -199,13 +202,6 @@ fn peer(peer: &config::Peer) -> PeerConfig {
         keep: peer.keep,
         rights: peer.rights.clone(),
     }
-}
-
-fn make_folder(folder: &Path) -> Result<(), String> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| format!("{}: cannot be created: {error}", folder.display()))?;
-    let refused = |why| format!("{}: {why}; name another `state` folder", folder.display());
-    check_folder(folder).map_err(refused)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A host for a plugin that is only called. All its functions refuse or do nothing.
 
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -84,5 +85,11 @@ impl HostApi for QuietHost {
     fn cancel(&self, _call: Call) {}
     fn answer(&self, _call: Call, _answer: &[u8]) {}
     fn refuse_call(&self, _call: Call, _why: Reason) {}
+    fn data_dir(&self) -> Result<PathBuf, Reason> {
+        nothing()
+    }
+    fn config_dir(&self) -> PathBuf {
+        PathBuf::new()
+    }
     fn host_panicked(&self, _message: &str) {}
 }

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "api-1-2")]
 mod calls;
+#[cfg(feature = "api-1-3")]
+mod folders;
 #[cfg(feature = "api-1-1")]
 mod links;
 mod opened;
@@ -19,7 +21,10 @@ use opened::Opened;
 use waits::Waits;
 
 /// Ten, and the minor version of the API.
-const VERSION: u64 = 10 + cfg!(feature = "api-1-1") as u64 + cfg!(feature = "api-1-2") as u64;
+const VERSION: u64 = 10
+    + cfg!(feature = "api-1-1") as u64
+    + cfg!(feature = "api-1-2") as u64
+    + cfg!(feature = "api-1-3") as u64;
 
 struct Golden {
     settings: Settings,
@@ -37,6 +42,8 @@ struct Golden {
     waits: Waits,
     #[cfg(feature = "api-1-2")]
     calls: calls::Calls,
+    #[cfg(feature = "api-1-3")]
+    config: Config,
 }
 
 /// What an incoming channel is for.
@@ -78,6 +85,8 @@ impl Plugin for Golden {
             waits: Waits::default(),
             #[cfg(feature = "api-1-2")]
             calls: calls::Calls::default(),
+            #[cfg(feature = "api-1-3")]
+            config,
         })
     }
 
@@ -281,6 +290,10 @@ impl Golden {
         #[cfg(feature = "api-1-2")]
         if ["call", "cancel"].contains(&word) {
             return self.calls.obey(host, channel, word, rest);
+        }
+        #[cfg(feature = "api-1-3")]
+        if let Some(answer) = folders::obey(host, &self.config, word, rest) {
+            return Some(answer);
         }
         let _ = (host, channel, word, rest);
         Some("what?".to_owned())
