@@ -158,6 +158,14 @@ fn tables_of_the_architecture_name_what_exists() {
 }
 
 #[test]
+fn threats_have_tests() {
+    let security = file("SECURITY.md");
+    none(places::lead_to_tests(&security, &tidy::project()));
+    let rows = security.text.lines().filter(|line| line.starts_with("| ")).count();
+    assert!(rows >= 40, "the threat model has {rows} rows");
+}
+
+#[test]
 fn skips_are_counted() {
     everywhere(robustness::skips_are_counted);
 }

@@ -54,8 +54,36 @@ pub fn rows_in(document: &Source, section: &str) -> usize {
     rows(document).iter().filter(|row| row.section == section).count()
 }
 
-/// The rows of all tables that have the two columns.
+/// Each row of a table with the columns `file` and `test` names a test that is run each time.
+#[must_use]
+pub fn lead_to_tests(document: &Source, project: &[Source]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for row in rows_of(document, "test") {
+        let paths: Vec<&str> = spans(row.file).collect();
+        let in_files = |name: &str| {
+            let sources = paths.iter().flat_map(|path| files(path, project));
+            let mut tests = sources.filter(|source| source.path.starts_with("tests/tests/"));
+            tests.any(|source| source.text.contains(&format!("#[test]\nfn {name}() {{")))
+        };
+        let names: Vec<&str> = spans(row.functions).collect();
+        if names.is_empty() {
+            findings.push(document.finding(row.line, "names no test; write it as `name`"));
+        }
+        for name in names.into_iter().filter(|name| !in_files(name)) {
+            let message = format!("{} has no test {name} that always runs", row.file);
+            findings.push(document.finding(row.line, message));
+        }
+    }
+    findings
+}
+
+/// The rows of all tables that have the columns `file` and `function`.
 fn rows(document: &Source) -> Vec<Row<'_>> {
+    rows_of(document, "function")
+}
+
+/// The rows of all tables that have the column `file`, and this one.
+fn rows_of<'a>(document: &'a Source, function: &str) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
     let (mut section, mut columns) = ("", None);
     let mut in_table = false;
@@ -70,7 +98,7 @@ fn rows(document: &Source) -> Vec<Row<'_>> {
         if !in_table {
             in_table = true;
             let at = |name| cells.iter().position(|cell| *cell == name);
-            columns = at("file").zip(at("function"));
+            columns = at("file").zip(at(function));
         } else if let Some((file, function)) = columns
             && !cells.iter().all(|cell| cell.chars().all(|c| matches!(c, '-' | ':')))
         {
@@ -148,5 +176,21 @@ mod tests {
         assert_eq!(rows_in(&document, "Index"), 2);
         assert_eq!(rows_in(&document, "A"), 0);
         assert_eq!(rows(&document).len(), 3);
+    }
+
+    #[test]
+    fn a_row_without_a_test_that_always_runs_is_found() {
+        let text = "#[test]\nfn one() {\n}\n#[test]\n#[ignore = \"long\"]\nfn two() {\n}\nfn three() {\n}\n";
+        let project = [Source::new("tests/tests/d.rs", text), Source::new("server/d.rs", text)];
+        let lines = |rows: &str| {
+            let text = format!("# A\n| bound | file | test |\n|---|---|---|\n{rows}");
+            let findings = lead_to_tests(&Source::new("S.md", &text), &project);
+            findings.iter().map(|finding| finding.line).collect::<Vec<_>>()
+        };
+        assert_eq!(lines("| a | `d.rs` | `one` |\n"), []);
+        for wrong in ["`d.rs` | `two`", "`d.rs` | `three`", "`server/d.rs` | `one`", "`d.rs` | one"]
+        {
+            assert_eq!(lines(&format!("| a | {wrong} |\n")), [4], "{wrong}");
+        }
     }
 }
