@@ -180,14 +180,15 @@ mod tests {
 
     #[test]
     fn a_row_without_a_test_that_always_runs_is_found() {
-        let text = "#[test]\nfn one() {\n}\n#[test]\n#[ignore = \"long\"]\nfn two() {\n}\nfn three() {\n}\n";
+        let text = "#[test]\nfn one() {\n}\n#[test]\n#[ignore = \"long\"]\nfn two() {\n}\n\
+                    fn three() {\n}\n";
         let project = [Source::new("tests/tests/d.rs", text), Source::new("server/d.rs", text)];
         let lines = |rows: &str| {
             let text = format!("# A\n| bound | file | test |\n|---|---|---|\n{rows}");
             let findings = lead_to_tests(&Source::new("S.md", &text), &project);
             findings.iter().map(|finding| finding.line).collect::<Vec<_>>()
         };
-        assert_eq!(lines("| a | `d.rs` | `one` |\n"), []);
+        assert!(lines("| a | `d.rs` | `one` |\n").is_empty());
         for wrong in ["`d.rs` | `two`", "`d.rs` | `three`", "`server/d.rs` | `one`", "`d.rs` | one"]
         {
             assert_eq!(lines(&format!("| a | {wrong} |\n")), [4], "{wrong}");

@@ -99,7 +99,12 @@ impl Neighbours {
         if let Some(child) = self.children.get_mut(&id) {
             child.conn = None;
             if !matches!(child.state, ChildState::Ended(_)) {
-                child.state = ChildState::Ended(reason);
+                // How its process ended is reported in a moment. Until then, its plugin is shown as
+                // its channels are.
+                child.state = ChildState::Ended(match reason.is(Code::TransportLost) {
+                    true => host_lost(&reason),
+                    false => reason,
+                });
             }
             effects.push_back(Effect::EndChild(id));
         }
@@ -146,4 +151,9 @@ impl Neighbours {
             effects.push_back(Effect::StartChild(id));
         }
     }
+}
+
+/// The reason for what ends with the link to a host.
+pub(super) fn host_lost(reason: &Reason) -> Reason {
+    Reason::server(Code::HostLost, format!("the host ended: {reason}"))
 }

@@ -2,6 +2,7 @@
 //! over.
 
 use super::Neighbours;
+use super::children::host_lost;
 use super::connections::ConnPhase;
 use crate::broker::effect::Effects;
 use crate::broker::{ConnId, Effect, LinkChange, Opened};
@@ -45,7 +46,7 @@ impl Over {
     /// Why the channels are over that went over the connection.
     pub(crate) fn lost(&self, reason: &Reason) -> Reason {
         match self.was {
-            Was::Host => Reason::server(Code::HostLost, format!("the host ended: {reason}")),
+            Was::Host => host_lost(reason),
             _ => Reason::server(Code::LinkLost, format!("the link ended: {reason}")),
         }
     }

@@ -1,6 +1,7 @@
 //! The neighbours alone, without a broker: when they dial, which link stays, and what is over with
 //! a connection.
 
+use super::children::ChildState;
 use super::connections::{Conn, ConnPhase};
 use super::ending::Was;
 use super::linking::ServerLink;
@@ -167,6 +168,26 @@ fn a_host_that_ended_is_started_again_and_one_that_is_started_never_keeps_the_ol
     let over = neighbours.link_over(conn, &reason).expect("it was up");
     neighbours.dial_after(conn, over.was, reason, &mut effects);
     assert_eq!(neighbours.link_of_child(id), None);
+}
+
+#[test]
+fn a_host_whose_connection_is_lost_is_lost_before_its_process_is_waited_for() {
+    let panicked = Reason::server(Code::PluginFailed, "it panicked");
+    let lost = Reason::server(Code::TransportLost, "the peer closed the connection");
+    for (reason, code) in [(lost, Code::HostLost), (panicked, Code::PluginFailed)] {
+        let (mut neighbours, mut effects) = (neighbours(Limits::default()), Effects::default());
+        let id = neighbours.add_child(child(), &mut effects);
+        let conn = open(&mut neighbours, 1, Opened::Child(id));
+        let over = neighbours.link_over(conn, &reason).expect("it was up");
+        neighbours.dial_after(conn, over.was, reason, &mut effects);
+        for step in ["the link is over", "the process is waited for"] {
+            let ChildState::Ended(shown) = &neighbours.children[&id].state else {
+                panic!("{step}")
+            };
+            assert!(shown.is(code), "{step}: {shown}");
+            neighbours.child_ended(id, "signal: 9");
+        }
+    }
 }
 
 #[test]
