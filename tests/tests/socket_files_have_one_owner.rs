@@ -36,7 +36,8 @@ fn an_ending_server_does_not_remove_the_socket_of_its_successor() {
     for name in files(&folder) {
         fs::remove_file(folder.path().join(name)).expect("it is ours");
     }
-    let second = Server::start(&folder, &Setup::new("alpha"));
+    let second = Setup::new("alpha").server("state = \"second.state\"");
+    let second = Server::start(&folder, &second);
     first.signal(rustix::process::Signal::TERM);
     assert_eq!(first.wait_for_end(), 0, "{}", first.log().text());
     second.try_status().expect("the second server is still reachable");
