@@ -146,7 +146,7 @@ fn with_blocked_end_a_stopped_process_is_ended_and_restarted() {
     assert!(line.contains("ERROR"), "{line}");
     let why = "the host of harms ended: its process was stopped for too long";
     alpha.log().wait_for(mark, why);
-    alpha.log().wait_for(mark, "plugin harms 1 runs");
+    alpha.wait_until("harms runs again", |status| status.is("harms", "running"));
     assert_ne!(alpha.process().children(), [stopped], "it runs in a new process");
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
     let chan = peer.open("harms");
