@@ -19,6 +19,7 @@ enum Kind {
     TextOrNull,
     Number,
     NumberOrNull,
+    Truth,
     Texts,
     OneOf(&'static [&'static str]),
 }
@@ -56,6 +57,7 @@ const LINK: Shape = &[
     ("bytes_in", Kind::Number),
     ("bytes_out", Kind::Number),
     ("rtt_us", Kind::NumberOrNull),
+    ("keep", Kind::Truth),
     ("reason", Kind::TextOrNull),
 ];
 
@@ -74,6 +76,7 @@ fn is(kind: Kind, value: &Value) -> bool {
         Kind::TextOrNull => value.is_string() || value.is_null(),
         Kind::Number => value.is_u64(),
         Kind::NumberOrNull => value.is_u64() || value.is_null(),
+        Kind::Truth => value.is_boolean(),
         Kind::Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
         Kind::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
     }
@@ -120,7 +123,8 @@ fn status_has_exactly_the_documented_shape() {
     let document: Value = serde_json::from_slice(&output.stdout).expect("a JSON document");
     let keys: Vec<&str> =
         document.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys.len(), 5, "{keys:?}");
+    assert_eq!(keys.len(), 6, "{keys:?}");
+    assert_eq!(document["schema"], 2, "the version of the form");
     check("server", SERVER, &document["server"]);
     for (key, shape, least) in
         [("plugins", PLUGIN, 5), ("links", LINK, 3), ("channels", CHANNEL, 2)]
@@ -153,8 +157,10 @@ fn status_has_exactly_the_documented_shape() {
     assert!(over_link.from.starts_with("test@"), "{over_link:?}");
     assert_eq!((over_link.bytes_in, over_link.bytes_out), (5, 5), "{over_link:?}");
     assert!(status.channels.iter().any(|channel| channel.route == "local"));
-    let waiting = status.links.iter().find(|link| link.state == "waiting").expect("nobody");
-    assert!(waiting.reason.is_some() && waiting.address.contains("nobody.sock"), "{waiting:?}");
+    // It was waiting above, and may be dialled again by now.
+    let nobody = status.links.iter().find(|link| link.address.contains("nobody.sock"));
+    let nobody = nobody.unwrap_or_else(|| panic!("a peer without a link is shown: {status:#?}"));
+    assert!(nobody.state != "up" && nobody.reason.is_some(), "{nobody:?}");
 }
 
 #[test]
@@ -187,4 +193,87 @@ fn a_plugin_that_does_not_start_stops_the_server_only_if_it_is_required() {
         assert!(errors[0].contains("beta.toml:") && errors[0].contains(why), "{said}");
         assert!(!folder.path().join("beta.sock").exists(), "the socket's file is removed: {said}");
     }
+}
+
+/// A plugin whose file is missing. Its path holds a character that controls terminals.
+const MISSING: &str = "[[plugin]]\npath = \"no\\u001b[2Jfile/libnope.so\"\n";
+
+#[test]
+fn plugins_that_fail_or_are_missing_are_shown_with_their_reasons() {
+    let folder = Folder::new();
+    let panics = fixtures::plugin(Api::Ours, "panics");
+    let setup = Setup::new("alpha").limit(MISSING).plugin(&plugin("echo"), "");
+    let setup = setup.plugin(&panics, "name = \"broken\"\n[plugin.config]\nin = \"start\"");
+    let alpha = Server::start(&folder, &setup);
+
+    let status = alpha.status();
+    let nope = status.plugin("nope").expect("a plugin without a file is shown");
+    assert_eq!((nope.state.as_str(), nope.placement.as_str()), ("failed", "inline"));
+    let why = nope.reason.as_deref().expect("it has a reason");
+    assert!(why.contains("libnope.so: there is no such file"), "{why}");
+    assert!(why.contains(r"no\u{1b}[2Jfile") && !why.contains('\u{1b}'), "it is escaped: {why}");
+    let told = alpha.command("explain", &["nope", "echo"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("nope failed: ") && told.contains("mend nope"), "{told}");
+    assert!(status.is("broken", "failed") && status.is("echo", "running"), "{status:#?}");
+    let ready = alpha.log().wait_for(0, "is ready");
+    assert!(ready.ends_with("is ready; 2 of 3 plugins failed: broken, nope"), "{ready}");
+}
+
+/// The exit code of `trunkline status --check`, and its lines on stdout and on stderr.
+fn judged(server: &Server) -> (Option<i32>, Vec<String>, Vec<String>) {
+    let output = server.command("status", &["--check"]);
+    let lines = |bytes: &[u8]| -> Vec<String> {
+        String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+    };
+    (output.status.code(), lines(&output.stdout), lines(&output.stderr))
+}
+
+#[test]
+fn status_check_exits_with_1_and_one_line_for_each_thing_that_is_missing() {
+    let folder = Folder::new();
+    let panics = fixtures::plugin(Api::Ours, "panics");
+    let setup = Setup::new("alpha").limit(MISSING).peer("beta").keep().peer("nobody");
+    let setup = setup.plugin(&plugin("echo"), "");
+    let fails = "name = \"process\"\nplacement = \"process\"\nrestart = \"never\"\n\
+                 [plugin.config]\nin = \"start\"";
+    let alpha = Server::start(&folder, &setup.plugin(&panics, fails));
+    alpha.wait_until("the process has failed, and beta is not there", |status| {
+        let waits = |link: &&trunkline_tests::harness::LinkInfo| link.address.contains("beta.sock");
+        status.is("process", "failed")
+            && status.links.iter().find(waits).is_some_and(|link| link.reason.is_some())
+    });
+    let (code, said, errors) = judged(&alpha);
+    assert_eq!((code, said.len(), errors.len()), (Some(1), 0, 3), "{said:?} {errors:?}");
+    for (start, why) in [
+        ("trunkline: plugin process: failed: ", "as asked, in start"),
+        ("trunkline: plugin nope: failed: ", "there is no such file"),
+        ("trunkline: link to unix:", "beta.sock"),
+    ] {
+        let line = errors.iter().find(|line| line.starts_with(start));
+        assert!(line.is_some_and(|line| line.contains(why)), "{start} {why}: {errors:?}");
+    }
+}
+
+#[test]
+fn status_check_exits_with_0_and_one_line_when_all_is_well() {
+    let folder = Folder::new();
+    let setup = Setup::new("alpha").peer("beta").keep().peer("nobody");
+    let process = "name = \"process\"\nplacement = \"process\"";
+    let setup = setup.plugin(&plugin("echo"), "").plugin(&plugin("echo"), process);
+    let alpha = Server::start(&folder, &setup);
+    let beta = Server::start(&folder, &Setup::new("beta"));
+    alpha.wait_until("all that is asked for is there", |status| {
+        status.is("process", "running") && status.link_to("beta").is_some()
+    });
+    let well = "ok: server alpha: 2 plugins running, 1 kept link up".to_owned();
+    assert_eq!(judged(&alpha), (Some(0), vec![well], vec![]));
+    let well = "ok: server beta: 0 plugins running, 0 kept links up".to_owned();
+    assert_eq!(judged(&beta), (Some(0), vec![well], vec![]), "who is dialled keeps no link");
+
+    drop(beta);
+    alpha.wait_until("the link is lost", |status| status.link_to("beta").is_none());
+    let (code, _, errors) = judged(&alpha);
+    assert_eq!((code, errors.len()), (Some(1), 1), "{errors:?}");
+    assert!(errors[0].starts_with("trunkline: link to "), "{errors:?}");
 }

@@ -55,6 +55,6 @@ fn check_config(file: &Path) -> Result<(), Failed> {
     print(&format!("ok: {}: {what} {name} with {counts}\n", file.display()))
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

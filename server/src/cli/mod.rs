@@ -3,10 +3,12 @@
 mod check;
 mod client;
 mod explain;
+mod health;
 mod host;
 mod key;
 mod run;
 mod status;
+mod status_answer;
 mod stop;
 mod table;
 mod usage;
@@ -71,6 +73,10 @@ enum Command {
         /// Prints again each second, until SIGINT
         #[arg(long)]
         watch: bool,
+        /// Only says whether all plugins run and all links with `keep = true` are up; if not, the
+        /// exit code is 1
+        #[arg(long, conflicts_with_all = ["json", "watch"])]
+        check: bool,
     },
     /// Says why two plugins are, or are not, connected
     Explain {
@@ -157,7 +163,8 @@ fn command(command: Command) -> Result<(), Failed> {
     match command {
         Command::Run { config } => run::run(&config),
         Command::Check { config, plugins } => check::check(config.as_deref(), &plugins),
-        Command::Status { server, json, watch } => {
+        Command::Status { server, check: true, .. } => status::check(&server),
+        Command::Status { server, json, watch, .. } => {
             let form = if json { Form::Json } else { Form::Tables };
             let times = if watch { Times::UntilInterrupted } else { Times::Once };
             status::status(&server, form, times)

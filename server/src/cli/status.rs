@@ -1,12 +1,15 @@
-//! `trunkline status`: asks a running server what it does, and shows it as tables or as JSON.
+//! `trunkline status`: asks a running server what it does, and shows it as tables or as JSON, or
+//! judges it.
 
-use super::{Failed, Server, client, print, printable_json, table};
+use super::status_answer::Status;
+use super::{Failed, Server, client, health, print, printable_json, table};
 use crate::config::Config;
 use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use trunkline_core::address::{Address, Transport};
+use trunkline_core::printable::Printable;
 
 /// The period of `--watch`.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -36,6 +39,14 @@ pub(super) fn status(server: &Server, form: Form, times: Times) -> Result<(), Fa
     }
 }
 
+/// Whether a server has all that its configuration asks for. Each missing thing is an error.
+pub(super) fn check(server: &Server) -> Result<(), Failed> {
+    let socket = socket(server)?;
+    let status = parsed(&socket, &answer(&socket)?)?;
+    let line = health::judge(&status).map_err(Failed)?;
+    print(&format!("{}\n", Printable(line)))
+}
+
 /// The unix socket of the server that the arguments name.
 pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
     let Some(text) = &server.server else {
@@ -56,26 +67,32 @@ pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
     })
 }
 
-fn shown(socket: &std::path::Path, form: Form) -> Result<String, Failed> {
-    let answer = client::request(socket, "status").map_err(|why| format!("status: {why}"))?;
-    let wrong = |error: &dyn std::fmt::Display| {
-        format!("status: {}: the answer cannot be read: {error}", socket.display())
-    };
+fn shown(socket: &Path, form: Form) -> Result<String, Failed> {
+    let answer = answer(socket)?;
     match form {
         Form::Json => {
-            let text = String::from_utf8(answer).map_err(|error| wrong(&error))?;
+            let text = String::from_utf8(answer).map_err(|error| unreadable(socket, &error))?;
             Ok(printable_json(&text))
         }
-        Form::Tables => {
-            let status = serde_json::from_slice(&answer).map_err(|error| wrong(&error))?;
-            Ok(table::render(&status))
-        }
+        Form::Tables => Ok(table::render(&parsed(socket, &answer)?)),
     }
+}
+
+fn answer(socket: &Path) -> Result<Vec<u8>, Failed> {
+    client::request(socket, "status").map_err(|why| Failed::from(format!("status: {why}")))
+}
+
+fn parsed(socket: &Path, answer: &[u8]) -> Result<Status, Failed> {
+    serde_json::from_slice(answer).map_err(|error| unreadable(socket, &error))
+}
+
+fn unreadable(socket: &Path, error: &dyn std::fmt::Display) -> Failed {
+    Failed::from(format!("status: {}: the answer cannot be read: {error}", socket.display()))
 }
 
 /// Shows the status each second, until SIGINT. If the server is missing, that is shown instead,
 /// because it may come back.
-fn watch(socket: &std::path::Path, form: Form) -> Result<(), Failed> {
+fn watch(socket: &Path, form: Form) -> Result<(), Failed> {
     let failed = |error: std::io::Error| Failed::from(format!("status: {error}"));
     let mut poll = Poll::new().map_err(failed)?;
     let mut signals = Signals::new([SIGINT]).map_err(failed)?;

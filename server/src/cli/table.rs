@@ -1,64 +1,7 @@
-//! A status as tables for people: the parts of the server's answer, and the columns.
+//! A status as tables for people.
 
-use serde::Deserialize;
+use super::status_answer::{Channel, Link, Plugin, Server, Status};
 use trunkline_core::printable::Printable;
-
-/// The server's part of a status. Counts are bytes, durations are microseconds.
-#[derive(Deserialize)]
-pub(super) struct Status {
-    server: Server,
-    plugins: Vec<Plugin>,
-    links: Vec<Link>,
-    channels: Vec<Channel>,
-}
-
-#[derive(Deserialize)]
-struct Server {
-    name: String,
-    key: String,
-    addresses: Vec<String>,
-    uptime_us: u64,
-    version: String,
-}
-
-#[derive(Deserialize)]
-struct Plugin {
-    name: String,
-    version: u64,
-    state: String,
-    reason: Option<String>,
-    placement: String,
-    server: String,
-    channels: u64,
-    calls_made: Option<u64>,
-    calls_to_answer: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    peer: String,
-    name: String,
-    role: String,
-    address: String,
-    state: String,
-    streams: u64,
-    /// A server of an earlier release does not say so.
-    plugins: Option<u64>,
-    bytes_in: u64,
-    bytes_out: u64,
-    rtt_us: Option<u64>,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Channel {
-    id: u64,
-    from: String,
-    to: String,
-    route: String,
-    bytes_in: u64,
-    bytes_out: u64,
-}
 
 /// The status as text: one paragraph for the server, then one table for each kind of thing.
 pub(super) fn render(status: &Status) -> String {
@@ -91,7 +34,7 @@ impl Plugin {
     fn row(&self, our_key: &str) -> Vec<String> {
         vec![
             self.name.clone(),
-            self.version.to_string(),
+            self.version(),
             self.state.clone(),
             self.placement.clone(),
             if self.server == our_key { "here".into() } else { short(&self.server) },
@@ -100,9 +43,15 @@ impl Plugin {
             self.reason.clone().unwrap_or_default(),
         ]
     }
-}
 
-impl Plugin {
+    /// Its version, which is not known of a plugin that has not been loaded.
+    fn version(&self) -> String {
+        match (self.version, self.state.as_str()) {
+            (0, "failed" | "starting") => String::new(),
+            (version, _) => version.to_string(),
+        }
+    }
+
     /// The calls that it has made and those that it has to answer, as far as the server knows.
     fn calls(&self) -> String {
         match (self.calls_made, self.calls_to_answer) {

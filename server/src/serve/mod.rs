@@ -50,10 +50,21 @@ use setup::{Setup, SignalHandling};
 /// Runs a server until it stops. An error is one line.
 pub(crate) fn serve(config: &Config, secret: &SecretKey) -> Result<(), String> {
     let mut server = Loop::start(Setup::server(config, secret)?)?;
-    log::info!("server {} ({}) is ready", config.name, secret.public());
+    let failed = failed(&server, config.plugins.len());
+    log::info!("server {} ({}) is ready{failed}", config.name, secret.public());
     server.run()?;
     log::info!("the server has ended");
     Ok(())
+}
+
+/// How many of a server's plugins failed, and which, for the end of a line; empty if none did.
+fn failed(server: &Loop, all: usize) -> String {
+    let status = server.shared.broker.borrow().status();
+    let names: Vec<&str> = status.failed().map(|plugin| plugin.name.as_str()).collect();
+    match names.len() {
+        0 => String::new(),
+        count => format!("; {count} of {all} plugins failed: {}", names.join(", ")),
+    }
 }
 
 /// Runs a host, which runs plugins for a server, until it stops.

@@ -3,6 +3,7 @@
 use super::plugin_folders::PluginFolders;
 use super::plugin_host::PluginHost;
 use super::runners::PluginInfo;
+use super::setup::name_of;
 use super::shared::Shared;
 use crate::config;
 use crate::loader;
@@ -10,6 +11,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use trunkline_core::broker::{PluginConfig, PluginId};
+use trunkline_core::name::Name;
 use trunkline_plugin::About;
 use trunkline_plugin::host::{Module, StartError};
 
@@ -60,13 +62,10 @@ impl Plugins {
     }
 
     fn load_and_start(&mut self, plugin: &config::PluginConfig) -> Result<(), String> {
-        let load = || loader::load(&plugin.path, plugin.sha256);
-        let loaded = self.shared.runners.watchdog().load(&plugin.path, load);
-        let module = loaded.map_err(|error| error.to_string())?;
-        let described = describe(plugin, module.about())?;
-        let name = described.name.clone();
-        let added = self.shared.broker.borrow_mut().add_plugin(described);
-        let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
+        let added = self.add(plugin);
+        let (module, id, name) = added.inspect_err(|why| {
+            self.shared.broker.borrow_mut().plugin_not_loaded(name_of(plugin), why);
+        })?;
         self.shared.runners.watchdog().watch(id, name.to_string(), plugin.blocked);
         let (version, misuse) = (module.about().version(), RefCell::new(None));
         let info = Rc::new(PluginInfo { id, name, version, misuse });
@@ -75,6 +74,18 @@ impl Plugins {
             self.advertised.push((id, plugin.advertise.clone()));
         }
         Ok(())
+    }
+
+    /// Loads a plugin, and makes it known to the broker.
+    fn add(&self, plugin: &config::PluginConfig) -> Result<(Module, PluginId, Name), String> {
+        let load = || loader::load(&plugin.path, plugin.sha256);
+        let loaded = self.shared.runners.watchdog().load(&plugin.path, load);
+        let module = loaded.map_err(|error| error.to_string())?;
+        let described = describe(plugin, module.about())?;
+        let name = described.name.clone();
+        let added = self.shared.broker.borrow_mut().add_plugin(described);
+        let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
+        Ok((module, id, name))
     }
 
     /// Plugins that have started since the last call, and where they listen for direct connections.

@@ -134,7 +134,7 @@ pub(super) fn is_inline(plugin: &PluginConfig) -> bool {
 /// The broker's configuration of a host for this plugin.
 pub(super) fn child_config(plugin: &PluginConfig) -> ChildConfig {
     ChildConfig {
-        name: plugin.name.clone().unwrap_or_else(|| name_from_path(&plugin.path)),
+        name: name_of(plugin),
         placement: plugin.placement,
         restart: plugin.restart,
         rights: Rights {
@@ -148,6 +148,11 @@ pub(super) fn child_config(plugin: &PluginConfig) -> ChildConfig {
             advertise: plugin.advertise.iter().cloned().collect(),
         },
     }
+}
+
+/// What to call a plugin that has not been loaded here.
+pub(super) fn name_of(plugin: &PluginConfig) -> Name {
+    plugin.name.clone().unwrap_or_else(|| name_from_path(&plugin.path))
 }
 
 /// The name of a plugin whose built-in name is not known yet: `libecho_two.so` gives `echo-two`.

@@ -3,14 +3,19 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use trunkline_core::broker::{Direct, LinkState, PluginState, Status};
+use trunkline_core::broker::{Direct, Keep, LinkState, PluginState, Status};
 use trunkline_core::control::Role;
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Counters, Limit, Limits};
 use trunkline_core::name::Name;
 
+/// The version of the form, which older readers need not know: fields are only added. Version 2 has
+/// plugins that could not be loaded, and `keep` of links.
+const SCHEMA: u32 = 2;
+
 #[derive(Serialize)]
 struct Document<'a> {
+    schema: u32,
     server: Server<'a>,
     plugins: Vec<Plugin<'a>>,
     links: Vec<Link<'a>>,
@@ -62,6 +67,7 @@ struct Link<'a> {
     bytes_in: u64,
     bytes_out: u64,
     rtt_us: Option<u64>,
+    keep: bool,
     reason: Option<String>,
 }
 
@@ -107,6 +113,7 @@ pub(super) fn render(server: Server<'_>, limits: &Limits, status: &Status) -> Ve
         bytes_in: link.bytes_in,
         bytes_out: link.bytes_out,
         rtt_us: link.rtt.map(microseconds),
+        keep: link.keep == Keep::Always,
         reason: link.reason.as_ref().map(ToString::to_string),
     });
     let channels = status.channels.iter().map(|channel| Channel {
@@ -118,6 +125,7 @@ pub(super) fn render(server: Server<'_>, limits: &Limits, status: &Status) -> Ve
         bytes_out: channel.bytes_out,
     });
     let document = Document {
+        schema: SCHEMA,
         server,
         plugins: plugins.collect(),
         links: links.collect(),

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
+    /// The version of the form; 0 in what an earlier release says.
+    #[serde(default)]
+    pub schema: u64,
     /// The server itself.
     pub server: ServerInfo,
     /// Its plugins, and those of linked servers.
@@ -99,6 +102,9 @@ pub struct LinkInfo {
     pub bytes_out: u64,
     /// The last round-trip time in microseconds.
     pub rtt_us: Option<u64>,
+    /// Whether the configuration keeps it; false in what an earlier release says.
+    #[serde(default)]
+    pub keep: bool,
     /// Why it is not up.
     pub reason: Option<String>,
 }

@@ -84,6 +84,11 @@ impl Broker {
         self.settle();
     }
 
+    /// A plugin of the configuration could not be loaded, and was not added; `text` says why.
+    pub fn plugin_not_loaded(&mut self, name: Name, text: &str) {
+        self.registry.note_not_loaded(name, Reason::server(Code::PluginFailed, text));
+    }
+
     /// The plugin was stopped in order.
     pub fn plugin_stopped(&mut self, plugin: PluginId) {
         self.plugin_over(plugin, PluginState::Stopped);

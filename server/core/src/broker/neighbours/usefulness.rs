@@ -1,10 +1,10 @@
 //! Whether a link serves a pair of plugins: it ends when no plugin of either side concerns one of
 //! the other, and neither side keeps it.
 
-use super::connections::ConnPhase;
+use super::connections::{Conn, ConnPhase};
 use super::peers::Keep;
 use super::{Event, Neighbours};
-use crate::broker::{ConnId, Peer, TimerKey};
+use crate::broker::{ConnId, Opened, Peer, TimerKey};
 use crate::control::{Message, Wanted};
 use crate::key::Key;
 use crate::reason::{Code, Reason};
@@ -17,6 +17,20 @@ impl Neighbours {
             named && peer.config.keep == Keep::Always
         };
         self.peers_by_key.of(&key).filter_map(|id| self.peers.get(id)).any(kept)
+    }
+
+    /// Whether the configuration keeps a link, as far as it is known to which server it leads.
+    pub(crate) fn keep_of(&self, conn: &Conn) -> Keep {
+        let dialled = match conn.how {
+            Opened::Dialled(peer) => self.peer(peer).map(|peer| peer.config.keep),
+            _ => None,
+        };
+        match dialled == Some(Keep::Always)
+            || conn.known_key().is_some_and(|key| self.keeps_link_to(key))
+        {
+            true => Keep::Always,
+            false => Keep::WhileUseful,
+        }
     }
 
     /// Judges anew whether this server has a use for a link: whether it has names in common with

@@ -13,6 +13,7 @@ pub(crate) mod hosts;
 pub(crate) mod link_news;
 pub(crate) mod marks;
 pub(crate) mod news;
+mod not_loaded;
 pub(crate) mod offers;
 pub(crate) mod partners;
 pub(crate) mod plugins;
@@ -33,6 +34,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use hosts::Host;
 use news::Announcements;
+use not_loaded::NotLoaded;
 use offers::Offers;
 use partners::Partners;
 use plugins::{PluginRecord, Runs};
@@ -55,6 +57,8 @@ pub(crate) struct Registry {
     names: BTreeMap<Name, PluginId>,
     /// Plugins of lost hosts, which are over and have still to leave.
     lost: VecDeque<PluginId>,
+    /// Plugins of the configuration without a record.
+    not_loaded: Vec<NotLoaded>,
     partners: Partners,
     hosts: BTreeMap<ConnId, Host>,
     directory: Directory,
@@ -121,6 +125,7 @@ impl Registry {
             next_of_hosts: 0,
             names: BTreeMap::new(),
             lost: VecDeque::new(),
+            not_loaded: Vec::new(),
             partners: Partners::default(),
             hosts: BTreeMap::new(),
             directory: Directory::new(),

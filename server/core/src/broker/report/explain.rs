@@ -206,6 +206,10 @@ fn why_unknown(
         let text = format!("{name} failed: {reason}");
         return (text, format!("mend {name}, and start the server again"));
     }
+    if let Some(plugin) = registry.not_loaded().find(|plugin| plugin.name == *name) {
+        let text = format!("{name} failed: {}", plugin.reason);
+        return (text, format!("mend {name}, and start the server again"));
+    }
     let child = neighbours.children().find(|child| child.config.name == *name);
     match child.map(|child| &child.state) {
         Some(ChildState::Ended(reason)) => {

@@ -3,7 +3,7 @@
 use crate::broker::neighbours::children::{Child, ChildState, Placement};
 use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::{Direct, Runs};
-use crate::broker::{Broker, Neighbours, Peer, PluginId, PluginState, Registry, Switch};
+use crate::broker::{Broker, Keep, Neighbours, Peer, PluginId, PluginState, Registry, Switch};
 use crate::control::Role;
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, Ends, Owner};
@@ -20,7 +20,8 @@ use core::time::Duration;
 /// Everything that `trunkline status` shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Plugins of this server, then those of linked servers.
+    /// Plugins of this server, those that could not be loaded among them, then those of linked
+    /// servers.
     pub plugins: Vec<PluginStatus>,
     /// Links to other servers, and peers that are not linked.
     pub links: Vec<LinkStatus>,
@@ -119,6 +120,8 @@ pub struct LinkStatus {
     pub bytes_out: u64,
     /// The last round-trip time that was measured.
     pub rtt: Option<Duration>,
+    /// Whether the configuration keeps the link, whatever it serves.
+    pub keep: Keep,
     /// Why it is not up.
     pub reason: Option<Reason>,
 }
@@ -140,6 +143,13 @@ pub struct ChannelStatus {
     pub bytes_out: u64,
 }
 
+impl Status {
+    /// The plugins of this server that failed, or could not be loaded.
+    pub fn failed(&self) -> impl Iterator<Item = &PluginStatus> {
+        self.plugins.iter().filter(|plugin| matches!(plugin.state, PluginState::Failed(_)))
+    }
+}
+
 impl Broker {
     /// What this server would say of itself now.
     pub fn status(&self) -> Status {
@@ -149,6 +159,7 @@ impl Broker {
         let mut plugins = own_plugins(registry, neighbours, &channels, calls);
         let others = other_plugins(registry, neighbours.home_key(), &channels);
         plugins.extend(unregistered(registry, neighbours));
+        plugins.extend(not_loaded(registry, neighbours.home_key()));
         plugins.extend(others);
         Status {
             plugins,
@@ -257,6 +268,20 @@ fn unregistered(registry: &Registry, neighbours: &Neighbours) -> Vec<PluginStatu
     silent.collect()
 }
 
+/// Plugins of this process that could not be loaded.
+fn not_loaded(registry: &Registry, home: Key) -> impl Iterator<Item = PluginStatus> {
+    registry.not_loaded().map(move |plugin| PluginStatus {
+        name: plugin.name.clone(),
+        version: 0,
+        state: PluginState::Failed(plugin.reason.clone()),
+        server: home,
+        placement: Where::Inline,
+        direct: Direct::default(),
+        channels: 0,
+        calls: None,
+    })
+}
+
 fn placement(neighbours: &Neighbours, runs: Runs) -> Where {
     match runs {
         Runs::Here => Where::Inline,
@@ -287,6 +312,7 @@ fn link_status(neighbours: &Neighbours, registry: &Registry, switch: &Switch) ->
         bytes_in: line.bytes().0,
         bytes_out: line.bytes().1,
         rtt: line.link().rtt(),
+        keep: neighbours.keep_of(conn),
         reason: None,
     });
     live.chain(absent_peers(neighbours)).collect()
@@ -308,6 +334,7 @@ fn absent_peers(neighbours: &Neighbours) -> impl Iterator<Item = LinkStatus> {
         bytes_in: 0,
         bytes_out: 0,
         rtt: None,
+        keep: peer.config.keep,
         reason: peer.reason.clone(),
     })
 }
