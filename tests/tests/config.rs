@@ -542,8 +542,28 @@ fn a_hosts_plugins_may_use_plugins_of_its_server() {
     let said = taken(&host);
     let note = format!("note: {}:5: `ping` uses `echo`", host.display());
     assert!(said.starts_with(&note) && said.contains("so its server must have it"), "{said}");
-    let told = told(Command::new(trunkline()).arg("check").arg("--config").arg(&server), 1);
-    assert!(told[0].contains("`ping` uses `echo`"), "{told:?}");
+    let said = taken(&server);
+    let note = format!("note: {}:4: `ping` uses `echo`", server.display());
+    assert!(said.starts_with(&note), "a host, or whoever comes over a unix socket: {said}");
+}
+
+#[test]
+fn check_notes_what_run_takes_although_a_used_plugin_is_not_there() {
+    let folder = Folder::new();
+    let (ping, poll) = (plugin("ping"), plugin("poll"));
+    let tables = format!(
+        "{GOOD}[[plugin]]\npath = {ping:?}\n[[plugin]]\npath = {poll:?}\n[plugin.config]\n\
+         to = \"nothere\"\n"
+    );
+    let file = folder.write("alpha.toml", tables);
+    let said = taken(&file);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "two notes, and that all is well: {said}");
+    let who = "so a host, or a peer that is not listed, must have it";
+    assert!(lines[0].contains("`ping` uses `echo`") && lines[0].ends_with(who), "{said}");
+    let unless = format!("{who}, unless its [plugin.config] names another one");
+    assert!(lines[1].contains("`poll` uses `clock`") && lines[1].ends_with(&unless), "{said}");
+    assert!(lines[2].starts_with("ok: ") && lines[2].contains("2 plugins"), "{said}");
 }
 
 #[test]

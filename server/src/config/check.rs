@@ -114,20 +114,14 @@ impl Found<'_> {
                     Some(version) => format!("the plugin here has version {version}"),
                     None => "no plugin here has that name".into(),
                 };
-                let name = plugin.name();
+                let (name, elsewhere) = (plugin.name(), others.must_have());
+                // What a plugin reads from its configuration may take the place of what it uses.
+                let unless = match plugin.table.config_json.as_str() {
+                    "{}" => "",
+                    _ => ", unless its [plugin.config] names another one",
+                };
                 let message = format!("`{name}` uses `{used}`, version {least} or later; {here}");
-                match others {
-                    Others::Peers => {
-                        self.note(plugin, format!("{message}, so a peer must have it"));
-                    }
-                    Others::Server => {
-                        self.note(plugin, format!("{message}, so its server must have it"));
-                    }
-                    Others::None => self.problem(
-                        plugin.table,
-                        format!("{message}, and no [[peer]] is listed; add the plugin or a peer"),
-                    ),
-                }
+                self.note(plugin, format!("{message}, so {elsewhere} must have it{unless}"));
             }
         }
     }
@@ -145,9 +139,12 @@ impl Found<'_> {
 /// Where else a plugin may be that is missing here.
 #[derive(Clone, Copy)]
 enum Others {
+    /// At a server that is linked.
     Peers,
+    /// At the server of this host.
     Server,
-    None,
+    /// A host or a server that links over a unix socket, which needs no `[[peer]]`.
+    Unlisted,
 }
 
 impl Others {
@@ -155,8 +152,16 @@ impl Others {
         match &draft.owner {
             Owner::Host(_) => Others::Server,
             Owner::Server(Some(server)) if server.accept == Accept::Anyone => Others::Peers,
-            _ if draft.peers.is_empty() => Others::None,
+            _ if draft.peers.is_empty() => Others::Unlisted,
             _ => Others::Peers,
+        }
+    }
+
+    fn must_have(self) -> &'static str {
+        match self {
+            Others::Peers => "a peer",
+            Others::Server => "its server",
+            Others::Unlisted => "a host, or a peer that is not listed,",
         }
     }
 }
@@ -186,7 +191,12 @@ mod tests {
     /// Problems and notes for a plugin that uses `store`, version 3 or later, beside one that is
     /// `store` at the given version.
     fn found(store: Option<u64>, others: Others) -> (Vec<String>, Vec<String>) {
-        let tables = [table(4), table(6)];
+        found_with("{}", store, others)
+    }
+
+    /// The same, where the user has this configuration.
+    fn found_with(config: &str, store: Option<u64>, others: Others) -> (Vec<String>, Vec<String>) {
+        let tables = [PluginConfig { config_json: config.into(), ..table(4) }, table(6)];
         let user = About::new("user", 1).uses("store", 3).uses("user", 1);
         let mut loaded = vec![Loaded { table: &tables[0], about: user }];
         let store = store.map(|version| About::new("store", version));
@@ -199,15 +209,23 @@ mod tests {
     }
 
     #[test]
-    fn a_used_plugin_must_be_here_at_its_least_version_or_later() {
-        assert_eq!(found(Some(3), Others::None), (vec![], vec![]));
-        assert_eq!(found(Some(9), Others::None), (vec![], vec![]));
-        let (problems, _) = found(Some(2), Others::None);
+    fn a_used_plugin_that_is_not_here_at_its_least_version_is_noted() {
+        assert_eq!(found(Some(3), Others::Unlisted), (vec![], vec![]));
+        assert_eq!(found(Some(9), Others::Unlisted), (vec![], vec![]));
+        let (problems, notes) = found(Some(2), Others::Unlisted);
         let start = "a.toml:4: `user` uses `store`, version 3 or later; ";
-        let end = ", and no [[peer]] is listed; add the plugin or a peer";
-        assert_eq!(problems, [format!("{start}the plugin here has version 2{end}")]);
-        let (problems, _) = found(None, Others::None);
-        assert_eq!(problems, [format!("{start}no plugin here has that name{end}")]);
+        let end = ", so a host, or a peer that is not listed, must have it";
+        assert_eq!(problems, Vec::<String>::new(), "the server runs nevertheless");
+        assert_eq!(notes, [format!("{start}the plugin here has version 2{end}")]);
+        let (_, notes) = found(None, Others::Unlisted);
+        assert_eq!(notes, [format!("{start}no plugin here has that name{end}")]);
+    }
+
+    #[test]
+    fn what_a_configuration_may_name_instead_is_said() {
+        let (problems, notes) = found_with(r#"{"to":"other"}"#, None, Others::Peers);
+        assert_eq!(problems, Vec::<String>::new());
+        assert!(notes[0].ends_with(", unless its [plugin.config] names another one"), "{notes:?}");
     }
 
     #[test]
