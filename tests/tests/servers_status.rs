@@ -277,3 +277,35 @@ fn status_check_exits_with_0_and_one_line_when_all_is_well() {
     assert_eq!((code, errors.len()), (Some(1), 1), "{errors:?}");
     assert!(errors[0].starts_with("trunkline: link to "), "{errors:?}");
 }
+
+#[test]
+fn tables_name_servers_and_show_no_keys_of_them() {
+    let folder = Folder::new();
+    let alpha = Setup::new("alpha").peer("beta").plugin(&plugin("echo"), "");
+    let alpha = Server::start(&folder, &alpha);
+    let opener = "name = \"opener\"\n[plugin.config]\nopens = \"echo\"";
+    let meets = fixtures::plugin(Api::Ours, "meets");
+    let beta = Server::start(&folder, &Setup::new("beta").plugin(&meets, opener));
+    alpha.wait_until("a channel over the link", |status| {
+        status.channels.iter().any(|channel| channel.route == "link")
+    });
+    let tables = alpha.command("status", &[]);
+    let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
+    let row = |start: &str| {
+        let row = tables.lines().find(|line| line.starts_with(start));
+        let row = row.unwrap_or_else(|| panic!("no row {start} in\n{tables}"));
+        row.split_whitespace().collect::<Vec<_>>()
+    };
+    let plugin = row("opener ");
+    assert!(plugin.contains(&"beta"), "the plugin's server: {plugin:?}");
+    let is_channel = |line: &&str| line.contains("opener@beta") && line.contains("echo@alpha");
+    assert!(tables.lines().any(|line| is_channel(&line)), "{tables}");
+    assert!(!tables.contains(&beta.key().short()), "beta is shown by its name only:\n{tables}");
+
+    drop(beta);
+    alpha.wait_until("the link is lost", |status| status.link_to("beta").is_none());
+    let tables = alpha.command("status", &[]);
+    let tables = String::from_utf8_lossy(&tables.stdout).into_owned();
+    let lost = tables.lines().find(|line| line.starts_with("beta "));
+    assert!(lost.is_some(), "a lost server keeps its name:\n{tables}");
+}

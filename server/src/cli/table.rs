@@ -1,11 +1,13 @@
 //! A status as tables for people.
 
 use super::status_answer::{Channel, Link, Plugin, Server, Status};
+use std::collections::BTreeMap;
 use trunkline_core::printable::Printable;
 
 /// The status as text: one paragraph for the server, then one table for each kind of thing.
 pub(super) fn render(status: &Status) -> String {
     let Server { name, key, addresses, uptime_us, version } = &status.server;
+    let names = Names::of(status);
     let uptime = duration(*uptime_us);
     let server = format!("server {name}  key {key}  version {version}  up {uptime}");
     let mut text = format!("{}\n", Printable(server));
@@ -15,29 +17,29 @@ pub(super) fn render(status: &Status) -> String {
     text.push('\n');
     text.push_str(&table(
         &["PLUGIN", "VERSION", "STATE", "PLACEMENT", "SERVER", "CHANNELS", "CALLS", "REASON"],
-        status.plugins.iter().map(|plugin| plugin.row(key)),
+        status.plugins.iter().map(|plugin| plugin.row(key, &names)),
     ));
     text.push('\n');
     text.push_str(&table(
         &["LINK", "ROLE", "STATE", "ADDRESS", "PLUGINS", "STREAMS", "IN", "OUT", "RTT", "REASON"],
-        status.links.iter().map(Link::row),
+        status.links.iter().map(|link| link.row(&names)),
     ));
     text.push('\n');
     text.push_str(&table(
         &["CHANNEL", "FROM", "TO", "ROUTE", "IN", "OUT"],
-        status.channels.iter().map(Channel::row),
+        status.channels.iter().map(|channel| channel.row(&names)),
     ));
     text
 }
 
 impl Plugin {
-    fn row(&self, our_key: &str) -> Vec<String> {
+    fn row(&self, our_key: &str, names: &Names<'_>) -> Vec<String> {
         vec![
             self.name.clone(),
             self.version(),
             self.state.clone(),
             self.placement.clone(),
-            if self.server == our_key { "here".into() } else { short(&self.server) },
+            if self.server == our_key { "here".into() } else { names.of_key(&self.server) },
             self.channels.to_string(),
             self.calls(),
             self.reason.clone().unwrap_or_default(),
@@ -62,10 +64,9 @@ impl Plugin {
 }
 
 impl Link {
-    fn row(&self) -> Vec<String> {
-        let who = if self.name.is_empty() { short(&self.peer) } else { self.name.clone() };
+    fn row(&self, names: &Names<'_>) -> Vec<String> {
         vec![
-            who,
+            names.text(&self.name, &self.peer),
             self.role.clone(),
             self.state.clone(),
             self.address.clone(),
@@ -80,11 +81,11 @@ impl Link {
 }
 
 impl Channel {
-    fn row(&self) -> Vec<String> {
+    fn row(&self, names: &Names<'_>) -> Vec<String> {
         vec![
             self.id.to_string(),
-            end(&self.from),
-            end(&self.to),
+            names.of_end(&self.from),
+            names.of_end(&self.to),
             self.route.clone(),
             bytes(self.bytes_in),
             bytes(self.bytes_out),
@@ -114,11 +115,47 @@ fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     rows.iter().map(line).collect()
 }
 
-/// `plugin@KEY` with the start of the key only.
-fn end(text: &str) -> String {
-    match text.split_once('@') {
-        Some((plugin, key)) => format!("{plugin}@{}", short(key)),
-        None => text.into(),
+/// What servers and hosts are called in all tables: by their names. A key stands beside a name that
+/// two have, and in place of one that is not known.
+struct Names<'a> {
+    by_key: BTreeMap<&'a str, &'a str>,
+    /// How many have each name.
+    owners: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Names<'a> {
+    fn of(status: &'a Status) -> Names<'a> {
+        let links = status.links.iter().map(|link| (link.peer.as_str(), link.name.as_str()));
+        let own = (status.server.key.as_str(), status.server.name.as_str());
+        // The link of a host names its server, of which the host itself has the key.
+        let all = [own].into_iter().chain(links);
+        let named = all.filter(|(key, name)| !key.is_empty() && !name.is_empty());
+        let by_key: BTreeMap<&str, &str> = named.collect();
+        let mut owners = BTreeMap::new();
+        by_key.values().for_each(|name| *owners.entry(*name).or_default() += 1);
+        Names { by_key, owners }
+    }
+
+    fn of_key(&self, key: &str) -> String {
+        self.text(self.by_key.get(key).copied().unwrap_or_default(), key)
+    }
+
+    /// A peer by the name that it has beside its key, as far as either is known.
+    fn text(&self, name: &str, key: &str) -> String {
+        let shared = self.owners.get(name).is_some_and(|owners| *owners > 1);
+        match (name, shared) {
+            ("", _) => short(key),
+            (name, true) => format!("{name} ({})", short(key)),
+            (name, false) => name.into(),
+        }
+    }
+
+    /// `plugin@KEY` with the server's name.
+    fn of_end(&self, text: &str) -> String {
+        match text.split_once('@') {
+            Some((plugin, key)) => format!("{plugin}@{}", self.of_key(key)),
+            None => text.into(),
+        }
     }
 }
 
@@ -161,19 +198,51 @@ mod tests {
               {"name":"ping","version":10,"state":"failed","reason":"panicked",
               "placement":"remote","server":"BBBBBBBBBBBB","addresses":[],"channels":0,
               "calls_made":null,"calls_to_answer":null}],
-            "links":[],
+            "links":[{"peer":"BBBBBBBBBBBB","name":"beta","role":"server","address":"unix:b",
+              "state":"up","streams":1,"bytes_in":0,"bytes_out":0,"rtt_us":null,"reason":null}],
             "channels":[{"id":7,"from":"ping@BBBBBBBBBBBB","to":"echo@AAAAAAAAAAAA","route":"link",
               "bytes_in":64,"bytes_out":1572864}]}"#;
         let shown = render(&serde_json::from_str(json).unwrap());
         let expected = "server alpha  key AAAAAAAAAAAA  version 0.1.0  up 1 min\n  \
             listens on unix:/a~noauth\n\n\
-            PLUGIN  VERSION  STATE    PLACEMENT  SERVER    CHANNELS  CALLS        REASON\n\
-            echo    1        running  inline     here      2         0 out, 3 in\n\
-            ping    10       failed   remote     BBBBBBBB  0                      panicked\n\n\
-            LINK  ROLE  STATE  ADDRESS  PLUGINS  STREAMS  IN  OUT  RTT  REASON\n\
-            none\n\n\
-            CHANNEL  FROM           TO             ROUTE  IN    OUT\n\
-            7        ping@BBBBBBBB  echo@AAAAAAAA  link   64 B  1.5 MiB\n";
+            PLUGIN  VERSION  STATE    PLACEMENT  SERVER  CHANNELS  CALLS        REASON\n\
+            echo    1        running  inline     here    2         0 out, 3 in\n\
+            ping    10       failed   remote     beta    0                      panicked\n\n\
+            LINK  ROLE    STATE  ADDRESS  PLUGINS  STREAMS  IN   OUT  RTT  REASON\n\
+            beta  server  up     unix:b            1        0 B  0 B\n\n\
+            CHANNEL  FROM       TO          ROUTE  IN    OUT\n\
+            7        ping@beta  echo@alpha  link   64 B  1.5 MiB\n";
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_key_is_shown_only_where_two_have_one_name_or_none_is_known() {
+        let link = |key: &str, name: &str| {
+            format!(
+                r#"{{"peer":"{key}","name":"{name}","role":"server","address":"a","state":"up",
+                "streams":0,"bytes_in":0,"bytes_out":0,"rtt_us":null,"reason":null}}"#
+            )
+        };
+        let links = [("BBBBBBBBBB", "beta"), ("CCCCCCCCCC", "beta"), ("DDDDDDDDDD", "delta")];
+        let links: Vec<String> = links.iter().map(|(key, name)| link(key, name)).collect();
+        let json = format!(
+            r#"{{"server":{{"name":"alpha","key":"AAAAAAAAAA","addresses":[],"uptime_us":1,
+            "version":"1"}},"plugins":[],"links":[{}],"channels":[]}}"#,
+            links.join(",")
+        );
+        let status = serde_json::from_str(&json).unwrap();
+        let names = Names::of(&status);
+        for (end, expected) in [
+            ("x@AAAAAAAAAA", "x@alpha"),
+            ("x@BBBBBBBBBB", "x@beta (BBBBBBBB)"),
+            ("x@CCCCCCCCCC", "x@beta (CCCCCCCC)"),
+            ("x@DDDDDDDDDD", "x@delta"),
+            ("x@EEEEEEEEEE", "x@EEEEEEEE"),
+        ] {
+            assert_eq!(names.of_end(end), expected);
+        }
+        let shown = render(&status);
+        let rows = ["\nbeta (BBBBBBBB)  server", "\nbeta (CCCCCCCC)  server", "\ndelta  "];
+        assert!(rows.iter().all(|row| shown.contains(row)), "{shown}");
     }
 }

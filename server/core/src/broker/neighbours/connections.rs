@@ -218,6 +218,15 @@ impl Neighbours {
         self.conn(id).map(|conn| conn.phase)
     }
 
+    /// The name of the peer of a connection: as it is known, or as it was when it was linked last.
+    pub(crate) fn name_at(&self, conn: &Conn) -> String {
+        let dialled = || match conn.how {
+            Opened::Dialled(peer) => self.peer(peer)?.name(),
+            _ => None,
+        };
+        conn.peer_name().or_else(dialled).unwrap_or_default().into()
+    }
+
     /// To whom a line of the log about a connection is charged.
     pub(crate) fn log_source(&self, id: ConnId) -> LogSource {
         let Some(conn) = self.conn(id) else { return LogSource::Others };

@@ -49,6 +49,8 @@ pub(crate) struct Peer {
     pub(crate) wanted_by: Vec<PluginId>,
     /// The key that it turned out to have.
     pub(crate) key: Option<Key>,
+    /// The name by which it was known when it was linked last.
+    last_name: String,
     pub(crate) dialling: bool,
     pub(crate) conn: Option<ConnId>,
     /// A link to it has been up.
@@ -63,8 +65,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// What to call it where it has not said its name.
+    /// The name that the configuration gives it, or by which it was known when it was linked last.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let last = Some(self.last_name.as_str()).filter(|name| !name.is_empty());
+        self.config.name.as_deref().or(last)
+    }
+
+    /// What to call it.
     pub(crate) fn label(&self) -> String {
+        if let Some(name) = self.name() {
+            return name.into();
+        }
         let address = self.config.endpoints.first().map(ToString::to_string);
         let key = || self.key.map_or_else(|| "a peer".into(), |key| key.short());
         address.unwrap_or_else(key)
@@ -122,6 +133,7 @@ impl Neighbours {
             config,
             wanted_by,
             key,
+            last_name: String::new(),
             dialling: false,
             conn: None,
             was_up: false,
@@ -172,12 +184,15 @@ impl Neighbours {
 
     /// A server is linked, by a connection of either side.
     pub(crate) fn peer_linked(&mut self, key: Key) {
+        let conn = self.link_to(key).and_then(|id| self.conn(id));
+        let name = String::from(conn.and_then(|conn| conn.peer_name()).unwrap_or_default());
         for id in self.peers_of(key) {
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.failures = 0;
                 peer.linked_at = self.now;
                 peer.reason = None;
                 peer.was_up = true;
+                peer.last_name.clone_from(&name);
             }
             self.resting.remove(&id);
             self.happens(Event::Disarm(TimerKey::Redial(id)));

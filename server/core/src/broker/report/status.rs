@@ -102,7 +102,7 @@ pub enum LinkState {
 pub struct LinkStatus {
     /// The peer's key, where it is known.
     pub peer: Option<Key>,
-    /// The peer's name, empty until its hello.
+    /// The peer's name, as the configuration says or its last hello; empty if neither does.
     pub name: String,
     /// Whether the peer is a server or a host.
     pub role: Role,
@@ -301,7 +301,7 @@ fn link_status(neighbours: &Neighbours, registry: &Registry, switch: &Switch) ->
     let live = live.map(|(id, conn, line)| LinkStatus {
         plugins: registry.plugins_over(id),
         peer: conn.hello.as_ref().map(|hello| hello.key).or(conn.expected),
-        name: conn.peer_name().unwrap_or_default().into(),
+        name: neighbours.name_at(conn),
         role: conn.hello.as_ref().map_or(Role::Server, |hello| hello.role),
         address: conn.address.clone(),
         state: match conn.phase {
@@ -325,7 +325,7 @@ fn absent_peers(neighbours: &Neighbours) -> impl Iterator<Item = LinkStatus> {
     let absent = absent.filter(move |peer| peer.config.role == Role::Server || dials(peer));
     absent.map(|peer| LinkStatus {
         peer: peer.key,
-        name: String::new(),
+        name: peer.name().unwrap_or_default().into(),
         role: peer.config.role,
         address: peer.config.endpoints.first().map(|e| e.to_string()).unwrap_or_default(),
         state: if peer.dialling { LinkState::Connecting } else { LinkState::Waiting },
