@@ -6,6 +6,7 @@
 use serde_json::Value;
 use std::time::Instant;
 use trunkline_tests::binaries::plugin;
+use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{PATIENCE, Server, Setup};
 
@@ -125,4 +126,83 @@ fn wrong_arguments_of_explain_print_one_line() {
     }
     let output = alpha.command("explain", &["only-one"]);
     assert_eq!(output.status.code(), Some(2), "wrong usage");
+}
+
+#[test]
+fn two_plugins_that_only_call_are_said_to_call() {
+    let folder = Folder::new();
+    let poll = "[plugin.config]\nevery-ms = 5\nrequest = \"time\"";
+    let setup = Setup::new("alpha").plugin(&plugin("clock"), "").plugin(&plugin("poll"), poll);
+    let alpha = Server::start(&folder, &setup.plugin(&plugin("echo"), ""));
+    let deadline = Instant::now() + PATIENCE;
+    let told = loop {
+        let told = explain(&alpha, "poll", "clock");
+        if told["calls"] == true {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "poll does not call: {told:#}");
+    };
+    let text = "poll calls clock: in one process, calls need no channel";
+    assert_eq!(rule(&told, "accepted"), ("yes", text));
+    assert_eq!(told["change"], Value::Null, "nothing has to change: {told:#}");
+    let output = alpha.command("explain", &["poll", "clock"]);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = "poll@alpha to clock@alpha: no channel, because they only call";
+    assert_eq!(shown.lines().next(), Some(first), "{shown}");
+
+    let told = explain(&alpha, "poll", "echo");
+    assert_eq!(told["calls"], false);
+    assert_eq!(
+        rule(&told, "accepted"),
+        ("-", "poll has no channel to echo, and has not called it")
+    );
+}
+
+#[test]
+fn a_link_that_ended_for_want_of_a_use_is_named_with_what_would_keep_it() {
+    let folder = Folder::new();
+    let meets = fixtures::plugin(Api::Ours, "meets");
+    let alpha = Setup::new("alpha").nothing_in_common_ms(100).plugin(&plugin("echo"), "");
+    let _alpha = Server::start(&folder, &alpha);
+    let asker = "name = \"asker\"\n[plugin.config]\ninvites = [\"nobody\"]";
+    let beta = Setup::new("beta").nothing_in_common_ms(100).peer("alpha").plugin(&meets, asker);
+    let beta = Server::start(&folder, &beta);
+    let ended = "nothing-in-common";
+    beta.wait_until("the link has ended", |status| {
+        let is_over = |reason: &String| reason.contains(ended);
+        status.links.iter().any(|link| link.reason.as_ref().is_some_and(is_over))
+    });
+    for to in ["echo", "echo@alpha"] {
+        let told = explain(&beta, "asker", to);
+        let (_, text) = rule(&told, "link");
+        assert!(text.contains("its link ended: nothing-in-common"), "{told:#}");
+        let change = told["change"].as_str().expect("a change");
+        assert!(change.contains("`keep = true`") && !change.contains("start it"), "{told:#}");
+        let wants = "asker uses no plugin, and invites nobody";
+        assert_eq!(rule(&told, "invited"), ("-", wants));
+    }
+    let told = explain(&beta, "asker", "echo");
+    assert!(rule(&told, "link").1.starts_with("alpha may have it"), "by its name: {told:#}");
+}
+
+#[test]
+fn an_invitation_of_a_renamed_plugin_is_explained() {
+    let folder = Folder::new();
+    let meets = fixtures::plugin(Api::Ours, "meets");
+    let chat = "name = \"chat-x\"\n[plugin.config]\ninvites = [\"chat\"]";
+    let _alpha = Server::start(&folder, &Setup::new("alpha").plugin(&meets, chat));
+    let beta = Setup::new("beta").peer("alpha").keep().plugin(&meets, chat);
+    let beta = beta.plugin(&meets, "name = \"chat\"");
+    let beta = Server::start(&folder, &beta);
+    beta.wait_until("alpha's plugin is known", |status| status.knows_remote("chat-x"));
+    let told = explain(&beta, "chat-x", "chat-x@alpha");
+    let rules = told["rules"].as_array().expect("a list of rules");
+    let invited: Vec<_> = rules.iter().filter(|rule| rule["rule"] == "invited").collect();
+    assert_eq!(invited.len(), 2, "each side invites somebody: {told:#}");
+    for rule in invited {
+        assert_eq!(rule["verdict"], "-");
+        assert_eq!(rule["text"], "chat-x invites chat, and no plugin named chat-x");
+    }
+    let told = explain(&beta, "chat", "chat-x");
+    assert_eq!(rule(&told, "invited"), ("yes", "chat-x invites chat"));
 }

@@ -12,6 +12,9 @@ struct Explanation {
     from: String,
     to: String,
     connected: Vec<String>,
+    /// A server of an earlier release does not say so.
+    #[serde(default)]
+    calls: bool,
     rules: Vec<Rule>,
     change: Option<String>,
 }
@@ -45,8 +48,9 @@ pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Resu
 }
 
 fn render(explanation: &Explanation) -> String {
-    let Explanation { from, to, connected, rules, change } = explanation;
+    let Explanation { from, to, connected, calls, rules, change } = explanation;
     let now = match connected.is_empty() {
+        true if *calls => "no channel, because they only call".to_owned(),
         true => "not connected".to_owned(),
         false => format!("connected, over {}", connected.join(", ")),
     };
@@ -76,6 +80,7 @@ mod tests {
             from: "a@x".into(),
             to: "b@y".into(),
             connected: Vec::new(),
+            calls: false,
             rules: vec![rule("known", "yes"), rule("tcp", "-")],
             change: Some("do something".into()),
         };
@@ -83,5 +88,7 @@ mod tests {
                         -    tcp    because\n\n\
                         to change that: do something\n";
         assert_eq!(render(&explanation), expected);
+        let calling = Explanation { calls: true, ..explanation };
+        assert!(render(&calling).starts_with("a@x to b@y: no channel, because they only call\n"));
     }
 }

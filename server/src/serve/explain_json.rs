@@ -9,6 +9,8 @@ struct Document<'a> {
     to: &'a str,
     /// The routes of the channels between the two plugins.
     connected: Vec<&'static str>,
+    /// Whether the one has called the other within one process.
+    calls: bool,
     rules: Vec<Rule<'a>>,
     change: Option<&'a str>,
 }
@@ -22,7 +24,7 @@ struct Rule<'a> {
 
 /// The explanation as JSON text.
 pub(super) fn render(explanation: &Explanation) -> Vec<u8> {
-    let Explanation { from, to, connected, rules, change } = explanation;
+    let Explanation { from, to, connected, calls, rules, change } = explanation;
     let rules = rules.iter().map(|rule| Rule {
         rule: rule.name,
         verdict: rule.verdict.as_str(),
@@ -32,6 +34,7 @@ pub(super) fn render(explanation: &Explanation) -> Vec<u8> {
         from,
         to,
         connected: connected.iter().map(|route| route.as_str()).collect(),
+        calls: *calls,
         rules: rules.collect(),
         change: change.as_deref(),
     };

@@ -29,6 +29,7 @@ impl Calls {
         deadline: Duration,
         effects: &mut Effects,
     ) -> Result<Called, Reason> {
+        self.parties.calls(plugin, callee);
         if self.parties.may_call(plugin)
             && self.parties.is_callable(callee)
             && let Some(called) = self.run_now(plugin, callee, deadline)
@@ -44,6 +45,11 @@ impl Calls {
         let call = self.queue_call(asker, callee, caller, request.to_vec(), effects)?;
         self.watch(call, deadline);
         Ok(Called::Pending(call))
+    }
+
+    /// Whether a plugin has called another one of this process.
+    pub(crate) fn has_called(&self, plugin: PluginId, callee: PluginId) -> bool {
+        self.parties.has_called(plugin, callee)
     }
 
     /// A call whose callee will be told of it.

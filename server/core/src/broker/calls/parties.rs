@@ -5,6 +5,7 @@
 use crate::broker::OpenCalls;
 use crate::ids::PluginId;
 use crate::name::{Name, Version};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// The calls that a plugin has made or has to answer, counted.
@@ -50,6 +51,8 @@ struct Party {
     /// It starts or runs here, and does not wait for too many calls.
     may_call: bool,
     counts: CallCounts,
+    /// The plugins of this process that it has called, for those who ask.
+    called: BTreeSet<PluginId>,
 }
 
 impl Party {
@@ -112,7 +115,20 @@ impl Parties {
         self.becomes(plugin, Standing::Over);
         if let Some(party) = self.all.get_mut(plugin.0 as usize) {
             party.name = None;
+            party.called = BTreeSet::new();
         }
+    }
+
+    /// A plugin calls another one of this process, for the first time with its target.
+    pub(super) fn calls(&mut self, plugin: PluginId, callee: PluginId) {
+        if let Some(party) = self.all.get_mut(plugin.0 as usize) {
+            party.called.insert(callee);
+        }
+    }
+
+    /// Whether a plugin has called another one of this process.
+    pub(super) fn has_called(&self, plugin: PluginId, callee: PluginId) -> bool {
+        self.get(plugin).is_some_and(|party| party.called.contains(&callee))
     }
 
     fn becomes(&mut self, plugin: PluginId, standing: Standing) {

@@ -312,6 +312,12 @@ impl Registry {
         self.in_common.get(&conn).is_some_and(|common| !common.names.is_empty())
     }
 
+    /// The names that a plugin of a linked server invites.
+    pub(crate) fn invited_by(&self, server: Key, plugin: &Name) -> &[Name] {
+        let common = self.link_to.get(&server).and_then(|conn| self.in_common.get(conn));
+        common.map_or(&[], |common| common.offers.invited_by(plugin))
+    }
+
     /// Notes whether a name still connects this server with the one at the end of a link.
     fn update_common(&mut self, conn: ConnId, name: &Name) {
         let Some(server) = self.served_by(conn) else { return };

@@ -70,6 +70,11 @@ impl Connected {
 }
 
 impl Offers {
+    /// The names that one of its plugins invites.
+    pub(crate) fn invited_by(&self, plugin: &Name) -> &[Name] {
+        self.invited.get(plugin).map_or(&[], |(_, names)| names)
+    }
+
     /// The names that are invited.
     pub(crate) fn guests(&self) -> impl Iterator<Item = &Name> {
         self.inviting.keys()

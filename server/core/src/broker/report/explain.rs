@@ -3,15 +3,18 @@
 
 use super::directs::Directs;
 use super::failures::{Failure, Failures};
+use super::invitations::{rule_invited, rule_wants};
+use super::unlinked::{server_name, unlinked, why_not_linked};
+use crate::broker::calls::Calls;
 use crate::broker::flows::places::place;
 use crate::broker::neighbours::children::ChildState;
-use crate::broker::neighbours::connections::ConnPhase;
 use crate::broker::registry::plugins::Runs;
-use crate::broker::{Broker, Expose, Neighbours, Peer, PluginId, PluginState, Registry};
+use crate::broker::{Broker, Expose, Neighbours, PluginId, PluginState, Registry};
 use crate::directory::Wanted;
 use crate::ends::Ends;
 use crate::key::Key;
 use crate::name::{Name, Version};
+use crate::reason::Reason;
 use crate::route::{Place, Reach, Route, routes};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -27,6 +30,8 @@ pub struct Explanation {
     pub to: String,
     /// The routes of the channels that they have now.
     pub connected: Vec<Route>,
+    /// Whether the one has called the other within one process, which takes no channel.
+    pub calls: bool,
     /// The rules, in the order in which they are looked at. What follows a broken one was not
     /// looked at.
     pub rules: Vec<Rule>,
@@ -37,7 +42,7 @@ pub struct Explanation {
 /// One rule, and what it says of two plugins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name: `known`, `link`, `exposed`, `version`, `accepted`, or that of a route.
+    /// Its name: `known`, `link`, `exposed`, `version`, `invited`, `accepted`, or that of a route.
     pub name: &'static str,
     /// Whether it lets them connect.
     pub verdict: Verdict,
@@ -68,12 +73,12 @@ impl Verdict {
 }
 
 /// A plugin that is asked about.
-struct Subject {
-    name: Name,
-    server: Key,
+pub(super) struct Subject {
+    pub(super) name: Name,
+    pub(super) server: Key,
     version: Version,
     /// Of this server's own.
-    plugin: Option<PluginId>,
+    pub(super) plugin: Option<PluginId>,
     place: Place,
 }
 
@@ -91,6 +96,7 @@ impl Broker {
             from: from.into(),
             to: to.into(),
             connected: Vec::new(),
+            calls: false,
             rules: Vec::new(),
             change: None,
         };
@@ -105,15 +111,17 @@ impl Broker {
         let (registry, neighbours) = (&self.registry, &self.neighbours);
         let a = subject(registry, neighbours, told, from)?;
         told.from = full_name(neighbours, &a.name, a.server);
-        let b = subject(registry, neighbours, told, to)?;
+        let b = subject(registry, neighbours, told, to);
+        let b = b.inspect_err(|_| rule_wants(registry, told, &a))?;
         told.to = full_name(neighbours, &b.name, b.server);
         rule_exposed(registry, neighbours, told, &a, &b)?;
         rule_version(registry, told, &a, &b)?;
+        rule_invited(registry, told, &a, &b);
         told.connected = routes_in_use(self.switch.ends(), &a, &b).collect();
         let direct = direct_routes(&self.directs, neighbours.home_key(), &a, &b);
         told.connected.extend(direct);
         rule_routes(&self.failures, neighbours, self.now, told, [&a, &b]);
-        rule_accepted(&self.failures, registry, told, &a, &b)
+        rule_accepted(&self.failures, (&self.calls, registry), told, &a, &b)
     }
 }
 
@@ -187,85 +195,62 @@ fn subject(
             Ok(Subject { name: parsed, server, version, plugin, place })
         }
         Err(_) => {
-            let (text, change) = why_unknown(registry, neighbours, &parsed, wanted);
+            let (text, change) = why_not_here(registry, neighbours, &parsed)
+                .unwrap_or_else(|| why_unknown(neighbours, told, &parsed, wanted));
             fail(told, text, change)
         }
     }
 }
 
-/// Why a plugin is not in the directory, and what would have to change.
-fn why_unknown(
+/// Why a plugin of this server's own is not in the directory, and what would have to change.
+fn why_not_here(
     registry: &Registry,
     neighbours: &Neighbours,
     name: &Name,
-    wanted: Wanted,
-) -> (String, String) {
-    let record =
-        registry.plugins().map(|(_, record)| record).find(|record| record.config.name == *name);
+) -> Option<(String, String)> {
+    let failed = |reason: &Reason| {
+        let change = format!("mend {name}, and start the server again");
+        Some((format!("{name} failed: {reason}"), change))
+    };
+    let mut records = registry.plugins().map(|(_, record)| record);
+    let record = records.find(|record| record.config.name == *name);
     if let Some(PluginState::Failed(reason)) = record.map(|record| &record.state) {
-        let text = format!("{name} failed: {reason}");
-        return (text, format!("mend {name}, and start the server again"));
+        return failed(reason);
     }
     if let Some(plugin) = registry.not_loaded().find(|plugin| plugin.name == *name) {
-        let text = format!("{name} failed: {}", plugin.reason);
-        return (text, format!("mend {name}, and start the server again"));
+        return failed(&plugin.reason);
     }
-    let child = neighbours.children().find(|child| child.config.name == *name);
-    match child.map(|child| &child.state) {
-        Some(ChildState::Ended(reason)) => {
-            let text = format!("{name} failed: {reason}");
-            return (text, format!("mend {name}, and start the server again"));
-        }
-        Some(ChildState::Starting | ChildState::Running) => {
+    let child = neighbours.children().find(|child| child.config.name == *name)?;
+    match &child.state {
+        ChildState::Ended(reason) => failed(reason),
+        ChildState::Starting | ChildState::Running => {
             let text = format!("{name} is being started in its process");
-            return (text, "wait until it runs".into());
-        }
-        None => {}
-    }
-    match wanted {
-        Wanted::At(key) if key != neighbours.home_key() => {
-            let at = server_name(neighbours, key);
-            let text = format!("{at} shows no {name}: it does not run there, or is not exposed");
-            (text, format!("on {at}, load {name} with `expose = \"peers\"`"))
-        }
-        _ => {
-            let text = format!("no server that is known here has {name}");
-            (text, format!("load {name} here, or link a server that exposes it"))
+            Some((text, "wait until it runs".into()))
         }
     }
 }
 
-/// Why a server is not linked, and what would have to change.
-fn why_not_linked(neighbours: &Neighbours, server: &str) -> (String, String) {
-    let key = server.parse::<Key>().ok();
-    // A name is learnt from a peer itself: any that has not been reached may be the one.
-    let may_be = |peer: &&Peer| match key {
-        Some(key) => peer.key == Some(key),
-        None => peer.conn.is_none(),
-    };
-    let peer = neighbours.peers().find(may_be);
-    let of_name = |text: String| match peer.filter(|_| key.is_none()) {
-        Some(peer) => format!("{} may be it: {text}", peer.label()),
-        None => text,
-    };
-    let mut conns =
-        neighbours.conns().map(|(_, conn)| conn).filter(|conn| conn.phase != ConnPhase::Ending);
-    let connecting = conns.any(|conn| key.is_some() && conn.expected == key);
-    match peer {
-        Some(_) if connecting => ("it is being dialled".into(), "wait until it answers".into()),
-        Some(peer) => {
-            let text = match &peer.reason {
-                Some(reason) if peer.was_up => format!("its link ended: {reason}"),
-                Some(reason) => format!("it is not linked: {reason}"),
-                None => "it has not been reached".into(),
-            };
-            (of_name(text), "start it, or mend its [[peer]]".into())
-        }
-        None => {
-            let change = format!("add a [[peer]] with the address of {server}");
-            ("no peer with that key or name is linked".into(), change)
-        }
+/// Why a plugin of another server is not known, and what would have to change. Servers that are not
+/// linked may have it.
+fn why_unknown(
+    neighbours: &Neighbours,
+    told: &mut Explanation,
+    name: &Name,
+    wanted: Wanted,
+) -> (String, String) {
+    if let Wanted::At(key) = wanted
+        && key != neighbours.home_key()
+    {
+        let at = server_name(neighbours, key);
+        let text = format!("{at} shows no {name}: it does not run there, or is not exposed");
+        return (text, format!("on {at}, load {name} with `expose = \"peers\"`"));
     }
+    let mut change = format!("load {name} here, or link a server that exposes it");
+    for (text, needs) in unlinked(neighbours) {
+        told.rules.push(Rule { name: "link", verdict: Verdict::Open, text });
+        change = format!("load {name} here, or {needs}");
+    }
+    (format!("no server that is known here has {name}"), change)
 }
 
 /// Whether the callee may be seen where the caller is.
@@ -365,10 +350,10 @@ fn rule_routes(
     }
 }
 
-/// The outcome of the last channel, where it was no route that failed.
+/// The outcome of the last channel, where it was no route that failed; or that the two need none.
 fn rule_accepted(
     failures: &Failures,
-    registry: &Registry,
+    (calls, registry): (&Calls, &Registry),
     told: &mut Explanation,
     a: &Subject,
     b: &Subject,
@@ -377,40 +362,45 @@ fn rule_accepted(
         return Ok(());
     }
     let (from, to) = ((&a.name, a.server), (&b.name, b.server));
-    let last = failures.last(from, to, |_| true);
-    match last {
-        Some(Failure { reason, .. }) => {
-            let text = format!("the last channel did not come about: {reason}");
-            told.rules.push(Rule { name: "accepted", verdict: Verdict::Broken, text });
-            Err(format!("see what {} says", b.name))
+    if let Some(Failure { reason, .. }) = failures.last(from, to, |_| true) {
+        let text = format!("the last channel did not come about: {reason}");
+        told.rules.push(Rule { name: "accepted", verdict: Verdict::Broken, text });
+        return Err(format!("see what {} says", b.name));
+    }
+    let (from, to) = (&a.name, &b.name);
+    let has_called = |from: &Subject, to: &Subject| {
+        from.plugin.zip(to.plugin).is_some_and(|(from, to)| calls.has_called(from, to))
+    };
+    let callers = [(a, b), (b, a)].into_iter().filter(|(from, to)| has_called(from, to));
+    let callers: Vec<String> =
+        callers.map(|(a, b)| format!("{} calls {}", a.name, b.name)).collect();
+    told.calls = !callers.is_empty();
+    let runs = |subject: &Subject| {
+        let record = subject.plugin.and_then(|plugin| registry.plugin(plugin));
+        record.map(|record| record.runs)
+    };
+    let text = match (runs(a), runs(b)) {
+        _ if told.calls => {
+            format!("{}: in one process, calls need no channel", callers.join(", and "))
         }
-        None => {
-            let (from, to) = (&a.name, &b.name);
-            let here = |plugin: Option<PluginId>| {
-                let record = plugin.and_then(|plugin| registry.plugin(plugin));
-                record.is_some_and(|record| record.runs == Runs::Here)
-            };
-            let text = match here(a.plugin) && here(b.plugin) {
-                true => format!("{from} has no channel to {to}; its calls need none here"),
-                false => format!("{from} has opened no channel to {to}, nor called it lately"),
-            };
-            told.rules.push(Rule { name: "accepted", verdict: Verdict::Open, text });
-            Err(format!("nothing: {} may open a channel, or call, at any time", a.name))
+        (Some(Runs::Here), Some(Runs::Here)) => {
+            format!("{from} has no channel to {to}, and has not called it")
         }
+        (Some(ours), Some(theirs)) if ours == theirs => {
+            format!("{from} has no channel to {to}; its calls, within their host, need none")
+        }
+        _ => format!("{from} has opened no channel to {to}, nor called it lately"),
+    };
+    let verdict = if told.calls { Verdict::Holds } else { Verdict::Open };
+    told.rules.push(Rule { name: "accepted", verdict, text });
+    match told.calls {
+        true => Ok(()),
+        false => Err(format!("nothing: {from} may open a channel, or call, at any time")),
     }
 }
 
 fn full_name(neighbours: &Neighbours, name: &Name, server: Key) -> String {
     format!("{name}@{}", server_name(neighbours, server))
-}
-
-/// What people call a server.
-fn server_name(neighbours: &Neighbours, server: Key) -> String {
-    if server == neighbours.home_key() {
-        return neighbours.home_name().into();
-    }
-    let named = neighbours.linked_servers().find(|(key, _)| *key == server).map(|(_, name)| name);
-    named.filter(|name| !name.is_empty()).map_or_else(|| server.to_string(), Into::into)
 }
 
 fn runs_how(registry: &Registry, neighbours: &Neighbours, plugin: PluginId) -> String {

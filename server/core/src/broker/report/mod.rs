@@ -4,4 +4,6 @@ pub(crate) mod audit;
 pub(crate) mod directs;
 pub(crate) mod explain;
 pub(crate) mod failures;
+mod invitations;
 pub(crate) mod status;
+mod unlinked;
