@@ -14,6 +14,7 @@ use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{
     PATIENCE, Peer, Proxy, RawPeer, Recorded, Server, Setup, Socket, hello, key_of, message_3,
+    wait_until,
 };
 
 /// A peer that may link.
@@ -127,8 +128,8 @@ fn names_and_payload_are_encrypted_on_the_wire() {
 
 /// Waits until each side has logged why there is no link, and checks that beta keeps running.
 fn both_say(alpha: &Server, theirs: &[&str], beta: &Server, ours: &[&str]) {
-    for (server, wanted) in [(alpha, theirs), (beta, ours)] {
-        let line = server.log().wait_for(0, " ended: ");
+    for (server, what, wanted) in [(alpha, "cannot link to ", theirs), (beta, " ended: ", ours)] {
+        let line = server.log().wait_for(0, what);
         for text in wanted {
             assert!(line.contains(text), "the log says {line:?} and not {text:?}");
         }
@@ -175,6 +176,32 @@ fn a_server_with_an_unexpected_key_is_not_linked() {
     let alpha = Server::start(&folder, &alpha);
     let theirs = "it has another key, or does not list ours";
     both_say(&alpha, &["handshake-failed: ", theirs], &beta, &["handshake-failed: "]);
+}
+
+#[test]
+fn a_peer_that_cannot_be_linked_is_one_warning_until_something_changes() {
+    const DIALS: usize = 6;
+    let folder = Folder::new();
+    let alpha = Setup::new("alpha").quick_redials(10, 20);
+    let beta = Setup::new("beta").peer_key(alpha.key_in(&folder));
+    let beta = self::beta(&folder, beta);
+    let proxy = Proxy::start(beta.tcp_address());
+    let alpha = Server::start(&folder, &alpha.peer_with(key_of(77), proxy.address()));
+    wait_until("alpha has dialled often", || proxy.connections() >= DIALS);
+    let lines = |about: &str| -> Vec<String> {
+        alpha.log().since(0).into_iter().filter(|line| line.contains(about)).collect()
+    };
+    // The connections but the last one have been judged by then.
+    alpha.log().wait_for(0, "cannot link to ");
+    let told = lines("handshake-failed");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains(" WARN ") && told[0].contains("cannot link to net:"), "{told:?}");
+
+    drop(proxy);
+    alpha.log().wait_for(0, "cannot reach a peer");
+    let told = lines("cannot reach a peer");
+    assert!(told.len() == 1 && told[0].contains(" WARN "), "another reason is told: {told:?}");
+    assert_eq!(lines("handshake-failed").len(), 1, "nothing more of the first one");
 }
 
 #[test]

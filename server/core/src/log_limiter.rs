@@ -53,6 +53,8 @@ pub enum LogKind {
     LinkEnded,
     /// A peer could not be dialled.
     Unreachable,
+    /// A peer was reached, and could not be linked.
+    NotLinked,
     /// Two servers use one key.
     SharedKey,
     /// A host that this server started has ended.

@@ -112,7 +112,7 @@ impl Broker {
                 self.registry.forget_all_servers(&mut self.effects);
             }
             Was::Serving(key) => self.registry.forget_server(key, &mut self.effects),
-            Was::Direct | Was::Command | Was::Other => {}
+            Was::Direct | Was::Command | Was::NeverLinked(_) | Was::Other => {}
         }
         for change in over.links {
             self.registry.tell_link(&change, &mut self.effects);
@@ -124,6 +124,16 @@ impl Broker {
     fn log_over(&mut self, id: ConnId, over: &Over, reason: &Reason) {
         let label = &over.label;
         match over.was {
+            // It is dialled again and again, and the log says it once.
+            Was::NeverLinked(peer) => match self.neighbours.note_never_linked(peer, reason) {
+                true => {
+                    let text = format_args!(
+                        "cannot link to {label}: {reason}; dialling again until it can"
+                    );
+                    self.log_about(id, LogKind::NotLinked, text);
+                }
+                false => log::debug!("cannot link to {label}: {reason}"),
+            },
             Was::Command => log::debug!("the command line is done: {reason}"),
             Was::Direct => log::debug!("direct connection {label} ended: {reason}"),
             Was::Host | Was::Uplink | Was::Serving(_) | Was::Other => {

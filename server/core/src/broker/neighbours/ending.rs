@@ -5,7 +5,7 @@ use super::Neighbours;
 use super::children::host_lost;
 use super::connections::ConnPhase;
 use crate::broker::effect::Effects;
-use crate::broker::{ConnId, Effect, LinkChange, Opened};
+use crate::broker::{ConnId, Effect, LinkChange, Opened, PeerId};
 use crate::control::Role;
 use crate::key::Key;
 use crate::reason::{Code, Reason};
@@ -38,6 +38,8 @@ pub(crate) enum Was {
     Uplink,
     /// It was the link that served another server.
     Serving(Key),
+    /// It was dialled to a peer of the configuration, and ended before it was a link.
+    NeverLinked(PeerId),
     /// None of these: it was half-open, or another link serves the server.
     Other,
 }
@@ -67,11 +69,12 @@ impl Neighbours {
     /// A connection ends: it serves no server from now on. `None` if it was over already.
     pub(crate) fn link_over(&mut self, id: ConnId, reason: &Reason) -> Option<Over> {
         let conn = self.conn_mut(id)?;
-        if core::mem::replace(&mut conn.phase, ConnPhase::Ending) == ConnPhase::Ending {
+        let before = core::mem::replace(&mut conn.phase, ConnPhase::Ending);
+        if before == ConnPhase::Ending {
             return None;
         }
         self.rest_if_useless(id, false);
-        let (was, label) = (self.what_was(id), self.conn(id)?.label());
+        let (was, label) = (self.what_was(id, before), self.conn(id)?.label());
         let links = match was {
             Was::Uplink => self.uplink_lost().into_iter().collect(),
             Was::Serving(key) => {
@@ -79,19 +82,26 @@ impl Neighbours {
                 let name = self.conn(id).and_then(|conn| conn.peer_name()).unwrap_or_default();
                 Vec::from([(key, String::from(name))])
             }
-            Was::Direct | Was::Command | Was::Host | Was::Other => Vec::new(),
+            Was::Direct | Was::Command | Was::Host => Vec::new(),
+            Was::NeverLinked(_) | Was::Other => Vec::new(),
         };
         let down = |(server, name)| LinkChange { server, name, down: Some(reason.clone()) };
         Some(Over { label, was, links: links.into_iter().map(down).collect() })
     }
 
-    fn what_was(&self, id: ConnId) -> Was {
+    fn what_was(&self, id: ConnId, before: ConnPhase) -> Was {
         match self.conn(id) {
             Some(conn) if conn.is_direct() => Was::Direct,
             Some(conn) if conn.role() == Some(Role::Command) => Was::Command,
             Some(conn) if conn.is_host() => Was::Host,
             Some(_) if self.uplink() == Some(id) => Was::Uplink,
-            Some(_) => self.serving(id).map_or(Was::Other, Was::Serving),
+            Some(conn) => match (self.serving(id), conn.how) {
+                (Some(key), _) => Was::Serving(key),
+                (None, Opened::Dialled(peer)) if before.is_young() && self.seeks(peer) => {
+                    Was::NeverLinked(peer)
+                }
+                (None, _) => Was::Other,
+            },
             None => Was::Other,
         }
     }

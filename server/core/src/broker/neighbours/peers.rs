@@ -62,6 +62,8 @@ pub(crate) struct Peer {
     linked_at: Duration,
     /// Why it is not linked.
     pub(crate) reason: Option<Reason>,
+    /// The code of the last failure that the log told of, since the peer was linked.
+    logged: Option<String>,
 }
 
 impl Peer {
@@ -79,6 +81,11 @@ impl Peer {
         let address = self.config.endpoints.first().map(ToString::to_string);
         let key = || self.key.map_or_else(|| "a peer".into(), |key| key.short());
         address.unwrap_or_else(key)
+    }
+
+    /// Whether the log has not told yet that it cannot be linked for a reason of this kind.
+    fn is_news(&self, reason: &Reason) -> bool {
+        self.logged.as_ref() != Some(&reason.code)
     }
 
     /// A link to it has ended. Two servers with one key throw each other out: the pause before each
@@ -141,6 +148,7 @@ impl Neighbours {
             replaced: 0,
             linked_at: Duration::ZERO,
             reason: None,
+            logged: None,
         };
         self.peers.insert(id, peer);
         if let Some(key) = key {
@@ -174,12 +182,29 @@ impl Neighbours {
             self.forget_wanted(id, &Reason::server(Code::TransportLost, text));
             return;
         }
-        peer.reason = Some(Reason::server(Code::TransportLost, text));
-        if peer.failures == 0 {
+        let reason = Reason::server(Code::TransportLost, text);
+        let other = peer.logged.is_some() && peer.is_news(&reason);
+        peer.reason = Some(reason);
+        if peer.failures == 0 || other {
+            peer.logged = Some(Code::TransportLost.as_str().into());
             let text = format!("cannot reach a peer: {text}; dialling again until it answers");
             self.happens(Event::Line(LogSource::Peer(id), LogKind::Unreachable, text));
         }
         self.redial(id);
+    }
+
+    /// Whether a peer of the configuration is dialled until it is linked.
+    pub(crate) fn seeks(&self, id: PeerId) -> bool {
+        !self.stopping && self.is_configured(id)
+    }
+
+    /// A peer was reached, and is not linked nevertheless: whether the log has not told that yet.
+    #[must_use]
+    pub(crate) fn note_never_linked(&mut self, id: PeerId, reason: &Reason) -> bool {
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        let is_news = peer.is_news(reason);
+        peer.logged = Some(reason.code.clone());
+        is_news
     }
 
     /// A server is linked, by a connection of either side.
@@ -191,6 +216,7 @@ impl Neighbours {
                 peer.failures = 0;
                 peer.linked_at = self.now;
                 peer.reason = None;
+                peer.logged = None;
                 peer.was_up = true;
                 peer.last_name.clone_from(&name);
             }
