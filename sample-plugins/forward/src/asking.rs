@@ -8,10 +8,16 @@ use std::rc::Rc;
 use trunkline_plugin::{Channel, Host, Plugin, Reason, Target, log};
 
 use crate::candidates;
+use crate::config::Listen;
+use crate::down::DownLinks;
 use crate::forward::Forward;
 use crate::greeting::{CONNECTED, Service};
 use crate::pump::Pump;
+use crate::service::Services;
 use crate::window::Window;
+
+/// The code of a connection for which there is no server.
+const NO_SERVER: &str = "no-server";
 
 /// Where a listener forwards its connections.
 #[derive(Debug)]
@@ -21,25 +27,48 @@ pub(crate) struct Destination {
     to: Service,
     /// The key or name of the only server to ask, if the configuration says one.
     server: Option<String>,
+    /// Whether the service is one of this server's own.
+    served_here: bool,
     /// The server that served last time, which is asked first.
     last_time: RefCell<Option<String>>,
+    /// The links that are down, which may be why no server serves.
+    down: Rc<DownLinks>,
 }
 
 impl Destination {
-    pub(crate) fn new(address: SocketAddr, to: Service, server: Option<String>) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        settings: Listen,
+        services: &Services,
+        down: Rc<DownLinks>,
+    ) -> Self {
+        let Listen { to, server, .. } = settings;
         let title = format!("{address} to {to}").into();
-        Self { title, to, server, last_time: RefCell::default() }
+        let served_here = services.contains_key(&to);
+        Self { title, to, server, served_here, last_time: RefCell::default(), down }
     }
 
-    /// The servers to ask, the best first.
+    /// The servers to ask, the best first. This server is asked only if it serves the service: its
+    /// refusal would be taken for the reason why no server does.
     fn candidates(&self, host: &Host) -> VecDeque<String> {
         match &self.server {
             Some(server) => VecDeque::from([server.clone()]),
             None => {
+                let mut entries = host.directory();
+                entries.retain(|entry| self.served_here || !entry.local);
                 let last_time = self.last_time.borrow();
-                let name = Forward::ABOUT.name();
-                candidates::in_order(name, &host.directory(), last_time.as_deref())
+                candidates::in_order(Forward::ABOUT.name(), &entries, last_time.as_deref())
             }
+        }
+    }
+
+    /// Why no server serves: the last refusal, and the links that are down.
+    fn unserved(&self, refusal: &Reason) -> Reason {
+        let down = self.down.told(self.server.as_deref());
+        match refusal.code() {
+            _ if down.is_empty() => refusal.clone(),
+            NO_SERVER => Reason::new(NO_SERVER, format!("{}{down}", refusal.text())),
+            _ => Reason::new(NO_SERVER, format!("{refusal}{down}")),
         }
     }
 }
@@ -68,8 +97,9 @@ impl Asking {
     ) -> Result<(Self, Channel), Reason> {
         let others = destination.candidates(host);
         let (server, unsent) = Default::default();
-        let mut asking = Self { destination: Rc::clone(destination), server, others, unsent };
-        let no_server = Reason::new("no-server", "no linked server exposes a forward plugin");
+        let destination = Rc::clone(destination);
+        let mut asking = Self { destination, server, others, unsent };
+        let no_server = Reason::new(NO_SERVER, "no linked server exposes a forward plugin");
         let channel = asking.ask_next(host, no_server)?;
         Ok((asking, channel))
     }
@@ -90,7 +120,7 @@ impl Asking {
                 Err(reason) => refusal = reason,
             }
         }
-        Err(refusal)
+        Err(self.destination.unserved(&refusal))
     }
 
     /// The channel ended before the answer: asks the next candidate if one may serve.

@@ -16,6 +16,7 @@ use crate::asking::Destination;
 use crate::config::Settings;
 use crate::connection::{self, Connection, Next, Place, TCP_RESET};
 use crate::connections::{Connections, Id};
+use crate::down::DownLinks;
 use crate::listener::{Listener, PAUSE};
 use crate::pump::Pace;
 use crate::service::Services;
@@ -29,6 +30,7 @@ pub(crate) struct Forward {
     services: Services,
     listeners: Vec<Listener>,
     connections: Connections,
+    down: Rc<DownLinks>,
     spare: Spare,
     /// The buffer into which all sockets are read.
     chunk: Vec<u8>,
@@ -54,11 +56,14 @@ impl Plugin for Forward {
     fn start(host: &Host, config: Config) -> Result<Self, Reason> {
         let Settings { serve, listen } = config.read()?;
         let listed: Vec<_> = listen.iter().map(|settings| settings.address.0).collect();
-        let listen = listen.into_iter().map(|settings| Listener::new(host, settings, &listed));
+        let down = Rc::new(DownLinks::default());
+        let listener = |settings| Listener::new(host, settings, &listed, &serve, &down);
+        let listeners = listen.into_iter().map(listener).collect::<Result<_, _>>()?;
         Ok(Self {
             services: serve,
-            listeners: listen.collect::<Result<_, _>>()?,
+            listeners,
             connections: Connections::default(),
+            down,
             spare: Spare::default(),
             chunk: vec![0; CHUNK],
             waiting: BTreeSet::new(),
@@ -96,6 +101,10 @@ impl Plugin for Forward {
     fn ended(&mut self, host: &Host, channel: Channel, why: Option<&Reason>) {
         let id = self.connections.forget_channel(channel);
         self.dispatch(host, id, |connection, place| connection.ended(place, why));
+    }
+
+    fn link(&mut self, _host: &Host, change: &LinkChange) {
+        self.down.note(change);
     }
 
     fn ready(&mut self, host: &Host, watch: Watch, readiness: Readiness) {

@@ -28,6 +28,7 @@ mod candidates;
 mod config;
 mod connection;
 mod connections;
+mod down;
 mod forward;
 mod greeting;
 mod listener;

@@ -10,6 +10,8 @@ use trunkline_plugin::{Host, Interest, Reason, Watch, log};
 
 use crate::asking::Destination;
 use crate::config::Listen;
+use crate::down::DownLinks;
+use crate::service::Services;
 
 /// How long a listener pauses after accepting failed for lack of a resource. Connections wait in
 /// the backlog meanwhile; an immediate retry would only spin.
@@ -37,6 +39,8 @@ impl Listener {
         host: &Host,
         settings: Listen,
         listed: &[SocketAddr],
+        services: &Services,
+        down: &Rc<DownLinks>,
     ) -> Result<Self, Reason> {
         let address = settings.address.0;
         let cannot = |error: &dyn Display| {
@@ -49,7 +53,8 @@ impl Listener {
         let bound = socket.local_addr().map_err(|error| cannot(&error))?;
         let watch = host.watch(&socket, Interest::READABLE)?;
         log::info!("listening on {bound} for {}", settings.to);
-        let destination = Rc::new(Destination::new(bound, settings.to, settings.server));
+        let destination = Destination::new(bound, settings, services, Rc::clone(down));
+        let destination = Rc::new(destination);
         Ok(Self { socket, watch: Some(watch), put_back: None, short: false, destination })
     }
 
