@@ -131,6 +131,11 @@ fn a_wrong_server_address_prints_one_line() {
         ("net:localhost:80~noauth", only_unix),
         ("foo:bar", "the transport `foo` is unknown; known are net and unix"),
         ("unix:", "a path is missing"),
+        (
+            "/run/alpha.sock",
+            "a transport's name begins with a-z, not '/' at character 1; write \
+             unix:/run/alpha.sock",
+        ),
         ("", "a transport or transform is missing at character 1"),
     ] {
         let said = say(&["status", "--server", address], folder.path());

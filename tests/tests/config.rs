@@ -567,6 +567,26 @@ fn check_notes_what_run_takes_although_a_used_plugin_is_not_there() {
 }
 
 #[test]
+fn an_address_without_its_transport_is_told_what_to_write() {
+    let folder = Folder::new();
+    for (written, meant) in [
+        ("127.0.0.1:8008", "net:127.0.0.1:8008"),
+        ("0.0.0.0:8008~shs", "net:0.0.0.0:8008~shs"),
+        ("localhost:8008", "net:localhost:8008"),
+        ("beta.example:8008", "net:beta.example:8008"),
+        ("tcp://127.0.0.1:8008", "net:127.0.0.1:8008"),
+        ("/run/alpha.sock", "unix:/run/alpha.sock"),
+    ] {
+        let text = format!("{GOOD}listen = [{written:?}]\n[[peer]]\naddress = {written:?}\n");
+        let file = folder.write("alpha.toml", text);
+        let told = told(Command::new(trunkline()).arg("check").arg("--config").arg(&file), 1);
+        assert_eq!(told.len(), 2, "{told:?}");
+        let end = format!("; write {meant}");
+        assert!(told.iter().all(|line| line.ends_with(&end)), "{written}: {told:?}");
+    }
+}
+
+#[test]
 fn a_file_of_the_other_kind_prints_one_line_with_the_right_command() {
     let folder = Folder::new();
     // Other errors in it do not matter, because the file is not meant for this command.

@@ -8,7 +8,7 @@ use mio::{Events, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use trunkline_core::address::{Address, Transport};
+use trunkline_core::address::{Address, Transport, suggestion};
 use trunkline_core::printable::Printable;
 
 /// The period of `--watch`.
@@ -54,7 +54,7 @@ pub(super) fn socket(server: &Server) -> Result<PathBuf, Failed> {
         let none = || Failed::from(format!("{}: no unix socket", server.config.display()));
         return config.control_socket().map(Into::into).ok_or_else(none);
     };
-    let wrong = |why: &str| Failed::from(format!("--server: {text:?}: {why}"));
+    let wrong = |why: &str| Failed::from(format!("--server: {text:?}: {why}{}", suggestion(text)));
     let address: Address = text.parse().map_err(|error| wrong(&format!("{error}")))?;
     let (endpoints, skipped) = address.endpoints();
     let path = endpoints.into_iter().find_map(|endpoint| match endpoint.transport {

@@ -5,7 +5,7 @@ use super::problem::Report;
 use super::read::Text;
 use std::path::Path;
 use trunkline_core::address::{
-    Address, Endpoint, Scope, Skipped, Transform, Transport, UNIX_PATH_MAX, WhySkipped,
+    Address, Endpoint, Scope, Skipped, Transform, Transport, UNIX_PATH_MAX, WhySkipped, suggestion,
 };
 
 /// What an address of the file is for.
@@ -42,7 +42,7 @@ impl Context<'_> {
         let address: Address = match text.text.parse() {
             Ok(address) => address,
             Err(error) => {
-                text.reject(report, error);
+                text.reject(report, format!("{error}{}", suggestion(text.text)));
                 return Vec::new();
             }
         };
@@ -153,6 +153,6 @@ fn report_skipped(text: &Text<'_>, skipped: &Skipped, alone: bool, report: &mut 
             let message = format!("`{}`: skipped {skipped}", text.key);
             report.note(&text.span, message);
         }
-        (why, _) => text.reject(report, why),
+        (why, _) => text.reject(report, format!("{why}{}", suggestion(text.text))),
     }
 }

@@ -10,12 +10,14 @@ mod grammar;
 mod host;
 mod scope;
 mod shareable;
+mod suggestion;
 
 pub use endpoint::{Endpoint, Skipped, Transform, Transport, UNIX_PATH_MAX, WhySkipped};
 pub use grammar::{AddressError, Rule};
 pub use host::{Host, HostError, HostName};
 pub use scope::Scope;
 pub use shareable::{ReceivedAddress, Shareable};
+pub use suggestion::suggestion;
 
 use alloc::string::String;
 use alloc::vec::Vec;

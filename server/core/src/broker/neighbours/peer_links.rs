@@ -2,7 +2,7 @@
 
 use super::peers::Keep;
 use super::{Event, Neighbours};
-use crate::address::{Address, Endpoint, Scope, Transform};
+use crate::address::{Address, Endpoint, Scope, Transform, suggestion};
 use crate::broker::effect::Effects;
 use crate::broker::{PeerConfig, PeerId, Permission, PluginConfig, PluginId, Rights};
 use crate::control::Role;
@@ -45,7 +45,8 @@ impl Neighbours {
     /// The server that the address of a link names, and where it can be dialled.
     pub(crate) fn linkable(&self, address: &str) -> Result<(Key, Vec<Endpoint>), Reason> {
         let bad = |why: String| Reason::server(Code::BadAddress, format!("{address}: {why}"));
-        let parsed: Address = address.parse().map_err(|error| bad(format!("{error}")))?;
+        let parsed: Address =
+            address.parse().map_err(|error| bad(format!("{error}{}", suggestion(address))))?;
         let (key, endpoints) = keyed(&parsed).map_err(|why| bad(why.into()))?;
         match key == self.home.key {
             true => Err(Reason::server(Code::SelfLink, "this is the key of this server")),
