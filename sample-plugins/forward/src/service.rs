@@ -1,6 +1,7 @@
 //! The serving side of a connection, until the service's address is connected.
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 
 use trunkline_net::tcp::{self, LocalPort};
 use trunkline_plugin::Reason;
@@ -60,9 +61,14 @@ pub(crate) fn is_connected(pump: &Pump) -> Result<bool, Reason> {
     Ok(connected.is_some())
 }
 
-/// The peer learns the error, but not the address.
-fn unreachable(error: &std::io::Error) -> Reason {
-    Reason::new("unreachable", format!("the service cannot be reached: {error}; does it run?"))
+/// The peer learns the error, but not the address. Only some errors are of the service. Others, as
+/// a lack of ports or descriptors, are of this machine.
+fn unreachable(error: &io::Error) -> Reason {
+    let hint = match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::TimedOut => "; does it run?",
+        _ => "",
+    };
+    Reason::new("unreachable", format!("the service cannot be reached: {error}{hint}"))
 }
 
 #[cfg(test)]
@@ -85,6 +91,17 @@ mod tests {
         let services = Services::new();
         assert_eq!(refusal(&services, &greeting("web")), "unknown-service");
         assert_eq!(refusal(&services, &[0]), "bad-greeting");
+    }
+
+    #[test]
+    fn only_a_service_that_refuses_is_asked_whether_it_runs() {
+        let text = |code: i32| unreachable(&io::Error::from_raw_os_error(code)).text().to_owned();
+        const EADDRNOTAVAIL: i32 = 99;
+        const ECONNREFUSED: i32 = 111;
+        let ports = text(EADDRNOTAVAIL);
+        assert!(ports.contains("Cannot assign requested address"), "{ports}");
+        assert!(!ports.contains("does it run"), "{ports}");
+        assert!(text(ECONNREFUSED).ends_with("; does it run?"));
     }
 
     #[test]
