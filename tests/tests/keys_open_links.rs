@@ -135,11 +135,13 @@ fn both_say(alpha: &Server, theirs: &[&str], beta: &Server, ours: &[&str]) {
         }
     }
     Peer::link(Socket::shs(beta, LISTED), LISTED).echo("echo", b"who is listed may link");
-    let status = alpha.status();
-    assert_eq!(status.links.len(), 1, "the peer is shown: {status:#?}");
+    // It has no reason while it is dialled again.
+    let status = alpha.wait_until("the peer is shown with its reason", |status| {
+        let reason = status.links.first().and_then(|link| link.reason.as_deref());
+        reason.is_some_and(|reason| reason.contains("handshake-failed"))
+    });
+    assert_eq!(status.links.len(), 1, "the peer is shown once: {status:#?}");
     assert_ne!(status.links[0].state, "up", "{status:#?}");
-    let reason = status.links[0].reason.as_deref();
-    assert!(reason.is_some_and(|reason| reason.contains("handshake-failed")), "{reason:?}");
 }
 
 #[test]
