@@ -4,6 +4,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, Uid, geteuid};
 use std::io;
 use std::os::fd::AsFd;
+use trunkline_core::audit::Dialler;
 
 /// The process at the other end of a connected unix socket: the dialler or the listener.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,12 @@ impl OtherSide {
     pub(crate) fn of(socket: impl AsFd) -> io::Result<OtherSide> {
         let peer = socket_peercred(socket)?;
         Ok(OtherSide { user: peer.uid, process: peer.pid })
+    }
+
+    /// Its user and its process, for the audit.
+    pub(crate) fn dialler(self) -> Dialler {
+        let process = self.process.as_raw_nonzero().get().unsigned_abs();
+        Dialler { user: self.user.as_raw(), process }
     }
 
     /// Whether it may be trusted like our own processes: it belongs to our user, or to root. If

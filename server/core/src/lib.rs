@@ -4,6 +4,7 @@
 extern crate alloc;
 
 pub mod address;
+pub mod audit;
 pub mod broker;
 pub mod bymux;
 pub mod calls;

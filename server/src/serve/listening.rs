@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 use trunkline_core::address::{Endpoint, Host, Transform, Transport};
+use trunkline_core::audit::Dialler;
 use trunkline_core::broker::{Grants, LogKind, Opened};
 use trunkline_net::Accepted as AcceptResult;
 use trunkline_net::tcp::Families;
@@ -86,6 +87,8 @@ pub(super) struct Accepted {
     pub(super) peer: Option<SocketAddr>,
     /// The peer's process, over a unix socket.
     pub(super) process: Option<Pid>,
+    /// The same and its user, for the audit.
+    pub(super) dialler: Option<Dialler>,
 }
 
 /// What came of looking at the listeners.
@@ -262,12 +265,13 @@ fn check_peer(bound: &BoundListener, stream: Stream, peer: Option<SocketAddr>) -
         Stream::Tcp(_) => Ok(None),
     };
     let (grants, transform, how) = (bound.grants(), bound.endpoint.transform, bound.how);
-    let accepted = |process| Accepted { stream, grants, transform, how, peer, process };
+    let accepted = |other: Option<OtherSide>| {
+        let (process, dialler) = (other.map(|o| o.process), other.map(OtherSide::dialler));
+        Accepted { stream, grants, transform, how, peer, process, dialler }
+    };
     match other {
         Ok(None) => Incoming::Accepted(accepted(None)),
-        Ok(Some(other)) if other.is_trusted().is_ok() => {
-            Incoming::Accepted(accepted(Some(other.process)))
-        }
+        Ok(Some(other)) if other.is_trusted().is_ok() => Incoming::Accepted(accepted(Some(other))),
         Ok(Some(_)) | Err(_) => {
             let text = format!("{}: another user's connection was refused", bound.endpoint);
             Incoming::Logged(LogKind::OtherUser, text)

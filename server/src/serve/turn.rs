@@ -163,14 +163,17 @@ impl Loop {
                 }
             };
             let process = self.children.classify_peer(&accepted);
-            let Accepted { stream, grants, transform, how, peer, .. } = accepted;
+            let Accepted { stream, grants, transform, how, peer, dialler, .. } = accepted;
             let address = match peer {
                 Some(from) => format!("net:{}:{}", from.ip(), from.port()),
                 None => "unix".to_owned(),
             };
             let security = security(transform);
             let from = peer;
-            self.open(stream, Opening { how, grants, address, security, from, process });
+            let id = self.open(stream, Opening { how, grants, address, security, from, process });
+            if let Some(dialler) = dialler {
+                self.shared.broker.borrow_mut().dialled_by(id, dialler);
+            }
             // This closes the connection that was evicted for it, before the next one is accepted.
             self.perform_waiting();
         }
@@ -189,12 +192,13 @@ impl Loop {
         }
     }
 
-    fn open(&mut self, stream: Stream, opening: Opening) {
+    fn open(&mut self, stream: Stream, opening: Opening) -> ConnId {
         let mut broker = self.shared.broker.borrow_mut();
         let id = broker.connected(opening);
         if let Err(error) = self.connections.add(id, stream) {
             broker.disconnected(id, &format!("it cannot be registered with epoll: {error}"));
         }
+        id
     }
 
     fn take_dial_outcomes(&mut self) {

@@ -18,6 +18,7 @@ impl Broker {
             let text = "commands are taken from the command line only";
             return Err(Reason::server(Code::NotAllowed, text));
         }
+        self.audit_command(conn, &name);
         self.effects.push_back(Effect::Command { request: self.switch.handle(stream), name });
         Ok(())
     }

@@ -96,6 +96,9 @@ impl Broker {
         if next.arms {
             self.arm(id);
         }
+        if let (Some(key), Some(reason)) = (next.refuses, &next.ends) {
+            self.audit_refused(id, key, reason);
+        }
         if let Some(reason) = next.ends {
             self.cut_off(id, reason);
         }
@@ -116,9 +119,11 @@ impl Broker {
     /// A peer said hello.
     pub(crate) fn hello(&mut self, id: ConnId, hello: Hello) {
         if let Err(reason) = self.neighbours.greet(id, &hello) {
+            self.audit_refused(id, hello.key, &reason);
             self.goodbye(id, reason);
             return;
         }
+        self.audit_link_up(id);
         let Hello { key, role, plugins, .. } = hello;
         self.switch.ping(id);
         if role == Role::Server && !self.neighbours.is_host() {

@@ -95,6 +95,7 @@ impl Broker {
     fn forget_link(&mut self, id: ConnId, reason: Reason) -> bool {
         let Some(over) = self.neighbours.link_over(id, &reason) else { return false };
         self.log_over(id, &over, &reason);
+        self.audit_link_down(id, &reason);
         self.timers.cancel(TimerKey::Link(id));
         self.switch.end_line(id);
         self.registry.ignore(id);

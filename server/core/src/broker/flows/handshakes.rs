@@ -20,6 +20,8 @@ pub(crate) struct Next {
     pub(crate) says_hello: bool,
     /// From now on the deadline of the link counts, not that of the handshake.
     pub(crate) arms: bool,
+    /// The key whose owner may not link.
+    pub(crate) refuses: Option<Key>,
     /// Why the connection ends at once.
     pub(crate) ends: Option<Reason>,
 }
@@ -47,7 +49,7 @@ pub(crate) fn open_wire(
             Ok(WireEvent::Waiting) => break,
             Ok(WireEvent::Asks(key)) => match judge_caller(neighbours, meetings, switch, id, key) {
                 Ok(says_hello) => next.says_hello |= says_hello,
-                Err(reason) => next.ends = Some(reason),
+                Err(reason) => (next.refuses, next.ends) = (Some(key), Some(reason)),
             },
             Ok(WireEvent::Admitted) => next.arms |= neighbours.is_admitted(id),
             // The end of the transport follows; bytes that do are an error.

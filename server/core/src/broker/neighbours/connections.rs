@@ -2,6 +2,7 @@
 //! have come, and to whom what they cause is charged.
 
 use super::Neighbours;
+use crate::audit::Dialler;
 use crate::broker::{ChildId, ConnId, DirectId, PeerId, Security};
 use crate::bymux::MuxRole;
 use crate::control::Role;
@@ -95,6 +96,8 @@ pub(crate) struct Conn {
     pub(crate) grants: Grants,
     pub(crate) process: PeerProcess,
     pub(crate) address: String,
+    /// The process that made it, over a unix socket.
+    pub(crate) dialler: Option<Dialler>,
     /// The key that we dialled, and the one that the peer has proved.
     pub(crate) expected: Option<Key>,
     pub(crate) proved: Option<Key>,
@@ -141,6 +144,7 @@ impl Conn {
             grants: opening.grants,
             process: opening.process,
             address: opening.address.clone(),
+            dialler: None,
             expected: match &opening.security {
                 Security::Shs { expected, .. } => *expected,
                 Security::NoAuth => None,
@@ -211,6 +215,13 @@ impl Neighbours {
         self.conns.insert(id, Box::new(conn));
         self.young.insert(id);
         evicted
+    }
+
+    /// Notes the process that made a connection.
+    pub(crate) fn dialled_by(&mut self, id: ConnId, dialler: Dialler) {
+        if let Some(conn) = self.conn_mut(id) {
+            conn.dialler = Some(dialler);
+        }
     }
 
     /// How far a connection has come.
