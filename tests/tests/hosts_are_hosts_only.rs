@@ -43,11 +43,12 @@ fn a_process_of_a_plugin_is_no_other_peer_of_its_server() {
         let line = format!("say {} {}", socket.display(), first_bytes(role));
         let answer = peer.ask(chan, &line);
         assert!(answer.contains("not-allowed") && answer.contains(REASON), "{role:?}: {answer}");
-        let line = alpha.log().wait_for(mark, REASON);
-        assert!(line.contains("not-allowed"), "{line}");
+        let line = alpha.log().wait_for(mark, " ended: ");
+        assert!(line.contains("not-allowed") && line.contains(REASON), "{line}");
         let lines = alpha.log().since(mark);
-        let about = lines.iter().filter(|line| line.contains(REASON)).count();
-        assert_eq!(about, 1, "it is said once: {lines:?}");
+        let about = lines.iter().filter(|line| line.contains(REASON));
+        let (audited, said): (Vec<_>, Vec<_>) = about.partition(|line| line.contains(" audit] "));
+        assert_eq!((audited.len(), said.len()), (1, 1), "it is said once: {lines:?}");
     }
     // So is what it starts.
     let (program, socket) = (trunkline(), socket.display());

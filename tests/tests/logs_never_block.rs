@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
 use trunkline_tests::harness::{Peer, Server, Setup, Socket, Status};
@@ -41,7 +42,9 @@ fn a_server_goes_on_and_stops_although_its_stderr_is_not_read() {
 #[test]
 fn lines_that_were_dropped_are_counted_when_stderr_is_read_again() {
     let folder = Folder::new();
-    let alpha = Server::start(&folder, &Setup::new("alpha").plugin(&harms(), ""));
+    // What two plugins print has a budget of its own.
+    let setup = Setup::new("alpha").plugin(&harms(), "").plugin(&plugin("echo"), "");
+    let alpha = Server::start(&folder, &setup);
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
     let chan = peer.open("harms");
     assert_eq!(peer.ask(chan, "count"), "1");
@@ -68,8 +71,8 @@ fn a_plugin_in_the_server_prints_although_stdout_is_closed() {
     let mut peer = Peer::link(Socket::unix(&alpha), 9);
     let chan = peer.open("harms");
     assert_eq!(peer.ask(chan, "println"), "printed");
-    alpha.log().wait_for(0, " printed] a line on stdout");
-    alpha.log().wait_for(0, " printed] a line on stderr");
+    alpha.log().wait_for(0, "INFO  plugin::harms] a line on stdout");
+    alpha.log().wait_for(0, "INFO  plugin::harms] a line on stderr");
     assert!(alpha.status().is("harms", "running"));
 }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod accepting;
+pub mod datagram;
 mod lock;
 pub mod tcp;
 pub mod unix;

@@ -27,6 +27,8 @@ pub(super) fn host(
             return Err(Failed::from("host: neither --server nor --config is given".to_string()));
         }
     };
+    crate::log::configure(&config.log, &config.plugins)
+        .map_err(|why| Failed::from(format!("{}: {why}", config.file.display())))?;
     for note in &config.notes {
         log::warn!("{note}");
     }

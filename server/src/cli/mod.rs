@@ -6,6 +6,7 @@ mod explain;
 mod health;
 mod host;
 mod key;
+mod log;
 mod run;
 mod status;
 mod status_answer;
@@ -13,7 +14,7 @@ mod stop;
 mod table;
 mod usage;
 
-use crate::config::Problem;
+use crate::config::{LogFormat, Problem};
 use clap::{Parser, Subcommand};
 use status::{Form, Times};
 use std::io::{IsTerminal, Write};
@@ -89,6 +90,17 @@ enum Command {
         /// Prints JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Prints the latest lines of a running server's log
+    Log {
+        #[command(flatten)]
+        server: Server,
+        /// Prints a JSON object for each line
+        #[arg(long)]
+        json: bool,
+        /// Begins with the line of this number, as --json shows them
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u64,
     },
     /// Makes a secret key if there is none, prints its public key
     Key {
@@ -168,6 +180,10 @@ fn command(command: Command) -> Result<(), Failed> {
             let form = if json { Form::Json } else { Form::Tables };
             let times = if watch { Times::UntilInterrupted } else { Times::Once };
             status::status(&server, form, times)
+        }
+        Command::Log { server, json, from } => {
+            let form = if json { LogFormat::Json } else { LogFormat::Text };
+            log::log(&server, form, from)
         }
         Command::Key { file } => key::key(&file),
         Command::Stop { config } => stop::stop(&config),

@@ -12,6 +12,8 @@ pub(super) fn run(file: &Path) -> Result<(), Failed> {
     inherited::set_signal_mask()?;
     crate::log::start(Whose::OwnProcess)?;
     let config = Config::load(file)?;
+    crate::log::configure(&config.log, &config.plugins)
+        .map_err(|why| Failed::from(format!("{}: {why}", file.display())))?;
     for note in &config.notes {
         log::warn!("{note}");
     }

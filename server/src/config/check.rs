@@ -184,6 +184,7 @@ mod tests {
             restart: Restart::Never,
             blocked: Blocked::Report,
             advertise: Vec::new(),
+            log: None,
             line,
         }
     }

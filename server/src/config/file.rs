@@ -3,8 +3,8 @@
 use super::addresses::Context;
 use super::problem::{Problem, Report};
 use super::read::Table;
-use super::{Config, File, HostConfig, Loopback, Peer, PluginConfig};
-use super::{host, limits, peer, plugin, server, syntax};
+use super::{Config, File, HostConfig, LogConfig, Loopback, Peer, PluginConfig};
+use super::{host, limits, logging, peer, plugin, server, syntax};
 use std::path::{Path, PathBuf};
 use trunkline_core::limits::Limits;
 
@@ -14,6 +14,7 @@ pub(super) struct Draft {
     pub(super) peers: Vec<Peer>,
     pub(super) plugins: Vec<PluginConfig>,
     limits: Limits,
+    log: LogConfig,
 }
 
 /// Whether the file is a server's or a host's, with the content of that table. `None` if a required
@@ -35,12 +36,14 @@ pub(super) enum Kind {
 impl Draft {
     /// The whole configuration; `None` if a part is missing, which has been reported.
     pub(super) fn complete(self, notes: Vec<Problem>) -> Option<File> {
-        let Draft { owner, peers, plugins, limits } = self;
+        let Draft { owner, peers, plugins, limits, log } = self;
         match owner {
             Owner::Server(server) => {
-                Some(File::Server(Config { peers, plugins, limits, notes, ..server? }))
+                Some(File::Server(Config { peers, plugins, limits, log, notes, ..server? }))
             }
-            Owner::Host(host) => Some(File::Host(HostConfig { plugins, limits, notes, ..host? })),
+            Owner::Host(host) => {
+                Some(File::Host(HostConfig { plugins, limits, log, notes, ..host? }))
+            }
             Owner::Unclear => None,
         }
     }
@@ -100,8 +103,9 @@ pub(super) fn read(report: &mut Report<'_>) -> Draft {
     if let Some(table) = root.table("limits", "[limits]", report) {
         limits::read(table, &mut limits, report);
     }
+    let log = root.table("log", "[log]", report).map(|table| logging::read(table, report));
     root.refuse_unknown(report);
-    Draft { owner, peers, plugins, limits }
+    Draft { owner, peers, plugins, limits, log: log.unwrap_or_default() }
 }
 
 /// Reads the `[server]` or the `[host]` table. If both exist, both are read, because either may be

@@ -5,7 +5,7 @@ use super::identity::{self, Identity, Wording};
 use super::keys::{self, TableKey};
 use super::problem::Report;
 use super::read::Table;
-use super::{HostConfig, Loopback, limits};
+use super::{HostConfig, LogConfig, Loopback, limits};
 use std::path::{Path, PathBuf};
 use trunkline_core::address::Endpoint;
 
@@ -36,6 +36,7 @@ pub(super) fn read(
         network,
         plugins: Vec::new(),
         limits,
+        log: LogConfig::default(),
         notes: Vec::new(),
     })
 }

@@ -11,6 +11,7 @@ mod identity;
 mod json;
 mod keys;
 mod limits;
+mod logging;
 mod model;
 mod peer;
 mod plugin;
@@ -20,6 +21,7 @@ mod server;
 mod syntax;
 
 pub(crate) use addresses::socket_path;
+pub use logging::{LogConfig, LogFormat, LogTarget};
 pub use model::{Blocked, Config, File, HostConfig, Loopback, Peer, PeerRole};
 pub use model::{PluginConfig, Required};
 pub use problem::Problem;

@@ -1,8 +1,10 @@
 //! The configuration as plain data: every path absolute, every text checked.
 
 use super::file::{self, Kind};
+use super::logging::{LogConfig, level_as_word};
 use super::problem::Problem;
 use super::server::serves_command_line;
+use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transport};
@@ -51,6 +53,8 @@ pub struct Config {
     pub plugins: Vec<PluginConfig>,
     /// The limits and pauses, each with its default where the file says nothing.
     pub limits: Limits,
+    /// How the log is written.
+    pub log: LogConfig,
     /// Notes: the server can start in spite of them.
     pub notes: Vec<Problem>,
 }
@@ -76,6 +80,8 @@ pub struct HostConfig {
     pub plugins: Vec<PluginConfig>,
     /// The limits and pauses, each with its default where the file says nothing.
     pub limits: Limits,
+    /// How the log is written.
+    pub log: LogConfig,
     /// Notes: the host can start in spite of them.
     pub notes: Vec<Problem>,
 }
@@ -144,6 +150,9 @@ pub struct PluginConfig {
     pub blocked: Blocked,
     /// Where its host listens for direct connections, without duplicates.
     pub advertise: Vec<Advertise>,
+    /// The level of its log, if it is not that of the process.
+    #[serde(with = "level_as_word")]
+    pub log: Option<LevelFilter>,
     /// The line of the file.
     pub line: usize,
 }

@@ -5,7 +5,7 @@ use super::file::Kind;
 use super::problem::Report;
 use super::read::{Table, Text};
 use super::{Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart};
-use super::{json, keys};
+use super::{json, keys, logging};
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 use trunkline_core::address::Transport;
@@ -55,6 +55,7 @@ fn read(
     let restart = restart(&mut table, kind, placement, report);
     let blocked = blocked(&mut table, kind, placement, report);
     let advertise = advertise(&mut table, context, report);
+    let log = logging::level(&mut table, "log", report);
     let config_json = match table.get("config").map(|value| (value.get_ref(), value.span())) {
         None => "{}".into(),
         Some((DeValue::Table(config), _)) => json::from_table(config, report),
@@ -78,6 +79,7 @@ fn read(
         restart,
         blocked,
         advertise,
+        log,
         line,
     })
 }

@@ -4,7 +4,7 @@ use super::addresses::{Context, Purpose, socket_path};
 use super::identity::{self, Identity, Wording};
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Accept, Config, Loopback, limits};
+use super::{Accept, Config, LogConfig, Loopback, limits};
 use std::path::Path;
 use trunkline_core::address::{Endpoint, Transform, Transport};
 
@@ -50,6 +50,7 @@ pub(super) fn read(
         peers: Vec::new(),
         plugins: Vec::new(),
         limits,
+        log: LogConfig::default(),
         notes: Vec::new(),
     });
     (loopback, config)

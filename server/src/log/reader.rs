@@ -3,7 +3,7 @@
 
 use super::entry::Entry;
 use super::lines::Lines;
-use super::{PLUGIN, PRINTED, Shared};
+use super::{PLUGIN, Shared};
 use log::Level;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -170,12 +170,12 @@ impl Source {
     fn log(&self, line: &[u8], shared: &Shared) {
         match self {
             Source::Printed => {
-                let text = String::from_utf8_lossy(line);
-                let entry = Entry::new(Level::Info, PRINTED, &format_args!("{text}"));
-                shared.budgeted(PRINTED, entry);
+                let (target, text) = (shared.target_of_prints(), String::from_utf8_lossy(line));
+                let entry = Entry::new(Level::Info, &target, &format_args!("{text}"));
+                shared.admit_line(&target, entry);
             }
             Source::Plugin(name) => {
-                shared.budgeted(&format!("{PLUGIN}{name}"), Entry::of_plugin(name, line));
+                shared.admit_line(&format!("{PLUGIN}{name}"), Entry::of_plugin(name, line));
             }
         }
     }

@@ -17,6 +17,7 @@ pub(super) struct Sink {
 }
 
 /// A pipe that is opened a second time, so that only this process's writes through it do not wait.
+#[derive(Debug)]
 pub(super) struct Direct(OwnedFd);
 
 impl Sink {

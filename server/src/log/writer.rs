@@ -1,5 +1,7 @@
-//! The thread that writes waiting lines to stderr. It alone may wait for the reader.
+//! The thread that writes waiting lines. It alone may wait for their reader.
 
+use super::entry::Count;
+use super::outlet::Tail;
 use super::queue::Queue;
 use super::stderr::Sink;
 
@@ -8,24 +10,13 @@ const LINES: usize = 64;
 
 /// Writes what waits, for the rest of the process's life.
 pub(super) fn run(queue: &Queue, sink: &Sink) {
-    let mut line = String::new();
-    // The last bytes written are those of a line that failed in its middle.
-    let mut torn = false;
+    let (mut buffer, mut tail) = (Vec::new(), Tail::Whole);
     loop {
-        let mut lost = 0;
-        for entry in queue.take(LINES) {
-            line.clear();
-            if torn {
-                line.push('\n');
-            }
-            entry.write(queue.format(), &mut line);
-            // Each line is a write of its own: a pipe keeps short ones whole beside other writers.
-            match sink.write(line.as_bytes()) {
-                Ok(()) => torn = false,
-                Err(written) => {
-                    torn |= written > 0;
-                    lost += entry.stands_for;
-                }
+        let mut lost = Count::default();
+        let (entries, outlet) = queue.take(LINES);
+        for entry in entries {
+            if !outlet.write(&entry, sink, &mut tail, &mut buffer) {
+                lost += entry.stands_for;
             }
         }
         queue.done(lost);

@@ -3,6 +3,7 @@
 use super::event_loop::Loop;
 use super::explain_json;
 use super::status_json;
+use crate::config::LogFormat;
 use trunkline_core::address::Scope;
 use trunkline_core::broker::Handle;
 use trunkline_core::control::Role;
@@ -20,6 +21,16 @@ impl Loop {
             ["status"] => {
                 let status = self.status();
                 self.shared.broker.borrow_mut().answer_command(request, Ok(&status));
+            }
+            ["log", form @ ("text" | "json"), number] => {
+                let form = if form == "json" { LogFormat::Json } else { LogFormat::Text };
+                let lines = crate::log::latest(form, number.parse().unwrap_or(0));
+                let reason = || {
+                    let text = "the log of this host is in that of its server";
+                    Reason::server(Code::UnknownCommand, text)
+                };
+                let answer = lines.as_deref().ok_or_else(reason);
+                self.shared.broker.borrow_mut().answer_command(request, answer);
             }
             ["stop"] => {
                 self.shared.broker.borrow_mut().answer_command(request, Ok(b""));

@@ -22,6 +22,7 @@ use super::state_folder::StateFolder;
 use super::token::Ready;
 use super::wake::Mailbox;
 use super::watch::Watches;
+use crate::config::Placement;
 use mio::{Interest, Poll};
 use signal_hook::consts::SIGCHLD;
 use signal_hook_mio::v1_0::Signals as Received;
@@ -145,8 +146,12 @@ impl Loop {
             self.plugins.start_all(inline)?;
             self.advertise();
             let state = state.unwrap_or_default();
-            for plugin in children {
+            for mut plugin in children {
                 let (child, placement) = (setup::child_config(&plugin), plugin.placement);
+                if placement == Placement::Process {
+                    let name = child.name.as_str();
+                    plugin.log = crate::log::plugin_runs_elsewhere(name, plugin.log);
+                }
                 let spec = Spec::of(plugin, &child.name, &file, &state, &settings.limits);
                 let id = self.shared.broker.borrow_mut().add_child(child);
                 self.children.add(id, placement, spec);

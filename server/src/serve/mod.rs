@@ -80,6 +80,7 @@ pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String
 /// start; the inner one, how it ended, has been logged.
 pub(crate) fn child() -> Result<Result<(), String>, String> {
     let (spec, stream) = children::inherit()?;
+    crate::log::set_level(spec.plugin.log);
     let setup = Setup { signals: SignalHandling::Enabled, ..Setup::of_spec(spec, stream) };
     Ok(Loop::start(setup)?.run())
 }

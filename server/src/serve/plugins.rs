@@ -83,6 +83,7 @@ impl Plugins {
         let module = loaded.map_err(|error| error.to_string())?;
         let described = describe(plugin, module.about())?;
         let name = described.name.clone();
+        crate::log::plugin_runs_here(name.as_str(), plugin.log);
         let added = self.shared.broker.borrow_mut().add_plugin(described);
         let id = added.map_err(|reason| format!("{}: {reason}", plugin.path.display()))?;
         Ok((module, id, name))

@@ -74,6 +74,7 @@ pub(super) mod tests {
                 Advertise::Unix,
                 Advertise::Net { host: "0.0.0.0".parse().unwrap(), port: 7 },
             ],
+            log: Some(log::LevelFilter::Debug),
             line: 12,
         }
     }

@@ -68,6 +68,18 @@ impl Server {
         server
     }
 
+    /// Starts a server whose log goes elsewhere than to stderr, and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer in time.
+    #[must_use]
+    pub fn start_unheard(folder: &Folder, setup: &Setup) -> Server {
+        let server = Server::spawn(Start::server(folder, setup, None));
+        super::wait_until("it answers", || server.try_status().is_ok());
+        server
+    }
+
     /// As [`start`](Server::start), on a machine of the test's own network.
     ///
     /// # Panics
