@@ -1,5 +1,6 @@
 //! A folder of a test's own, which is removed with the test.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,11 +16,20 @@ impl Folder {
     /// When the system's folder for temporary files cannot be written to.
     #[allow(clippy::expect_used)] // A test without a folder must not go on.
     pub fn new() -> Folder {
+        // A test that was killed leaves its folder, and its number is given to another process.
+        loop {
+            let path = Folder::next_path();
+            match std::fs::create_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| Folder(path)).expect("a folder for temporary files"),
+            }
+        }
+    }
+
+    fn next_path() -> PathBuf {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tl-{}-{number}", std::process::id()));
-        std::fs::create_dir(&path).expect("a folder for temporary files");
-        Folder(path)
+        std::env::temp_dir().join(format!("tl-{}-{number}", std::process::id()))
     }
 
     /// Its path.
