@@ -64,7 +64,7 @@ impl Packet {
     /// Reads the header at the start of `bytes`: the packet and the header's length in bytes, or
     /// `None` if bytes are missing. A type that bymux does not define is an error already at the
     /// first byte.
-    #[inline]
+    #[inline(always)]
     pub fn decode(bytes: &[u8]) -> Result<Option<(Packet, usize)>, Violation> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let (id_width, amount_width) = widths(first)?;
@@ -128,9 +128,16 @@ fn widths(first: u8) -> Result<(usize, usize), Violation> {
     }
 }
 
-/// A big-endian integer of at most 8 bytes.
+/// A big-endian integer of one of the widths that there are; 0 if it is absent.
+#[inline(always)]
 fn integer(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |integer, &byte| integer << 8 | u64::from(byte))
+    match *bytes {
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_be_bytes([a, b])),
+        [a, b, c, d] => u64::from(u32::from_be_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
 }
 
 /// An encoded header.

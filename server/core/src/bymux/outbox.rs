@@ -52,15 +52,27 @@ impl Outbox {
 
     /// This many bytes of [`Outbox::slices`] were sent. A larger number counts as all.
     pub fn advance(&mut self, sent: usize) {
+        if sent >= self.len() {
+            self.advance_all(sent > 0);
+            return;
+        }
         let unfinished = sent.min(self.unfinished);
         self.unfinished -= unfinished;
         self.data.discard(unfinished);
         let control = (sent - unfinished).min(self.control.len());
         self.control.discard(control);
-        self.advance_data((sent - unfinished - control).min(self.data.len()));
+        self.advance_data(sent - unfinished - control);
         if sent > 0 && self.data.len() < LOW_WATER {
             self.round = self.round.wrapping_add(1);
         }
+    }
+
+    /// As mostly, all bytes were sent, or there were `any`.
+    fn advance_all(&mut self, any: bool) {
+        self.unfinished = 0;
+        self.control.clear();
+        self.data.clear();
+        self.round = self.round.wrapping_add(u64::from(any));
     }
 
     /// Bytes that wait to be sent.
@@ -122,8 +134,7 @@ impl Outbox {
     }
 
     /// `sent` bytes of whole packets were sent, except that the last may be cut. The ends of
-    /// packets are read from their own headers, and only when it matters: mostly all data goes out
-    /// at once.
+    /// packets are read from their own headers.
     fn advance_data(&mut self, sent: usize) {
         let all = self.data.len();
         let mut end = if sent == all { all } else { 0 };
@@ -177,6 +188,11 @@ impl Queue {
         self.buffer.extend_from_slice(payload);
     }
 
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.sent = 0;
+    }
+
     /// Removes bytes at the front. The rest moves to the front only if it is no longer than what
     /// has been sent before it. So no byte is moved more than once on average, and mostly there is
     /// no rest.
@@ -187,8 +203,7 @@ impl Queue {
         self.sent += count;
         let rest = self.len();
         if rest == 0 {
-            self.buffer.clear();
-            self.sent = 0;
+            self.clear();
         } else if rest <= self.sent {
             self.buffer.copy_within(self.sent.., 0);
             self.buffer.truncate(rest);

@@ -18,7 +18,9 @@ impl Connection {
             return Err(violation);
         }
         let event = self.next_event(input);
-        self.violation = event.as_ref().err().copied();
+        if let Err(violation) = event {
+            self.violation = Some(violation);
+        }
         event
     }
 

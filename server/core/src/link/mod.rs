@@ -406,8 +406,11 @@ impl Link {
     /// How many streams that waited for room may continue now: as many as fit with a whole quantum
     /// each, because they write later. `None` if no stream waits for its turn.
     pub fn turns(&self) -> Option<usize> {
-        let free = HIGH_WATER.saturating_sub(self.outbox().len() - self.outbox().control_len());
-        self.mux.has_waiting().then_some(free / QUANTUM)
+        if !self.mux.has_waiting() {
+            return None;
+        }
+        let data = self.outbox().len() - self.outbox().control_len();
+        Some(HIGH_WATER.saturating_sub(data) / QUANTUM)
     }
 
     /// The next stream that waited for room and may continue, without the control stream.

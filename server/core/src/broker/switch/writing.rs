@@ -1,6 +1,7 @@
 //! What a connection's socket is given: the outbox as it is, or sealed; and what follows when the
 //! socket has taken some of it.
 
+use super::lines::Line;
 use super::{Event, Switch};
 use crate::broker::effect::Effects;
 use crate::control::Message;
@@ -80,14 +81,18 @@ impl Switch {
     pub(crate) fn flushed(&mut self, id: ConnId, count: usize, effects: &mut Effects) {
         let Some(line) = self.lines.get_mut(&id) else { return };
         line.bytes_out += count as u64;
-        match &mut line.wire {
-            Wire::Plain => self.drained(id, count, effects),
+        let turns = match &mut line.wire {
+            Wire::Plain => line.drained(count),
             Wire::Secured(secured) => {
                 secured.advance(count, &mut self.spare);
-                if count == 0 {
-                    self.drained(id, 0, effects);
+                if count > 0 {
+                    return;
                 }
+                line.drained(0)
             }
+        };
+        if let Some(turns) = turns {
+            self.take_turns(id, turns, effects);
         }
     }
 
@@ -97,8 +102,10 @@ impl Switch {
         let Some(line) = self.lines.get_mut(&id) else { return };
         let Wire::Secured(secured) = &mut line.wire else { return };
         let taken = secured.seal(line.link.outbox(), &mut self.spare);
-        if taken > 0 {
-            self.drained(id, taken, effects);
+        if taken > 0
+            && let Some(turns) = line.drained(taken)
+        {
+            self.take_turns(id, turns, effects);
         }
         let Some(line) = self.lines.get_mut(&id) else { return };
         if line.ended
@@ -109,11 +116,9 @@ impl Switch {
         }
     }
 
-    /// So many bytes have left a connection's outbox.
-    fn drained(&mut self, id: ConnId, count: usize, effects: &mut Effects) {
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        line.link.mux().outbox_mut().advance(count);
-        let Some(mut turns) = line.link.turns() else { return };
+    /// So many streams that waited for room may go on.
+    #[inline(never)]
+    fn take_turns(&mut self, id: ConnId, mut turns: usize, effects: &mut Effects) {
         while turns > 0 {
             let Some(line) = self.lines.get_mut(&id) else { return };
             // A stream whose turn has not come waits until more is written.
@@ -126,5 +131,15 @@ impl Switch {
         if self.lines.get(&id).and_then(|line| line.link.turns()).is_some_and(|turns| turns > 0) {
             self.touch(id);
         }
+    }
+}
+
+impl Line {
+    /// So many bytes have left the outbox: how many streams that waited for room may go on, if any
+    /// waits.
+    #[inline]
+    fn drained(&mut self, count: usize) -> Option<usize> {
+        self.link.mux().outbox_mut().advance(count);
+        self.link.turns()
     }
 }
