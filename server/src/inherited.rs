@@ -1,7 +1,9 @@
-//! What a server or a host inherits from its starter and sets itself: the mask of blocked signals.
-//! Handlers are in `serve/signals.rs`, the limit of open files in `serve/open_files.rs`.
+//! What a server or a host inherits from its starter and sets itself: the mask of blocked signals,
+//! and whether it can be inspected. Handlers are in `serve/signals.rs`, the limit of open files in
+//! `serve/open_files.rs`.
 
 use nix::sys::signal::{SigSet, Signal};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// With these, the kernel stops a process in the background that uses its terminal: with `stty
 /// tostop`, one line of the log would stop a server. Blocked, they have no effect. They are not
@@ -14,6 +16,22 @@ const OF_TERMINALS: [Signal; 2] = [Signal::SIGTTOU, Signal::SIGTTIN];
 pub(crate) fn set_signal_mask() -> Result<(), String> {
     let mask = OF_TERMINALS.into_iter().collect::<SigSet>();
     mask.thread_set_mask().map_err(|error| format!("the signal mask cannot be set: {error}"))
+}
+
+/// With this variable, a server can be traced, and leaves core dumps.
+const DUMPABLE: &str = "TRUNKLINE_DUMPABLE";
+
+/// Keeps processes of the same user from tracing this one, and from reading its memory, its
+/// environment and its descriptors; root still can. Must run before a key is read.
+///
+/// The kernel gives the files in `/proc/self` to root, but a process may still read its own.
+pub(crate) fn forbid_inspection() -> Result<(), String> {
+    if std::env::var_os(DUMPABLE).is_some_and(|value| value == "1") {
+        log::warn!("{DUMPABLE} is set: processes of this user can read this one's memory and key");
+        return Ok(());
+    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| format!("this process cannot be closed to others of its user: {error}"))
 }
 
 /// Whether this process was started with the signal ignored, as by `nohup`; or ignores it now.

@@ -18,6 +18,7 @@ pub(super) fn host(
 ) -> Result<(), Failed> {
     inherited::set_signal_mask()?;
     crate::log::start(Whose::OwnProcess)?;
+    inherited::forbid_inspection()?;
     let config = match (config, server) {
         (Some(file), _) => HostConfig::load(file)?,
         (None, Some(server)) => {

@@ -11,6 +11,7 @@ use std::path::Path;
 pub(super) fn run(file: &Path) -> Result<(), Failed> {
     inherited::set_signal_mask()?;
     crate::log::start(Whose::OwnProcess)?;
+    inherited::forbid_inspection()?;
     let config = Config::load(file)?;
     crate::log::configure(&config.log, &config.plugins)
         .map_err(|why| Failed::from(format!("{}: {why}", file.display())))?;

@@ -5,7 +5,10 @@
 
 use super::proc_stat::Stat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, test_kill_process,
+};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -110,8 +113,12 @@ impl Server {
     }
 
     fn is_there(self) -> bool {
-        let same = Stat::of(self.number).filter(|stat| stat.started == self.started);
-        same.is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+        match Stat::of(self.number) {
+            Some(stat) => stat.started == self.started && !matches!(stat.state, 'Z' | 'X'),
+            // Where users cannot see processes of others (`hidepid`), they cannot see servers of
+            // their own either, because these are not dumpable.
+            None => test_kill_process(self.number) != Err(Errno::SRCH),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use proxy::{Direction, Proxy, Recorded};
 pub use raw_peer::RawPeer;
 pub use secured::{Secured, fresh, key_of, message_3};
 pub use server::{Server, run_to_its_end};
-pub use setup::Setup;
+pub use setup::{NOBODY, Setup};
 pub use socket::Socket;
 pub use status::{ChannelInfo, LinkInfo, PluginInfo, ServerInfo, Status};
 

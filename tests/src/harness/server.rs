@@ -3,13 +3,14 @@
 // A test whose server does not start must fail.
 #![allow(clippy::expect_used)]
 
-use super::{HostSetup, Log, PATIENCE, Process, Setup, Status};
+use super::{HostSetup, Log, NOBODY, PATIENCE, Process, Setup, Status};
 use crate::binaries::trunkline;
 use crate::folder::Folder;
 use crate::netns::Machine;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -43,6 +44,8 @@ struct Start {
     program: Option<PathBuf>,
     variables: Vec<(&'static str, PathBuf)>,
     stdout: Option<Arc<OwnedFd>>,
+    /// Whether it runs as a user who is not root, and cannot be inspected by its user.
+    closed: bool,
 }
 
 impl Server {
@@ -108,6 +111,7 @@ impl Server {
             program: setup.program().map(Path::to_owned),
             variables: Vec::new(),
             stdout: None,
+            closed: false,
         })
     }
 
@@ -182,6 +186,10 @@ impl Server {
             _ => process.arg("--server").arg(format!("unix:{}", self.start.socket.display())),
         };
         process.args(more);
+        if self.start.closed && geteuid().is_root() {
+            // It trusts no server of another user.
+            process.uid(NOBODY).gid(NOBODY);
+        }
         process.output().expect("the command line can be started")
     }
 
@@ -336,6 +344,7 @@ impl Start {
             program: setup.program().map(Path::to_owned),
             variables: setup.variables(),
             stdout: setup.own_stdout(),
+            closed: setup.is_closed(),
         }
     }
 
@@ -347,6 +356,16 @@ impl Start {
         };
         command.args([self.run, "--config"]).arg(&self.file).current_dir(&self.folder);
         command.env_remove("RUST_LOG").env("RUST_LOG_STYLE", "never");
+        match (self.closed, geteuid().is_root()) {
+            (true, true) => {
+                command.uid(NOBODY).gid(NOBODY);
+            }
+            // The harness looks at its descriptors, which only root may otherwise.
+            (false, false) => {
+                command.env("TRUNKLINE_DUMPABLE", "1");
+            }
+            _ => {}
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let stdout = self.stdout.as_ref().map(|file| file.try_clone().expect("a copy of stdout"));
         let stdout = stdout.map_or_else(Stdio::null, Stdio::from);

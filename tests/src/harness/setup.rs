@@ -12,6 +12,9 @@ use std::sync::Arc;
 use trunkline::key::SecretKey;
 use trunkline_core::key::Key;
 
+/// A user, and a group, who is neither root nor the user that runs the tests.
+pub const NOBODY: u32 = 65_534;
+
 /// A configuration under construction.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -28,6 +31,7 @@ pub struct Setup {
     /// What runs it, when that is not today's program.
     program: Option<PathBuf>,
     stdout: Option<Arc<OwnedFd>>,
+    closed: bool,
 }
 
 impl Setup {
@@ -46,7 +50,15 @@ impl Setup {
             variables: Vec::new(),
             program: None,
             stdout: None,
+            closed: false,
         }
+    }
+
+    /// Runs it as a user who is not root: [`NOBODY`] if the test is root. It can be inspected by no
+    /// process of that user, as outside of tests.
+    #[must_use]
+    pub fn closed(self) -> Setup {
+        Setup { closed: true, ..self }
     }
 
     /// Gives it a stdout; otherwise that is `/dev/null`.
@@ -214,6 +226,11 @@ impl Setup {
     /// Its stdout, when that is not `/dev/null`.
     pub(super) fn own_stdout(&self) -> Option<Arc<OwnedFd>> {
         self.stdout.clone()
+    }
+
+    /// Whether it runs as a user who is not root.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The program that runs it, when that is not today's.
