@@ -1,6 +1,6 @@
 //! The other side of a unix socket, as the kernel reports it: its user and its process.
 
-use rustix::net::sockopt::socket_peercred;
+use nix::sys::socket::{getsockopt, sockopt};
 use rustix::process::{Pid, Uid, geteuid};
 use std::io;
 use std::os::fd::AsFd;
@@ -10,19 +10,20 @@ use trunkline_core::audit::Dialler;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OtherSide {
     user: Uid,
-    /// The process that dialled, or that began to listen. It may have ended since.
-    pub(crate) process: Pid,
+    /// The process that dialled, or that began to listen. It may have ended since. `None` if it has
+    /// no number here, because it is outside of this process's namespace.
+    pub(crate) process: Option<Pid>,
 }
 
 impl OtherSide {
     pub(crate) fn of(socket: impl AsFd) -> io::Result<OtherSide> {
-        let peer = socket_peercred(socket)?;
-        Ok(OtherSide { user: peer.uid, process: peer.pid })
+        let peer = getsockopt(&socket, sockopt::PeerCredentials)?;
+        Ok(OtherSide { user: Uid::from_raw(peer.uid()), process: Pid::from_raw(peer.pid()) })
     }
 
     /// Its user and its process, for the audit.
     pub(crate) fn dialler(self) -> Dialler {
-        let process = self.process.as_raw_nonzero().get().unsigned_abs();
+        let process = Pid::as_raw(self.process).unsigned_abs();
         Dialler { user: self.user.as_raw(), process }
     }
 

@@ -1,11 +1,13 @@
 //! The hosts that a server starts, as threads or processes. It ends all of them before it exits.
 
+use super::adopted::Adopted;
 use super::handover;
-use super::lineage;
+use super::lineage::Lineage;
 use super::listening::Accepted;
 use super::orphans;
 use super::own_end;
 use super::process_groups::ProcessGroups;
+use super::process_handle::ProcessHandle;
 use super::signals::STOP_TIME;
 use super::socket::Stream;
 use super::spec::Spec;
@@ -58,11 +60,20 @@ pub(super) struct Children {
     children: BTreeMap<ChildId, Child>,
     /// The groups of processes that have not been waited for.
     groups: Arc<ProcessGroups>,
+    /// The processes that descend from this server.
+    lineage: Lineage,
+    adopted: Adopted,
 }
 
 impl Children {
-    pub(super) fn new(mailbox: Arc<Mailbox>, groups: Arc<ProcessGroups>, run: RunHost) -> Children {
-        Children { mailbox, run, children: BTreeMap::new(), groups }
+    pub(super) fn new(
+        mailbox: Arc<Mailbox>,
+        groups: Arc<ProcessGroups>,
+        lineage: Lineage,
+        run: RunHost,
+    ) -> Children {
+        let (children, adopted) = (BTreeMap::new(), Adopted::default());
+        Children { mailbox, run, children, groups, lineage, adopted }
     }
 
     pub(super) fn add(&mut self, id: ChildId, placement: Placement, spec: Spec) {
@@ -82,9 +93,10 @@ impl Children {
     /// Starts a host. Returns the connection to it.
     pub(super) fn start(&mut self, id: ChildId) -> Result<Stream, String> {
         let (mailbox, run) = (self.mailbox.clone(), self.run);
+        let lineage = &mut self.lineage;
         let Some(child) = self.children.get_mut(&id) else { return Err("no such host".into()) };
         let started = match child.placement {
-            Placement::Process => start_process(&child.spec).map(|(process, ours)| {
+            Placement::Process => start_process(&child.spec, lineage).map(|(process, ours)| {
                 let group = Pid::from_child(&process);
                 self.groups.lock().insert(group);
                 child.group = Some(group);
@@ -129,6 +141,7 @@ impl Children {
                 ended.push((*id, why));
             }
         }
+        self.adopted.look(&groups, now);
         ended
     }
 
@@ -144,10 +157,11 @@ impl Children {
     pub(super) fn deadline(&self) -> Option<Duration> {
         let stopped = |child: &Child| child.stopped.deadline(child.spec.limits.watchdog);
         let deadlines = self.children.values().map(|child| [child.ends_by, stopped(child)]);
-        deadlines.flatten().flatten().min()
+        deadlines.flatten().flatten().chain(self.adopted.deadline()).min()
     }
 
-    /// Kills the processes whose deadline has passed. Reports those that are stopped.
+    /// Kills the processes whose deadline has passed. Reports those that are stopped. Waits for
+    /// what hosts have left.
     pub(super) fn kill_overdue(&mut self, now: Duration) {
         self.children.values_mut().for_each(|child| child.report_if_stopped(now));
         let late = |child: &&mut Child| child.ends_by.is_some_and(|by| by <= now);
@@ -156,6 +170,9 @@ impl Children {
             if let Some(process) = &child.process {
                 kill_group(process);
             }
+        }
+        if self.adopted.deadline().is_some_and(|due| due <= now) {
+            self.adopted.look(&self.groups.lock(), now);
         }
     }
 
@@ -170,14 +187,16 @@ impl Children {
         }
     }
 
-    /// Which host's process made a connection. It does not matter for direct connections, because
-    /// these have tickets.
+    /// Whose process made a connection. It does not matter for direct connections, because these
+    /// have tickets.
     pub(super) fn classify_peer(&self, accepted: &Accepted) -> PeerProcess {
-        let (Opened::Accepted, Some(process)) = (accepted.how, accepted.process) else {
+        let (Opened::Accepted, Some(process), Stream::Unix(stream)) =
+            (accepted.how, accepted.process, &accepted.stream)
+        else {
             return PeerProcess::Foreign;
         };
         let groups = self.children.iter().filter_map(|(id, child)| Some((child.group?, *id)));
-        lineage::classify(process, &groups.collect())
+        self.lineage.classify(&ProcessHandle::of_peer(stream, process), &groups.collect())
     }
 
     /// Whether no host is running.
@@ -248,7 +267,7 @@ fn how_ended(status: ExitStatus) -> String {
 }
 
 /// Starts a host's process. Its standard input is a socket pair.
-fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
+fn start_process(spec: &Spec, lineage: &mut Lineage) -> io::Result<(Process, Stream)> {
     let (ours, theirs) = UnixStream::pair()?;
     // The file that this process runs, even if it has been replaced on disk.
     let mut command = Command::new("/proc/self/exe");
@@ -256,8 +275,10 @@ fn start_process(spec: &Spec) -> io::Result<(Process, Stream)> {
     let output = crate::log::output_of(&spec.name)?;
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(output.try_clone()?).stderr(output);
     // A terminal's signals must reach the server only, because it stops its hosts in order.
+    lineage.expect_hosts();
     let mut process = command.process_group(0).spawn()?;
     drop(command);
+    lineage.begins_with(Pid::from_child(&process));
     let sent = handover::send(&ours, spec).and_then(|()| ours.set_nonblocking(true));
     match sent {
         Ok(()) => Ok((process, Stream::Unix(mio::net::UnixStream::from_std(ours)))),

@@ -110,7 +110,7 @@ impl Loop {
             connections: Connections::new(registry()?),
             dialling: Dialling::new(registry()?, mailbox.clone()),
             plugins: Plugins::new(shared.clone(), setup.file.clone(), folders.map_err(failed)?),
-            children: Children::new(mailbox, groups, run_on_thread),
+            children: Children::new(mailbox, groups, setup.lineage, run_on_thread),
             folders: SocketFolders::of_this_process(setup.state.as_deref()),
             alarm: Alarm::new(poll.registry(), started).map_err(failed)?,
             poll,

@@ -266,7 +266,7 @@ fn check_peer(bound: &BoundListener, stream: Stream, peer: Option<SocketAddr>) -
     };
     let (grants, transform, how) = (bound.grants(), bound.endpoint.transform, bound.how);
     let accepted = |other: Option<OtherSide>| {
-        let (process, dialler) = (other.map(|o| o.process), other.map(OtherSide::dialler));
+        let (process, dialler) = (other.and_then(|o| o.process), other.map(OtherSide::dialler));
         Accepted { stream, grants, transform, how, peer, process, dialler }
     };
     match other {

@@ -2,6 +2,7 @@
 //! (`event_loop.rs`), started with a setup (`setup.rs`): read all, tick, flush all. The broker
 //! makes all decisions.
 
+mod adopted;
 mod alarm;
 mod children;
 mod commands;
@@ -25,6 +26,7 @@ mod plugin_host;
 mod plugins;
 mod proc_stat;
 mod process_groups;
+mod process_handle;
 mod reachable;
 mod runners;
 mod setup;
@@ -45,6 +47,8 @@ mod watchdog;
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;
 use event_loop::Loop;
+use lineage::Lineage;
+use rustix::process::getppid;
 use setup::{Setup, SignalHandling};
 
 /// Runs a server until it stops. An error is one line.
@@ -81,6 +85,7 @@ pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String
 pub(crate) fn child() -> Result<Result<(), String>, String> {
     let (spec, stream) = children::inherit()?;
     crate::log::set_level(spec.plugin.log);
-    let setup = Setup { signals: SignalHandling::Enabled, ..Setup::of_spec(spec, stream) };
+    let (signals, lineage) = (SignalHandling::Enabled, Lineage::of_host(getppid()));
+    let setup = Setup { signals, lineage, ..Setup::of_spec(spec, stream) };
     Ok(Loop::start(setup)?.run())
 }

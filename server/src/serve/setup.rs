@@ -1,12 +1,14 @@
 //! What an event loop starts with: the setup of a server, of a host, or of a host on a thread.
 
 use super::host_socket;
+use super::lineage::Lineage;
 use super::machine;
 use super::socket::{SocketFileName, Stream};
 use super::spec::Spec;
 use super::state_folder::StateFolder;
 use crate::config::{self, Config, HostConfig, PeerRole, PluginConfig};
 use crate::key::SecretKey;
+use rustix::process::getpid;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
 use trunkline_core::broker::{
@@ -47,6 +49,8 @@ pub(super) struct Setup {
     /// The connection to its server that a host was started with.
     pub(super) uplink: Option<Stream>,
     pub(super) signals: SignalHandling,
+    /// The server whose plugins may be no peers of this process, except over their own links.
+    pub(super) lineage: Lineage,
 }
 
 impl Setup {
@@ -66,6 +70,7 @@ impl Setup {
             peers: config.peers.iter().map(peer).collect(),
             uplink: None,
             signals: SignalHandling::Enabled,
+            lineage: Lineage::of_this_process(),
         })
     }
 
@@ -98,6 +103,7 @@ impl Setup {
             peers: vec![uplink],
             uplink: None,
             signals: SignalHandling::Enabled,
+            lineage: Lineage::of_this_process(),
         })
     }
 
@@ -122,6 +128,7 @@ impl Setup {
             peers: Vec::new(),
             uplink: Some(stream),
             signals: SignalHandling::Disabled,
+            lineage: Lineage::of_host(Some(getpid())),
         }
     }
 }

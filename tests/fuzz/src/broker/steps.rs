@@ -80,7 +80,9 @@ impl World {
                 PeerProcess::Foreign,
                 PeerProcess::Foreign,
                 of_child,
+                PeerProcess::Descendant,
                 PeerProcess::Ended,
+                PeerProcess::Untraced,
             ]),
             _ => PeerProcess::Foreign,
         };

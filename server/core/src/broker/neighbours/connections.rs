@@ -51,8 +51,13 @@ pub enum PeerProcess {
     Foreign,
     /// The process of a host that this server started, or a descendant of it.
     OfChild(ChildId),
+    /// A descendant of this server, or of the server of this host, which a host may have started:
+    /// a daemon, for example.
+    Descendant,
     /// It ended before it could be looked at: it is not known whose it was.
     Ended,
+    /// Its ancestors cannot be found: it is not known whose it is.
+    Untraced,
 }
 
 /// A connection that has just been opened.

@@ -78,8 +78,9 @@ impl Neighbours {
         }
     }
 
-    /// The process of a host that this server started has one link, as that host. It and what it
-    /// starts may be nothing else here: neither a server, nor another host, nor the command line.
+    /// The process of a host that this server started has one link, as that host. It and its
+    /// descendants may be nothing else here: neither a server, nor another host, nor the command
+    /// line.
     fn judge_process(&self, conn: &Conn, role: Role) -> Result<(), Reason> {
         let text = match (conn.how, conn.process) {
             (Opened::Child(_), _) if role != Role::Host => {
@@ -92,6 +93,14 @@ impl Neighbours {
             }
             (Opened::Accepted, PeerProcess::Ended) if self.has_processes() => {
                 "the process that dialled has ended, and may have belonged to a host".into()
+            }
+            (Opened::Accepted, PeerProcess::Descendant) => {
+                "the process that dials was started by a server's plugin, and may be no peer of it"
+                    .into()
+            }
+            (Opened::Accepted, PeerProcess::Untraced) => {
+                "the ancestors of the process that dials cannot be found, and one may be a host"
+                    .into()
             }
             _ => return Ok(()),
         };
