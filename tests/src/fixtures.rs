@@ -65,6 +65,7 @@ impl Api {
                 "tests/fixtures/fickle",
                 "tests/fixtures/greedy",
                 "tests/fixtures/harms",
+                "tests/fixtures/hostile",
                 "tests/fixtures/meets",
                 "tests/fixtures/misuses",
                 "tests/fixtures/never-reads",
@@ -90,8 +91,8 @@ impl Api {
 }
 
 /// The file of a plugin: `echo` for every API but the newer one; `calls`, `crowd`, `dials`,
-/// `fickle`, `greedy`, `harms`, `meets`, `misuses`, `never-reads`, `obeys` and `panics` for ours;
-/// `newer` for the newer one.
+/// `fickle`, `greedy`, `harms`, `hostile`, `meets`, `misuses`, `never-reads`, `obeys` and `panics`
+/// for ours; `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))
