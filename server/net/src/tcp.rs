@@ -23,8 +23,9 @@ const KEEPALIVE_PROBES: u32 = 6;
 
 /// Bytes that may wait in the kernel until the network takes them. The kernel's own bound is some
 /// megabytes, and what is urgent waits behind them: at 128 kbit/s a ping would wait for minutes.
-/// Behind these it waits for 8 s. Fewer bytes would cost a wakeup for each of a few segments. Within
-/// the machine, megabytes wait for some milliseconds only, and the bound would make transfers slower.
+/// Behind these it waits for 8 s. Fewer bytes would cost a wakeup for each of a few segments.
+/// Within the machine, megabytes wait for some milliseconds only, and the bound would make
+/// transfers slower.
 const UNSENT_MAX: u32 = 128 * 1024;
 
 /// The congestion control of connections within this machine. Every kernel has it, and every user
