@@ -1,24 +1,24 @@
 //! The other side of a unix socket, as the kernel reports it: its user and its process.
 
-use nix::sys::socket::{getsockopt, sockopt};
 use rustix::process::{Pid, Uid, geteuid};
 use std::io;
 use std::os::fd::AsFd;
 use trunkline_core::audit::Dialler;
+use trunkline_net::{Credentials, credentials};
 
 /// The process at the other end of a connected unix socket: the dialler or the listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OtherSide {
     user: Uid,
-    /// The process that dialled, or that began to listen. It may have ended since. `None` if it has
-    /// no number here, because it is outside of this process's namespace.
+    /// The process that dialled, or that began to listen. It may have ended since. `None` if it is
+    /// outside of this process's PID namespace.
     pub(crate) process: Option<Pid>,
 }
 
 impl OtherSide {
-    pub(crate) fn of(socket: impl AsFd) -> io::Result<OtherSide> {
-        let peer = getsockopt(&socket, sockopt::PeerCredentials)?;
-        Ok(OtherSide { user: Uid::from_raw(peer.uid()), process: Pid::from_raw(peer.pid()) })
+    pub(crate) fn of(socket: &impl AsFd) -> io::Result<OtherSide> {
+        let Credentials { user, process } = credentials(socket)?;
+        Ok(OtherSide { user, process })
     }
 
     /// Its user and its process, for the audit.
@@ -39,7 +39,7 @@ impl OtherSide {
 
 /// Whether the process that listens at the other end of a socket is trusted, before an address
 /// without keys is dialled.
-pub(crate) fn check_listener(socket: impl AsFd) -> Result<(), String> {
+pub(crate) fn check_listener(socket: &impl AsFd) -> Result<(), String> {
     let other =
         OtherSide::of(socket).map_err(|error| format!("who listens is unknown: {error}"))?;
     other.is_trusted().map_err(|whose| format!("{whose} listens there"))

@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod accepting;
+mod credentials;
 pub mod datagram;
 mod lock;
 pub mod tcp;
 pub mod unix;
 
 pub use accepting::Accepted;
+pub use credentials::{Credentials, credentials};
 pub use lock::{FileLock, Holder};

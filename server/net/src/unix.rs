@@ -2,9 +2,9 @@
 //! processes left.
 
 use crate::accepting::{self, Accepted};
+use crate::credentials;
 use crate::lock::{FileLock, Holder};
 use rustix::fs::{Mode, chmod, fchmod};
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Pid, getpid, test_kill_process};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -199,10 +199,9 @@ fn check_unused(path: &Path) -> Result<(), Found> {
         Err(_) => Err(Found::Listener(None)),
         // The socket may be that of a killed process, of which a child has a copy: one that was
         // just being started, or that never calls `exec`.
-        Ok(stream) => match socket_peercred(&stream).map(|peer| peer.pid) {
-            Ok(process) if has_ended(process) => Ok(()),
-            Ok(process) => Err(Found::Listener(Some(process))),
-            Err(_) => Err(Found::Listener(None)),
+        Ok(stream) => match credentials(&stream).ok().and_then(|it| it.process) {
+            Some(process) if has_ended(process) => Ok(()),
+            process => Err(Found::Listener(process)),
         },
     }
 }

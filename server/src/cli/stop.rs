@@ -5,7 +5,6 @@ use super::client::Asked;
 use super::{Failed, client, print_error};
 use crate::config::Config;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -44,7 +43,7 @@ struct Process {
 impl Process {
     /// The process that listens on a socket; `None` if the system does not tell.
     fn behind(stream: &impl AsFd) -> Option<Process> {
-        let pid = socket_peercred(stream).ok()?.pid;
+        let pid = trunkline_net::credentials(stream).ok()?.process?;
         Some(Process { pid, handle: pidfd_open(pid, PidfdFlags::empty()).ok()? })
     }
 
