@@ -11,6 +11,7 @@ mod accounts;
 mod entry;
 mod format;
 mod journal;
+mod last_words;
 mod levels;
 mod lines;
 mod outlet;
@@ -88,7 +89,7 @@ enum Printer {
 pub(crate) fn start(whose: Whose) -> Result<(), String> {
     let failed = |error: io::Error| format!("the log cannot start: {error}");
     let sink = stderr::Sink::open().map_err(failed)?;
-    let is_terminal = sink.is_terminal();
+    let (is_terminal, stderr) = (sink.is_terminal(), sink.copy().map_err(failed)?);
     let (format, ring) = match whose {
         Whose::OwnProcess => {
             (Format::configured(LogFormat::Text, is_terminal), Some(Mutex::default()))
@@ -107,6 +108,7 @@ pub(crate) fn start(whose: Whose) -> Result<(), String> {
     thread("log-reader").spawn(|| shared.reader.run(shared)).map_err(failed)?;
     if whose == Whose::OwnProcess {
         let ours = stderr::redirect_prints().map_err(failed)?;
+        last_words::keep(&ours, stderr).map_err(failed)?;
         shared.reader.add(ours, Source::Printed).map_err(failed)?;
     }
     if log::set_logger(shared).is_ok() {

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Writes of at most this many bytes to a pipe are done as a whole or not at all (POSIX).
-const PIPE_BUF: usize = 4096;
+pub(super) const PIPE_BUF: usize = 4096;
 
 /// The stderr that this process was started with, under another number.
 pub(super) struct Sink {
@@ -29,6 +29,11 @@ impl Sink {
             false => None,
         };
         Ok(Sink { file, direct })
+    }
+
+    /// Another descriptor of the file.
+    pub(super) fn copy(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone()
     }
 
     pub(super) fn is_terminal(&self) -> bool {

@@ -124,6 +124,21 @@ impl Process {
         prlimit(Some(self.pid()), Resource::Nofile, limit).expect("a process of ours");
     }
 
+    /// Sets how many bytes it may map beyond those that it has; it cannot raise that itself.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn limit_memory(self, more: u64) {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.0));
+        let text = text.expect("a process has a status");
+        let mapped = text.lines().find_map(|line| line.strip_prefix("VmSize:"));
+        let mapped = mapped.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        let most = mapped.expect("the kernel tells it in kB") * 1024 + more;
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        prlimit(Some(self.pid()), Resource::As, limit).expect("a process of ours");
+    }
+
     /// Copies of its descriptors, as a child has them between `fork` and `exec`.
     ///
     /// # Panics

@@ -10,9 +10,9 @@ use crate::netns::Machine;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_core::key::Key;
@@ -254,6 +254,21 @@ impl Server {
     ///
     /// When it does not end in time, or by a signal.
     pub fn wait_for_end(&mut self) -> i32 {
+        let ended = self.ended();
+        ended.code().unwrap_or_else(|| panic!("{ended}:\n{}", self.log.text()))
+    }
+
+    /// Waits until a signal has ended it; returns the number of the signal.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time, or in another way.
+    pub fn wait_for_fatal_signal(&mut self) -> i32 {
+        let ended = self.ended();
+        ended.signal().unwrap_or_else(|| panic!("{ended}:\n{}", self.log.text()))
+    }
+
+    fn ended(&mut self) -> ExitStatus {
         self.log.wait_for_end();
         let status = self.child.try_wait().expect("a child can be waited for");
         let ended = status.or_else(|| {
@@ -267,8 +282,7 @@ impl Server {
             }
             None
         });
-        let ended = ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log.text()));
-        ended.code().unwrap_or_else(|| panic!("{ended}:\n{}", self.log.text()))
+        ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log.text()))
     }
 
     /// The memory that it has in use, in bytes.
