@@ -113,7 +113,8 @@ pub fn remove_dead(folder: &Path, older_than: Duration, ours: impl Fn(&str) -> b
     let files = entries.filter_map(Result::ok).map(|entry| entry.path());
     for file in files.filter(is_ours) {
         let made = symlink_metadata(&file).and_then(|metadata| metadata.modified());
-        let age = made.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+        // A time that is yet to come is that of a clock which has been set back since.
+        let age = made.map_or(Duration::ZERO, |at| at.elapsed().unwrap_or(Duration::MAX));
         // Only a dead socket refuses. A live one may have a full queue.
         let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
         if age > older_than && dial(&file).is_err_and(refused) {

@@ -12,8 +12,9 @@ use trunkline_core::broker::Direct;
 use trunkline_core::control::SocketName;
 use trunkline_net::unix;
 
-/// A younger socket may still be between `bind` and `listen`, so it is not removed.
-const BIND_TIME: Duration = Duration::from_secs(60);
+/// A younger socket of an earlier release may still be between `bind` and `listen`, which are two
+/// calls in a row. It is not removed.
+const BIND_TIME: Duration = Duration::from_secs(1);
 
 /// The endpoint of another process's socket.
 pub(super) fn endpoint(socket: &SocketName, folders: &SocketFolders) -> io::Result<Endpoint> {

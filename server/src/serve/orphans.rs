@@ -11,6 +11,7 @@ use rustix::process::{
 };
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a start waits for processes that the kernel is ending with their server.
@@ -22,16 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A process, for as long as the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Server {
-    /// The namespace of its number: in a container, numbers are others.
-    namespace: u64,
+    /// The namespaces of its number and of its clock: in a container, both are others.
+    namespaces: [u64; 2],
     number: Pid,
     started: u64,
 }
 
 /// What the command line of a host's process says of its server, which is this process.
 pub(super) fn word_for_children() -> Option<String> {
-    let Server { namespace, number, started } = Server::this_process()?;
-    Some(format!("{namespace}.{}.{started}", number.as_raw_nonzero()))
+    let Server { namespaces: [pid, time], number, started } = Server::this_process()?;
+    Some(format!("{pid}.{time}.{}.{started}", number.as_raw_nonzero()))
 }
 
 /// Kills what killed servers have left, and waits for its end.
@@ -90,7 +91,7 @@ fn wait_for_ends(all: &mut Vec<Orphan>, patience: Duration) {
 fn is_orphan(number: Pid, this: Server) -> bool {
     let file = format!("/proc/{}/cmdline", number.as_raw_nonzero());
     let line = std::fs::read(file).unwrap_or_default();
-    let server = server_of(&line).filter(|server| server.namespace == this.namespace);
+    let server = server_of(&line).filter(|server| server.namespaces == this.namespaces);
     server.is_some_and(|server| !server.is_there())
 }
 
@@ -99,17 +100,20 @@ fn server_of(line: &[u8]) -> Option<Server> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\0')?;
     let word = line.strip_prefix("trunkline\0")?.strip_prefix(super::children::COMMAND)?;
     let mut numbers = word.strip_prefix('\0')?.split('.');
-    let namespace = numbers.next()?.parse().ok()?;
+    let namespaces = [numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?];
     let number = Pid::from_raw(numbers.next()?.parse().ok()?)?;
     let started = numbers.next()?.parse().ok()?;
-    Some(Server { namespace, number, started })
+    Some(Server { namespaces, number, started })
 }
 
 impl Server {
     fn this_process() -> Option<Server> {
-        let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?.ino();
+        let inode =
+            |name| std::fs::metadata(Path::new("/proc/self/ns").join(name)).map(|m| m.ino());
+        // Kernels before 5.6 have no namespace of clocks.
+        let namespaces = [inode("pid").ok()?, inode("time").unwrap_or(0)];
         let number = getpid();
-        Some(Server { namespace, number, started: Stat::of(number)?.started })
+        Some(Server { namespaces, number, started: Stat::of(number)?.started })
     }
 
     fn is_there(self) -> bool {
@@ -134,7 +138,8 @@ mod tests {
         assert!(this.is_there());
         let earlier = Server { started: this.started.wrapping_sub(1), ..this };
         assert!(!earlier.is_there(), "its number is used again");
-        for other in ["trunkline\0child\0", "trunkline\0run\x001.2.3\0", "a\0child\x001.2.3\0", ""]
+        for other in
+            ["trunkline\0child\0", "trunkline\0run\x001.2.3.4\0", "a\0child\x001.2.3.4\0", ""]
         {
             assert_eq!(server_of(other.as_bytes()), None, "{other:?}");
         }

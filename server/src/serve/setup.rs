@@ -179,8 +179,6 @@ fn settings(
     network: Option<[u8; 32]>,
     limits: &Limits,
 ) -> Settings {
-    // It needs to differ between servers and between starts, and may be guessed.
-    let random = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64 | 1);
     Settings {
         identity: identity.clone(),
         network: network.unwrap_or(NETWORK),
@@ -190,15 +188,15 @@ fn settings(
         machine: machine::id(),
         software: concat!("trunkline ", env!("CARGO_PKG_VERSION")).into(),
         limits: limits.clone(),
-        secret: secret_of_this_start(),
-        seed: random,
+        secret: random_of_this_start(),
+        seed: u64::from_ne_bytes(random_of_this_start()) | 1,
     }
 }
 
-fn secret_of_this_start() -> [u8; 32] {
-    let mut secret = [0; 32];
-    dryoc::rng::copy_randombytes(&mut secret);
-    secret
+fn random_of_this_start<const LENGTH: usize>() -> [u8; LENGTH] {
+    let mut random = [0; LENGTH];
+    dryoc::rng::copy_randombytes(&mut random);
+    random
 }
 
 fn peer(peer: &config::Peer) -> PeerConfig {

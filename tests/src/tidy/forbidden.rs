@@ -13,7 +13,17 @@ struct Forbidden {
 /// The folders that are loaded into a server's process.
 const SHIPPED: [&str; 3] = ["server/", "plugin-api/", "sample-plugins/"];
 
-const FORBIDDEN: [Forbidden; 14] = [
+const FORBIDDEN: [Forbidden; 16] = [
+    Forbidden {
+        calls: &["SystemTime::now", "UNIX_EPOCH", "modified()"],
+        allowed: &["server/src/log/", "server/net/src/unix.rs", "sample-plugins/clock/"],
+        instead: "the time of day jumps, so it may be shown only; use Instant",
+    },
+    Forbidden {
+        calls: &["socket_peercred"],
+        allowed: &[],
+        instead: "use trunkline_net::credentials: a process may have the number 0 for us",
+    },
     Forbidden {
         calls: &["TcpListener::bind", "TcpStream::connect", "connect_timeout"],
         allowed: &[],
