@@ -10,47 +10,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{PATIENCE, Server, Setup, wait_until};
+use trunkline_tests::harness::{Forwards, PATIENCE, Server, Setup, wait_until};
 use trunkline_tests::netns::{Machine, Net};
 use trunkline_tests::skip;
-
-/// Two linked servers: alpha's `forward` listens, and beta's serves the address `web`.
-struct Forwards {
-    alpha: Server,
-    beta: Server,
-    /// Where alpha's listens.
-    at: SocketAddr,
-}
-
-impl Forwards {
-    fn start(folder: &Folder, machine: Option<&Machine>, web: SocketAddr) -> Forwards {
-        let start = |setup: &Setup| match machine {
-            Some(machine) => Server::start_on(machine, folder, setup),
-            None => Server::start(folder, setup),
-        };
-        let listen = "[[plugin.config.listen]]\naddress = \"127.0.0.1:0\"\nto = \"web\"";
-        let dials = Setup::new("beta");
-        let accepts = Setup::new("alpha").secured().peer_key(dials.key_in(folder));
-        let alpha = start(&accepts.plugin(&plugin("forward"), listen));
-        let serve = format!("[plugin.config.serve]\nweb = \"{web}\"");
-        let dials = dials.peer_with(alpha.key(), alpha.tcp_address());
-        let beta = start(&dials.plugin(&plugin("forward"), &serve));
-        let linked = |status: &trunkline_tests::harness::Status| {
-            status.plugins.iter().filter(|plugin| plugin.name == "forward").count() == 2
-        };
-        alpha.wait_until("both servers know both plugins", linked);
-        let line = alpha.log().wait_for(0, " for web");
-        let text = line.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
-        let at = text.and_then(|text| text.parse().ok()).expect("the line names an address");
-        Forwards { alpha, beta, at }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.at).expect("forward listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
-        stream
-    }
-}
 
 #[test]
 fn every_connection_has_keepalive_and_keeps_urgent_bytes() {

@@ -6,13 +6,14 @@ use std::fmt::Display;
 use std::mem;
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trunkline_net::Accepted;
 use trunkline_plugin::prelude::*;
 
 use crate::CHUNK;
 use crate::asking::Destination;
+use crate::complaints::Complaints;
 use crate::config::Settings;
 use crate::connection::{self, Connection, Next, Place, TCP_RESET};
 use crate::connections::{Connections, Id};
@@ -30,6 +31,7 @@ pub(crate) struct Forward {
     services: Services,
     listeners: Vec<Listener>,
     connections: Connections,
+    complaints: Complaints,
     down: Rc<DownLinks>,
     spare: Spare,
     /// The buffer into which all sockets are read.
@@ -63,6 +65,7 @@ impl Plugin for Forward {
             services: serve,
             listeners,
             connections: Connections::default(),
+            complaints: Complaints::default(),
             down,
             spare: Spare::default(),
             chunk: vec![0; CHUNK],
@@ -175,7 +178,7 @@ impl Forward {
     /// Resets both sides of a connection.
     fn fail(&mut self, host: &Host, id: Id, reason: Reason) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        log_end(&connection.title, &reason);
+        log_end(&mut self.complaints, &connection.title, &reason);
         connection.reset_on_drop();
         host.abort(connection.channel, reason);
         self.drop_connection(host, id);
@@ -213,7 +216,7 @@ impl Forward {
     ) {
         match Connection::accepted(host, socket, watch, destination) {
             Ok(connection) => self.connections.add(connection),
-            Err(reason) => log_end(&destination.title, &reason),
+            Err(reason) => log_end(&mut self.complaints, &destination.title, &reason),
         }
     }
 
@@ -237,7 +240,7 @@ impl Forward {
                 Ok(true) => self.accept(host, index),
                 Ok(false) => {}
                 Err(reason) => {
-                    log::warn!("{}: {reason}", self.listeners[index].destination.title);
+                    self.listeners[index].pause(host, &reason);
                     self.pause_over.get_or_insert_with(|| host.set_timer(PAUSE));
                 }
             }
@@ -246,7 +249,12 @@ impl Forward {
 }
 
 /// Logs why a connection ended. A reset is normal; everything else is a warning.
-fn log_end(title: &str, reason: &Reason) {
-    let level = if reason.code() == TCP_RESET { log::Level::Debug } else { log::Level::Warn };
-    log::log!(level, "{title}: connection reset: {reason}");
+fn log_end(complaints: &mut Complaints, title: &str, reason: &Reason) {
+    let is_reset = reason.code() == TCP_RESET;
+    let kind = format!("{title}: {}", reason.code());
+    match (!is_reset).then(|| complaints.tell(&kind, Instant::now())).flatten() {
+        Some(0) => log::warn!("{title}: connection reset: {reason}"),
+        Some(more) => log::warn!("{title}: connection reset: {reason} (and {more} more before)"),
+        None => log::debug!("{title}: connection reset: {reason}"),
+    }
 }

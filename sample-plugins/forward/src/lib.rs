@@ -25,6 +25,7 @@
 
 mod asking;
 mod candidates;
+mod complaints;
 mod config;
 mod connection;
 mod connections;

@@ -1,5 +1,6 @@
 //! Real servers, and simulated peers that talk to them. It contains no test.
 
+mod forwards;
 mod host;
 mod log;
 mod peer;
@@ -12,6 +13,7 @@ mod setup;
 mod socket;
 mod status;
 
+pub use forwards::{Forwards, free_port};
 pub use host::HostSetup;
 pub use log::Log;
 pub use peer::{Chan, Peer, PeerEvent, request};
