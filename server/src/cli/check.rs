@@ -4,6 +4,7 @@ use super::{DEFAULT_CONFIG, Failed, print};
 use crate::config::File;
 use crate::config::check::{Checked, check_file};
 use std::path::{Path, PathBuf};
+use trunkline_core::printable::Printable;
 
 pub(super) fn check(config: Option<&Path>, plugins: &[PathBuf]) -> Result<(), Failed> {
     let mut lines = Vec::new();
@@ -18,7 +19,8 @@ pub(super) fn check(config: Option<&Path>, plugins: &[PathBuf]) -> Result<(), Fa
             Ok(module) => {
                 let about = module.about();
                 let (name, version) = (about.name(), about.version());
-                print(&format!("ok: {}: {name} version {version}\n", plugin.display()))?;
+                let file = Printable(plugin.display());
+                print(&format!("ok: {file}: {name} version {version}\n"))?;
             }
             Err(error) => lines.push(error.to_string()),
         }
@@ -32,7 +34,7 @@ pub(super) fn check(config: Option<&Path>, plugins: &[PathBuf]) -> Result<(), Fa
 fn check_config(file: &Path) -> Result<(), Failed> {
     let Checked { problems, notes, config } = check_file(file);
     for note in notes {
-        print(&format!("note: {note}\n"))?;
+        print(&format!("note: {}\n", Printable(note)))?;
     }
     let Some(config) = config.filter(|_| problems.is_empty()) else {
         return Err(problems.into());
@@ -52,7 +54,7 @@ fn check_config(file: &Path) -> Result<(), Failed> {
             ("host", &config.name, format!("{plugins}, {addresses} of its server"))
         }
     };
-    print(&format!("ok: {}: {what} {name} with {counts}\n", file.display()))
+    print(&format!("ok: {}: {what} {name} with {counts}\n", Printable(file.display())))
 }
 
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {
