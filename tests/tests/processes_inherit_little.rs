@@ -82,6 +82,32 @@ fn programs_that_plugins_start_have_the_limit_of_open_files_that_the_server_had(
 }
 
 #[test]
+fn programs_that_plugins_start_have_no_descriptor_of_the_server_and_no_signal_blocked() {
+    let folder = Folder::new();
+    // Of its own, it has one that reads the folder, and that of its script.
+    let lines = "for f in /proc/$$/fd/*; do readlink $f >&2; done\n\
+                 grep -E 'SigBlk|SigIgn' /proc/$$/status >&2";
+    let shows = executable(&folder, "shows", &format!("#!/bin/sh\n{lines}\n"));
+    let setup = ["inline", "thread", "process"].into_iter().fold(Setup::new("alpha"), |all, at| {
+        all.plugin(&harms(), &format!("name = \"{at}\"\nplacement = \"{at}\""))
+    });
+    let alpha = Server::start(&folder, &setup.secured().plugin(&plugin("forward"), ""));
+    for place in ["inline", "thread", "process"] {
+        alpha.wait_until(place, |status| status.is(place, "running"));
+        let mut peer = Peer::link(Socket::unix(&alpha), 9);
+        let chan = peer.open(place);
+        let said = peer.ask(chan, &format!("run {}", shows.display()));
+        let said = said.replace("\\n", "\n").replace("\\t", "\t");
+        for kind in ["socket:", "anon_inode:", "memfd:", ".state", ".key"] {
+            assert!(!said.contains(kind), "{place}: it has one of the server's:\n{said}");
+        }
+        for line in said.lines().filter(|line| line.contains("SigBlk")) {
+            assert!(line.ends_with("0000000000000000"), "{place}: signals are blocked: {line}");
+        }
+    }
+}
+
+#[test]
 fn a_server_raises_its_limit_of_open_files_when_it_needs_more() {
     let folder = Folder::new();
     let starter = behind(&folder, "ulimit -Sn 64\nexec");

@@ -69,6 +69,13 @@ impl Proxy {
         Proxy { shared, address, accepting: Some(accepting) }
     }
 
+    /// Keeps nothing of what it carries, so that there is no bound.
+    #[must_use]
+    pub fn unrecorded(self) -> Proxy {
+        self.shared.unrecorded.store(true, Ordering::SeqCst);
+        self
+    }
+
     /// Delays each byte, and each end, of future connections by this time. Up to 4 MiB of each
     /// direction can be on their way at a time.
     #[must_use]
@@ -189,6 +196,7 @@ struct Shared {
     swallows: Mutex<(bool, bool)>,
     recorded: Mutex<Recorded>,
     record_full: AtomicBool,
+    unrecorded: AtomicBool,
     connections: Mutex<Vec<Weak<Connection>>>,
 }
 
@@ -266,6 +274,9 @@ impl Shared {
     }
 
     fn record(&self, direction: Direction, bytes: &[u8]) {
+        if self.unrecorded.load(Ordering::SeqCst) {
+            return;
+        }
         let mut recorded = lock(&self.recorded);
         let record = match direction {
             Direction::ToServer => &mut recorded.to_server,
