@@ -86,7 +86,7 @@ fn programs_that_plugins_start_have_no_descriptor_of_the_server_and_no_signal_bl
     let folder = Folder::new();
     // Of its own, it has one that reads the folder, and that of its script.
     let lines = "for f in /proc/$$/fd/*; do readlink $f >&2; done\n\
-                 grep -E 'SigBlk|SigIgn' /proc/$$/status >&2";
+                 grep -E 'SigBlk|SigIgn' /proc/self/status >&2";
     let shows = executable(&folder, "shows", &format!("#!/bin/sh\n{lines}\n"));
     let setup = ["inline", "thread", "process"].into_iter().fold(Setup::new("alpha"), |all, at| {
         all.plugin(&harms(), &format!("name = \"{at}\"\nplacement = \"{at}\""))
