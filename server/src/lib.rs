@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+mod confine;
 mod inherited;
 pub mod key;
 pub mod loader;

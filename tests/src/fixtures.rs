@@ -71,6 +71,7 @@ impl Api {
                 "tests/fixtures/never-reads",
                 "tests/fixtures/obeys",
                 "tests/fixtures/panics",
+                "tests/fixtures/tries",
             ],
             Self::OlderMinor => &["sample-plugins/echo", PROBE],
             Self::NewerMinor => &["tests/fixtures/newer", PROBE],
@@ -91,8 +92,8 @@ impl Api {
 }
 
 /// The file of a plugin: `echo` for every API but the newer one; `calls`, `crowd`, `dials`,
-/// `fickle`, `greedy`, `harms`, `hostile`, `meets`, `misuses`, `never-reads`, `obeys` and `panics`
-/// for ours; `newer` for the newer one.
+/// `fickle`, `greedy`, `harms`, `hostile`, `meets`, `misuses`, `never-reads`, `obeys`, `panics` and
+/// `tries` for ours; `newer` for the newer one.
 #[must_use]
 pub fn plugin(api: Api, name: &str) -> PathBuf {
     built(api).join(format!("lib{}.so", name.replace('-', "_")))

@@ -56,6 +56,58 @@ const BAD: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "plugins that cannot be confined",
+        "{GOOD}[[plugin]]\npath = \"plugin.so\"\nname = \"a\"\n[plugin.confine]\n\
+         [[plugin]]\npath = \"plugin.so\"\nname = \"b\"\n\
+         placement = \"thread\"\n[plugin.confine]\nprocesses = 1\n\
+         [[plugin]]\npath = \"plugin.so\"\nname = \"c\"\n\
+         confine = 1\n",
+        &[
+            "7: [plugin.confine]: only a process of the plugin's own can be confined; remove this \
+             table, or add `placement = \"process\"`",
+            "12: [plugin.confine]: only a process of the plugin's own can be confined; remove this \
+             table, or add `placement = \"process\"`",
+            "17: `confine`: expected a table, found a whole number",
+        ],
+    ),
+    (
+        "bounds out of range, unknown or twice",
+        "{GOOD}[[plugin]]\npath = \"plugin.so\"\nname = \"a\"\nplacement = \"process\"\n\
+         [plugin.confine]\nreed = []\n\
+         read = [\"/usr\", \"/usr\", \"\"]\nwrite = [\"data\", \"data\"]\nnetwork = \"loopbak\"\n\
+         memory-mib = 1\nprocesses = 0\nopen-files = 3\ncpu-percent = 0\nuser = \"\"\n\
+         best-effort = 1\n",
+        &[
+            "9: [plugin.confine]: unknown key `reed`; did you mean `read`?",
+            "10: `read`: \"/usr\": given twice; remove one",
+            "10: `read`: \"\": a file or a folder is needed, such as \"/usr/share/x\"",
+            "11: `write`: \"data\": given twice; remove one",
+            "12: `network`: \"loopbak\": not a known value; did you mean `loopback`?",
+            "13: `memory-mib`: 1 is not from 64 to 1048576",
+            "14: `processes`: 0 is not from 1 to 4096",
+            "15: `open-files`: 3 is not from 64 to 1048576",
+            "16: `cpu-percent`: 0 is not from 1 to 100000",
+            "17: `user`: \"\": not the name of a user; `getent passwd` lists them",
+            "18: `best-effort`: expected true or false, found a whole number",
+        ],
+    ),
+    (
+        "places where a confined plugin cannot be reached",
+        "{GOOD}[[plugin]]\npath = \"plugin.so\"\nname = \"a\"\nplacement = \"process\"\n\
+         advertise = [\"unix\", \"net:10.0.0.1:7\"]\n[plugin.confine]\n",
+        &[
+            "8: `advertise`: \"unix\": a confined plugin opens no unix sockets; remove this: its \
+             channels go through the server",
+            "8: `advertise`: \"net:10.0.0.1:7\": nobody can reach this plugin there; remove this, \
+             or write `network = \"any\"` in [plugin.confine]",
+        ],
+    ),
+    (
+        "a plugin of a host that is to be confined",
+        "{HOST}[[plugin]]\npath = \"plugin.so\"\nname = \"a\"\n[plugin.confine]\n",
+        &["8: [plugin.confine]: a host's plugins run in the host itself; remove this table"],
+    ),
+    (
         "a key with control characters, which would reach the terminal",
         "{GOOD}\"k\\u001b[2J\\n\" = 1\n",
         &["4: [server]: unknown key `k\\u{1b}[2J\\n`; known are name, key, state, network, \

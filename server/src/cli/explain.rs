@@ -1,7 +1,8 @@
 //! `trunkline explain`: asks a running server why two plugins are, or are not, connected.
 
 use super::status::{Form, socket};
-use super::{Failed, Server, client, print, printable_json};
+use super::{Failed, Server, client, print, printable_json, table};
+use crate::confine::Bound;
 use serde::Deserialize;
 use std::fmt::Write;
 use trunkline_core::printable::Printable;
@@ -17,6 +18,16 @@ struct Explanation {
     calls: bool,
     rules: Vec<Rule>,
     change: Option<String>,
+    /// A server of an earlier release does not say so.
+    #[serde(default)]
+    confined: Vec<Confined>,
+}
+
+/// A plugin whose process is confined.
+#[derive(Deserialize)]
+struct Confined {
+    plugin: String,
+    bounds: Vec<Bound>,
 }
 
 #[derive(Deserialize)]
@@ -48,7 +59,7 @@ pub(super) fn explain(server: &Server, from: &str, to: &str, form: Form) -> Resu
 }
 
 fn render(explanation: &Explanation) -> String {
-    let Explanation { from, to, connected, calls, rules, change } = explanation;
+    let Explanation { from, to, connected, calls, rules, change, confined } = explanation;
     let now = match connected.is_empty() {
         true if *calls => "no channel, because they only call".to_owned(),
         true => "not connected".to_owned(),
@@ -61,6 +72,11 @@ fn render(explanation: &Explanation) -> String {
     }
     if let Some(change) = change {
         let _ = writeln!(text, "\nto change that: {}", Printable(change));
+    }
+    for Confined { plugin, bounds } in confined {
+        let headings = ["BOUND", "ASKED", "IN FORCE", "MEANS"];
+        let rows = table::table(&headings, bounds.iter().map(Bound::cells));
+        let _ = write!(text, "\n{} is confined:\n{rows}", Printable(plugin));
     }
     text
 }
@@ -83,6 +99,7 @@ mod tests {
             calls: false,
             rules: vec![rule("known", "yes"), rule("tcp", "-")],
             change: Some("do something".into()),
+            confined: Vec::new(),
         };
         let expected = "a@x to b@y: not connected\n\n  yes  known  because\n  \
                         -    tcp    because\n\n\
@@ -90,5 +107,19 @@ mod tests {
         assert_eq!(render(&explanation), expected);
         let calling = Explanation { calls: true, ..explanation };
         assert!(render(&calling).starts_with("a@x to b@y: no channel, because they only call\n"));
+    }
+
+    #[test]
+    fn the_bounds_of_a_confined_plugin_stand_below_the_rules() {
+        let answer = r#"{"from":"a@x","to":"b@x","connected":["link"],"rules":[],"change":null,
+            "confined":[{"plugin":"b","best_effort":true,"bounds":[{"bound":"network",
+            "asked":"none","in_force":true,"means":"seccomp"},{"bound":"user","asked":"kv",
+            "in_force":false,"means":"no rights"}]}]}"#;
+        let expected = "a@x to b@x: connected, over link\n\n\n\
+                        b is confined:\n\
+                        BOUND    ASKED  IN FORCE  MEANS\n\
+                        network  none   yes       seccomp\n\
+                        user     kv     NO        no rights\n";
+        assert_eq!(render(&serde_json::from_str(answer).unwrap()), expected);
     }
 }

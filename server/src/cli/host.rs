@@ -59,7 +59,10 @@ fn key_of(file: &Path) -> Result<SecretKey, Failed> {
 /// The host that a server starts in this process.
 pub(super) fn child() -> Result<(), Failed> {
     inherited::set_signal_mask()?;
+    // A confined process has lost its rights before its second thread, that of its log, starts.
+    let child = serve::Child::inherit()?;
+    let child = child.confine().map_err(|_| Failed(Vec::new()))?;
     crate::log::start(Whose::Child)?;
     // The error is in the server's log already.
-    serve::child()?.map_err(|_| Failed(Vec::new()))
+    child.run()?.map_err(|_| Failed(Vec::new()))
 }

@@ -1,6 +1,7 @@
 //! A server's answer to `status`, as far as the command line reads it. Fields that a server of an
 //! earlier release does not send have a default; unknown fields of a later one are skipped.
 
+use crate::confine::Report;
 use serde::Deserialize;
 
 /// A status. Counts are bytes, durations are microseconds.
@@ -34,6 +35,8 @@ pub(super) struct Plugin {
     pub(super) channels: u64,
     pub(super) calls_made: Option<u64>,
     pub(super) calls_to_answer: Option<u64>,
+    /// A server of an earlier release does not say so.
+    pub(super) confined: Option<Report>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! A status as tables for people.
 
 use super::status_answer::{Channel, Link, Plugin, Server, Status};
+use crate::confine::Bound;
 use std::collections::BTreeMap;
 use trunkline_core::printable::Printable;
 
@@ -19,6 +20,7 @@ pub(super) fn render(status: &Status) -> String {
         &["PLUGIN", "VERSION", "STATE", "PLACEMENT", "SERVER", "CHANNELS", "CALLS", "REASON"],
         status.plugins.iter().map(|plugin| plugin.row(key, &names)),
     ));
+    text.push_str(&bounds(status));
     text.push('\n');
     text.push_str(&table(
         &["LINK", "ROLE", "STATE", "ADDRESS", "PLUGINS", "STREAMS", "IN", "OUT", "RTT", "REASON"],
@@ -30,6 +32,30 @@ pub(super) fn render(status: &Status) -> String {
         status.channels.iter().map(|channel| channel.row(&names)),
     ));
     text
+}
+
+/// The bounds of confined plugins, one a line; nothing if there are none.
+fn bounds(status: &Status) -> String {
+    let mut rows = Vec::new();
+    for plugin in &status.plugins {
+        let bounds = plugin.confined.iter().flat_map(|report| &report.bounds);
+        rows.extend(bounds.map(|bound| [vec![plugin.name.clone()], bound.cells()].concat()));
+    }
+    match rows.is_empty() {
+        true => String::new(),
+        false => {
+            let headings = ["CONFINED", "BOUND", "ASKED", "IN FORCE", "MEANS"];
+            format!("\n{}", table(&headings, rows.into_iter()))
+        }
+    }
+}
+
+impl Bound {
+    /// Its cells in a table: the bound, what was asked, whether it is in force, and by what.
+    pub(super) fn cells(&self) -> Vec<String> {
+        let in_force = if self.in_force { "yes" } else { "NO" };
+        vec![self.bound.clone(), self.asked.clone(), in_force.into(), self.means.clone()]
+    }
 }
 
 impl Plugin {
@@ -94,7 +120,7 @@ impl Channel {
 }
 
 /// Columns under their headings, each as wide as its widest cell; `none` stands for no rows.
-fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let headings: Vec<String> = headings.iter().map(|heading| heading.to_string()).collect();
     let printable = |row: Vec<String>| row.iter().map(|cell| Printable(cell).to_string()).collect();
     let mut rows: Vec<Vec<String>> = rows.map(printable).collect();
@@ -193,8 +219,9 @@ mod tests {
         let json = r#"{"server":{"name":"alpha","key":"AAAAAAAAAAAA","addresses":["unix:/a~noauth"],
             "uptime_us":61000000,"version":"0.1.0"},
             "plugins":[{"name":"echo","version":1,"state":"running","reason":null,
-              "placement":"inline","server":"AAAAAAAAAAAA","addresses":[],"channels":2,
-              "calls_made":0,"calls_to_answer":3},
+              "placement":"process","server":"AAAAAAAAAAAA","addresses":[],"channels":2,
+              "calls_made":0,"calls_to_answer":3,"confined":{"best_effort":false,"bounds":[
+              {"bound":"memory-mib","asked":"64","in_force":true,"means":"RLIMIT_DATA"}]}},
               {"name":"ping","version":10,"state":"failed","reason":"panicked",
               "placement":"remote","server":"BBBBBBBBBBBB","addresses":[],"channels":0,
               "calls_made":null,"calls_to_answer":null}],
@@ -206,8 +233,10 @@ mod tests {
         let expected = "server alpha  key AAAAAAAAAAAA  version 0.1.0  up 1 min\n  \
             listens on unix:/a~noauth\n\n\
             PLUGIN  VERSION  STATE    PLACEMENT  SERVER  CHANNELS  CALLS        REASON\n\
-            echo    1        running  inline     here    2         0 out, 3 in\n\
+            echo    1        running  process    here    2         0 out, 3 in\n\
             ping    10       failed   remote     beta    0                      panicked\n\n\
+            CONFINED  BOUND       ASKED  IN FORCE  MEANS\n\
+            echo      memory-mib  64     yes       RLIMIT_DATA\n\n\
             LINK  ROLE    STATE  ADDRESS  PLUGINS  STREAMS  IN   OUT  RTT  REASON\n\
             beta  server  up     unix:b            1        0 B  0 B\n\n\
             CHANNEL  FROM       TO          ROUTE  IN    OUT\n\

@@ -2,7 +2,7 @@
 
 use super::file::{Draft, Owner};
 use super::problem::{Problem, Report};
-use super::{Accept, File, PluginConfig, Required};
+use super::{Accept, Confine, File, PluginConfig, Required};
 use crate::loader;
 use std::path::Path;
 use trunkline_plugin::About;
@@ -74,6 +74,10 @@ impl Found<'_> {
             if table.required == Required::Yes && !table.path.is_file() {
                 continue;
             }
+            if let Some(confine) = &table.confine {
+                self.check_confined(table, confine);
+                continue;
+            }
             match loader::load(&table.path, table.sha256) {
                 Ok(module) => loaded.push(Loaded { table, about: *module.about() }),
                 Err(error) => self.problem(table, error.to_string()),
@@ -83,6 +87,22 @@ impl Found<'_> {
         // If a file does not load, it may be the one that another plugin uses.
         if loaded.len() == draft.plugins.len() {
             self.check_uses(&loaded, Others::of(draft));
+        }
+    }
+
+    /// The code of a plugin that is to be confined does not run here, because here it is not.
+    fn check_confined(&mut self, table: &PluginConfig, confine: &Confine) {
+        let at = PluginConfig { line: confine.line, ..table.clone() };
+        if let Err(error) = loader::Image::read(&table.path, table.sha256) {
+            self.problem(table, error.to_string());
+        }
+        let (wrong, lacking) = crate::confine::foresee(confine);
+        wrong.into_iter().for_each(|why| self.problem(&at, format!("[plugin.confine]: {why}")));
+        let Some(lacking) = lacking else { return };
+        let message = format!("[plugin.confine]: the system cannot enforce {lacking}");
+        match confine.best_effort {
+            true => self.note(&at, message),
+            false => self.problem(&at, format!("{message}; or add `best-effort = true`")),
         }
     }
 
@@ -121,7 +141,7 @@ impl Found<'_> {
                     _ => ", unless its [plugin.config] names another one",
                 };
                 let message = format!("`{name}` uses `{used}`, version {least} or later; {here}");
-                self.note(plugin, format!("{message}, so {elsewhere} must have it{unless}"));
+                self.note(plugin.table, format!("{message}, so {elsewhere} must have it{unless}"));
             }
         }
     }
@@ -130,8 +150,8 @@ impl Found<'_> {
         self.problems.push(Problem { file: self.file.into(), line: Some(table.line), message });
     }
 
-    fn note(&mut self, plugin: &Loaded<'_>, message: String) {
-        let line = Some(plugin.table.line);
+    fn note(&mut self, table: &PluginConfig, message: String) {
+        let line = Some(table.line);
         self.notes.push(Problem { file: self.file.into(), line, message });
     }
 }
@@ -185,6 +205,7 @@ mod tests {
             blocked: Blocked::Report,
             advertise: Vec::new(),
             log: None,
+            confine: None,
             line,
         }
     }

@@ -5,6 +5,7 @@
 
 mod addresses;
 pub mod check;
+mod confine;
 mod file;
 mod host;
 mod identity;
@@ -23,7 +24,7 @@ mod syntax;
 pub(crate) use addresses::socket_path;
 pub use logging::{LogConfig, LogFormat, LogTarget};
 pub use model::{Blocked, Config, File, HostConfig, Loopback, Peer, PeerRole};
-pub use model::{PluginConfig, Required};
+pub use model::{Confine, Network, PluginConfig, Required, Writable};
 pub use problem::Problem;
 // These are defined once, in the core.
 pub use trunkline_core::broker::{Accept, Advertise, Expose, Keep, Permission, Placement, Restart};

@@ -153,8 +153,56 @@ pub struct PluginConfig {
     /// The level of its log, if it is not that of the process.
     #[serde(with = "level_as_word")]
     pub log: Option<LevelFilter>,
+    /// What its process may do; only with a process of its own. Without it, the process is as free
+    /// as the server.
+    pub confine: Option<Confine>,
     /// The line of the file.
     pub line: usize,
+}
+
+/// How the process of a plugin is confined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confine {
+    /// Files and folders that it may read beside those that every program needs.
+    pub read: Vec<PathBuf>,
+    /// What it may change; nothing else.
+    pub write: Vec<Writable>,
+    /// Where its own sockets may lead.
+    pub network: Network,
+    /// The most memory for its data.
+    pub memory_mib: Option<u64>,
+    /// How many processes it may consist of.
+    pub processes: u64,
+    /// How many descriptors it may have.
+    pub open_files: Option<u64>,
+    /// The most processor time, in percent of one processor.
+    pub cpu_percent: Option<u64>,
+    /// The user as whom it runs.
+    pub user: Option<String>,
+    /// Whether it runs also where the system lacks something of this.
+    pub best_effort: bool,
+    /// The line of the file.
+    pub line: usize,
+}
+
+/// Something that a confined plugin may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Writable {
+    /// Its data folder.
+    Data,
+    /// A file, or a folder with all below it.
+    Path(PathBuf),
+}
+
+/// Where a confined plugin's own sockets may lead. Its channels work with all of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// It has none.
+    None,
+    /// Within its own process.
+    Loopback,
+    /// Wherever this machine's network leads.
+    Any,
 }
 
 /// Whether the server starts if a plugin does not load or start.

@@ -4,8 +4,9 @@ use super::addresses::{Context, Purpose};
 use super::file::Kind;
 use super::problem::Report;
 use super::read::{Table, Text};
-use super::{Advertise, Blocked, Expose, Permission, Placement, PluginConfig, Required, Restart};
-use super::{json, keys, logging};
+use super::{Advertise, Blocked, Confine, Expose, Permission};
+use super::{Placement, PluginConfig, Required, Restart};
+use super::{confine, json, keys, logging};
 use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 use trunkline_core::address::Transport;
@@ -54,8 +55,9 @@ fn read(
     let placement = placement(&mut table, kind, report);
     let restart = restart(&mut table, kind, placement, report);
     let blocked = blocked(&mut table, kind, placement, report);
-    let advertise = advertise(&mut table, context, report);
     let log = logging::level(&mut table, "log", report);
+    let confine = confine::read(&mut table, context, kind, placement, report);
+    let advertise = advertise(&mut table, context, confine.as_ref(), report);
     let config_json = match table.get("config").map(|value| (value.get_ref(), value.span())) {
         None => "{}".into(),
         Some((DeValue::Table(config), _)) => json::from_table(config, report),
@@ -80,6 +82,7 @@ fn read(
         blocked,
         advertise,
         log,
+        confine,
         line,
     })
 }
@@ -238,6 +241,7 @@ fn blocked(
 fn advertise(
     table: &mut Table<'_>,
     context: &Context<'_>,
+    confine: Option<&Confine>,
     report: &mut Report<'_>,
 ) -> Vec<Advertise> {
     let mut places: Vec<Advertise> = Vec::new();
@@ -258,6 +262,9 @@ fn advertise(
         for place in listened {
             if places.contains(&place) {
                 text.reject_duplicate(report);
+            }
+            if let Some(confine) = confine {
+                confine::refuse_advertise(confine, &text, &place, report);
             }
             places.push(place);
         }

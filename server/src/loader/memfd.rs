@@ -4,7 +4,7 @@ use std::ffi::{OsStr, c_void};
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::slice;
@@ -16,6 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 const LONGEST_NAME: usize = 200;
 
 /// A sealed copy of a file.
+#[derive(Debug)]
 pub(super) struct Sealed {
     memory: File,
     mapping: Mapping,
@@ -51,6 +52,10 @@ impl Sealed {
         format!("/proc/self/fd/{}", self.memory.as_raw_fd())
     }
 
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+
     /// Keeps the descriptor's number from ever being reused, because to the dynamic linker the same
     /// path is the same library.
     pub(super) fn keep_forever(self) {
@@ -59,6 +64,7 @@ impl Sealed {
 }
 
 /// A file in memory, mapped for reading.
+#[derive(Debug)]
 struct Mapping {
     /// Null if the file is empty.
     start: *mut c_void,

@@ -16,7 +16,8 @@ mod memfd;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use sha2::{Digest, Sha256};
@@ -37,7 +38,42 @@ const LARGEST_FILE: u64 = 1 << 30;
 ///
 /// One line that names the file, what is wrong with it and what to do.
 pub fn load(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, LoadError> {
-    load_steps(path, sha256).map_err(|problem| LoadError { path: path.to_owned(), problem })
+    Image::read(path, sha256)?.load()
+}
+
+/// A copy of a plugin's file that was checked as far as that is possible without running its code.
+#[derive(Debug)]
+pub struct Image {
+    path: PathBuf,
+    copy: Sealed,
+}
+
+impl Image {
+    /// Reads and checks a plugin's file, as [`load`] does.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the file, what is wrong with it and what to do.
+    pub fn read(path: &Path, sha256: Option<[u8; 32]>) -> Result<Image, LoadError> {
+        let copy = checked_copy(path, sha256);
+        let copy = copy.map_err(|problem| LoadError { path: path.into(), problem })?;
+        Ok(Image { path: path.into(), copy })
+    }
+
+    /// The file in memory.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.copy.as_fd()
+    }
+
+    /// Runs its initialisers. The file itself is not needed any more.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the file, what is wrong with it and what to do.
+    pub fn load(self) -> Result<Module, LoadError> {
+        let Image { path, copy } = self;
+        load_copy(copy).map_err(|problem| LoadError { path, problem })
+    }
 }
 
 /// Opens the file itself and checks its layout, without the other steps of [`load`]: the benchmarks
@@ -67,12 +103,16 @@ pub fn check_content(content: &[u8], name: &str) -> Result<bool, Problem> {
     Ok(elf::exports(content, name))
 }
 
-fn load_steps(path: &Path, sha256: Option<[u8; 32]>) -> Result<Module, Problem> {
+fn checked_copy(path: &Path, sha256: Option<[u8; 32]>) -> Result<Sealed, Problem> {
     let copy = copy(path)?;
     check_hash(copy.bytes(), sha256)?;
-    if !check_content(copy.bytes(), check::symbol())? {
-        return Err(Problem::NotAPlugin);
+    match check_content(copy.bytes(), check::symbol())? {
+        true => Ok(copy),
+        false => Err(Problem::NotAPlugin),
     }
+}
+
+fn load_copy(copy: Sealed) -> Result<Module, Problem> {
     let beside = elf::looks_beside_itself(copy.bytes());
     let library = open(copy).map_err(|problem| match problem {
         Problem::Open(cause) if beside => Problem::Origin(cause),

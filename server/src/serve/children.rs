@@ -1,11 +1,11 @@
 //! The hosts that a server starts, as threads or processes. It ends all of them before it exits.
 
 use super::adopted::Adopted;
-use super::handover;
+use super::handover::{self, Received};
 use super::lineage::Lineage;
 use super::listening::Accepted;
 use super::orphans;
-use super::own_end;
+use super::own_end::{self, ServerEnd};
 use super::process_groups::ProcessGroups;
 use super::process_handle::ProcessHandle;
 use super::signals::STOP_TIME;
@@ -15,13 +15,14 @@ use super::stopped::Stopped;
 use super::wake::Mailbox;
 use super::watchdog::BLOCKED_SIGNAL;
 use crate::config::{Blocked, Placement};
+use crate::confine::{Listener, Report, Teller};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process_group, test_kill_process_group,
     waitid,
 };
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,10 @@ use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use trunkline_core::broker::{ChildId, Opened, PeerProcess};
+
+/// The signals of a process that finds no memory.
+const ABORTED: i32 = signal_hook::consts::SIGABRT;
+const FAULT: i32 = signal_hook::consts::SIGSEGV;
 
 /// The hidden command with which a server starts a host in a process.
 pub(crate) const COMMAND: &str = "child";
@@ -48,6 +53,8 @@ struct Child {
     stopped: Stopped,
     /// It is being killed because it was stopped for too long.
     killed: bool,
+    /// What its process tells of its bounds, if it is confined.
+    confined: Option<Listener>,
 }
 
 /// Runs a host on the calling thread, over a connection to its server. Returns how it ended.
@@ -86,6 +93,7 @@ impl Children {
             ends_by: None,
             stopped: Stopped::default(),
             killed: false,
+            confined: None,
         };
         self.children.insert(id, child);
     }
@@ -96,7 +104,9 @@ impl Children {
         let lineage = &mut self.lineage;
         let Some(child) = self.children.get_mut(&id) else { return Err("no such host".into()) };
         let started = match child.placement {
-            Placement::Process => start_process(&child.spec, lineage).map(|(process, ours)| {
+            Placement::Process => start_process(&child.spec, lineage).map(|started| {
+                let (process, ours, confined) = started;
+                child.confined = confined;
                 let group = Pid::from_child(&process);
                 self.groups.lock().insert(group);
                 child.group = Some(group);
@@ -133,7 +143,7 @@ impl Children {
                 child.stopped = Stopped::default();
                 let why = match std::mem::take(&mut child.killed) {
                     true => "its process was stopped for too long".to_owned(),
-                    false => how_ended(status),
+                    false => child.how_ended(status),
                 };
                 // Processes that it started are recognized by its group. When the group is empty,
                 // its number may be used again.
@@ -199,6 +209,17 @@ impl Children {
         self.lineage.classify(&ProcessHandle::of_peer(stream, process), &groups.collect())
     }
 
+    /// The bounds of each process that is confined, as far as it has told them.
+    pub(super) fn bounds(&mut self) -> BTreeMap<ChildId, Report> {
+        let bounds = self.children.iter_mut().filter_map(|(id, child)| {
+            let asked = child.spec.plugin.confine.as_ref()?;
+            let told = child.confined.as_mut().and_then(Listener::heard);
+            let told = told.and_then(|told| told.as_ref().ok()).cloned();
+            Some((*id, told.unwrap_or_else(|| Report::new(asked.best_effort))))
+        });
+        bounds.collect()
+    }
+
     /// Whether no host is running.
     pub(super) fn all_ended(&self) -> bool {
         self.children.values().all(|child| !child.running)
@@ -211,6 +232,21 @@ impl Children {
 }
 
 impl Child {
+    /// How its process ended, as text.
+    fn how_ended(&mut self, status: ExitStatus) -> String {
+        let told = self.confined.as_mut().and_then(Listener::heard);
+        let memory = self.spec.plugin.confine.as_ref().and_then(|confine| confine.memory_mib);
+        match (told, status.signal(), memory) {
+            (Some(Err(why)), ..) => why.clone(),
+            (_, Some(BLOCKED_SIGNAL), _) => "its plugin blocked its loop for too long".into(),
+            // What finds no memory calls `abort`, or uses the address 0.
+            (_, Some(ABORTED | FAULT), Some(mib)) => {
+                format!("{status}; `memory-mib` allows it {mib} MiB, see its lines above")
+            }
+            _ => status.to_string(),
+        }
+    }
+
     /// A plugin whose process is stopped for longer than a plugin may block, blocks as well.
     fn report_if_stopped(&mut self, now: Duration) {
         let (limit, name) = (self.spec.limits.watchdog, &self.spec.name);
@@ -258,17 +294,14 @@ fn kill_group(process: &Process) {
     }
 }
 
-/// How a process ended, as text.
-fn how_ended(status: ExitStatus) -> String {
-    match status.signal() {
-        Some(BLOCKED_SIGNAL) => "its plugin blocked its loop for too long".into(),
-        _ => status.to_string(),
-    }
-}
-
 /// Starts a host's process. Its standard input is a socket pair.
-fn start_process(spec: &Spec, lineage: &mut Lineage) -> io::Result<(Process, Stream)> {
+fn start_process(
+    spec: &Spec,
+    lineage: &mut Lineage,
+) -> io::Result<(Process, Stream, Option<Listener>)> {
     let (ours, theirs) = UnixStream::pair()?;
+    let report = spec.plugin.confine.as_ref().map(|_| Listener::new()).transpose()?;
+    let (listener, report) = report.unzip();
     // The file that this process runs, even if it has been replaced on disk.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("trunkline").arg(COMMAND).args(orphans::word_for_children());
@@ -279,9 +312,9 @@ fn start_process(spec: &Spec, lineage: &mut Lineage) -> io::Result<(Process, Str
     let mut process = command.process_group(0).spawn()?;
     drop(command);
     lineage.begins_with(Pid::from_child(&process));
-    let sent = handover::send(&ours, spec).and_then(|()| ours.set_nonblocking(true));
-    match sent {
-        Ok(()) => Ok((process, Stream::Unix(mio::net::UnixStream::from_std(ours)))),
+    let sent = handover::send(&ours, spec, report.as_ref().map(AsFd::as_fd));
+    match sent.and_then(|()| ours.set_nonblocking(true)) {
+        Ok(()) => Ok((process, Stream::Unix(mio::net::UnixStream::from_std(ours)), listener)),
         Err(error) => {
             kill_group(&process);
             let _ = process.wait();
@@ -290,27 +323,38 @@ fn start_process(spec: &Spec, lineage: &mut Lineage) -> io::Result<(Process, Str
     }
 }
 
+/// What the process of a host has from the server that started it.
+pub(super) struct Inherited {
+    pub(super) spec: Spec,
+    /// The connection to the server.
+    pub(super) stream: UnixStream,
+    pub(super) server: ServerEnd,
+    /// Where it tells of its bounds, if it is to be confined.
+    pub(super) teller: Option<Teller>,
+}
+
 /// Reads the spec from the connection that this process inherited. Standard input is replaced by
-/// `/dev/null`, so that plugins cannot read from the connection.
-pub(super) fn inherit() -> Result<(Spec, Stream), String> {
+/// `/dev/null`, so that plugins cannot read from the connection. Starts no thread.
+pub(super) fn inherit() -> Result<Inherited, String> {
     let failed = |error: &dyn std::fmt::Display| {
         format!("{COMMAND}: only a server can start this, with a socket as standard input: {error}")
     };
     let parent = getppid().ok_or_else(|| failed(&"it has no parent"))?;
-    own_end::end_with(parent).map_err(|error| failed(&error))?;
+    let end = own_end::end_with(parent).map_err(|error| failed(&error))?;
     let socket = rustix::io::dup(io::stdin()).map_err(|error| failed(&error))?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(|e| failed(&e))?;
     let nothing = std::fs::File::open("/dev/null").map_err(|error| failed(&error))?;
     rustix::stdio::dup2_stdin(nothing).map_err(|error| failed(&error))?;
     let stream = UnixStream::from(socket);
-    let (spec, server) = handover::receive(&stream).map_err(|error| failed(&error))?;
+    let Received { spec, server, report } =
+        handover::receive(&stream).map_err(|error| failed(&error))?;
     // The server may have been killed before its end was watched.
     let parent = getppid().map(|parent| parent.as_raw_nonzero().get());
     if parent != i32::try_from(server).ok() {
         return Err(failed(&"it was not started by a server, or the server has exited"));
     }
     stream.set_nonblocking(true).map_err(|error| failed(&error))?;
-    Ok((spec, Stream::Unix(mio::net::UnixStream::from_std(stream))))
+    Ok(Inherited { spec, stream, server: end, teller: report.map(Teller::new) })
 }
 
 fn start_thread(

@@ -14,8 +14,10 @@ impl Loop {
         let words: Vec<&str> = name.split(' ').collect();
         match words[..] {
             ["explain", from, to] => {
-                let explanation = self.shared.broker.borrow().explain(from, to);
-                let json = explain_json::render(&explanation);
+                let bounds = self.children.bounds();
+                let broker = self.shared.broker.borrow();
+                let json = explain_json::render(&broker.explain(from, to), &broker, &bounds);
+                drop(broker);
                 self.shared.broker.borrow_mut().answer_command(request, Ok(&json));
             }
             ["status"] => {
@@ -45,7 +47,8 @@ impl Loop {
         }
     }
 
-    fn status(&self) -> Vec<u8> {
+    fn status(&mut self) -> Vec<u8> {
+        let bounds = self.children.bounds();
         let broker = self.shared.broker.borrow();
         let settings = broker.settings();
         let (_, home) = broker.home();
@@ -61,6 +64,6 @@ impl Loop {
             longest_turn_us: status_json::microseconds(self.longest_turn),
             version: env!("CARGO_PKG_VERSION"),
         };
-        status_json::render(server, &settings.limits, &broker.status())
+        status_json::render(server, &settings.limits, &broker.status(), &bounds)
     }
 }

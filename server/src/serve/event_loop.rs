@@ -7,12 +7,12 @@ use super::connections::Connections;
 use super::dialling::Dialling;
 use super::listening::Listening;
 use super::orphans;
-use super::plugin_folders::PluginFolders;
+use super::plugin_folders::{Data, PluginFolders};
 use super::plugins::Plugins;
 use super::process_groups::ProcessGroups;
 use super::reachable;
 use super::runners::Runners;
-use super::setup::{self, Setup, SignalHandling};
+use super::setup::{self, Confined, Setup, SignalHandling};
 use super::shared::Shared;
 use super::signals::Signals;
 use super::socket::Stream;
@@ -105,11 +105,16 @@ impl Loop {
         }
         let mut own_state = setup.own_state.take();
         own_state.as_mut().map(StateFolder::lock).transpose()?;
-        let folders = PluginFolders::new(&setup.file, own_state.as_ref().map(StateFolder::path));
+        let data = own_state.as_ref().map_or(Data::Nowhere, |state| Data::In(state.path().into()));
+        let (image, data) = match setup.confined.take() {
+            Some(Confined { image, data }) => (Some(image), data),
+            None => (None, data),
+        };
+        let folders = PluginFolders::new(&setup.file, data).map_err(failed)?;
         let mut new = Loop {
             connections: Connections::new(registry()?),
             dialling: Dialling::new(registry()?, mailbox.clone()),
-            plugins: Plugins::new(shared.clone(), setup.file.clone(), folders.map_err(failed)?),
+            plugins: Plugins::new(shared.clone(), setup.file.clone(), folders, image),
             children: Children::new(mailbox, groups, setup.lineage, run_on_thread),
             folders: SocketFolders::of_this_process(setup.state.as_deref()),
             alarm: Alarm::new(poll.registry(), started).map_err(failed)?,
@@ -169,7 +174,8 @@ impl Loop {
 
 /// Runs a host on its own thread. Returns how it ended.
 fn run_on_thread(spec: Spec, stream: Stream) -> String {
-    let mut host = match Loop::start(Setup::of_spec(spec, stream)) {
+    let setup = Setup { uplink: Some(stream), ..Setup::of_spec(spec) };
+    let mut host = match Loop::start(setup) {
         Ok(host) => host,
         Err(why) => return why,
     };

@@ -4,6 +4,7 @@
 
 mod adopted;
 mod alarm;
+mod child;
 mod children;
 mod commands;
 mod connections;
@@ -47,9 +48,7 @@ mod watchdog;
 use crate::config::{Config, HostConfig};
 use crate::key::SecretKey;
 use event_loop::Loop;
-use lineage::Lineage;
-use rustix::process::getppid;
-use setup::{Setup, SignalHandling};
+use setup::Setup;
 
 /// Runs a server until it stops. An error is one line.
 pub(crate) fn serve(config: &Config, secret: &SecretKey) -> Result<(), String> {
@@ -80,12 +79,4 @@ pub(crate) fn host(config: &HostConfig, secret: &SecretKey) -> Result<(), String
     Ok(())
 }
 
-/// Runs the host for which a server started this process. The outer error says why it did not
-/// start; the inner one, how it ended, has been logged.
-pub(crate) fn child() -> Result<Result<(), String>, String> {
-    let (spec, stream) = children::inherit()?;
-    crate::log::set_level(spec.plugin.log);
-    let (signals, lineage) = (SignalHandling::Enabled, Lineage::of_host(getppid()));
-    let setup = Setup { signals, lineage, ..Setup::of_spec(spec, stream) };
-    Ok(Loop::start(setup)?.run())
-}
+pub(crate) use child::Child;

@@ -15,15 +15,32 @@ const DATA: &str = "data";
 #[derive(Debug)]
 pub(super) struct PluginFolders {
     config: PathBuf,
-    state: Option<PathBuf>,
+    data: Data,
+}
+
+/// Where plugins have their data folders.
+#[derive(Clone, Debug)]
+pub(super) enum Data {
+    /// In this state folder.
+    In(PathBuf),
+    /// This host has no state folder.
+    Nowhere,
+    /// The process is confined: this one plugin has this folder, which exists.
+    Of(Name, PathBuf),
+    /// The process is confined, and may change no data folder.
+    Refused,
 }
 
 impl PluginFolders {
-    /// Those of plugins that this file names, with this state folder.
-    pub(super) fn new(file: &Path, state: Option<&Path>) -> io::Result<PluginFolders> {
+    /// Those of plugins that this file names.
+    pub(super) fn new(file: &Path, data: Data) -> io::Result<PluginFolders> {
         let mut config = absolute(file)?;
         config.pop();
-        Ok(PluginFolders { config, state: state.map(absolute).transpose()? })
+        let data = match data {
+            Data::In(state) => Data::In(absolute(state)?),
+            data => data,
+        };
+        Ok(PluginFolders { config, data })
     }
 
     /// The folder of the configuration file.
@@ -33,8 +50,23 @@ impl PluginFolders {
 
     /// The data folder of a plugin. It is created if it does not exist.
     pub(super) fn data_of(&self, plugin: &Name) -> Result<PathBuf, String> {
-        let Some(state) = &self.state else {
-            return Err("this host has no `state` folder; start it with --config".into());
+        let state = match &self.data {
+            Data::In(state) => state,
+            Data::Of(name, folder) if name == plugin => return Ok(folder.clone()),
+            Data::Of(name, _) => {
+                return Err(format!(
+                    "its data folder was made for {name}, before its code could say its name; add \
+                     `name = \"{plugin}\"` to its [[plugin]]"
+                ));
+            }
+            Data::Refused => {
+                return Err(
+                    "it is confined; add \"data\" to `write` in its [plugin.confine]".into()
+                );
+            }
+            Data::Nowhere => {
+                return Err("this host has no `state` folder; start it with --config".into());
+            }
         };
         let all = state.join(DATA);
         // A name has no slash, and does not begin with a dot.

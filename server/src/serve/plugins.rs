@@ -6,7 +6,7 @@ use super::runners::PluginInfo;
 use super::setup::name_of;
 use super::shared::Shared;
 use crate::config;
-use crate::loader;
+use crate::loader::{self, Image, LoadError};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,6 +21,8 @@ pub(super) struct Plugins {
     /// The file that names them, for messages.
     file: PathBuf,
     folders: Rc<PluginFolders>,
+    /// The file of the one plugin of a confined process, which cannot read it now.
+    image: RefCell<Option<Result<Image, LoadError>>>,
     /// Plugins of a host, which start when the link to its server is up.
     waiting: Vec<config::PluginConfig>,
     /// Plugins that have started, and where they listen for direct connections.
@@ -28,9 +30,15 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    pub(super) fn new(shared: Rc<Shared>, file: PathBuf, folders: PluginFolders) -> Plugins {
-        let (folders, waiting, advertised) = (Rc::new(folders), Vec::new(), Vec::new());
-        Plugins { shared, file, folders, waiting, advertised }
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        file: PathBuf,
+        folders: PluginFolders,
+        image: Option<Result<Image, LoadError>>,
+    ) -> Plugins {
+        let (folders, image) = (Rc::new(folders), RefCell::new(image));
+        let (waiting, advertised) = (Vec::new(), Vec::new());
+        Plugins { shared, file, folders, image, waiting, advertised }
     }
 
     /// Keeps plugins until [`start_waiting`](Self::start_waiting).
@@ -78,7 +86,10 @@ impl Plugins {
 
     /// Loads a plugin, and makes it known to the broker.
     fn add(&self, plugin: &config::PluginConfig) -> Result<(Module, PluginId, Name), String> {
-        let load = || loader::load(&plugin.path, plugin.sha256);
+        let load = || match self.image.take() {
+            Some(image) => image.and_then(Image::load),
+            None => loader::load(&plugin.path, plugin.sha256),
+        };
         let loaded = self.shared.runners.watchdog().load(&plugin.path, load);
         let module = loaded.map_err(|error| error.to_string())?;
         let described = describe(plugin, module.about())?;

@@ -3,11 +3,13 @@
 use super::host_socket;
 use super::lineage::Lineage;
 use super::machine;
+use super::plugin_folders::Data;
 use super::socket::{SocketFileName, Stream};
 use super::spec::Spec;
 use super::state_folder::StateFolder;
 use crate::config::{self, Config, HostConfig, PeerRole, PluginConfig};
 use crate::key::SecretKey;
+use crate::loader::{Image, LoadError};
 use rustix::process::getpid;
 use std::path::{Path, PathBuf};
 use trunkline_core::address::{Endpoint, Transform};
@@ -51,6 +53,14 @@ pub(super) struct Setup {
     pub(super) signals: SignalHandling,
     /// The server whose plugins may be no peers of this process, except over their own links.
     pub(super) lineage: Lineage,
+    /// What a confined process has of its plugin's.
+    pub(super) confined: Option<Confined>,
+}
+
+/// What a process has opened and made for its plugin before it was confined.
+pub(super) struct Confined {
+    pub(super) image: Result<Image, LoadError>,
+    pub(super) data: Data,
 }
 
 impl Setup {
@@ -71,6 +81,7 @@ impl Setup {
             uplink: None,
             signals: SignalHandling::Enabled,
             lineage: Lineage::of_this_process(),
+            confined: None,
         })
     }
 
@@ -104,11 +115,13 @@ impl Setup {
             uplink: None,
             signals: SignalHandling::Enabled,
             lineage: Lineage::of_this_process(),
+            confined: None,
         })
     }
 
-    /// The setup of a host that a server starts, on a thread or in a process.
-    pub(super) fn of_spec(spec: Spec, stream: Stream) -> Setup {
+    /// The setup of a host that a server starts, on a thread or in a process. Its connection to the
+    /// server is added when the loop starts.
+    pub(super) fn of_spec(spec: Spec) -> Setup {
         let Spec { name, file, state, plugin, limits } = spec;
         // If the path is too long for a socket, only the host's own status is not available.
         let own_status = host_socket::new(&state, &name);
@@ -126,9 +139,10 @@ impl Setup {
             own_status,
             announce: Vec::new(),
             peers: Vec::new(),
-            uplink: Some(stream),
+            uplink: None,
             signals: SignalHandling::Disabled,
             lineage: Lineage::of_host(Some(getpid())),
+            confined: None,
         }
     }
 }

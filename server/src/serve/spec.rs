@@ -53,7 +53,7 @@ impl Spec {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::{Advertise, Blocked, Expose, Permission};
+    use crate::config::{Advertise, Blocked, Confine, Expose, Network, Permission, Writable};
     use std::time::Duration;
     use trunkline_core::key::Key;
 
@@ -75,6 +75,18 @@ pub(super) mod tests {
                 Advertise::Net { host: "0.0.0.0".parse().unwrap(), port: 7 },
             ],
             log: Some(log::LevelFilter::Debug),
+            confine: Some(Confine {
+                read: vec!["/usr/share/x".into()],
+                write: vec![Writable::Data, Writable::Path("/var/x".into())],
+                network: Network::Loopback,
+                memory_mib: Some(256),
+                processes: 2,
+                open_files: Some(64),
+                cpu_percent: Some(50),
+                user: Some("kv".into()),
+                best_effort: true,
+                line: 14,
+            }),
             line: 12,
         }
     }

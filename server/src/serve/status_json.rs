@@ -1,9 +1,10 @@
 //! A status as JSON, in the stable form that `trunkline status --json` prints.
 
+use crate::confine::Report;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use trunkline_core::broker::{Direct, Keep, LinkState, PluginState, Status};
+use trunkline_core::broker::{ChildId, Direct, Keep, LinkState, PluginState, Status};
 use trunkline_core::control::Role;
 use trunkline_core::key::Key;
 use trunkline_core::limits::{Counters, Limit, Limits};
@@ -53,6 +54,8 @@ struct Plugin<'a> {
     channels: usize,
     calls_made: Option<usize>,
     calls_to_answer: Option<usize>,
+    /// What confines its process, if its configuration asks for that.
+    confined: Option<&'a Report>,
 }
 
 #[derive(Serialize)]
@@ -82,7 +85,12 @@ struct Channel {
 }
 
 /// The status of a server whose key is `home`.
-pub(super) fn render(server: Server<'_>, limits: &Limits, status: &Status) -> Vec<u8> {
+pub(super) fn render(
+    server: Server<'_>,
+    limits: &Limits,
+    status: &Status,
+    bounds: &BTreeMap<ChildId, Report>,
+) -> Vec<u8> {
     let plugins = status.plugins.iter().map(|plugin| Plugin {
         name: plugin.name.as_str(),
         version: plugin.version,
@@ -97,6 +105,7 @@ pub(super) fn render(server: Server<'_>, limits: &Limits, status: &Status) -> Ve
         channels: plugin.channels,
         calls_made: plugin.calls.map(|calls| calls.made),
         calls_to_answer: plugin.calls.map(|calls| calls.to_answer),
+        confined: plugin.child.and_then(|child| bounds.get(&child)),
     });
     let links = status.links.iter().map(|link| Link {
         peer: link.peer.map(|key| key.to_string()).unwrap_or_default(),

@@ -75,6 +75,33 @@ pub struct PluginInfo {
     pub calls_made: Option<usize>,
     /// Calls that it has to answer, where the server can know.
     pub calls_to_answer: Option<usize>,
+    /// What confines it; absent in what an earlier release says.
+    #[serde(default)]
+    pub confined: Option<Confined>,
+}
+
+/// What confines a plugin's process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confined {
+    /// Each bound.
+    pub bounds: Vec<BoundInfo>,
+    /// Whether the plugin runs also without some of them.
+    pub best_effort: bool,
+}
+
+/// A bound of a plugin's process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundInfo {
+    /// Its name.
+    pub bound: String,
+    /// What was asked for.
+    pub asked: String,
+    /// Whether it is in force.
+    pub in_force: bool,
+    /// What enforces it, or why nothing does.
+    pub means: String,
 }
 
 /// A link.

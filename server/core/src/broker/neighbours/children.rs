@@ -58,6 +58,7 @@ pub(crate) enum ChildState {
 
 #[derive(Debug)]
 pub(crate) struct Child {
+    pub(crate) id: ChildId,
     pub(crate) config: ChildConfig,
     pub(crate) state: ChildState,
     pub(crate) conn: Option<ConnId>,
@@ -71,10 +72,10 @@ impl Neighbours {
         self.children.values().any(|child| child.config.placement == Placement::Process)
     }
 
-    /// Where the host with this connection runs, if this server started it.
-    pub(crate) fn placement_of(&self, conn: ConnId) -> Option<Placement> {
-        let child = self.children.values().find(|child| child.conn == Some(conn))?;
-        Some(child.config.placement)
+    /// The host with this connection, if this server started it, and where it runs.
+    pub(crate) fn child_at(&self, conn: ConnId) -> Option<(ChildId, Placement)> {
+        let (id, child) = self.children.iter().find(|(_, child)| child.conn == Some(conn))?;
+        Some((*id, child.config.placement))
     }
 
     /// A host that was started has its link.
@@ -89,7 +90,7 @@ impl Neighbours {
     pub(crate) fn add_child(&mut self, config: ChildConfig, effects: &mut Effects) -> ChildId {
         let id = ChildId(self.children.len() as u32);
         let (state, conn, started) = (ChildState::Starting, None, self.now);
-        self.children.insert(id, Child { config, state, conn, started, failures: 0 });
+        self.children.insert(id, Child { id, config, state, conn, started, failures: 0 });
         effects.push_back(Effect::StartChild(id));
         id
     }

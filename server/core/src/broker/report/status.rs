@@ -7,6 +7,7 @@ use crate::broker::{Broker, Keep, Neighbours, Peer, PluginId, PluginState, Regis
 use crate::control::Role;
 use crate::directory::Entry;
 use crate::ends::{ChannelInfo, End, Ends, Owner};
+use crate::ids::ChildId;
 use crate::key::Key;
 use crate::limits::Counters;
 use crate::name::{Name, Version};
@@ -44,6 +45,8 @@ pub struct PluginStatus {
     pub server: Key,
     /// In which process it runs.
     pub placement: Where,
+    /// The host in which it runs, if this server started it.
+    pub child: Option<ChildId>,
     /// Where its process takes direct connections for it.
     pub direct: Direct,
     /// Its channels that have an end in this process.
@@ -207,6 +210,7 @@ fn own_plugins(
         state: record.state.clone(),
         server: home,
         placement: placement(neighbours, record.runs),
+        child: child(neighbours, record.runs),
         direct: record.direct.clone(),
         channels: match record.runs {
             Runs::Here => channels.ends.count_of(id),
@@ -237,6 +241,7 @@ fn other_plugins(
         state: PluginState::Running,
         server: entry.server,
         placement: Where::Remote,
+        child: None,
         direct: Direct::default(),
         calls: None,
     });
@@ -261,6 +266,7 @@ fn unregistered(registry: &Registry, neighbours: &Neighbours) -> Vec<PluginStatu
         },
         server: neighbours.home_key(),
         placement: Where::from(child.config.placement),
+        child: Some(child.id),
         direct: Direct::default(),
         channels: 0,
         calls: None,
@@ -276,6 +282,7 @@ fn not_loaded(registry: &Registry, home: Key) -> impl Iterator<Item = PluginStat
         state: PluginState::Failed(plugin.reason.clone()),
         server: home,
         placement: Where::Inline,
+        child: None,
         direct: Direct::default(),
         channels: 0,
         calls: None,
@@ -285,7 +292,16 @@ fn not_loaded(registry: &Registry, home: Key) -> impl Iterator<Item = PluginStat
 fn placement(neighbours: &Neighbours, runs: Runs) -> Where {
     match runs {
         Runs::Here => Where::Inline,
-        Runs::At(conn) => neighbours.placement_of(conn).map_or(Where::Remote, Where::from),
+        Runs::At(conn) => {
+            neighbours.child_at(conn).map_or(Where::Remote, |(_, placement)| placement.into())
+        }
+    }
+}
+
+fn child(neighbours: &Neighbours, runs: Runs) -> Option<ChildId> {
+    match runs {
+        Runs::Here => None,
+        Runs::At(conn) => neighbours.child_at(conn).map(|(id, _)| id),
     }
 }
 
