@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use trunkline_tests::binaries::plugin;
 use trunkline_tests::fixtures::{self, Api};
 use trunkline_tests::folder::Folder;
-use trunkline_tests::harness::{Chan, Peer, Server, Setup, Socket, Status, wait_until};
+use trunkline_tests::harness::{Chan, LinkInfo, Peer, Server, Setup, Socket, Status, wait_until};
 
 /// A heartbeat, and how long a server is stopped.
 struct Times {
@@ -53,11 +53,9 @@ impl Scene {
     fn is_whole(&self) {
         for (server, other) in self.servers.iter().zip(["beta", "alpha"]) {
             server.wait_until("both are linked by one link, and all runs", |status: &Status| {
-                let up = status
-                    .links
-                    .iter()
-                    .filter(|link| link.role == "server" && link.state == "up")
-                    .count();
+                // The peers of the test itself are linked as servers, too.
+                let to_other = |link: &&LinkInfo| link.name == other && link.state == "up";
+                let up = status.links.iter().filter(to_other).count();
                 up == 1
                     && status.knows_remote(&format!("echo-{other}"))
                     && status.plugins.iter().all(|plugin| plugin.state == "running")
