@@ -1,5 +1,6 @@
 //! A hostile plugin attacks its server, other plugins, the user's files and processes, and the
-//! network. In a process that is not confined most of that succeeds, so the attacks are real ones.
+//! network. In a process that is not confined most of that succeeds, so the attacks are real ones;
+//! confined, it fails, and harms nothing.
 
 // Helpers of tests are not seen as tests by the lint.
 #![allow(clippy::expect_used)]
@@ -9,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -302,4 +304,89 @@ fn a_plugin_that_is_not_confined_succeeds_with_most_attacks() {
         let (_, answer) = said.expect("it was tried");
         assert!(answer.contains("not-allowed"), "{role:?}: {answer}");
     }
+}
+
+/// The table of a plugin that may write in its data folder, and nothing else.
+const CONFINED: &str = "[plugin.confine]\nwrite = [\"data\"]\nnetwork = \"none\"\n\
+                        memory-mib = 256\nprocesses = 1\nopen-files = 256";
+
+/// Attempts that do not fail, because what they do is bounded by other means.
+const BOUNDED: [&str; 1] = ["flood-the-log"];
+
+/// The files that the attacks concern, with their modes and what is in them.
+fn files(surroundings: &Surroundings) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let root = surroundings.folder.path();
+    let mut folders: Vec<PathBuf> = vec![root.into()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("it is ours") {
+            let path = entry.expect("an entry").path();
+            let metadata = fs::symlink_metadata(&path).expect("it is there");
+            let mode = metadata.permissions().mode();
+            match (metadata.is_dir(), metadata.is_file()) {
+                (true, _) => folders.push(path),
+                (_, true) => {
+                    all.insert(path.clone(), (mode, fs::read(&path).expect("it is ours")));
+                }
+                // A socket, for example.
+                _ => {
+                    all.insert(path, (mode, Vec::new()));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The first words of the attempts that succeeded.
+fn succeeded(answers: &BTreeMap<String, String>) -> Vec<&str> {
+    let done = answers.iter().filter(|(_, answer)| !answer.starts_with("failed "));
+    done.filter_map(|(attempt, _)| attempt.split(' ').next()).collect()
+}
+
+/// The plugins and links that a status shows, without what changes by itself.
+fn shown(alpha: &Server) -> Vec<String> {
+    let status = alpha.status();
+    let plugins = status.plugins.iter().map(|plugin| format!("{} {}", plugin.name, plugin.state));
+    plugins.chain([format!("{:?}", status.server.key)]).collect()
+}
+
+#[test]
+fn a_confined_plugin_fails_with_each_attack_and_harms_nothing() {
+    let surroundings = Surroundings::new(CONFINED);
+    let alpha = &surroundings.alpha;
+    let (before, status) = (files(&surroundings), shown(alpha));
+    let server = alpha.process();
+    let answers = attack(&surroundings);
+    assert_eq!(succeeded(&answers), BOUNDED, "{answers:#?}");
+    let line = alpha.log().wait_for(0, "dropped");
+    assert!(line.contains("hostile"), "the flood is counted: {line}");
+
+    assert_eq!(files(&surroundings), before, "a file has changed");
+    for victim in [&surroundings.traced, &surroundings.stopped, &surroundings.killed] {
+        assert_eq!(victim.process().state(), Some('S'), "a process of others was harmed");
+    }
+    let blocked = std::io::ErrorKind::WouldBlock;
+    assert_eq!(surroundings.tcp.accept().map(drop).map_err(|e| e.kind()), Err(blocked));
+    assert_eq!(surroundings.udp.recv(&mut [0]).map(drop).map_err(|e| e.kind()), Err(blocked));
+    assert_eq!(alpha.process(), server);
+    assert_eq!(shown(alpha), status, "the server goes on as before");
+}
+
+#[test]
+fn a_plugin_that_may_use_the_network_and_fork_does_nothing_else() {
+    let lines = "[plugin.confine]\nnetwork = \"any\"\nprocesses = 4\nmemory-mib = 256\n\
+                 best-effort = true";
+    let surroundings = Surroundings::new(lines);
+    let alpha = &surroundings.alpha;
+    let (before, status) = (files(&surroundings), shown(alpha));
+    let answers = attack(&surroundings);
+    // Without `open-files` it has the limit of its server.
+    let allowed =
+        ["connect-tcp", "daemonize", "flood-the-log", "listen-tcp", "open-files", "send-udp"];
+    assert_eq!(succeeded(&answers), allowed, "{answers:#?}");
+    let daemon = daemon(&answers).expect("a number");
+    daemon.signal(Signal::KILL);
+    assert_eq!(files(&surroundings), before, "a file has changed");
+    assert_eq!(shown(alpha), status, "the server goes on as before");
 }
