@@ -9,6 +9,9 @@
 //!   `last_prefix_field` stays where it was in 1.0. Every other struct is frozen.
 //! * The caller of a field that was added later defines what happens without it: a
 //!   [`Host`](crate::Host) refuses with `not-supported`.
+//! * A pointer may be null where the length beside it is 0. A number that only a later version has
+//!   (of a change, a place, an outcome) is ignored where it comes from a host, and refused where it
+//!   comes from a plugin.
 //! * No panic crosses: each function is guarded on its own side and answers with a [`Status`].
 //! * Whatever is behind a pointer is borrowed for the time of the call. A value with an owner
 //!   crosses by being passed to a [`Sink`], which copies it.
@@ -23,6 +26,8 @@ use abi_stable::prefix_type::WithMetadata;
 use abi_stable::sabi_types::VersionStrings;
 
 pub use tables::{HostRef, HostTable, LogRef, LogTable, ModuleRef, ModuleTable};
+#[cfg(feature = "host")]
+pub(crate) use views::slice_of;
 pub use views::{
     AboutView, Bytes, EntryView, IdentityView, OutcomeView, ReasonView, RecordView, ServerView,
     Sink, Status, TargetView, UseView, WakerView,

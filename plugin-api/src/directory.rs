@@ -71,6 +71,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// The change with this number; `None` for one that only a later version knows.
+    pub(crate) fn numbered(number: u8, entry: Entry) -> Option<Self> {
+        match number {
+            0 => Some(Self::Appeared(entry)),
+            1 => Some(Self::Changed(entry)),
+            2 => Some(Self::Left(entry)),
+            _ => None,
+        }
+    }
+
     /// The plugin that changed.
     #[must_use]
     pub fn entry(&self) -> &Entry {
@@ -103,5 +113,14 @@ mod tests {
     #[test]
     fn a_key_is_shown_in_standard_base64() {
         assert_eq!(Key([0xff; 32]).to_string(), "/".repeat(42) + "8=");
+    }
+
+    #[test]
+    fn a_change_that_only_a_later_version_knows_is_none() {
+        let entry = || Entry { name: "a".into(), version: 1, server: Key([1; 32]), local: true };
+        let known = [Change::Appeared(entry()), Change::Changed(entry()), Change::Left(entry())];
+        let numbered = [0, 1, 2].map(|number| Change::numbered(number, entry()));
+        assert_eq!(numbered, known.map(Some));
+        assert_eq!([3, u8::MAX].map(|number| Change::numbered(number, entry())), [None, None]);
     }
 }

@@ -180,13 +180,9 @@ unsafe extern "C" fn directory<P: Plugin>(
     // SAFETY: the pointer is `start::<P>`'s, and the entry is borrowed for the call.
     unsafe {
         tell::<P>(plugin, |plugin, host| {
-            let entry = Entry::of(&*entry);
-            let change = match kind {
-                0 => Change::Appeared(entry),
-                1 => Change::Changed(entry),
-                _ => Change::Left(entry),
-            };
-            plugin.directory(host, &change);
+            if let Some(change) = Change::numbered(kind, Entry::of(&*entry)) {
+                plugin.directory(host, &change);
+            }
         })
     }
 }

@@ -47,8 +47,8 @@ impl Bytes {
     /// The source of the view must be alive and unchanged for `'a`.
     #[must_use]
     pub const unsafe fn as_slice<'a>(self) -> &'a [u8] {
-        // SAFETY: `new` took pointer and length from a slice, which the caller says still lives.
-        unsafe { core::slice::from_raw_parts(self.ptr, self.len) }
+        // SAFETY: the caller's promise.
+        unsafe { slice_of(self.ptr, self.len) }
     }
 
     /// The text; `None` if it is not UTF-8.
@@ -63,6 +63,19 @@ impl Bytes {
             Ok(text) => text,
             Err(_) => "",
         }
+    }
+}
+
+/// The items at a pointer, which other languages than Rust may leave null if there are none.
+///
+/// # Safety
+///
+/// Unless `len` is 0, there are `len` items, alive and unchanged for `'a`.
+pub(crate) const unsafe fn slice_of<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
+    match len {
+        0 => &[],
+        // SAFETY: the caller's promise.
+        len => unsafe { core::slice::from_raw_parts(ptr, len) },
     }
 }
 
@@ -228,4 +241,20 @@ pub struct WakerView {
     pub retain: unsafe extern "C" fn(data: *const ()),
     /// Removes an owner.
     pub release: unsafe extern "C" fn(data: *const ()),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr;
+
+    #[test]
+    fn a_null_pointer_with_length_0_is_an_empty_list() {
+        let bytes = Bytes { ptr: ptr::null(), len: 0 };
+        // SAFETY: nothing is behind the pointers.
+        let (bytes, text) = unsafe { (bytes.as_slice(), bytes.as_text()) };
+        assert_eq!((bytes, text), (&[][..], ""));
+        // SAFETY: as above.
+        assert!(unsafe { slice_of::<UseView>(ptr::null(), 0) }.is_empty());
+    }
 }

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::instance::Instance;
 use super::log_target::Owner;
 use super::{HostApi, StartError};
-use crate::abi::{AboutView, Bytes, ModuleRef, Sink, UseView};
+use crate::abi::{AboutView, Bytes, ModuleRef, Sink, UseView, slice_of};
 use crate::about::is_name;
 use crate::export::Export;
 use crate::{About, Plugin};
@@ -89,12 +89,8 @@ impl fmt::Debug for Module {
 /// What the view shows is alive, and its names live forever.
 unsafe fn about_of(view: &AboutView) -> Result<About, String> {
     // SAFETY: the caller's promise; each list comes with its own length.
-    let (uses, invites) = unsafe {
-        (
-            std::slice::from_raw_parts(view.uses, view.uses_len),
-            std::slice::from_raw_parts(view.invites, view.invites_len),
-        )
-    };
+    let (uses, invites) =
+        unsafe { (slice_of(view.uses, view.uses_len), slice_of(view.invites, view.invites_len)) };
     // SAFETY: the caller's promise.
     let mut about = About::new(unsafe { name_of(view.name) }?, view.version);
     if uses.len().max(invites.len()) > crate::about::MOST_NAMES {

@@ -81,7 +81,7 @@ unsafe extern "C" fn open(
     // SAFETY: lent.
     unsafe {
         decide(context, refusal, |api| {
-            api.open(&target_of(&*target)).map(|opened| channel.write(opened.0))
+            api.open(&target_of(&*target)?).map(|opened| channel.write(opened.0))
         })
     }
 }
@@ -156,7 +156,7 @@ unsafe extern "C" fn watch(
     // SAFETY: lent, the descriptor too.
     unsafe {
         decide(context, refusal, |api| {
-            let watched = api.watch(BorrowedFd::borrow_raw(fd), Interest(interest));
+            let watched = api.watch(descriptor_of(fd)?, Interest(interest));
             watched.map(|number| watch.write(number.0))
         })
     }
@@ -273,19 +273,38 @@ fn host_panicked(context: &Context, message: &str) -> Status {
     Status::PANICKED
 }
 
-/// The target as a plugin passes it.
+/// The target as a plugin passes it. A place that a later API has is refused.
 ///
 /// # Safety
 ///
 /// What the view borrows is alive.
-unsafe fn target_of(view: &TargetView) -> Target {
+unsafe fn target_of(view: &TargetView) -> Result<Target, Reason> {
     // SAFETY: the caller's promise.
     let (name, server) = unsafe { (view.name.as_text(), view.server.as_text()) };
     let target = Target::new(name).version(view.version);
     match view.place {
-        0 => target,
-        1 => target.here(),
-        _ => target.on_server(server),
+        0 => Ok(target),
+        1 => Ok(target.here()),
+        2 => Ok(target.on_server(server)),
+        other => Err(unknown_place(other)),
+    }
+}
+
+#[cold]
+fn unknown_place(place: u8) -> Reason {
+    Reason::new("bad-place", format!("this server knows no place {place} of plugins"))
+}
+
+/// A descriptor as a plugin passes it.
+///
+/// # Safety
+///
+/// It is negative, or open for `'a`.
+unsafe fn descriptor_of<'a>(fd: i32) -> Result<BorrowedFd<'a>, Reason> {
+    match fd {
+        // SAFETY: the caller's promise.
+        0.. => Ok(unsafe { BorrowedFd::borrow_raw(fd) }),
+        _ => Err(Reason::new("bad-descriptor", format!("{fd} is not the number of a file"))),
     }
 }
 
@@ -299,4 +318,36 @@ unsafe fn reason_of(view: &ReasonView) -> Reason {
     // SAFETY: the caller's promise.
     let (code, text) = unsafe { (view.code.as_text(), view.text.as_text()) };
     Reason::from_parts(By::Plugin, code, text).unwrap_or_else(|| Reason::new("no-code", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(place: u8) -> TargetView {
+        let (name, server) = (Bytes::text("echo"), Bytes::text("beta"));
+        TargetView { name, version: 1, place, server }
+    }
+
+    #[test]
+    fn places_that_only_a_later_version_knows_are_refused() {
+        // SAFETY: the texts live forever.
+        let known = [0, 1, 2].map(|place| unsafe { target_of(&to(place)) });
+        let echo = || Target::new("echo").version(1);
+        assert_eq!(known, [Ok(echo()), Ok(echo().here()), Ok(echo().on_server("beta"))]);
+        // SAFETY: as above.
+        let unknown = unsafe { target_of(&to(3)) }.unwrap_err();
+        assert_eq!(unknown.to_string(), unknown_place(3).to_string());
+        assert_eq!(unknown.code(), "bad-place");
+    }
+
+    #[test]
+    fn a_negative_descriptor_is_refused() {
+        // SAFETY: standard input is open while the process runs, and the others are negative.
+        let found = [0, -1, i32::MIN].map(|fd| unsafe { descriptor_of(fd) });
+        assert!(found[0].is_ok());
+        for refused in &found[1..] {
+            assert_eq!(refused.as_ref().unwrap_err().code(), "bad-descriptor");
+        }
+    }
 }

@@ -27,6 +27,26 @@ pub(super) struct PluginHost {
     pub(super) shared: Rc<Shared>,
 }
 
+/// A callee is on the stack. If the server itself panics below it, the broker is told.
+struct Entered<'a> {
+    shared: &'a Shared,
+    call: CallId,
+}
+
+impl Entered<'_> {
+    fn returns(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut broker) = self.shared.broker.try_borrow_mut() {
+            broker.unwound(self.call);
+        }
+    }
+}
+
 impl PluginHost {
     /// Calls the broker for the plugin. The first misuse is kept, and fails the plugin when its
     /// callback returns.
@@ -39,12 +59,12 @@ impl PluginHost {
 
     /// Shows the outcome of a call whose callee has returned; the call itself if it has none yet.
     fn returned(&self, call: CallId, outcome: ShowOutcome<'_>) -> Option<Call> {
-        let mut broker = self.shared.broker.borrow_mut();
-        match broker.returned(call) {
-            Returned::Answered => {
-                // `outcome` only copies the answer, so the broker may stay borrowed.
-                outcome(Ok(broker.answer_now()));
-                broker.answer_taken();
+        let returned = self.shared.broker.borrow_mut().returned(call);
+        match returned {
+            Returned::Answered(answer) => {
+                // Code of the plugin, which may call the server.
+                outcome(Ok(&answer));
+                self.shared.broker.borrow_mut().reuse(answer);
                 None
             }
             Returned::Over(over) => {
@@ -200,7 +220,9 @@ impl HostApi for PluginHost {
                 callee.hint = u64::from(id.0) + 1;
                 let (name, server) = (self.info.name.as_str(), Key(home.0));
                 let caller = Caller { name, version: self.info.version, server, local: true };
+                let entered = Entered { shared: &self.shared, call };
                 self.shared.call(id, call, &caller, request);
+                entered.returns();
                 self.returned(call, outcome)
             }
         }

@@ -140,9 +140,8 @@ impl Actor {
                 host.shared.trace.saw("a call at once");
                 self.call_runs(host, plugin, call, &request)?;
                 match host.broker.returned(call) {
-                    Returned::Answered => {
-                        let answer = host.broker.answer_now().to_vec();
-                        host.broker.answer_taken();
+                    Returned::Answered(answer) => {
+                        host.broker.reuse(answer.clone());
                         self.call_ends(host, number, Outcome::Answered(answer))
                     }
                     Returned::Over(ending) => self.call_ends(host, number, ending),

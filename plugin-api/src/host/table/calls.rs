@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{guarded, reason_of, serve};
-use crate::Call;
+use super::{guarded, reason_of, serve, unknown_place};
 use crate::abi::{Bytes, OutcomeView, ReasonView, Sink, Status, TargetView};
 use crate::host::{Callee, CalleePlace};
+use crate::{Call, Reason, Unanswered};
 
 pub(super) unsafe extern "C" fn call(
     context: *const (),
@@ -19,21 +19,23 @@ pub(super) unsafe extern "C" fn call(
     // SAFETY: lent.
     unsafe {
         let target = &*target;
-        let place = match target.place {
-            0 => CalleePlace::Anywhere,
-            1 => CalleePlace::Here,
-            _ => CalleePlace::Server(target.server.as_text()),
-        };
         let (name, version) = (target.name.as_slice(), target.version);
-        let mut callee = Callee { name, version, place, hint: *hint };
         let deadline = match deadline {
             u64::MAX => Duration::MAX,
             nanos => Duration::from_nanos(nanos),
         };
-        let mut show = |result: Result<&[u8], &crate::Unanswered>| {
+        let mut show = |result: Result<&[u8], &Unanswered>| {
             OutcomeView::show(result, |view| outcome.put(view));
         };
         guarded(context, |api| {
+            let place = match place_of(target) {
+                Ok(place) => place,
+                Err(why) => {
+                    show(Err(&Unanswered::Refused(why)));
+                    return Status::DONE;
+                }
+            };
+            let mut callee = Callee { name, version, place, hint: *hint };
             let pending = api.call(&mut callee, request.as_slice(), deadline, &mut show);
             hint.write(callee.hint);
             match pending {
@@ -44,6 +46,21 @@ pub(super) unsafe extern "C" fn call(
                 None => Status::DONE,
             }
         })
+    }
+}
+
+/// Where a plugin looks for a callee. A place that a later API has is refused.
+///
+/// # Safety
+///
+/// What the view borrows is alive for `'a`.
+unsafe fn place_of<'a>(view: &TargetView) -> Result<CalleePlace<'a>, Reason> {
+    match view.place {
+        0 => Ok(CalleePlace::Anywhere),
+        1 => Ok(CalleePlace::Here),
+        // SAFETY: the caller's promise.
+        2 => Ok(CalleePlace::Server(unsafe { view.server.as_text() })),
+        other => Err(unknown_place(other)),
     }
 }
 

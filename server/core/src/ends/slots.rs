@@ -40,7 +40,12 @@ struct Page {
 #[derive(Debug)]
 enum Slot {
     Taken(End),
-    Free { generation: u32, next: Option<EndId> },
+    Free {
+        generation: u32,
+        next: Option<EndId>,
+    },
+    /// All generations that there are have been here, so no handle is ever given twice.
+    Spent,
 }
 
 // A free place has the size of a used one.
@@ -74,22 +79,23 @@ impl Slots {
         }
         let Some(page) = self.pages.get_mut(number) else { return };
         page.put(id, end);
-        match page.live {
-            1 if self.spare == Some(number) => self.spare = None,
-            PAGE => drop(self.roomy.remove(&number)),
-            _ => {}
+        if page.live == 1 && self.spare == Some(number) {
+            self.spare = None;
+        }
+        if page.is_full() {
+            self.roomy.remove(&number);
         }
     }
 
     pub(super) fn take(&mut self, id: EndId) -> Option<End> {
         let number = id.index() / PAGE;
         let page = self.pages.get_mut(number)?;
+        let was_full = page.is_full();
         let end = page.take(id)?;
-        let live = page.live;
-        if live == PAGE - 1 {
+        if was_full && !page.is_full() {
             self.roomy.insert(number);
         }
-        if live == 0 {
+        if page.live == 0 {
             self.release_but_one(number);
         }
         Some(end)
@@ -117,7 +123,7 @@ impl Slots {
     pub(super) fn get(&self, id: EndId) -> Option<&End> {
         match self.pages.get(id.index() / PAGE)?.slots.get(id.index() % PAGE)? {
             Slot::Taken(end) => Some(end),
-            Slot::Free { .. } => None,
+            Slot::Free { .. } | Slot::Spent => None,
         }
     }
 
@@ -125,7 +131,7 @@ impl Slots {
     pub(super) fn get_mut(&mut self, id: EndId) -> Option<&mut End> {
         match self.pages.get_mut(id.index() / PAGE)?.slots.get_mut(id.index() % PAGE)? {
             Slot::Taken(end) => Some(end),
-            Slot::Free { .. } => None,
+            Slot::Free { .. } | Slot::Spent => None,
         }
     }
 
@@ -138,6 +144,7 @@ impl Slots {
             }
             Some(Slot::Taken(end)) => end.generation,
             Some(Slot::Free { generation, .. }) => *generation,
+            Some(Slot::Spent) => return Lookup::Past,
             None => page.map_or(self.generation, |page| page.generation),
         };
         match (1..next).contains(&handle.generation()) {
@@ -152,12 +159,16 @@ impl Slots {
         let slots = pages.flat_map(|(number, page)| (number * PAGE..).zip(&page.slots));
         slots.filter_map(|(index, slot)| match slot {
             Slot::Taken(end) => Some((EndId::at(index)?, end)),
-            Slot::Free { .. } => None,
+            Slot::Free { .. } | Slot::Spent => None,
         })
     }
 }
 
 impl Page {
+    fn is_full(&self) -> bool {
+        self.free.is_none() && self.slots.len() == PAGE
+    }
+
     fn put(&mut self, id: EndId, mut end: End) {
         self.live += 1;
         match self.slots.get_mut(id.index() % PAGE) {
@@ -181,16 +192,25 @@ impl Page {
     fn take(&mut self, id: EndId) -> Option<End> {
         let slot = self.slots.get_mut(id.index() % PAGE)?;
         let Slot::Taken(end) = slot else { return None };
-        let generation = end.generation.wrapping_add(1);
-        let free = Slot::Free { generation, next: self.free };
-        let Slot::Taken(end) = core::mem::replace(slot, free) else { return None };
-        self.free = Some(id);
+        let free = end.generation.checked_add(1);
+        let left = match free {
+            Some(generation) => Slot::Free { generation, next: self.free },
+            None => Slot::Spent,
+        };
+        let Slot::Taken(end) = core::mem::replace(slot, left) else { return None };
+        if free.is_some() {
+            self.free = Some(id);
+        }
         self.live -= 1;
         Some(end)
     }
 
-    /// Gives back the room of a page in which nothing is left. Handles of its ends stay past.
+    /// Gives back the room of a page in which nothing is left, unless a place of it is spent.
+    /// Handles of its ends stay past.
     fn release(&mut self) {
+        if self.slots.iter().any(|slot| matches!(slot, Slot::Spent)) {
+            return;
+        }
         for slot in core::mem::take(&mut self.slots) {
             if let Slot::Free { generation, .. } = slot {
                 self.generation = self.generation.max(generation);
@@ -257,6 +277,24 @@ mod tests {
         }
         let never = Handle::new(1000, EndId::FIRST);
         assert_eq!(slots.lookup(never), Lookup::Never);
+    }
+
+    #[test]
+    fn a_place_whose_generations_are_spent_is_never_used_again() {
+        let mut slots = Slots::default();
+        let ends: Vec<Handle> = (0..PAGE).map(|_| add(&mut slots)).collect();
+        for handle in &ends {
+            let id = handle.id().expect("the handle of an end");
+            slots.get_mut(id).expect("an end").generation = u32::MAX;
+        }
+        let last = Handle::new(u32::MAX, ends[3].id().expect("the handle of an end"));
+        assert!(matches!(slots.lookup(last), Lookup::Live(_)));
+        ends.iter().for_each(|handle| remove(&mut slots, *handle));
+        assert_eq!([slots.lookup(last), slots.lookup(ends[3])], [Lookup::Past; 2]);
+        let next = add(&mut slots);
+        assert_eq!(next.id().map(|id| id.index()), Some(PAGE), "the first place of a new page");
+        remove(&mut slots, next);
+        assert_eq!(slots.lookup(last), Lookup::Past, "its page is kept for its handles");
     }
 
     #[test]

@@ -178,9 +178,8 @@ pub(super) fn call(
                 broker.plugin_failed(callee, "it broke its contract in a call");
             }
             match broker.returned(call) {
-                Returned::Answered => {
-                    let answer = broker.answer_now().to_vec();
-                    broker.answer_taken();
+                Returned::Answered(answer) => {
+                    broker.reuse(answer.clone());
                     (Some(Outcome::Answered(answer)), None, failed)
                 }
                 Returned::Over(outcome) => (Some(outcome), None, failed),

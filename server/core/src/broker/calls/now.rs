@@ -18,8 +18,8 @@ const WORTH_KEEPING: usize = 64 * 1024;
 /// What came of a call by the time that its callee has returned.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// The answer is [`answer_now`](crate::broker::Broker::answer_now).
-    Answered,
+    /// The answer. The caller gives its buffer back, for the next one.
+    Answered(Vec<u8>),
     /// It is over without an answer.
     Over(Outcome),
     /// The outcome is told later.
@@ -182,7 +182,7 @@ impl Calls {
             return Returned::Pending(call);
         };
         match core::mem::replace(&mut frame.state, State::Open) {
-            State::Answered => Returned::Answered,
+            State::Answered => Returned::Answered(core::mem::take(&mut frame.answer)),
             State::Over(outcome) => Returned::Over(*outcome),
             State::Open => {
                 let (caller, callee, deadline) = (frame.caller, frame.callee, frame.deadline);
@@ -191,21 +191,24 @@ impl Calls {
         }
     }
 
-    /// The answer of the call that has returned last.
+    /// The caller has the answer, so its buffer is free.
     #[inline]
-    pub(crate) fn last_answer(&self) -> &[u8] {
-        let Frames { frames, depth } = &self.frames;
-        frames.get(*depth).map_or(&[], |frame| &frame.answer)
-    }
-
-    /// The caller has the answer of the call that has returned last.
-    #[inline]
-    pub(crate) fn answer_taken(&mut self) {
+    pub(crate) fn reuse(&mut self, buffer: Vec<u8>) {
         let Frames { frames, depth } = &mut self.frames;
         if let Some(frame) = frames.get_mut(*depth)
-            && frame.answer.capacity() > WORTH_KEEPING
+            && buffer.capacity() <= WORTH_KEEPING
         {
-            frame.answer = Vec::new();
+            frame.answer = buffer;
+        }
+    }
+
+    /// The callee did not return, because the server itself failed below it: it and all that it
+    /// called are on the stack no more.
+    pub(crate) fn unwound(&mut self, call: CallId) {
+        let at = self.frames.running().iter().position(|frame| frame.call == call);
+        self.frames.depth = at.unwrap_or(self.frames.depth);
+        for frame in &mut self.frames.frames[self.frames.depth..] {
+            frame.state = State::Open;
         }
     }
 

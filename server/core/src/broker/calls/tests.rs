@@ -92,9 +92,48 @@ fn a_call_to_a_plugin_that_is_not_on_the_stack_runs_at_once_and_leaves_nothing()
     assert_eq!(called, Some(Called::Run(CALLEE, CallId(1))));
     assert_eq!(calls.call_now(CALLEE, &meant(b"callee"), 0, SECOND), None, "it calls itself");
     assert!(calls.answer_at_once(CALLEE, CallId(1), b"yes"));
-    assert_eq!(calls.returned(CallId(1), &mut effects), Returned::Answered);
-    assert_eq!(calls.last_answer(), b"yes");
+    assert_eq!(calls.returned(CallId(1), &mut effects), Returned::Answered(b"yes".to_vec()));
     assert_eq!((calls.open(), calls.is_settled(), effects.len()), (0, true, 0));
+    assert_eq!(calls.audit(&effects), Ok(()));
+}
+
+#[test]
+fn the_buffer_of_an_answer_is_used_for_the_next_one_unless_it_is_large() {
+    let (mut calls, mut effects) = (running(&Limits::default()), Effects::default());
+    let answered = |calls: &mut Calls, number: u64, effects: &mut Effects| {
+        assert!(calls.call_now(CALLER, &meant(b"callee"), 0, SECOND).is_some());
+        assert!(calls.answer_at_once(CALLEE, CallId(number), b"yes"));
+        match calls.returned(CallId(number), effects) {
+            Returned::Answered(answer) => answer,
+            other => panic!("it was answered, not {other:?}"),
+        }
+    };
+    let mut buffer = answered(&mut calls, 1, &mut effects);
+    buffer.reserve_exact(1000);
+    let size = buffer.capacity();
+    calls.reuse(buffer);
+    assert_eq!(answered(&mut calls, 2, &mut effects).capacity(), size);
+    calls.reuse(Vec::with_capacity(1 << 20));
+    assert!(answered(&mut calls, 3, &mut effects).capacity() < 1000);
+}
+
+#[test]
+fn a_call_below_which_the_server_failed_is_on_the_stack_no_more() {
+    let (mut calls, mut effects) = (running(&Limits::default()), Effects::default());
+    let call = |calls: &mut Calls| calls.call_now(CALLER, &meant(b"callee"), 0, SECOND);
+    assert_eq!(call(&mut calls), Some(Called::Run(CALLEE, CallId(1))));
+    assert_eq!(call(&mut calls), None, "it is on the stack");
+    assert!(calls.answer_at_once(CALLEE, CallId(1), b"late"));
+    calls.unwound(CallId(1));
+    assert_eq!(calls.audit(&effects), Ok(()));
+    assert_eq!(call(&mut calls), Some(Called::Run(CALLEE, CallId(2))));
+    assert_eq!(
+        calls.returned(CallId(2), &mut effects),
+        Returned::Pending(CallId(2)),
+        "an answer of an earlier call is not this one's"
+    );
+    calls.unwound(CallId(7));
+    assert_eq!(events(&mut calls), [Event::Wait(CallTimer::Deadline(CallId(2)), SECOND)]);
     assert_eq!(calls.audit(&effects), Ok(()));
 }
 

@@ -102,22 +102,23 @@ impl Broker {
     #[inline]
     pub fn returned(&mut self, call: CallId) -> Returned {
         let returned = self.calls.returned(call, &mut self.effects);
-        if !matches!(returned, Returned::Answered) {
+        if !matches!(returned, Returned::Answered(_)) {
             self.settle();
         }
         returned
     }
 
-    /// The answer of the call that has returned last.
+    /// The buffer of an answer that [`returned`](Broker::returned) gave is free.
     #[inline]
-    pub fn answer_now(&self) -> &[u8] {
-        self.calls.last_answer()
+    pub fn reuse(&mut self, buffer: Vec<u8>) {
+        self.calls.reuse(buffer);
     }
 
-    /// The caller has the answer of the call that has returned last.
-    #[inline]
-    pub fn answer_taken(&mut self) {
-        self.calls.answer_taken();
+    /// The callee of a call that was made at once did not return: the server itself panicked below
+    /// it. Its caller is told nothing, for it is on the stack too.
+    pub fn unwound(&mut self, call: CallId) {
+        self.calls.unwound(call);
+        self.settle();
     }
 
     /// A plugin answers a call. It may be over already, which is no error.

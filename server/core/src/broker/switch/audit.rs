@@ -76,7 +76,8 @@ impl Switch {
         let source = end.peer.and_then(|peer| self.ends.get(peer));
         // Of a plugin whose peer is a stream, bymux keeps the allowance.
         let allowance = source.map_or(0, |source| source.allowance);
-        let under_way = end.inbox.len() as u64 + u64::from(end.owed) + allowance;
+        let kept = end.inbox.len() as u64 + u64::from(end.owed);
+        let under_way = allowance.saturating_add(kept);
         if !end.flags.has(Flag::Manual) && under_way > window {
             return Err(format!("{under_way} bytes may come, over its window"));
         }

@@ -186,9 +186,10 @@ impl Switch {
         let allowance = self.ends.get(id).map_or(0, |end| end.allowance);
         let window = self.window(sink);
         if let Some(end) = self.ends.get_mut(sink) {
-            let under_way = allowance + u64::from(end.owed) + end.inbox.len() as u64;
-            if under_way > window {
-                end.change(|rare| rare.widened += under_way - window);
+            let kept = u64::from(end.owed) + end.inbox.len() as u64;
+            let beyond = allowance.saturating_add(kept).saturating_sub(window);
+            if beyond > 0 {
+                end.change(|rare| rare.widened = rare.widened.saturating_add(beyond));
             }
         }
     }

@@ -81,6 +81,26 @@ fn a_channel_within_a_process_needs_only_the_switch() {
 }
 
 #[test]
+fn a_join_of_ends_that_may_be_sent_all_bytes_that_there_are_widens_the_window() {
+    let (mut switch, mut effects) = (Switch::new(&Limits::default()), Effects::default());
+    let mut open = || {
+        let opened = switch.open_local((OPENER, ASKED), info(Route::Local), Purpose::Channel);
+        let (near, far) = opened.expect("there is room");
+        switch.accept(ASKED, far, &mut effects).expect("it was asked");
+        (near, far)
+    };
+    let ((near, far), (other, behind)) = (open(), open());
+    switch.hold(ASKED, far).expect("it is open");
+    switch.credit(ASKED, far, u64::MAX - 1 - WINDOW, &mut effects).expect("it is no overflow");
+    assert_eq!(switch.write(ASKED, behind, b"hello", &mut effects), Ok(5));
+    switch.join(ASKED, far, behind, &mut effects).expect("both are open");
+    assert_eq!(switch.room(OPENER, near), u64::MAX - 1);
+    assert_eq!(switch.take_inbox(OPENER, other), b"hello");
+    switch.consumed(OPENER, other, 5, &mut effects);
+    assert_eq!(switch.audit(true), Ok(()));
+}
+
+#[test]
 fn two_switches_carry_a_channel_over_a_link() {
     let (limits, mut effects) = (Limits::default(), Effects::default());
     let (mut here, to_there) = with_line(&limits, MuxRole::Dialler);
