@@ -11,7 +11,7 @@ SKIPS  := $(BUILT)/skips
 BENCH  := $(CARGO) build --release --workspace --features trunkline-bench/peers && $(BUILT)/release/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test sim fuzz fuzz-keep bench bench-quick counts check old-peer long clean
+.PHONY: help build run demo test sim fuzz fuzz-keep bench bench-quick counts check old-peer tools long clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -58,7 +58,10 @@ check: ## check formatting, lints and documentation; each warning is an error
 old-peer: ## build the programs of earlier releases with which tests link today's; needs git history
 	tests/old-peer/make.sh
 
-long: ## run what is too long for every change: many seeds, floods, fuzzing
+tools: ## check licences, oldest versions and undefined behaviour, as far as the tools are installed
+	.ci/tools
+
+long: ## run what is too long for every change: many seeds, floods, fuzzing, and the tools
 	.ci/long
 
 clean: ## remove everything that was built

@@ -293,6 +293,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn each_listed_source_is_heard_and_all_others_share_what_is_left() {
         let mut limiter = LogLimiter::default();
         let count = |limiter: &mut LogLimiter, source: fn(u32) -> LogSource| {

@@ -68,6 +68,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn one_holder_has_half_and_the_next_one_finds_room() {
         let mut shares = Shares::new(4096);
         assert_eq!(fill(&mut shares, 0), 2048);

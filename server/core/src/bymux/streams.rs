@@ -155,6 +155,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn streams_are_found_by_any_ids_and_their_places_used_again() {
         let mut streams = Streams::new(7);
         let ids: Vec<u64> = (0..500).map(|n| n * 2).chain((0..64).map(|n| 1 << n | 1)).collect();

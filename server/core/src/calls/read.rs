@@ -214,6 +214,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn messages_are_reassembled_whatever_the_cuts() {
         let mut sender = CallSender::default();
         let long: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
@@ -247,6 +248,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn a_message_over_the_limit_is_dropped_and_later_ones_are_read() {
         let mut sender = CallSender::default();
         sender.push(Kind::Request, 1, alloc::vec![1; 150_000]);

@@ -438,6 +438,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn whatever_comes_and_goes_the_directory_knows_what_a_plain_map_knows() {
         let (mut directory, mut plain) = (Directory::new(), BTreeMap::new());
         let mut random = 99u32;

@@ -129,6 +129,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn numbers_lie_in_order_however_they_come_and_go() {
         let (mut sorted, mut expected) = (Sorted::default(), BTreeSet::new());
         let mut random = 12345u32;
@@ -157,6 +158,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn chunks_are_full_behind_numbers_that_come_in_order_and_few_when_most_have_gone() {
         let mut sorted = Sorted::default();
         (0..10 * MOST as u32).for_each(|item| insert(&mut sorted, item));

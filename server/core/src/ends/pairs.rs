@@ -46,6 +46,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn a_pair_is_stored_once_and_removed_after_its_channels() {
         let mut pairs = Pairs::default();
         let kept = pairs.share(pair(0));

@@ -40,6 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn what_a_peer_does_not_hear_is_kept_as_codes_once_there_is_too_much_text() {
         let long = Reason::plugin("enough", &"x".repeat(1000));
         let mut aborts = Aborts::new(10_000);

@@ -212,6 +212,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn where_the_connection_tells_of_an_end_silence_does_not() {
         let mut heartbeat = pinged();
         heartbeat.allow_silence();

@@ -296,6 +296,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn what_came_and_went_unheard_is_not_remembered() {
         let mut changes = Changes::default();
         changes.listen(1);

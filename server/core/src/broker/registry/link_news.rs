@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn servers_that_link_and_leave_cost_a_slow_host_nothing_but_what_it_was_told() {
         let mut news = LinkNews::default();
         let host = ConnId(1);
@@ -122,6 +123,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn a_server_that_flaps_is_told_once_with_the_last_reason() {
         let mut news = LinkNews::default();
         let host = ConnId(1);

@@ -259,6 +259,7 @@ fn apply(view: &mut View, message: Message) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes when interpreted")]
 fn each_listener_knows_in_the_end_what_it_may_know_and_nothing_is_left() {
     let (mut connected, mut known) = (0, 0);
     for seed in 0..SEEDS {

@@ -221,6 +221,7 @@ fn a_change_of_many_plugins_asks_for_each_link_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes when interpreted")]
 fn a_flood_of_versions_is_one_change_for_plugins_and_one_for_a_host() {
     let (mut registry, mut effects) = (registry(), Effects::default());
     let host = NEWER;

@@ -104,6 +104,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn failures_of_one_host_do_not_evict_those_of_another() {
         let mut failures = Failures::default();
         for n in 0..100 {

@@ -169,6 +169,7 @@ fn streams_that_lose_are_reported_by_handles() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes when interpreted")]
 fn a_peer_that_does_not_read_is_noted_once_and_its_line_goes_on() {
     let limits = Limits { outbox: 1024, ..Limits::default() };
     let (mut switch, line) = with_line(&limits, MuxRole::Dialler);
