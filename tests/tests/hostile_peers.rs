@@ -7,15 +7,19 @@ use std::alloc::System;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use trunkline_core::audit;
 use trunkline_tests::sim::hostile::{self, ALL, Bounds, Plan, Reading};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Counts the lines of the log, and drops them.
-struct Lines(AtomicU64);
+/// Counts the lines of the log, those of the audit apart, and drops them.
+struct Lines {
+    others: AtomicU64,
+    audited: AtomicU64,
+}
 
-static LINES: Lines = Lines(AtomicU64::new(0));
+static LINES: Lines = Lines { others: AtomicU64::new(0), audited: AtomicU64::new(0) };
 
 impl log::Log for Lines {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
@@ -23,9 +27,11 @@ impl log::Log for Lines {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
+        match record.target() {
+            audit::TARGET => self.audited.fetch_add(1, Ordering::Relaxed),
+            _ if self.enabled(record.metadata()) => self.others.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     fn flush(&self) {}
@@ -51,6 +57,7 @@ const BOUNDS: Bounds = Bounds {
     sent: 1 << 20,
     longest: Duration::from_secs(3),
     lines: 4.0,
+    audited: 0.02,
 };
 
 fn reading() -> Reading {
@@ -60,7 +67,8 @@ fn reading() -> Reading {
         live: stats.bytes_allocated as i64 - stats.bytes_deallocated as i64,
         allocations: (stats.allocations + stats.reallocations) as i64,
         cpu: Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32),
-        lines: LINES.0.load(Ordering::Relaxed),
+        lines: LINES.others.load(Ordering::Relaxed),
+        audited: LINES.audited.load(Ordering::Relaxed),
     }
 }
 

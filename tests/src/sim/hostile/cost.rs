@@ -11,8 +11,10 @@ pub struct Reading {
     pub allocations: i64,
     /// CPU time of this thread.
     pub cpu: Duration,
-    /// Lines that were logged, debug messages not counted.
+    /// Lines that were logged, debug messages and the audit not counted.
     pub lines: u64,
+    /// Lines of the audit.
+    pub audited: u64,
 }
 
 /// Reads the counters.
@@ -29,8 +31,10 @@ pub(super) struct Turn {
     pub(super) effects: i64,
     /// Bytes that were written to innocent peers.
     pub(super) sent: i64,
-    /// Lines that were logged.
+    /// Lines that were logged, without the audit.
     pub(super) lines: u64,
+    /// Lines of the audit.
+    pub(super) audited: u64,
 }
 
 /// The cost of attackers so far.
@@ -62,6 +66,8 @@ pub struct Cost {
     pub longest: Duration,
     /// Lines in the victim's log for each attacker and second that has begun.
     pub lines: f64,
+    /// Lines of the audit so far for each byte of attackers so far, at worst: each has its price.
+    pub audited: f64,
     /// Sums of all turns.
     total: Turn,
 }
@@ -81,6 +87,8 @@ impl Cost {
         self.received += turn.received;
         self.allocations = self.allocations.max(total.allocations as f64 / received);
         self.effects = self.effects.max(total.effects as f64 / received);
+        total.audited += turn.audited;
+        self.audited = self.audited.max(total.audited as f64 / received);
         self.sent = self.sent.max(turn.sent);
         self.longest = self.longest.max(turn.cpu);
         total.lines += turn.lines;
@@ -106,6 +114,7 @@ impl Cost {
             ("bytes written to others in one turn", self.sent as f64, bounds.sent as f64),
             ("seconds of the longest turn", longest, most),
             ("lines of the log for each attacker and second", self.lines, bounds.lines),
+            ("lines of the audit for each byte", self.audited, bounds.audited),
         ])
     }
 
@@ -158,4 +167,6 @@ pub struct Bounds {
     pub longest: Duration,
     /// Lines of the log for each attacker and second that has begun.
     pub lines: f64,
+    /// Lines of the audit for each byte.
+    pub audited: f64,
 }

@@ -288,6 +288,7 @@ impl Stage {
             effects: self.victim.effects - effects,
             sent: self.sent() - sent,
             lines: after.lines - before.lines,
+            audited: after.audited - before.audited,
         });
         let (turn, lost) = (self.log.turn, self.victim.broker.unsettled().lost);
         let mut peers = 0;
