@@ -201,6 +201,8 @@ fn when_descriptors_run_out_a_server_waits_and_afterwards_serves_all_and_restart
     // Those that waited are accepted first, and have gone.
     wait_until("a new client is served", || is_echoed(&mut connect(0), b'y'));
     for number in 0..20 {
+        let are_free = || process.descriptors() <= before;
+        wait_until("the descriptors of the client before are free", are_free);
         assert!(is_echoed(&mut connect(0), b'z'), "client {number} is served");
     }
     let lines = alpha.log().since(mark);
