@@ -15,7 +15,7 @@ use trunkline_tests::netns::{Machine, Net};
 use trunkline_tests::skip;
 
 #[test]
-fn every_connection_has_keepalive_and_keeps_urgent_bytes() {
+fn every_connection_has_keepalive_keeps_urgent_bytes_and_bounds_what_is_unsent() {
     let service = TcpListener::bind("127.0.0.1:0").expect("a port of loopback");
     let folder = Folder::new();
     let web = service.local_addr().expect("a listener has an address");
@@ -35,6 +35,8 @@ fn every_connection_has_keepalive_and_keeps_urgent_bytes() {
             assert!(after <= 60, "{}: {stream:?}: {after} s until a probe", server.name());
             let inline = socket.out_of_band_inline().expect("an option");
             assert!(inline, "{}: {stream:?} loses urgent bytes", server.name());
+            let unsent = socket.tcp_notsent_lowat().expect("an option");
+            assert!(unsent <= 128 * 1024, "{}: {stream:?}: {unsent} bytes wait", server.name());
         }
     }
 }

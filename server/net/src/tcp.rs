@@ -24,8 +24,7 @@ const KEEPALIVE_PROBES: u32 = 6;
 /// Bytes that may wait in the kernel until the network takes them. The kernel's own bound is some
 /// megabytes, and what is urgent waits behind them: at 128 kbit/s a ping would wait for minutes.
 /// Behind these it waits for 8 s. Fewer bytes would cost a wakeup for each of a few segments.
-/// Within the machine, megabytes wait for some milliseconds only, and the bound would make
-/// transfers slower.
+/// Loopback is no exception: behind it may be a tunnel to a slow path.
 const UNSENT_MAX: u32 = 128 * 1024;
 
 /// The congestion control of connections within this machine. Every kernel has it, and every user
@@ -207,6 +206,7 @@ fn stream_socket(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
     // Small messages are sent at once: what can wait is collected by us.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     // Urgent data stays in its place in the stream. Otherwise a forwarded byte would be lost.
     socket.set_out_of_band_inline(true)?;
     let keepalive = TcpKeepalive::new()
@@ -214,10 +214,9 @@ fn stream_socket(addr: SocketAddr) -> io::Result<Socket> {
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
-    match addr.ip().to_canonical().is_loopback() {
+    if addr.ip().to_canonical().is_loopback() {
         // It only makes transfers slower if the kernel refuses it.
-        true => drop(socket.set_tcp_congestion(CONGESTION_ON_LOOPBACK)),
-        false => socket.set_tcp_notsent_lowat(UNSENT_MAX)?,
+        let _ = socket.set_tcp_congestion(CONGESTION_ON_LOOPBACK);
     }
     Ok(socket)
 }

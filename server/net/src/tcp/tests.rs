@@ -61,17 +61,6 @@ fn dialled_and_accepted_sockets_have_the_same_options() {
 }
 
 #[test]
-fn little_lies_unsent_unless_the_peer_is_on_the_same_machine() {
-    let unsent = |socket: &TcpStream| SockRef::from(socket).tcp_notsent_lowat().unwrap();
-    let (ours, theirs) = pair();
-    assert_eq!((unsent(&ours), unsent(&theirs)), (0, 0), "as the kernel likes");
-    let everywhere = listen((Ipv4Addr::UNSPECIFIED, 0).into(), Families::Both).unwrap();
-    let port = everywhere.local_addr().unwrap().port();
-    let _ours = dial((Ipv4Addr::LOCALHOST, port).into(), LocalPort::Any).unwrap();
-    assert_eq!(unsent(&wait_for(&everywhere).0), UNSENT_MAX);
-}
-
-#[test]
 fn an_urgent_byte_stays_in_its_place() {
     let (mut ours, mut theirs) = pair();
     ours.write_all(b"abc").unwrap();
