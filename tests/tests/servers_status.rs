@@ -21,6 +21,8 @@ enum Kind {
     NumberOrNull,
     Truth,
     Texts,
+    /// What bounds a plugin's process: null unless it is confined.
+    Bounds,
     OneOf(&'static [&'static str]),
 }
 
@@ -44,6 +46,7 @@ const PLUGIN: Shape = &[
     ("channels", Kind::Number),
     ("calls_made", Kind::NumberOrNull),
     ("calls_to_answer", Kind::NumberOrNull),
+    ("confined", Kind::Bounds),
 ];
 
 const LINK: Shape = &[
@@ -78,8 +81,18 @@ fn is(kind: Kind, value: &Value) -> bool {
         Kind::NumberOrNull => value.is_u64() || value.is_null(),
         Kind::Truth => value.is_boolean(),
         Kind::Texts => value.as_array().is_some_and(|all| all.iter().all(Value::is_string)),
+        Kind::Bounds => value.is_null() || is_bounded(value),
         Kind::OneOf(texts) => value.as_str().is_some_and(|text| texts.contains(&text)),
     }
+}
+
+fn is_bounded(value: &Value) -> bool {
+    let is_bound = |bound: &Value| {
+        ["bound", "asked", "means"].iter().all(|key| bound[key].is_string())
+            && bound["in_force"].is_boolean()
+    };
+    value["best_effort"].is_boolean()
+        && value["bounds"].as_array().is_some_and(|bounds| bounds.iter().all(is_bound))
 }
 
 fn check(what: &str, shape: Shape, value: &Value) {
