@@ -243,6 +243,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn ends_that_are_gone_leave_room_for_one_page_beside_those_that_stay() {
         let mut slots = Slots::default();
         let handles: Vec<Handle> = (0..100 * PAGE).map(|_| add(&mut slots)).collect();
@@ -260,6 +261,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes when interpreted")]
     fn handles_of_ends_that_are_gone_stay_past_when_their_page_is_used_again() {
         let mut slots = Slots::default();
         for _ in 0..3 {

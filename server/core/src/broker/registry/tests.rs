@@ -205,6 +205,7 @@ fn a_server_is_found_by_the_name_of_its_newest_link_and_by_none_when_it_is_gone(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes when interpreted")]
 fn a_change_of_many_plugins_asks_for_each_link_once() {
     let mut registry = registry();
     registry.link_serves(LINK, FAR, "far", true);
